@@ -1,0 +1,80 @@
+"""Every error this package raises on purpose. Imports nothing, so every room may use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Where:
+    """A place in a file a user wrote."""
+
+    file: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+class SandboxError(Exception):
+    """Root of all errors: says what is wrong, where, and what would be right.
+
+    Args:
+        what: the fault, in one sentence.
+        where: the file and line, or the job, it was found in.
+        hint: what would be right.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: Where | str | None = None, hint: str | None = None):
+        self.what, self.where, self.hint = what, where, hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class ConfigError(SandboxError):
+    """One fault in a config."""
+
+    exit_code = 2
+
+
+class ConfigErrors(SandboxError):
+    """All faults of a config at once."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[ConfigError]):
+        self.problems = list(problems)
+        super().__init__(f"{len(self.problems)} error{'s'[: len(self.problems) != 1]} in the config")
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.what}:", *(f"  {problem}" for problem in self.problems)])
+
+
+class ResolveError(SandboxError):
+    """A key of `input` or `local` leads nowhere."""
+
+
+class CheckpointError(SandboxError):
+    """A checkpoint is damaged, refused, or cannot be written."""
+
+    exit_code = 2
+
+
+class WorkDirError(SandboxError):
+    """The work directory cannot be used: in use by another run, or not writable."""
+
+    exit_code = 2
+
+
+class JobError(SandboxError):
+    """A job cannot go on. Components raise it for what their user can mend."""
+
+
+class MissingDependency(SandboxError):
+    """An optional library is not installed; the hint is the command that installs it."""

@@ -1,0 +1,100 @@
+"""The ten tables: which `type` is which class. Nothing is imported before it is needed."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any
+
+from data_juicer_sandbox.errors import ConfigError
+
+_HERE = "data_juicer_sandbox.components."
+
+
+@dataclass(frozen=True)
+class Factory:
+    """Builds the components of one kind.
+
+    Args:
+        name: the factory's name, also that of its entry-point group (`data_juicer_sandbox.<name>`).
+        builtin: `type` -> `module:Class`, the module below `data_juicer_sandbox.components`.
+        default: the type taken where a config names none.
+    """
+
+    name: str
+    builtin: dict[str, str] = field(default_factory=dict)
+    default: str | None = None
+
+    def types(self) -> dict[str, str]:
+        """All types by name, plug-ins included, as `module:Class`."""
+        known = {name: _HERE + target for name, target in self.builtin.items()}
+        for point in entry_points(group=f"data_juicer_sandbox.{self.name}"):
+            known.setdefault(point.name, point.value)
+        return known
+
+    def find(self, type_name: str | None) -> type[Any]:
+        """The class of a type: a known name, or a dotted path such as `my_pkg.my_mod.MyTrainer`.
+
+        Raises:
+            ConfigError: no such type; names the known ones and the nearest.
+        """
+        name = type_name or self.default
+        known = self.builtin if name in self.builtin else self.types()  # entry points are read only if need be
+        if name is None:
+            raise ConfigError("`type` is missing", hint=f"one of {', '.join(sorted(known))}, or a dotted path")
+        if name in known:
+            target = known[name]
+            return import_class(target if ":" in target and target.startswith(_HERE) or known is not self.builtin else _HERE + target)
+        if "." in name:
+            return import_class(name)
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        listed = ", ".join(sorted(known)) or "none built in"
+        raise ConfigError(f"unknown type {name!r} for {self.name}", hint=f"{hint}known: {listed}; or a dotted path")
+
+
+def import_class(target: str) -> type[Any]:
+    """The class at `package.module:Class` or `package.module.Class`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    module_name, _, class_name = target.partition(":") if ":" in target else target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"cannot import {target!r}: {error}", hint="package.module.Class, on the Python path") from error
+    if not isinstance(found, type):
+        raise ConfigError(f"{target!r} is a {type(found).__name__}, not a class")
+    return found
+
+
+FACTORIES: dict[str, Factory] = {
+    factory.name: factory
+    for factory in (
+        Factory("DataExecutorFactory", {"data_juicer": "data.executor:DataJuicerExecutor"}, default="data_juicer"),
+        Factory("DataAnalyzerFactory", {"data_juicer": "data.analyzer:DataJuicerAnalyzer"}, default="data_juicer"),
+        Factory("DataPoolManipulatorFactory", {"data_pool_downsampling": "pools.downsampling:DataPoolDownsampling"}),
+        Factory("GeneralDataExecutorFactory", {"python_docs_corpus": "data.python_docs:PythonDocsCorpus"}),
+        Factory(
+            "DataEvaluatorFactory",
+            {"accuracy": "evaluate.accuracy:Accuracy", "mse": "evaluate.mse:MeanSquaredError"},
+        ),
+        Factory("GeneralProbeFactory"),
+        Factory("ModelInferEvaluatorFactory"),
+        Factory(
+            "ModelTrainExecutorFactory",
+            {"huggingface": "train.huggingface:HuggingFaceTrainer", "command": "train.command:CommandTrainer"},
+        ),
+        Factory("ModelInferExecutorFactory"),
+        Factory(
+            "ModelEvaluatorFactory",
+            {
+                "huggingface_perplexity": "evaluate.perplexity:HuggingFacePerplexity",
+                "command": "evaluate.command:CommandEvaluator",
+            },
+        ),
+    )
+}
