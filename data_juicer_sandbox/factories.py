@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
 
+from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import ConfigError
 
 _HERE = "data_juicer_sandbox.components."
@@ -41,18 +41,17 @@ class Factory:
             ConfigError: no such type; names the known ones and the nearest.
         """
         name = type_name or self.default
-        known = self.builtin if name in self.builtin else self.types()  # entry points are read only if need be
+        if name in self.builtin:
+            return import_class(_HERE + self.builtin[name])
+        known = self.types()  # reads the entry points, which takes a while: only now
         if name is None:
             raise ConfigError("`type` is missing", hint=f"one of {', '.join(sorted(known))}, or a dotted path")
         if name in known:
-            target = known[name]
-            return import_class(target if ":" in target and target.startswith(_HERE) or known is not self.builtin else _HERE + target)
+            return import_class(known[name])
         if "." in name:
             return import_class(name)
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        listed = ", ".join(sorted(known)) or "none built in"
-        raise ConfigError(f"unknown type {name!r} for {self.name}", hint=f"{hint}known: {listed}; or a dotted path")
+        hint = suggest(name, known) + "; or a dotted path"
+        raise ConfigError(f"unknown type {name!r} for {self.name}", hint=hint)
 
 
 def import_class(target: str) -> type[Any]:
@@ -65,7 +64,9 @@ def import_class(target: str) -> type[Any]:
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"cannot import {target!r}: {error}", hint="package.module.Class, on the Python path") from error
+        raise ConfigError(
+            f"cannot import {target!r}: {error}", hint="package.module.Class on the Python path"
+        ) from error
     if not isinstance(found, type):
         raise ConfigError(f"{target!r} is a {type(found).__name__}, not a class")
     return found

@@ -1,0 +1,45 @@
+"""The hooks by name. Nothing is imported before it is needed."""
+
+from __future__ import annotations
+
+from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.factories import import_class
+from data_juicer_sandbox.hooks.base import Hook
+
+HOOKS: dict[str, str] = {
+    name: f"data_juicer_sandbox.hooks.{module}:{name}"
+    for module, names in {
+        "probe": ("ProbeViaAnalyzerHook", "ProbeViaModelInferHook", "GeneralProbeHook"),
+        "refine": ("RefineRecipeViaKSigmaHook", "RefineRecipeViaModelFeedbackHook"),
+        "execution": (
+            "ProcessDataHook",
+            "DataPoolManipulationHook",
+            "GeneralDataExecutorHook",
+            "TrainModelHook",
+            "InferModelHook",
+        ),
+        "evaluation": ("EvaluateDataHook", "EvaluateModelHook"),
+    }.items()
+    for name in names
+}
+
+
+def find_hook(name: str) -> type[Hook]:
+    """The hook of a name, of a plug-in (entry-point group `data_juicer_sandbox.hooks`), or at a dotted path.
+
+    Raises:
+        ConfigError: there is none; names the known ones and the nearest.
+    """
+    from importlib.metadata import entry_points
+
+    if name in HOOKS:
+        found = import_class(HOOKS[name])
+    else:
+        known = {**HOOKS, **{point.name: point.value for point in entry_points(group="data_juicer_sandbox.hooks")}}
+        if name not in known and "." not in name:
+            raise ConfigError(f"unknown hook {name!r}", hint=suggest(name, known))
+        found = import_class(known.get(name, name))
+    if not issubclass(found, Hook):
+        raise ConfigError(f"{name!r} is no hook", hint="a subclass of data_juicer_sandbox.hooks.base.Hook")
+    return found

@@ -1,0 +1,155 @@
+"""Job lists become `Job`s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from data_juicer_sandbox.config import source as sources
+from data_juicer_sandbox.config.schema import Job, Phase, Pipeline
+from data_juicer_sandbox.config.source import KeyPath, Source
+from data_juicer_sandbox.config.words import fill, suggest
+from data_juicer_sandbox.errors import ConfigError
+
+JOB_KEYS = ("hook", "meta_name", "input", "output", "local", "dj_configs", "extra_configs")
+RESERVED = ("meta_name", "__job__")
+"""What a record of the context calls its own; no output may be called so."""
+
+
+class JobReader:
+    """Reads the jobs of one config.
+
+    Args:
+        source: the config file, for the lines.
+        variables: what `${...}` stands for.
+        problems: where faults are put.
+    """
+
+    def __init__(self, source: Source, variables: Mapping[str, str], problems: list[ConfigError]):
+        self.source, self.variables, self.problems = source, variables, problems
+
+    def pipeline(self, name: str, lists: Mapping[Phase, Any], path: Callable[[Phase], KeyPath]) -> Pipeline:
+        """Read a pipeline; a job that cannot be read is left out, and its faults noted."""
+        jobs: list[Job] = []
+        for phase in Phase:
+            entries = lists[phase]
+            if entries is None:
+                continue
+            if not isinstance(entries, list):
+                self._fault("a list of jobs is wanted here", self.source, path(phase))
+                continue
+            for index, entry in enumerate(entries):
+                job = self._job(name, phase, index + 1, entry, (*path(phase), index))
+                if job is not None:
+                    jobs.append(job)
+        self._names(jobs)
+        return Pipeline(name, tuple(jobs))
+
+    def _job(self, pipeline: str, phase: Phase, position: int, entry: Any, path: KeyPath) -> Job | None:
+        source = self.source
+        if isinstance(entry, str):
+            try:
+                source, path = sources.read(self._fill(entry, source, path)), ()
+            except ConfigError as error:
+                where = self.source.where(path)
+                self.problems.append(ConfigError(f"job file {error}", where=where, hint="a mapping, or a file of one"))
+                return None
+            entry = source.value
+        if not isinstance(entry, dict):
+            self._fault("a job is a mapping, or the path of a file that holds one", source, path)
+            return None
+        for key in entry:
+            if key not in JOB_KEYS:
+                self._fault(f"unknown job key {key!r}", source, (*path, key), suggest(str(key), JOB_KEYS))
+        hook = entry.get("hook")
+        if not isinstance(hook, str):
+            self._fault("a job needs its `hook`", source, path, "see `dj-sandbox list`")
+            return None
+        name = entry.get("meta_name")
+        if name is not None and (not isinstance(name, str) or "." in name or "/" in name or name in ("", "-1")):
+            self._fault(f"`meta_name` is a word without dots and slashes, not {name!r}", source, (*path, "meta_name"))
+            name = None
+        return Job(
+            pipeline=pipeline,
+            phase=phase,
+            position=position,
+            hook=hook,
+            meta_name=name or f"{phase.value}_{position}_{hook.rpartition('.')[2]}",
+            named=name is not None,
+            input=self._input(entry.get("input"), source, (*path, "input")),
+            output=self._output(entry.get("output"), source, (*path, "output")),
+            local=self._setting(entry.get("local"), source, (*path, "local")),
+            dj_configs=self._configs(entry, "dj_configs", source, path),
+            extra_configs=self._configs(entry, "extra_configs", source, path),
+            source=source,
+            path=path,
+        )
+
+    def _configs(self, entry: dict[str, Any], key: str, source: Source, path: KeyPath) -> Any:
+        value = entry.get(key)
+        if value is not None and not isinstance(value, (dict, str)):
+            self._fault(f"`{key}` is a mapping, the path of a YAML or JSON file, or null", source, (*path, key))
+            return None
+        return self._fill(value, source, (*path, key))
+
+    def _setting(self, given: Any, source: Source, path: KeyPath) -> dict[str, Any]:
+        if given is None:
+            return {}
+        if not isinstance(given, dict):
+            self._fault(f"`{path[-1]}` is a mapping of keys to set", source, path)
+            return {}
+        for key in given:
+            if str(key).partition(".")[0] not in ("dj_configs", "extra_configs"):
+                hint = "as in `dj_configs.dataset_path` or `extra_configs.model`"
+                self._fault(f"{key!r} does not start with dj_configs or extra_configs", source, (*path, key), hint)
+        filled: dict[str, Any] = self._fill(given, source, path)
+        return filled
+
+    def _input(self, given: Any, source: Source, path: KeyPath) -> dict[str, str]:
+        inputs = self._setting(given, source, path)
+        for key, value in inputs.items():
+            if not isinstance(value, str):
+                hint = "as in `<pipeline>.<meta_name>.<output>` or `-1.<output>`"
+                self._fault(f"`input` takes keys of the context, not {value!r}", source, (*path, key), hint)
+        return {key: value for key, value in inputs.items() if isinstance(value, str)}
+
+    def _output(self, given: Any, source: Source, path: KeyPath) -> tuple[str, ...] | None:
+        if given is None:
+            return None
+        names = [given] if isinstance(given, str) else given
+        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+            self._fault("`output` is a name or a list of names", source, path)
+            return None
+        for name in names:
+            if name in RESERVED or "." in name:
+                self._fault(
+                    f"an output cannot be named {name!r}", source, path, "no dots, and not " + ", ".join(RESERVED)
+                )
+        if len(set(names)) < len(names):
+            self._fault("two outputs have one name", source, path)
+        return tuple(names)
+
+    def _names(self, jobs: list[Job]) -> None:
+        """Names are unique, but a refine job may bear the name of the probe whose result it reads."""
+        seen: dict[str, list[Job]] = {}
+        for job in jobs:
+            same = seen.setdefault(job.meta_name, [])
+            clash = [first for first in same if (first.phase, job.phase) != (Phase.PROBE, Phase.REFINE)]
+            same.append(job)
+            for first in clash[:1]:
+                self._fault(
+                    f"`meta_name` {job.meta_name!r} is taken already, on line {first.where('meta_name').line}",
+                    job.source,
+                    (*job.path, "meta_name"),
+                    "names are unique in their pipeline",
+                )
+
+    def _fill(self, value: Any, source: Source, path: KeyPath) -> Any:
+        def unknown(name: str) -> None:
+            hint = suggest(name, self.variables) + "; a plain ${ is written $${"
+            self._fault(f"unknown variable ${{{name}}}", source, path, hint)
+
+        return fill(value, self.variables, unknown)
+
+    def _fault(self, what: str, source: Source, path: KeyPath, hint: str | None = None) -> None:
+        self.problems.append(ConfigError(what, where=source.where(path), hint=hint))

@@ -1,0 +1,41 @@
+"""The top-level keys: name, type, default, meaning. Flags, environment variables and the file all come from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from data_juicer_sandbox.config.schema import Phase
+
+
+@dataclass(frozen=True)
+class Key:
+    """One top-level key."""
+
+    name: str
+    type: Any
+    default: Any
+    help: str
+
+
+KEYS: dict[str, Key] = {
+    key.name: key
+    for key in (
+        Key("project_name", str, "hello_world", "the trackers' project"),
+        Key("experiment_name", str, "experiment1", "the trackers' run"),
+        Key("work_dir", str | None, None, "checkpoint, logs, metrics, report (default: ./outputs/<project_name>)"),
+        Key("resume", bool, False, "go on from the checkpoint in work_dir"),
+        Key("debug", bool, False, "DEBUG logging and full tracebacks"),
+        Key("hpo_config", str | None, None, "path of the file that turns the run into a search"),
+        Key("pipelines", list | dict | None, None, "several pipelines: name -> job lists"),
+        *(
+            Key(phase.key, list | None, None, f"the {phase.value} jobs, in the form with one pipeline")
+            for phase in Phase
+        ),
+        Key("max_iter_num", int, 1, "how often the pipelines are passed at most; 0: until iter_targets hold"),
+        Key("iter_targets", list | str | None, None, "<pipeline>.<meta_name>.<output> [>|>=|<|<=|==] <number>"),
+        Key("iter_targets_mode", str, "all", "whether `all` or `any` of the targets must hold"),
+        Key("iter_updater", dict | None, None, "<pipeline>.<meta_name>.<output>: the key it sets in the next pass"),
+        Key("watchers", list | str | None, None, "where metrics go (default: local, and W&B where it is configured)"),
+    )
+}

@@ -1,0 +1,106 @@
+"""The config as types. Frozen: what stands here is what the user wrote, and nobody changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from data_juicer_sandbox.config.source import KeyPath, Source
+from data_juicer_sandbox.errors import Where
+
+
+class Phase(str, Enum):
+    """The four phases of a pipeline, in the order they run."""
+
+    PROBE = "probe"
+    REFINE = "refine_recipe"
+    EXECUTION = "execution"
+    EVALUATION = "evaluation"
+
+    @property
+    def key(self) -> str:
+        """The config key of this phase's job list."""
+        return f"{self.value}_job_configs"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One entry of a job list.
+
+    `dj_configs` and `extra_configs` are as written: a mapping, the path of a file (perhaps not there yet), or None.
+    """
+
+    pipeline: str
+    phase: Phase
+    position: int
+    """Counted from 1 within its phase."""
+    hook: str
+    meta_name: str
+    named: bool
+    """Whether the user gave `meta_name`; if not it is made from phase, position and hook."""
+    input: Mapping[str, str] = field(default_factory=dict)
+    output: tuple[str, ...] | None = None
+    local: Mapping[str, Any] = field(default_factory=dict)
+    dj_configs: Any = None
+    extra_configs: Any = None
+    source: Source = field(default_factory=lambda: Source("<memory>", None), compare=False, repr=False)
+    path: KeyPath = field(default=(), compare=False, repr=False)
+
+    @property
+    def id(self) -> str:
+        """What tells it from every other job: phase and name within its pipeline."""
+        return f"{self.pipeline}/{self.phase.value}/{self.meta_name}"
+
+    @property
+    def label(self) -> str:
+        """How a person finds it."""
+        return f"{self.pipeline}.{self.meta_name}"
+
+    def where(self, *path: str | int) -> Where:
+        """The line of one of its keys."""
+        return self.source.where((*self.path, *path))
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A name and its jobs, all phases in order."""
+
+    name: str
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A condition that ends the iterations: `<pipeline>.<meta_name>.<output> <op> <number>`."""
+
+    key: str
+    op: str
+    number: float
+
+
+@dataclass(frozen=True)
+class SandboxConfig:
+    """A whole run."""
+
+    project_name: str
+    experiment_name: str
+    work_dir: str
+    resume: bool
+    debug: bool
+    pipelines: tuple[Pipeline, ...]
+    hpo_config: str | None = None
+    max_iter_num: int = 1
+    iter_targets: tuple[Target, ...] = ()
+    iter_targets_mode: str = "all"
+    iter_updater: Mapping[str, str] = field(default_factory=dict)
+    watchers: tuple[str, ...] | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What `${...}` may name."""
+    source: Source = field(default_factory=lambda: Source("<memory>", None), compare=False, repr=False)
+
+    def jobs(self) -> Iterator[Job]:
+        """All jobs in the order they run."""
+        for pipeline in self.pipelines:
+            yield from pipeline.jobs

@@ -1,0 +1,110 @@
+"""YAML and JSON files that remember on which line each value stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data_juicer_sandbox.errors import ConfigError, Where
+
+KeyPath = tuple[str | int, ...]
+"""The way to a value: keys of mappings, indexes of lists."""
+
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Base):  # type: ignore[misc]  # PyYAML's loader, by libyaml where it is there
+    """YAML 1.1 as PyYAML reads it, but `1e-4` is a number, as people and jsonargparse take it."""
+
+
+_Loader.yaml_implicit_resolvers = {key: list(pairs) for key, pairs in _Base.yaml_implicit_resolvers.items()}
+for _first in "-+0123456789":
+    _Loader.yaml_implicit_resolvers.setdefault(_first, []).append(
+        ("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"))
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a file holds, and where.
+
+    Args:
+        file: the path as the user wrote it.
+        value: its content.
+        lines: the line of each key and list item, by the way to it.
+    """
+
+    file: str
+    value: Any
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+
+    def where(self, path: KeyPath = ()) -> Where:
+        """The place of a value, or of the nearest thing around it that has one."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return Where(self.file, self.lines.get(path, 1 if self.lines else None))
+
+
+def read(path: str | Path) -> Source:
+    """Read a YAML or JSON file.
+
+    Raises:
+        ConfigError: it is not there, cannot be read, is no YAML, or names a key twice.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError("no such file", where=Where(str(path))) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", where=Where(str(path))) from error
+    return parse(text, str(path))
+
+
+def parse(text: str, file: str) -> Source:
+    """Like `read`, of a text."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        lines: dict[KeyPath, int] = {}
+        if node is None:
+            return Source(file, None, lines)
+        _walk(loader, node, (), lines, file, ())
+        return Source(file, loader.construct_document(node), lines)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = Where(file, mark.line + 1 if mark else None)
+        raise ConfigError(f"not valid YAML: {error.problem}", where=where, hint=error.context) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {error}", where=Where(file)) from error
+    finally:
+        loader.dispose()
+
+
+def _walk(loader: Any, node: Any, path: KeyPath, lines: dict[KeyPath, int], file: str, above: tuple[int, ...]) -> None:
+    """Note the line of everything below a node; refuse what YAML allows and no config wants."""
+    lines.setdefault(path, node.start_mark.line + 1)
+    if id(node) in above:
+        raise ConfigError("an anchor that holds itself", where=Where(file, node.start_mark.line + 1))
+    above = (*above, id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for index, child in enumerate(node.value):
+            _walk(loader, child, (*path, index), lines, file, above)
+    elif isinstance(node, yaml.MappingNode):
+        seen: dict[Any, int] = {}
+        for key_node, child in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue  # `<<: *anchor`: its keys have their lines at the anchor
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError("a key must be a plain word", where=Where(file, line))
+            key = loader.construct_object(key_node)
+            if key in seen:
+                raise ConfigError(f"{key!r} stands here twice (first on line {seen[key]})", where=Where(file, line))
+            seen[key] = line
+            lines[(*path, key)] = line
+            _walk(loader, child, (*path, key), lines, file, above)

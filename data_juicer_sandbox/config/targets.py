@@ -1,0 +1,35 @@
+"""`iter_targets`: conditions on results, parsed and never evaluated as code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from data_juicer_sandbox.config.schema import Target
+
+_FORM = re.compile(r"^\s*(?P<key>[^\s<>=]+)\s*(?P<op>>=|<=|==|>|<)\s*(?P<number>\S+)\s*$")
+
+
+def read_targets(given: Any, fault: Callable[..., None]) -> tuple[Target, ...]:
+    """The targets of a config; `fault(what, path, hint)` is told of each that is none."""
+    targets = []
+    for index, text in enumerate([given] if isinstance(given, str) else given or []):
+        match = _FORM.match(text) if isinstance(text, str) else None
+        number = _number(match["number"]) if match else None
+        if match is None or number is None or len(match["key"].split(".")) < 3:
+            fault(
+                f"{text!r} is no target",
+                ("iter_targets", index),
+                "<pipeline>.<meta_name>.<output> [>|>=|<|<=|==] <number>",
+            )
+        else:
+            targets.append(Target(match["key"], match["op"], number))
+    return tuple(targets)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,123 @@
+"""The checkpoint: `context_infos.pkl` and its readable twin. The only code that touches these files.
+
+The pickle ends with a comment of its own digest, which `pickle.load` does not look at: any change of a byte is
+noticed here, and anybody can still load the file without this package.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle  # written with it; read only through the restricted unpickler
+import shutil
+import time
+from pathlib import Path
+
+import xxhash
+
+from data_juicer_sandbox.context.infos import ContextInfos
+from data_juicer_sandbox.context.plain import readable
+from data_juicer_sandbox.context.unpickler import loads
+from data_juicer_sandbox.errors import CheckpointError
+from data_juicer_sandbox.files import replacing
+
+NAME = "context_infos.pkl"
+PREVIOUS = "context_infos.prev.pkl"
+READABLE = "context_infos.json"
+_SEAL = b"\n#xxh3_128 "
+
+
+class Checkpoint:
+    """The checkpoint of one work directory.
+
+    Args:
+        work_dir: the folder it lies in.
+    """
+
+    def __init__(self, work_dir: Path):
+        self.path = work_dir / NAME
+        self.previous = work_dir / PREVIOUS
+        self.readable = work_dir / READABLE
+
+    def exists(self) -> bool:
+        """Whether there is one, good or bad."""
+        return self.path.exists() or self.previous.exists()
+
+    def write(self, context: ContextInfos) -> None:
+        """Write the context; whenever the process dies, a whole checkpoint stands under its name.
+
+        Raises:
+            CheckpointError: the disk would not take it. What stood there before still stands.
+        """
+        value = context.plain()
+        body = pickle.dumps(value, protocol=4)
+        try:
+            with replacing(self.path, durable=True) as part:
+                part.write_bytes(body + _SEAL + _digest(body))
+                self._keep_previous()
+            with replacing(self.readable) as part:
+                text = {"version": 1, "iterations": readable(value)}
+                part.write_text(json.dumps(text, ensure_ascii=False, indent=1), encoding="utf-8")
+        except OSError as error:
+            raise CheckpointError(
+                f"the checkpoint cannot be written: {error.strerror}", where=str(self.path)
+            ) from error
+
+    def _keep_previous(self) -> None:
+        """Give the checkpoint that is about to be replaced a second name, so that it is never gone from the first."""
+        if not self.path.exists():
+            return
+        with replacing(self.previous) as part:
+            try:
+                os.link(self.path, part)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(self.path, part)
+
+    def read(self) -> ContextInfos:
+        """Load the checkpoint.
+
+        Raises:
+            CheckpointError: it is damaged, or refused; says which earlier copy is good.
+        """
+        try:
+            return _load(self.path)
+        except CheckpointError as error:
+            try:
+                _load(self.previous)
+            except CheckpointError:
+                hint = "no earlier copy is good; move it away, or run with `resume: false`"
+            else:
+                hint = f"the copy before it is good: mv {self.previous} {self.path}"
+            raise CheckpointError(error.what, where=error.where, hint=hint) from error
+
+    def set_aside(self, *others: Path) -> Path | None:
+        """Move an old run's checkpoint, and files that go with it, into a dated folder beside them."""
+        old = [file for file in (self.path, self.previous, self.readable, *others) if file.exists()]
+        if not old:
+            return None
+        stem = time.strftime("previous_%Y%m%d_%H%M%S")
+        folder = next(
+            f for n in range(1, 10_000) if not (f := self.path.with_name(stem + (f"_{n}" if n > 1 else ""))).exists()
+        )
+        folder.mkdir()
+        for file in old:
+            file.rename(folder / file.name)
+        return folder
+
+
+def _digest(body: bytes) -> bytes:
+    return xxhash.xxh3_128_hexdigest(body).encode() + b"\n"
+
+
+def _load(path: Path) -> ContextInfos:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"the checkpoint cannot be read: {error.strerror}", where=str(path)) from error
+    body, seal, digest = data.rpartition(_SEAL)
+    if seal and digest != _digest(body):
+        raise CheckpointError("the checkpoint is damaged: its digest does not fit", where=str(path))
+    try:
+        return ContextInfos.from_plain(loads(body if seal else data))
+    except Exception as error:  # the pickle machine has a dozen kinds of error for a damaged file
+        raise CheckpointError(f"the checkpoint cannot be used: {error}", where=str(path)) from error

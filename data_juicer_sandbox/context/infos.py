@@ -1,0 +1,123 @@
+"""The context infos: iterations > pipelines > job records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from data_juicer_sandbox.context.lookup import dig
+from data_juicer_sandbox.errors import ResolveError
+
+BOOKKEEPING = "__job__"
+
+
+@dataclass
+class JobRecord:
+    """What one job left.
+
+    Args:
+        meta_name: its name.
+        outputs: its results by name, in order.
+        job: what is needed to judge it again: hook, phase, status (`done`, `failed`), started and ended (seconds
+            since the epoch), seconds, and `trace` (config, inputs and outputs as digests).
+    """
+
+    meta_name: str
+    outputs: dict[str, Any]
+    job: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> tuple[str, str]:
+        """Phase and name: what tells it from the other records of its pipeline."""
+        return str(self.job.get("phase")), self.meta_name
+
+    @property
+    def done(self) -> bool:
+        """Whether the job ended well."""
+        return self.job.get("status") == "done"
+
+
+class ContextInfos:
+    """All records of a run, in the order the jobs finished.
+
+    `context["pipeline.job.output"]` looks a value up, deeper parts by further dots, in the latest iteration that has it.
+    """
+
+    def __init__(self, iterations: list[dict[str, list[JobRecord]]] | None = None):
+        self.iterations: list[dict[str, list[JobRecord]]] = iterations if iterations is not None else [{}]
+
+    @property
+    def current(self) -> dict[str, list[JobRecord]]:
+        """The records of the iteration that is running, by pipeline."""
+        return self.iterations[-1]
+
+    def records(self) -> Iterator[tuple[str, JobRecord]]:
+        """Pipeline and record of every job of the current iteration."""
+        for pipeline, records in self.current.items():
+            for record in records:
+                yield pipeline, record
+
+    def find(self, pipeline: str, phase: str, meta_name: str) -> JobRecord | None:
+        """The record of one job in the current iteration."""
+        for record in self.current.get(pipeline, []):
+            if record.id == (phase, meta_name):
+                return record
+        return None
+
+    def put(self, pipeline: str, record: JobRecord) -> None:
+        """Add a record; the one it supersedes goes."""
+        kept = [old for old in self.current.get(pipeline, []) if old.id != record.id]
+        self.current[pipeline] = [*kept, record]
+
+    def drop(self, pipeline: str, phase: str, meta_name: str) -> None:
+        """Forget a job that will run again."""
+        kept = [old for old in self.current.get(pipeline, []) if old.id != (phase, meta_name)]
+        if pipeline in self.current:
+            self.current[pipeline] = kept
+
+    def __getitem__(self, key: str) -> Any:
+        pipeline, _, rest = key.partition(".")
+        name, _, way = rest.partition(".")
+        for iteration in reversed(self.iterations):
+            for record in reversed(iteration.get(pipeline, [])):
+                if record.done and record.meta_name == name and way.partition(".")[0] in ("", *record.outputs):
+                    return dig(record.outputs, way) if way else dict(record.outputs)
+        known = [f"{pipe}.{record.meta_name}.{out}" for pipe, record in self.records() for out in record.outputs]
+        raise ResolveError(
+            f"nothing in the context is named {key!r}", hint="there are: " + (", ".join(known) or "none")
+        )
+
+    def plain(self) -> list[dict[str, list[dict[str, Any]]]]:
+        """The guide's shape: per iteration `{pipeline: [{meta_name, output: value, ..., __job__: {...}}, ...]}`."""
+        return [
+            {
+                pipeline: [{"meta_name": r.meta_name, **r.outputs, BOOKKEEPING: r.job} for r in records]
+                for pipeline, records in iteration.items()
+            }
+            for iteration in self.iterations
+        ]
+
+    @classmethod
+    def from_plain(cls, value: Any) -> ContextInfos:
+        """The reverse of `plain`.
+
+        Raises:
+            ValueError: the value has another shape.
+        """
+        if not isinstance(value, list) or not all(isinstance(iteration, Mapping) for iteration in value):
+            raise ValueError("not a list of iterations")
+        iterations: list[dict[str, list[JobRecord]]] = []
+        for iteration in value:
+            pipelines: dict[str, list[JobRecord]] = {}
+            for pipeline, records in iteration.items():
+                pipelines[pipeline] = []
+                for record in records:
+                    if not isinstance(record, Mapping) or not isinstance(record.get("meta_name"), str):
+                        raise ValueError(f"a record of pipeline {pipeline!r} has no meta_name")
+                    outputs = {k: v for k, v in record.items() if k not in ("meta_name", BOOKKEEPING)}
+                    pipelines[pipeline].append(
+                        JobRecord(record["meta_name"], outputs, dict(record.get(BOOKKEEPING, {})))
+                    )
+            iterations.append(pipelines)
+        return cls(iterations or [{}])

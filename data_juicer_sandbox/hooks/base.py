@@ -1,0 +1,70 @@
+"""What a hook is: it takes a resolved job, has its component built, runs it, and names nothing itself."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.config.schema import Phase
+from data_juicer_sandbox.context.resolve import ResolvedJob
+from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.factories import FACTORIES, import_class
+from data_juicer_sandbox.parameters import build, parameters
+
+
+class Hook:
+    """Carries out a job.
+
+    Attributes:
+        phases: where it usually stands.
+        factory: the factory that knows its components by `type`.
+        component: the one component it works through, where there is no choice, as `module:Class`.
+        reads_probe: whether it reads what the probe of the same `meta_name` watched.
+    """
+
+    phases: ClassVar[tuple[Phase, ...]] = ()
+    factory: ClassVar[str | None] = None
+    component: ClassVar[str | None] = None
+    reads_probe: ClassVar[bool] = False
+
+    @classmethod
+    def component_class(cls, extra_configs: dict[str, Any] | None) -> type[Any]:
+        """The class that will do the work.
+
+        Raises:
+            ConfigError: the `type` is unknown, or missing.
+        """
+        if cls.factory is not None:
+            return FACTORIES[cls.factory].find((extra_configs or {}).get("type"))
+        if cls.component is None:
+            raise ConfigError(f"hook {cls.__name__} has neither factory nor component")
+        return import_class(cls.component)
+
+    @classmethod
+    def outputs(cls, component: type[Any]) -> tuple[str, ...] | None:
+        """What the hook puts out with this component, where that is known before the run."""
+        declared: tuple[str, ...] | None = getattr(component, "outputs", None)
+        return declared
+
+    @classmethod
+    def build(cls, resolved: ResolvedJob) -> Any:
+        """Make the component of a resolved job.
+
+        Raises:
+            ConfigError: its configs do not fit it.
+        """
+        component = cls.component_class(resolved.extra_configs)
+        return build(component, arguments(component, resolved.dj_configs, resolved.extra_configs))
+
+    def run(self, resolved: ResolvedJob, job: JobRun) -> Any:
+        """Build the component and run it."""
+        return self.build(resolved).run(job)
+
+
+def arguments(component: type[Any], recipe: dict[str, Any] | None, extra_configs: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of a component: `extra_configs` without `type`, and the recipe where it takes one."""
+    known, _ = parameters(component)
+    given = {name: value for name, value in extra_configs.items() if name != "type" or "type" in known}
+    if "dj_configs" in known and recipe is not None:
+        given["dj_configs"] = recipe
+    return given

@@ -1,0 +1,50 @@
+"""Hooks that look at data and models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.config.schema import Phase
+from data_juicer_sandbox.context.resolve import ResolvedJob
+from data_juicer_sandbox.factories import FACTORIES
+from data_juicer_sandbox.hooks.base import Hook, arguments
+from data_juicer_sandbox.parameters import build
+
+
+class ProbeViaAnalyzerHook(Hook):
+    """Computes the stats of a data set with Data-Juicer's OPs, and watches their overall table.
+
+    Puts out the path of the analysed data set: every row with its stats.
+    """
+
+    phases = (Phase.PROBE, Phase.EVALUATION)
+    factory = "DataAnalyzerFactory"
+
+
+class ProbeViaModelInferHook(Hook):
+    """Asks a model about a sample of a data set, row by row.
+
+    Where the job has a recipe, Data-Juicer draws the sample from it (`data_probe_ratio`, `data_probe_algo`), and the
+    component is given the sample as its `dataset_path`. Puts out what the evaluator does: the rows with their
+    feedback, and its summary.
+    """
+
+    phases = (Phase.PROBE, Phase.EVALUATION)
+    factory = "ModelInferEvaluatorFactory"
+
+    def run(self, resolved: ResolvedJob, job: JobRun) -> Any:
+        """Draw the sample, then build and run the evaluator on it."""
+        component = self.component_class(resolved.extra_configs)
+        given = arguments(component, None, resolved.extra_configs)
+        if resolved.dj_configs is not None:
+            executor = build(FACTORIES["DataExecutorFactory"].find(None), {"dj_configs": resolved.dj_configs})
+            given["dataset_path"] = executor.sample(job)
+        return build(component, given).run(job)
+
+
+class GeneralProbeHook(Hook):
+    """Runs a probe of any kind; puts out what it returns."""
+
+    phases = (Phase.PROBE,)
+    factory = "GeneralProbeFactory"
