@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 MASK = "***"
@@ -13,15 +14,16 @@ _SHORTEST = 8  # a shorter known secret would blot out ordinary words
 
 # Tokens of a language model's vocabulary and of its input: `eos_token`, `image_token`, ... are no credentials.
 _VOCABULARY = frozenset(
-    ["additional", "audio", "begin", "bos", "cls", "end", "eod", "eos", "eot", "first", "img", "image", "last", "mask", "next", "num", "pad", "per", "prefix", "sep", "single", "special", "split", "start", "stop", "suffix", "think", "tool", "unk", "video", "vision", "word"]
+    ("additional", "audio", "begin", "bos", "cls", "end", "eod", "eos", "eot", "first", "img", "image", "last", "mask")
+    + ("next", "num", "pad", "per", "prefix", "sep", "single", "special", "split", "start", "stop", "suffix", "think")
+    + ("tool", "unk", "video", "vision", "word")
 )
 _ALWAYS = frozenset(
-    ["apikey", "accesskey", "authorization", "auth", "bearer", "cookie", "credential", "credentials", "passphrase", "passwd", "password", "pwd", "secret", "secrets", "secretkey"]
+    ("apikey", "accesskey", "authorization", "auth", "bearer", "cookie", "credential", "credentials", "passphrase")
+    + ("passwd", "password", "pwd", "secret", "secrets", "secretkey")
 )
-_KEYS_BEFORE_KEY = frozenset(
-    ["access", "account", "api", "auth", "encryption", "private", "secret", "service", "signing", "ssh", "subscription"]
-)
-_NOT_ITSELF = frozenset(["env", "file", "name", "names", "path", "policy", "type", "url"])  # `api_key_env` names a variable
+_BEFORE_KEY = frozenset(("access", "account", "api", "auth", "encryption", "private", "service", "signing", "ssh"))
+_NOT_ITSELF = frozenset(("env", "file", "name", "names", "path", "policy", "type", "url"))  # `api_key_env` is a name
 
 _LOOKS = re.compile(
     r"""(?<![A-Za-z0-9])(?:
@@ -35,9 +37,13 @@ _LOOKS = re.compile(
     )""",
     re.VERBOSE,
 )
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+(?=\S*\d|\S{20})[\w.~+/=-]{8,}")  # not "a basic understanding"
 _URL = re.compile(r"(?<=://)([^\s/:@]*):([^\s/@]+)@")
-_PAIR = re.compile(r"""([A-Za-z][\w.-]{2,80})(["']?\s{0,3}[:=]\s{0,3}["']?)([^\s"',;}&)\]]+)""")
+_PAIR = re.compile(
+    r"""((?i:key|token|secret|passw|pwd|passphrase|auth|cookie|credential)[\w.-]{0,60})"""
+    r"""(["']?\s{0,3}[:=]\s{0,3}["']?)([^\s"',;}&)\]]+)"""
+)
+_WORD_END = re.compile(r"[\w.-]*\Z")
 _FLAG = re.compile(r"(--[A-Za-z][\w.-]{1,80})(\s+)([^\s-]\S*)")
 
 _known: set[str] = set()
@@ -45,15 +51,15 @@ _known: set[str] = set()
 
 @lru_cache(maxsize=4096)
 def is_secret(key: str) -> bool:
-    """Whether a key by this name holds a credential: `api_key`, `hf_token`, `password`; not `max_tokens`, `eos_token`."""
+    """Whether a key by this name holds a credential: `api_key`, `hf_token`; not `max_tokens`, `eos_token`."""
     last = key.rpartition(".")[2]
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", last)]
     if not words or words[-1] in _NOT_ITSELF:
         return False
     if _ALWAYS.intersection(words):
         return True
-    pairs = set(zip(words, words[1:], strict=False))
-    if any(second in ("key", "keys") and first in _KEYS_BEFORE_KEY for first, second in pairs):
+    pairs = set(pairwise(words))
+    if any(second in ("key", "keys") and first in _BEFORE_KEY for first, second in pairs):
         return True
     return words[-1] == "token" and not _VOCABULARY.intersection(words)
 
@@ -79,7 +85,7 @@ def mask(value: Any) -> Any:
 
 
 def mask_text(text: str) -> str:
-    """Text for a log or a terminal: also `name=value`, `--flag value`, and secrets seen before or in the environment."""
+    """Text for a log or a terminal: also `name=value`, `--flag value`, and secrets that are remembered."""
     text = _mask_looks(text)
     text = _FLAG.sub(lambda found: f"{found[1]}{found[2]}{MASK}" if is_secret(found[1]) else found[0], text)
     return _PAIR.sub(_mask_pair, text)
@@ -123,17 +129,19 @@ def _mask_after(items: list[Any] | tuple[Any, ...], index: int, item: Any) -> An
 
 def _mask_pair(found: re.Match[str]) -> str:
     key, between, value = found.groups()
-    prose = between.startswith(":") and key.lower() == "token"  # "unexpected token: ..." names no credential
-    return found[0] if prose or not is_secret(key) or not _is_credential(value) else f"{key}{between}{MASK}"
+    before = _WORD_END.search(found.string, max(0, found.start() - 60), found.start())
+    name = (before[0] if before else "") + key
+    prose = between.startswith(":") and name.lower() == "token"  # "unexpected token: ..." names no credential
+    return found[0] if prose or not is_secret(name) or not _is_credential(value) else f"{key}{between}{MASK}"
 
 
 def _mask_looks(text: str) -> str:
     if len(text) < _SHORTEST:
         return text
+    text = _LOOKS.sub(MASK, text)
     for secret in _known:
         if secret in text:
             text = text.replace(secret, MASK)
-    text = _LOOKS.sub(MASK, text)
     if "://" in text:
         text = _URL.sub(rf"\1:{MASK}@", text)
     return _BEARER.sub(rf"\1 {MASK}", text)

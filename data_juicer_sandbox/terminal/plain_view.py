@@ -1,0 +1,129 @@
+"""The view where there is no terminal: quiet lines, one when something begins or ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from data_juicer_sandbox.terminal.view import View, cell, duration, is_number
+
+EVERY = 30.0
+"""Seconds between two lines of a long task."""
+
+
+class PlainView(View):
+    """Writes lines to a stream."""
+
+    def __init__(self, stream: TextIO):
+        super().__init__(stream)
+        self._n_jobs = self._n_seen = 0
+
+    def run_started(self, n_pipelines: int, n_jobs: int) -> None:
+        """Say how much there is to do."""
+        self._n_jobs, self._n_seen = n_jobs, 0
+        self.message(f"{_count(n_jobs, 'job')} in {_count(n_pipelines, 'pipeline')}")
+
+    def pipeline_started(self, name: str) -> None:
+        """Nothing to say: every job's line names its pipeline."""
+
+    def job_started(self, pipeline: str, job: str, hook: str) -> None:
+        """Name the job."""
+        self._n_seen += 1
+        self.message(f"{self._number()} {pipeline}.{job} ({hook}) started")
+
+    def job_kept(self, pipeline: str, job: str, reason: str) -> None:
+        """Say why it is not run again."""
+        self._n_seen += 1
+        self.message(f"{self._number()} {pipeline}.{job} kept: {reason}")
+
+    def job_done(self, pipeline: str, job: str, seconds: float, summary: str = "") -> None:
+        """Say how long it took and what came out."""
+        self.message(f"{self._number()} {pipeline}.{job} done in {duration(seconds)}{': ' * bool(summary)}{summary}")
+
+    def job_failed(self, pipeline: str, job: str, seconds: float, cause: str) -> None:
+        """Say why, in a line."""
+        self.message(f"{self._number()} {pipeline}.{job} failed after {duration(seconds)}: {first_line(cause)}")
+
+    def run_done(self, seconds: float, n_run: int, n_kept: int, notes: Sequence[str] = ()) -> None:
+        """Say how long it took and where things lie."""
+        kept = f", {n_kept} kept" if n_kept else ""
+        self.message(f"done in {duration(seconds)}: {_count(n_run, 'job')} run{kept}")
+        for note in notes:
+            self.message(f"  {note}")
+
+    def failure(self, job: str, cause: str, log_path: str, command: str) -> None:
+        """Say all that is needed to go on."""
+        self.message(f"FAILED: {job}\n  cause: {indented(cause)}\n  log: {log_path}\n  to continue: {command}")
+
+    def message(self, text: str) -> None:
+        """Write a line."""
+        self.stream.write(text + "\n")
+        self.stream.flush()
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Write a table."""
+        texts = [list(columns), *([cell(value) for value in row] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+        right = [bool(rows) and all(is_number(row[i]) or row[i] is None for row in rows) for i in range(len(columns))]
+        lines = [
+            "  ".join(
+                text.rjust(width) if at else text.ljust(width)
+                for text, width, at in zip(line, widths, right, strict=True)
+            )
+            for line in texts
+        ]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        self.message("\n".join(["", title, *(line.rstrip() for line in lines), ""]))
+
+    @contextmanager
+    def task(self, description: str, total: float | None = None) -> Iterator[PlainTask]:
+        """A task of a component."""
+        yield PlainTask(self, description, total)
+
+    def _number(self) -> str:
+        return f"[{self._n_seen}/{self._n_jobs}]"
+
+
+class PlainTask:
+    """A long task's line now and then; a short one says nothing."""
+
+    def __init__(self, view: PlainView, description: str, total: float | None):
+        self._view, self._description, self._total = view, description, total
+        self._completed, self._note, self._last = 0.0, "", time.monotonic()
+
+    def advance(self, amount: float = 1) -> None:
+        """Move on by `amount` of the total."""
+        self._completed += amount
+        self._tell()
+
+    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
+        """Set how far it is, how far it goes, or the remark beside it."""
+        self._completed = self._completed if completed is None else completed
+        self._total = self._total if total is None else total
+        self._note = self._note if note is None else note
+        self._tell()
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if now - self._last >= EVERY:
+            self._last = now
+            whole = f"/{self._total:g}" if self._total else ""
+            self._view.message(
+                f"  {self._description}: {self._completed:g}{whole}{'  ' * bool(self._note)}{self._note}"
+            )
+
+
+def first_line(text: str) -> str:
+    """An error's first line, all that fits beside a job's name."""
+    return text.strip().partition("\n")[0]
+
+
+def indented(text: str) -> str:
+    """Several lines under a label."""
+    return text.strip().replace("\n", "\n    ")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s'[: number != 1]}"

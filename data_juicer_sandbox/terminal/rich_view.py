@@ -1,0 +1,143 @@
+"""The view on a terminal: bars for pipelines, jobs and the component's own tasks; lines scroll by above them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from data_juicer_sandbox.terminal import logs
+from data_juicer_sandbox.terminal.plain_view import first_line, indented
+from data_juicer_sandbox.terminal.view import View, cell, duration, is_number
+
+_NO_TASK = TaskID(-1)
+
+
+class RichView(View):
+    """Draws bars. Colours follow NO_COLOR and the terminal, as rich finds them."""
+
+    def __init__(self, stream: TextIO):
+        super().__init__(stream)
+        self.console = Console(file=stream, highlight=False)
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", markup=False, style="dim"),
+            console=self.console,
+            transient=True,
+            refresh_per_second=8,
+        )
+        self._pipelines = self._jobs = _NO_TASK
+        self._n_pipelines = 0
+
+    def run_started(self, n_pipelines: int, n_jobs: int) -> None:
+        """Say how much there is to do."""
+        if n_pipelines > 1:
+            self._pipelines = self._bars.add_task("pipelines", total=n_pipelines, note="")
+        self._jobs = self._bars.add_task("jobs", total=n_jobs, note="")
+        self._n_pipelines = 0
+        self._bars.start()
+        logs.show_through(self._show)
+
+    def pipeline_started(self, name: str) -> None:
+        """Name the pipeline."""
+        if self._pipelines != _NO_TASK:
+            self._bars.update(self._pipelines, completed=self._n_pipelines, note=name)
+        self._n_pipelines += 1
+
+    def job_started(self, pipeline: str, job: str, hook: str) -> None:
+        """Name the job."""
+        self._bars.update(self._jobs, note=f"{pipeline}.{job} ({hook})")
+
+    def job_kept(self, pipeline: str, job: str, reason: str) -> None:
+        """Say why it is not run again."""
+        self._line("=", "cyan", f"{pipeline}.{job}", f"kept: {reason}")
+
+    def job_done(self, pipeline: str, job: str, seconds: float, summary: str = "") -> None:
+        """Say how long it took and what came out."""
+        self._line("✓", "green", f"{pipeline}.{job}", "  ".join(filter(None, [duration(seconds), summary])))
+
+    def job_failed(self, pipeline: str, job: str, seconds: float, cause: str) -> None:
+        """Say why, in a line."""
+        self._line("✗", "red", f"{pipeline}.{job}", f"{duration(seconds)}  {first_line(cause)}")
+
+    def run_done(self, seconds: float, n_run: int, n_kept: int, notes: Sequence[str] = ()) -> None:
+        """Say how long it took and where things lie."""
+        self.close()
+        kept = f", {n_kept} kept" if n_kept else ""
+        self.console.print(Text.assemble(("done", "bold green"), f" in {duration(seconds)}: {n_run} run{kept}"))
+        for note in notes:
+            self.message(f"  {note}")
+
+    def failure(self, job: str, cause: str, log_path: str, command: str) -> None:
+        """Say all that is needed to go on."""
+        self.close()
+        self.console.print(
+            Text.assemble(
+                ("FAILED", "bold red"),
+                f": {job}\n  cause: {indented(cause)}\n  log: {log_path}\n  to continue: ",
+                (command, "bold"),
+            ),
+            soft_wrap=True,
+        )
+
+    def message(self, text: str) -> None:
+        """Write a line."""
+        self.console.print(Text(text), soft_wrap=True)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Write a table."""
+        table = Table(title=Text(title), title_justify="left")
+        for index, column in enumerate(columns):
+            numbers = bool(rows) and all(is_number(row[index]) or row[index] is None for row in rows)
+            table.add_column(Text(column), justify="right" if numbers else "left")
+        for row in rows:
+            table.add_row(*(Text(cell(value)) for value in row))
+        self.console.print(table)
+
+    @contextmanager
+    def task(self, description: str, total: float | None = None) -> Iterator[RichTask]:
+        """A task of a component."""
+        bar = self._bars.add_task(f"  {description}", total=total, note="")
+        try:
+            yield RichTask(self._bars, bar)
+        finally:
+            self._bars.remove_task(bar)
+
+    def close(self) -> None:
+        """Take the bars away."""
+        self._bars.stop()
+        logs.show_through(None)
+
+    def _line(self, sign: str, colour: str, job: str, rest: str) -> None:
+        self._bars.advance(self._jobs)
+        self._bars.update(self._jobs, note="")
+        self.console.print(Text.assemble((sign, colour), f" {job}  ", (rest, "dim")), soft_wrap=True)
+
+    def _show(self, text: str) -> None:
+        colour = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}.get(text.partition(":")[0], "dim")
+        self.console.print(Text(text, style=colour), soft_wrap=True)
+
+
+class RichTask:
+    """A component's bar."""
+
+    def __init__(self, bars: Progress, bar: TaskID):
+        self._bars, self._bar = bars, bar
+
+    def advance(self, amount: float = 1) -> None:
+        """Move on by `amount` of the total."""
+        self._bars.advance(self._bar, amount)
+
+    def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
+        """Set how far it is, how far it goes, or the remark beside it."""
+        fields = {} if note is None else {"note": note}
+        self._bars.update(self._bar, completed=completed, total=total, **fields)  # type: ignore[arg-type]

@@ -1,0 +1,134 @@
+"""The tracker that is always there: `<work_dir>/metrics.jsonl`, one JSON object a line.
+
+A value: {"time", "pipeline", "job", "name": "<job>.<key>", "value", "step"?}. The begin of a job's attempt:
+{"time", "pipeline", "job", "event": "start", "config"?}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.watchers.base import RunInfo, Tracker, from_json, to_json
+
+FILE = "metrics.jsonl"
+CONFIG_FILE = "config.json"
+
+
+class LocalTracker(Tracker):
+    """Appends to `metrics.jsonl`, and keeps the run's config (masked) beside it as `config.json`."""
+
+    def __init__(self, run: RunInfo):
+        super().__init__(run)
+        self.path = run.work_dir / FILE
+        self._lock = threading.Lock()
+        if not run.resume:
+            _move_aside(self.path)
+        _repair(self.path)
+        with replacing(run.work_dir / CONFIG_FILE) as part:
+            part.write_text(json.dumps(run.config, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+        self._stream = self.path.open("ab", buffering=0)  # unbuffered: a line is the file's as soon as it is written
+
+    def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:
+        """Mark where an attempt begins."""
+        line: dict[str, Any] = {"time": time, "pipeline": pipeline, "job": job, "event": "start"}
+        self._append([line if config is None else {**line, "config": config}])
+
+    def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
+        """Append one line a value."""
+        at = {} if step is None else {"step": step}
+        head = {"time": time, "pipeline": pipeline, "job": job}
+        self._append([{**head, "name": f"{job}.{key}", "value": to_json(value), **at} for key, value in values.items()])
+
+    def sync(self) -> None:
+        """Wait until the disk has it."""
+        os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+    def _append(self, lines: list[dict[str, Any]]) -> None:
+        data = memoryview("".join(json.dumps(line, allow_nan=False, default=str) + "\n" for line in lines).encode())
+        with self._lock:
+            while data:
+                data = data[self._stream.write(data) :]
+
+
+def read(path: Path, *, containing: bytes = b"") -> Iterator[dict[str, Any]]:
+    """The records of a `metrics.jsonl`, NaN and infinities as floats again; lines a crash has torn are left out.
+
+    Args:
+        path: the file; one that is not there holds nothing.
+        containing: look only at lines with these bytes, which is much quicker than reading all.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as stream:
+        for line in stream:
+            if containing not in line:
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and "job" in record:
+                if "value" in record:
+                    record["value"] = from_json(record["value"])
+                yield record
+
+
+def last_values(path: Path, job: str, pipeline: str | None = None) -> dict[str, Any]:
+    """The last value of every key that the latest attempt of a job watched; attempts that watched nothing do not count.
+
+    Args:
+        path: a `metrics.jsonl`.
+        job: the job's `meta_name`.
+        pipeline: its pipeline; None where the latest attempt in any will do.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    begun: set[str] = set()
+    latest = ""
+    for record in read(path, containing=f'"job": {json.dumps(job)}'.encode()):
+        where = record["pipeline"]
+        if record["job"] != job or (pipeline is not None and where != pipeline):
+            continue
+        if "name" not in record:
+            begun.add(where)
+            continue
+        if where in begun or where not in found:
+            begun.discard(where)
+            found[where], latest = {}, where
+        found[where][record["name"][len(job) + 1 :]] = record["value"]
+    return found.get(latest, {})
+
+
+def _repair(path: Path) -> None:
+    """Cut off the part of a line that a `kill -9` or a full disk left at the end."""
+    if not path.is_file():
+        return
+    with path.open("r+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        keep = end
+        while keep:
+            begin = max(0, keep - 65536)
+            stream.seek(begin)
+            newline = stream.read(keep - begin).rfind(b"\n")
+            if newline >= 0:
+                keep = begin + newline + 1
+                break
+            keep = begin
+        if keep < end:
+            stream.truncate(keep)
+
+
+def _move_aside(path: Path) -> None:
+    if path.is_file() and path.stat().st_size:
+        stamp = datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y%m%d-%H%M%S-%f")
+        path.rename(path.with_name(f"{path.stem}.{stamp}{path.suffix}"))

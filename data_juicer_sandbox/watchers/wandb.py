@@ -1,0 +1,124 @@
+"""Weights & Biases, only where it is configured. Nothing is ever asked, and offline mode needs no account."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import netrc
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.optional import load
+from data_juicer_sandbox.watchers.base import RunInfo, Tracker
+
+RUN_FILE = "wandb_run.json"
+ANONYMOUS = "anonymous"
+
+
+def configured() -> bool:
+    """Whether W&B is set up here: a key, a login, or offline mode. Looks, and imports nothing."""
+    mode = os.environ.get("WANDB_MODE") or _settings().get("mode", "")
+    if mode in ("disabled", "dryrun", "offline"):
+        return mode != "disabled"
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE") or _settings().get("api_key"):
+        return True
+    return _in_netrc(os.environ.get("WANDB_BASE_URL") or _settings().get("base_url") or "https://api.wandb.ai")
+
+
+class WandbTracker(Tracker):
+    """One W&B run for a work directory: a resumed run goes on with the same one.
+
+    A metric is named `<job>.<key>`, below `<pipeline>.` where the pipeline has a name, and has its job's step as axis.
+    """
+
+    def __init__(self, run: RunInfo):
+        super().__init__(run)
+        self._file = run.work_dir / RUN_FILE
+        if not run.resume:
+            self._file.unlink(missing_ok=True)
+        self._wandb: Any = None  # the library's run, opened by the first job that starts
+
+    def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:
+        """Open the W&B run if it is not, and record the job's config."""
+        run, name = self._open(), _name(pipeline, job)
+        run.define_metric(f"{name}.step", hidden=True)
+        run.define_metric(f"{name}.*", step_metric=f"{name}.step", step_sync=False)  # every row names its step
+        if config is not None:
+            run.config.update({name: dict(config)}, allow_val_change=True)
+
+    def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
+        """Log the values in one go; those without a step also into the run's summary table."""
+        name = _name(pipeline, job)
+        at = {} if step is None else {f"{name}.step": step}
+        self._open().log({**{f"{name}.{key}": value for key, value in values.items() if value is not None}, **at})
+
+    def close(self) -> None:
+        """Finish the W&B run."""
+        if self._wandb is not None:
+            self._wandb.finish()
+
+    def _open(self) -> Any:
+        if self._wandb is None:
+            wandb = load("wandb", extra="wandb")
+            self._wandb = wandb.init(
+                id=self._run_id(),
+                project=self.run.project,
+                name=self.run.experiment,
+                config=dict(self.run.config),
+                dir=str(self.run.work_dir),
+                resume="allow" if not _offline() else None,
+                settings=wandb.Settings(
+                    silent=True,
+                    console="off",  # the terminal and the log are ours
+                    init_timeout=60,
+                    login_timeout=1,
+                    x_disable_meta=True,  # it would record the command line unmasked
+                    save_code=False,
+                ),
+            )
+        return self._wandb
+
+    def _run_id(self) -> str:
+        if self._file.is_file():
+            return str(json.loads(self._file.read_text(encoding="utf-8"))["id"])
+        run_id = uuid.uuid4().hex[:12]
+        with replacing(self._file, durable=True) as part:
+            part.write_text(json.dumps({"id": run_id, "project": self.run.project}) + "\n", encoding="utf-8")
+        return run_id
+
+
+def _name(pipeline: str, job: str) -> str:
+    return job if pipeline == ANONYMOUS else f"{pipeline}.{job}"
+
+
+def _offline() -> bool:
+    return (os.environ.get("WANDB_MODE") or _settings().get("mode", "")) in ("offline", "dryrun")
+
+
+def _settings() -> dict[str, str]:
+    """W&B's own settings files, the user's and the folder's."""
+    found: dict[str, str] = {}
+    user = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser() / "settings"
+    for path in (user, Path(os.environ.get("WANDB_DIR") or ".") / "wandb" / "settings"):
+        parser = configparser.ConfigParser(interpolation=None)
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError):
+            continue  # W&B itself takes a file it cannot read as empty
+        found.update(parser["default"] if parser.has_section("default") else {})
+    return found
+
+
+def _in_netrc(url: str) -> bool:
+    places = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
+    path = next((path for path in (Path(place).expanduser() for place in places) if path.is_file()), None)
+    try:
+        login = netrc.netrc(path).authenticators(urlsplit(url).netloc) if path else None
+    except (netrc.NetrcParseError, OSError):
+        return False
+    return bool(login and login[2])
