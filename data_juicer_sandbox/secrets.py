@@ -14,13 +14,18 @@ _SHORTEST = 8  # a shorter known secret would blot out ordinary words
 
 # Tokens of a language model's vocabulary and of its input: `eos_token`, `image_token`, ... are no credentials.
 _VOCABULARY = frozenset(
-    ("additional", "audio", "begin", "bos", "cls", "end", "eod", "eos", "eot", "first", "img", "image", "last", "mask")
-    + ("next", "num", "pad", "per", "prefix", "sep", "single", "special", "split", "start", "stop", "suffix", "think")
-    + ("tool", "unk", "video", "vision", "word")
+    re.findall(
+        r"\w+",
+        "additional audio begin bos cls end eod eos eot first img image last mask next num pad per prefix sep single "
+        "special split start stop suffix think tool unk video vision word",
+    )
 )
 _ALWAYS = frozenset(
-    ("apikey", "accesskey", "authorization", "auth", "bearer", "cookie", "credential", "credentials", "passphrase")
-    + ("passwd", "password", "pwd", "secret", "secrets", "secretkey")
+    re.findall(
+        r"\w+",
+        "apikey accesskey authorization auth bearer cookie credential credentials passphrase passwd password pwd "
+        "secret secrets secretkey",
+    )
 )
 _BEFORE_KEY = frozenset(("access", "account", "api", "auth", "encryption", "private", "service", "signing", "ssh"))
 _NOT_ITSELF = frozenset(("env", "file", "name", "names", "path", "policy", "type", "url"))  # `api_key_env` is a name

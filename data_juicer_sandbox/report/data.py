@@ -1,0 +1,119 @@
+"""What a report is made of: the context and the metrics of a work directory, read from its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data_juicer_sandbox.errors import WorkDirError
+from data_juicer_sandbox.secrets import mask
+from data_juicer_sandbox.watchers import local
+
+CONTEXT_FILE = "context_infos.json"
+_BOOKKEEPING = "__job__"
+
+
+@dataclass
+class JobRow:
+    """One record of the context."""
+
+    iteration: int
+    """Counted from 1."""
+    pipeline: str
+    name: str
+    outputs: dict[str, Any]
+    job: dict[str, Any]
+    """Hook, phase, status, started, ended, seconds, error."""
+
+    @property
+    def label(self) -> str:
+        """`<pipeline>.<meta_name>`; the one pipeline without a name is left out."""
+        return self.name if self.pipeline == "anonymous" else f"{self.pipeline}.{self.name}"
+
+
+@dataclass
+class Measured:
+    """What a job's latest attempt watched."""
+
+    pipeline: str
+    name: str
+    last: dict[str, Any] = field(default_factory=dict)
+    series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """Step and value of every number that was watched with a step, by key."""
+
+    @property
+    def label(self) -> str:
+        """As `JobRow.label`."""
+        return self.name if self.pipeline == "anonymous" else f"{self.pipeline}.{self.name}"
+
+
+@dataclass
+class RunData:
+    """A run as it lies on disk."""
+
+    work_dir: Path
+    config: dict[str, Any]
+    jobs: list[JobRow]
+    measured: list[Measured]
+
+    @property
+    def title(self) -> str:
+        """Project and experiment, or the folder's name where the config is not recorded."""
+        names = [str(self.config[key]) for key in ("project_name", "experiment_name") if self.config.get(key)]
+        return " / ".join(names) or self.work_dir.resolve().name
+
+
+def read_run(work_dir: Path) -> RunData:
+    """Read a run; what is not there yet is empty.
+
+    Raises:
+        WorkDirError: no run has worked there, or its files cannot be read.
+    """
+    context, metrics = work_dir / CONTEXT_FILE, work_dir / local.FILE
+    if not context.is_file() and not metrics.is_file():
+        raise WorkDirError("no run has worked there", where=str(work_dir), hint=f"a folder with {CONTEXT_FILE}")
+    return RunData(
+        work_dir=work_dir,
+        config=_read_json(work_dir / local.CONFIG_FILE),
+        jobs=list(_jobs(_read_json(context))),
+        measured=_measured(metrics),
+    )
+
+
+def _jobs(context: dict[str, Any]) -> Iterator[JobRow]:
+    for number, iteration in enumerate(context.get("iterations", []), 1):
+        for pipeline, records in iteration.items():
+            for record in records:
+                outputs = {key: value for key, value in record.items() if key not in ("meta_name", _BOOKKEEPING)}
+                yield JobRow(number, pipeline, record["meta_name"], mask(outputs), mask(record.get(_BOOKKEEPING, {})))
+
+
+def _measured(path: Path) -> list[Measured]:
+    found: dict[tuple[str, str], Measured] = {}
+    begun: set[tuple[str, str]] = set()
+    for record in local.read(path):
+        key = (record["pipeline"], record["job"])
+        if "name" not in record:
+            begun.add(key)
+            continue
+        if key in begun or key not in found:
+            begun.discard(key)
+            found[key] = Measured(*key)
+        name, value = record["name"][len(record["job"]) + 1 :], record["value"]
+        found[key].last[name] = value
+        if "step" in record and isinstance(value, (int, float)) and not isinstance(value, bool):
+            found[key].series.setdefault(name, []).append((record["step"], value))
+    return list(found.values())
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WorkDirError(f"not JSON: {error}", where=str(path)) from error
+    return value if isinstance(value, dict) else {}

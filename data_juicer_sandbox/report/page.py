@@ -1,0 +1,138 @@
+"""The page of one run: what ran, what was measured, what came out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import Any
+
+from data_juicer_sandbox.report import html
+from data_juicer_sandbox.report.data import JobRow, Measured, RunData
+from data_juicer_sandbox.report.plots import line_plot
+from data_juicer_sandbox.terminal.view import duration
+
+_SHOWN_ROWS = 60
+
+
+def render(run: RunData) -> str:
+    """The whole page as HTML."""
+    return html.page(
+        run.title,
+        [*_header(run), *_jobs(run.jobs), *_metrics(run.measured), *_curves(run.measured), *_tables(run.jobs)],
+    )
+
+
+def _header(run: RunData) -> Iterator[str]:
+    yield f"<h1>{escape(run.title)}</h1>"
+    done = [job for job in run.jobs if job.job.get("status") == "done"]
+    failed = len(run.jobs) - len(done)
+    seconds = sum(float(job.job.get("seconds") or 0) for job in run.jobs)
+    begun = [float(job.job["started"]) for job in run.jobs if job.job.get("started")]
+    parts = [f"{len(done)} job{'s'[: len(done) != 1]} done"]
+    parts += [f'<span class="bad">{failed} failed</span>'] if failed else []
+    parts += [f"{duration(seconds)} of work", f"begun {_clock(min(begun))}"] if begun else []
+    yield f'<p>{" · ".join(parts)}</p><p class="dim"><code>{escape(str(run.work_dir.resolve()))}</code></p>'
+    if run.config:
+        yield html.fold("Config", f"<pre>{escape(json.dumps(run.config, ensure_ascii=False, indent=2))}</pre>")
+
+
+def _jobs(jobs: Sequence[JobRow]) -> Iterator[str]:
+    yield "<h2>Jobs</h2>"
+    several = len({job.iteration for job in jobs}) > 1
+    columns = ["iteration"] * several + ["pipeline", "phase", "job", "hook", "status", "time", "outputs"]
+    rows = []
+    for job in jobs:
+        about = job.job
+        status = str(about.get("status", ""))
+        told = html.Raw(f'<span class="{"ok" if status == "done" else "bad"}">{escape(status)}</span>')
+        seconds = about.get("seconds")
+        took = "" if seconds is None else duration(float(seconds))
+        error = html.Raw(f'<pre class="bad">{escape(str(about["error"]))}</pre>') if about.get("error") else None
+        outputs = error or html.Raw("".join(_output(name, value) for name, value in job.outputs.items()))
+        row = [job.pipeline, str(about.get("phase", "")), job.name, str(about.get("hook", "")), told, took, outputs]
+        rows.append([job.iteration] * several + row)
+    yield html.table(columns, rows)
+
+
+def _output(name: str, value: Any) -> str:
+    told = f'<span class="dim">table of {len(value)} rows, below</span>' if is_table(value) else html.text(value)
+    return f"<div>{escape(name)}: {told}</div>"
+
+
+def _metrics(measured: Sequence[Measured]) -> Iterator[str]:
+    if not measured:
+        return
+    yield "<h2>Metrics</h2>"
+    for group in alike(measured):
+        keys = list(dict.fromkeys(key for job in group for key in job.last))
+        two = len(group) == 2
+        columns = ["metric", *(job.label for job in group), *(["change"] if two else [])]
+        rows = []
+        for key in keys:
+            values = [job.last.get(key) for job in group]
+            rows.append([key, *values, *([_change(*values)] if two else [])])
+        shown = html.table(columns, rows)
+        names = ", ".join(job.label for job in group)
+        yield f"<h3>{escape(names)}</h3>"
+        yield shown if len(rows) <= _SHOWN_ROWS else html.fold(f"{len(rows)} metrics", shown)
+
+
+def _change(before: Any, after: Any) -> str | None:
+    if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (before, after)):
+        return None
+    if not before or before != before or after != after or abs(before) == float("inf"):
+        return None
+    return f"{(after - before) / abs(before):+.1%}"
+
+
+def alike(measured: Sequence[Measured]) -> list[list[Measured]]:
+    """Jobs that watched mostly the same keys, to be shown side by side; in the order they first appear."""
+    groups: list[list[Measured]] = []
+    for job in measured:
+        keys = set(job.last)
+        for group in groups:
+            other = set(group[0].last)
+            if 2 * len(keys & other) > len(keys | other):
+                group.append(job)
+                break
+        else:
+            groups.append([job])
+    return groups
+
+
+def _curves(measured: Sequence[Measured]) -> Iterator[str]:
+    by_key: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for job in measured:
+        for key, points in job.series.items():
+            if len({step for step, _ in points}) > 1:
+                by_key.setdefault(key, {})[job.label] = points
+    # What learns comes first; clocks and counters after it.
+    plots = sorted(by_key.items(), key=lambda item: ("loss" not in item[0].rpartition(".")[2], item[0]))
+    drawn = [(key, line_plot(lines, title=key)) for key, lines in plots]
+    figures = [f"<figure><figcaption>{escape(key)}</figcaption>{svg}</figure>" for key, svg in drawn if svg]
+    if figures:
+        yield '<h2>Curves</h2><div class="plots">'
+        yield from figures
+        yield "</div>"
+
+
+def _tables(jobs: Sequence[JobRow]) -> Iterator[str]:
+    found = [(job, name, value) for job in jobs for name, value in job.outputs.items() if is_table(value)]
+    if found:
+        yield "<h2>Results</h2>"
+    for job, name, value in found:
+        yield f"<h3>{escape(f'{job.label}.{name}')}</h3>"
+        columns = list(dict.fromkeys(str(key) for row in value for key in row))
+        shown = html.table(columns, [[row.get(column) for column in columns] for row in value])
+        yield shown if len(value) <= _SHOWN_ROWS else html.fold(f"{len(value)} rows", shown)
+
+
+def is_table(value: Any) -> bool:
+    """Whether an output is a list of mappings, such as the scores of several data sets."""
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -1,0 +1,103 @@
+"""Line plots as inline SVG: axes, grid, legend, and no library."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+Points = Sequence[tuple[float, float]]
+
+WIDTH, HEIGHT = 520, 280
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 34
+_MOST = 400
+# Okabe and Ito's palette: told apart with any kind of colour sight.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#555555")
+
+
+def line_plot(lines: Mapping[str, Points], *, title: str, x_label: str = "step") -> str:
+    """A plot of several lines over one axis.
+
+    Args:
+        lines: points by name; values that are not finite are left out, long lines are thinned.
+        title: for those who do not see the plot.
+        x_label: name of the horizontal axis.
+
+    Returns:
+        an `<svg>` element, or nothing where there is no point to draw.
+    """
+    kept = {name: _thin([p for p in points if all(map(math.isfinite, p))]) for name, points in lines.items()}
+    kept = {name: points for name, points in kept.items() if points}
+    if not kept:
+        return ""
+    xs = ticks(*_range([x for points in kept.values() for x, _ in points]))
+    ys = ticks(*_range([y for points in kept.values() for _, y in points]))
+    legend = 18 * len(kept) if len(kept) > 1 else 0
+    x0, x1, y0, y1 = _LEFT, WIDTH - _RIGHT, HEIGHT - _BOTTOM, _TOP
+
+    def at_x(x: float) -> float:
+        return x0 + (x - xs[0]) / (xs[-1] - xs[0]) * (x1 - x0)
+
+    def at_y(y: float) -> float:
+        return y0 + (y - ys[0]) / (ys[-1] - ys[0]) * (y1 - y0)
+
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT + legend}" width="{WIDTH}" role="img" class="plot">',
+        f"<title>{escape(title)}</title>",
+    ]
+    for y in ys:
+        parts.append(f'<line class="grid" x1="{x0}" x2="{x1}" y1="{at_y(y):.1f}" y2="{at_y(y):.1f}"/>')
+        parts.append(f'<text x="{x0 - 6}" y="{at_y(y) + 4:.1f}" text-anchor="end">{number(y)}</text>')
+    for x in xs:
+        parts.append(f'<line class="axis" x1="{at_x(x):.1f}" x2="{at_x(x):.1f}" y1="{y0}" y2="{y0 + 4}"/>')
+        parts.append(f'<text x="{at_x(x):.1f}" y="{y0 + 16}" text-anchor="middle">{number(x)}</text>')
+    parts.append(f'<line class="axis" x1="{x0}" x2="{x1}" y1="{y0}" y2="{y0}"/>')
+    parts.append(f'<text x="{(x0 + x1) / 2}" y="{HEIGHT - 3}" text-anchor="middle">{escape(x_label)}</text>')
+    for index, (name, points) in enumerate(kept.items()):
+        colour, dash = _COLOURS[index % len(_COLOURS)], ("", "6 3", "2 3")[index // len(_COLOURS) % 3]
+        style = f'stroke="{colour}" stroke-dasharray="{dash}"' if dash else f'stroke="{colour}"'
+        drawn = " ".join(f"{at_x(x):.1f},{at_y(y):.1f}" for x, y in points)
+        parts.append(f'<polyline {style} points="{drawn}"/>')
+        if len(points) == 1:
+            parts.append(f'<circle fill="{colour}" cx="{at_x(points[0][0]):.1f}" cy="{at_y(points[0][1]):.1f}" r="3"/>')
+        if legend:
+            y = HEIGHT + 18 * index + 8
+            parts.append(f'<line {style} stroke-width="2" x1="{x0}" x2="{x0 + 24}" y1="{y}" y2="{y}"/>')
+            parts.append(f'<text x="{x0 + 32}" y="{y + 4}">{escape(name)}</text>')
+    return "".join([*parts, "</svg>"])
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers that reach from below `low` to above `high`; `low` is less than `high`."""
+    rough = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [index * step for index in range(first, last + 1)]
+
+
+def number(value: float) -> str:
+    """A tick's label."""
+    return f"{value:.4g}" if value else "0"
+
+
+def _range(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    if high - low > 1e-12 * max(abs(low), abs(high)):
+        return low, high
+    pad = abs(low) * 0.05 or 1.0  # a flat line still wants an axis
+    return low - pad, high + pad
+
+
+def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most some hundred points: the lowest and the highest of each stretch, in order."""
+    if len(points) <= _MOST:
+        return points
+    size = math.ceil(2 * len(points) / _MOST)
+    thinned = [points[0]]
+    for begin in range(0, len(points), size):
+        part = range(begin, min(begin + size, len(points)))
+        thinned += [
+            points[i] for i in sorted({min(part, key=lambda i: points[i][1]), max(part, key=lambda i: points[i][1])})
+        ]
+    return [*thinned, points[-1]]
