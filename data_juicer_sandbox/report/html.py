@@ -9,13 +9,14 @@ from typing import Any
 
 _STYLE = """
 :root{--fg:#1d2329;--dim:#5c6670;--bg:#fff;--line:#d9dee3;--head:#f3f5f7;--ok:#137333;--bad:#b3261e}
-@media (prefers-color-scheme:dark){:root{--fg:#e4e8ec;--dim:#9aa5b0;--bg:#15191d;--line:#39424a;--head:#20262c;
---ok:#7bd88f;--bad:#ff8a80}}
+@media (prefers-color-scheme:dark){:root{--fg:#e4e8ec;--dim:#9aa5b0;--bg:#15191d;--line:#39424a;
+--head:#20262c;--ok:#7bd88f;--bad:#ff8a80}}
 body{font:15px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg);
 margin:2rem auto;padding:0 1.2rem;max-width:75rem}
 h1{font-size:1.6rem;margin:0 0 .2rem}
 h2{font-size:1.2rem;margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line)}
-h3{font-size:1rem;margin:1.2rem 0 .4rem}p{margin:.3rem 0}.dim{color:var(--dim)}.ok{color:var(--ok)}.bad{color:var(--bad)}
+h3{font-size:1rem;margin:1.2rem 0 .4rem}
+p{margin:.3rem 0}.dim{color:var(--dim)}.ok{color:var(--ok)}.bad{color:var(--bad)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;margin:.4rem 0}
 th,td{border:1px solid var(--line);padding:.25rem .6rem;text-align:left;vertical-align:top}
 th{background:var(--head)}td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}

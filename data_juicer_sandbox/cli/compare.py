@@ -1,0 +1,43 @@
+"""`dj-sandbox compare DIR1 DIR2 ...`: runs side by side."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from data_juicer_sandbox.errors import SandboxError
+
+NAME = "compare"
+HELP = "put runs side by side: metrics, and where their configs differ"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("work_dirs", nargs="+", metavar="DIR", help="work directories of runs")
+    parser.add_argument("--metrics", default="*", metavar="PATTERN", help="only these, such as '*.bits_per_byte'")
+    parser.add_argument("--html", metavar="FILE", help="write a page instead of printing tables")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare; returns the exit code."""
+    from data_juicer_sandbox.report.compare import compare, render
+
+    try:
+        comparison = compare([Path(folder) for folder in args.work_dirs], args.metrics)
+    except SandboxError as error:
+        print(f"dj-sandbox: {error}", file=sys.stderr)
+        return error.exit_code
+    if args.html:
+        from data_juicer_sandbox.files import replacing
+
+        with replacing(args.html) as part:
+            part.write_text(render(comparison), encoding="utf-8")
+        print(args.html)
+        return 0
+    from data_juicer_sandbox.terminal.progress import view_for
+
+    view = view_for(sys.stdout)
+    view.table("Metrics", ["metric", *comparison.names], comparison.metrics)
+    view.table("Configs, where they differ", ["key", *comparison.names], comparison.configs)
+    return 0

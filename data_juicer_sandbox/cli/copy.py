@@ -1,0 +1,71 @@
+"""`dj-sandbox cp NAME [DEST]`: a shipped config to start from."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import data_juicer_sandbox
+from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.files import replacing
+
+NAME = "cp"
+HELP = "copy a shipped config to start from; without a name, list them"
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("name", nargs="?", help="which one, such as demo/sandbox.yaml")
+    parser.add_argument("dest", nargs="?", default=".", help="a file or a folder (default: the current folder)")
+    parser.add_argument("--force", action="store_true", help="replace the file that is there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Copy, or list; returns the exit code."""
+    root = shipped_root()
+    names = {str(path.relative_to(root)): path for path in _shipped(root)}
+    if args.name is None:
+        for name, path in names.items():
+            print(f"{name:<36} {_about(path)}")
+        return 0
+    if args.name not in names:
+        print(f"dj-sandbox: no shipped config is named {args.name!r} ({suggest(args.name, names)})", file=sys.stderr)
+        return 2
+    target = Path(args.dest)
+    if target.is_dir() or args.dest.endswith("/"):
+        target = target / Path(args.name).name
+    if target.exists() and not args.force:
+        print(f"dj-sandbox: {target} is there already (--force replaces it)", file=sys.stderr)
+        return 2
+    try:
+        with replacing(target) as part:
+            shutil.copyfile(names[args.name], part)
+    except OSError as error:
+        print(f"dj-sandbox: {target} cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
+    print(f"{target}\nrun it with: dj-sandbox --config {target}")
+    return 0
+
+
+def shipped_root() -> Path:
+    """The folder of the shipped configs: inside an installed package, beside it in a checkout."""
+    package = Path(data_juicer_sandbox.__file__).parent
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def _shipped(root: Path) -> Iterator[Path]:
+    for path in sorted(root.rglob("*")):
+        if path.suffix in _SUFFIXES and path.is_file():
+            yield path
+
+
+def _about(path: Path) -> str:
+    """The first line of the comment that a shipped config starts with."""
+    with path.open(encoding="utf-8") as stream:
+        first = stream.readline().strip()
+    return first.lstrip("# ") if first.startswith("#") else ""

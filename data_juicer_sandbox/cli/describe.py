@@ -1,0 +1,129 @@
+"""What there is, told by the code itself: hooks, and components with their parameters."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from data_juicer_sandbox.components.base import Role
+from data_juicer_sandbox.factories import FACTORIES, Factory, import_class
+from data_juicer_sandbox.hooks import HOOKS
+from data_juicer_sandbox.parameters import parameters, spell
+
+
+@dataclass(frozen=True)
+class Described:
+    """One hook or component.
+
+    Args:
+        name: as a config names it.
+        summary: the docstring's first sentence or line.
+        text: the docstring without its sections.
+        parameters: its own keys, for a component.
+        facts: what else the class says of itself, by label.
+    """
+
+    name: str
+    summary: str
+    text: str
+    parameters: tuple[Described.Parameter, ...]
+    facts: dict[str, str]
+
+    @dataclass(frozen=True)
+    class Parameter:
+        """A key of `extra_configs`; `default` is None where it is required."""
+
+        name: str
+        type: str
+        default: str | None
+        text: str
+
+
+def hooks() -> list[str]:
+    """The names of all hooks, plug-ins too."""
+    from importlib.metadata import entry_points
+
+    return [
+        *HOOKS,
+        *(point.name for point in entry_points(group="data_juicer_sandbox.hooks") if point.name not in HOOKS),
+    ]
+
+
+def describe_hook(name: str) -> Described:
+    """A hook by its name.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    from data_juicer_sandbox.hooks import find_hook
+
+    hook = find_hook(name)
+    facts = {"phases": ", ".join(phase.value for phase in hook.phases)}
+    if hook.factory:
+        facts["components"] = f"{hook.factory}: {', '.join(FACTORIES[hook.factory].types()) or 'none built in'}"
+    if hook.reads_probe:
+        facts["reads"] = "what the probe of the same `meta_name` watched"
+    summary, text = _docstring(hook)
+    described = describe(name, import_class(hook.component)) if hook.component else None
+    if described:  # the hook's one component: its keys are the hook's, its text goes on where the hook's ends
+        text, facts = f"{text}\n\n{described.text}", {**facts, **described.facts}
+    return Described(name, summary, text, described.parameters if described else (), facts)
+
+
+def describe_component(factory: Factory, name: str) -> Described:
+    """A component of a factory by its `type`.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    component = factory.find(name)
+    users = [hook for hook in HOOKS if import_class(HOOKS[hook]).factory == factory.name]
+    facts = {"factory": factory.name + (" (its default)" if factory.default == name else ""), "hook": ", ".join(users)}
+    return describe(name, component, facts)
+
+
+def describe(name: str, component: type[Any], facts: dict[str, str] | None = None) -> Described:
+    """Any component class."""
+    summary, text = _docstring(component)
+    facts = dict(facts or {})
+    if getattr(component, "outputs", None):
+        facts["puts out"] = ", ".join(component.outputs)
+    if facts.get("factory"):
+        facts["class"] = f"{component.__module__}.{component.__qualname__}"
+    return Described(name, summary, text, tuple(_parameters(component)), facts)
+
+
+def _parameters(component: type[Any]) -> Iterator[Described.Parameter]:
+    told = _argument_texts(component)
+    for name, parameter in parameters(component)[0].items():
+        role = {None: "", Role.INPUT: ", read", Role.OUTPUT: ", written"}[parameter.role]
+        default = None if parameter.required else _default(parameter.default)
+        yield Described.Parameter(name, spell(parameter.hint) + role, default, told.get(name, ""))
+
+
+def _default(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _docstring(thing: type[Any]) -> tuple[str, str]:
+    """First line, and all paragraphs before the sections."""
+    text = re.split(r"\n\s*(?:Args|Attributes|Returns|Raises):\s*\n", inspect.getdoc(thing) or "", maxsplit=1)[
+        0
+    ].strip()
+    first = text.partition("\n\n")[0].replace("\n", " ")
+    return first, text
+
+
+def _argument_texts(component: type[Any]) -> dict[str, str]:
+    """The Args section of a class and of those it derives from, its own text first."""
+    from docstring_parser import DocstringStyle, parse
+
+    texts: dict[str, str] = {}
+    for cls in reversed(component.__mro__):
+        if cls.__doc__ and "Args:" in cls.__doc__:
+            found = parse(inspect.cleandoc(cls.__doc__), style=DocstringStyle.GOOGLE)
+            texts.update({p.arg_name: " ".join((p.description or "").split()) for p in found.params})
+    return texts

@@ -1,0 +1,105 @@
+"""`dj-sandbox list [NAME]`: hooks and components, or one of them with its parameters."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+
+from data_juicer_sandbox.cli.describe import Described, describe, describe_component, describe_hook, hooks
+from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.factories import FACTORIES, import_class
+
+NAME = "list"
+HELP = "list hooks and components, or show one with its parameters"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("name", nargs="?", help="a hook, a `type`, a factory, or a dotted path")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print; returns the exit code."""
+    try:
+        lines = list(_everything()) if args.name is None else list(_one(args.name))
+    except ConfigError as error:
+        print(f"dj-sandbox: {error}", file=sys.stderr)
+        return error.exit_code
+    print("\n".join(lines))
+    return 0
+
+
+def _everything() -> Iterator[str]:
+    yield "Hooks"
+    for name in hooks():
+        hook = describe_hook(name)
+        yield from _entry(name, f"[{hook.facts['phases']}] {hook.summary}", 36)
+    yield "\nComponents, by factory"
+    for name in FACTORIES:
+        yield from _factory(name)
+    yield "\n`dj-sandbox list NAME` shows a hook, a component with its parameters, or a factory."
+
+
+def _factory(name: str) -> Iterator[str]:
+    factory = FACTORIES[name]
+    yield f"  {name}"
+    for component in factory.types():
+        try:
+            yield from _entry(component, describe_component(factory, component).summary, 36, indent=4)
+        except ConfigError as error:  # a plug-in that is broken must not hide the others
+            yield from _entry(component, str(error), 36, indent=4)
+    if not factory.types():
+        yield "    none built in; a dotted path as `type` names one of your own"
+
+
+def _one(name: str) -> Iterator[str]:
+    if name in FACTORIES:
+        yield from _factory(name)
+        return
+    if name in hooks():
+        yield from _details(describe_hook(name))
+        return
+    found = [factory for factory in FACTORIES.values() if name in factory.types()]
+    for number, factory in enumerate(found):
+        yield from [""] * bool(number)
+        yield from _details(describe_component(factory, name))
+    if not found and "." in name:
+        yield from _details(describe(name, import_class(name)))
+    elif not found:
+        known = {*hooks(), *FACTORIES, *(type_ for factory in FACTORIES.values() for type_ in factory.types())}
+        raise ConfigError(f"nothing is named {name!r}", hint=suggest(name, known))
+
+
+def _details(thing: Described) -> Iterator[str]:
+    yield thing.name
+    for paragraph in thing.text.split("\n\n"):
+        yield from ["", *_wrap(" ".join(paragraph.split()), "  ")]
+    yield ""
+    for label, value in thing.facts.items():
+        yield from _entry(f"{label}:", value, 14)
+    if thing.parameters:
+        yield "\n  parameters (keys of `extra_configs`; a recipe comes from the job's `dj_configs`)"
+    for parameter in thing.parameters:
+        default = "required" if parameter.default is None else f"default {parameter.default}"
+        yield from _wrap(f"{parameter.name}: {parameter.type}, {default}", "    ", "      ")
+        yield from _wrap(parameter.text, "        ")
+
+
+def _entry(name: str, text: str, column: int, indent: int = 2) -> Iterator[str]:
+    lines = _wrap(text, " " * column) or [""]
+    head = f"{' ' * indent}{name}"
+    if len(head) < column:
+        yield head.ljust(column) + lines[0].lstrip()
+        yield from lines[1:]
+    else:
+        yield from [head, *lines]
+
+
+def _wrap(text: str, first: str, others: str | None = None) -> list[str]:
+    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    after = first if others is None else others
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=after, break_long_words=False)

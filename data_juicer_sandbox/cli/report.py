@@ -1,0 +1,40 @@
+"""`dj-sandbox report --work_dir DIR`: the page of a run, also of one that is still going or has failed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from data_juicer_sandbox.errors import SandboxError
+
+NAME = "report"
+HELP = "draw the page of a run"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--work_dir", metavar="DIR", help="the run's work directory")
+    which.add_argument("--config", metavar="FILE", help="the run's config, which names its work directory")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the page; returns the exit code."""
+    from data_juicer_sandbox import report
+
+    try:
+        print(report.build(Path(args.work_dir or _work_dir(args.config))))
+    except SandboxError as error:
+        print(f"dj-sandbox: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"dj-sandbox: the report cannot be written: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _work_dir(config: str) -> str:
+    from data_juicer_sandbox.config.load import load_or_raise
+
+    return load_or_raise(config).work_dir
