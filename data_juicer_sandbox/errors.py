@@ -49,11 +49,16 @@ class ConfigErrors(SandboxError):
     exit_code = 2
 
     def __init__(self, problems: Sequence[ConfigError]):
-        self.problems = list(problems)
-        super().__init__(f"{len(self.problems)} error{'s'[: len(self.problems) != 1]} in the config")
+        self.problems = sorted(problems, key=_place)
+        super().__init__(f"{len(self.problems)} error{'s' if len(self.problems) != 1 else ''} in the config")
 
     def __str__(self) -> str:
         return "\n".join([f"{self.what}:", *(f"  {problem}" for problem in self.problems)])
+
+
+def _place(problem: ConfigError) -> tuple[str, int]:
+    where = problem.where
+    return (where.file, where.line or 0) if isinstance(where, Where) else (str(where or ""), 0)
 
 
 class ResolveError(SandboxError):

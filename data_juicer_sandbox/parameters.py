@@ -39,9 +39,17 @@ class Problem:
     hint: str | None = None
 
 
-@cache
+_SIGNATURES: dict[type[Any], tuple[dict[str, Parameter], bool]] = {}
+
+
 def parameters(cls: type[Any]) -> tuple[dict[str, Parameter], bool]:
     """The parameters of a class by name, and whether it takes others too (`**kwargs`)."""
+    if cls not in _SIGNATURES:
+        _SIGNATURES[cls] = _read_signature(cls)
+    return _SIGNATURES[cls]
+
+
+def _read_signature(cls: type[Any]) -> tuple[dict[str, Parameter], bool]:
     signature = inspect.signature(cls)
     # The constructor's own names, not those of the module the class was imported into.
     hints = get_type_hints(cls.__init__, include_extras=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from data_juicer_sandbox.config import source as sources
@@ -28,7 +28,7 @@ class JobReader:
     def __init__(self, source: Source, variables: Mapping[str, str], problems: list[ConfigError]):
         self.source, self.variables, self.problems = source, variables, problems
 
-    def pipeline(self, name: str, lists: Mapping[Phase, Any], path: Callable[[Phase], KeyPath]) -> Pipeline:
+    def pipeline(self, name: str, lists: Mapping[Phase, Any], path: KeyPath) -> Pipeline:
         """Read a pipeline; a job that cannot be read is left out, and its faults noted."""
         jobs: list[Job] = []
         for phase in Phase:
@@ -36,10 +36,10 @@ class JobReader:
             if entries is None:
                 continue
             if not isinstance(entries, list):
-                self._fault("a list of jobs is wanted here", self.source, path(phase))
+                self._fault("a list of jobs is wanted here", self.source, (*path, phase.key))
                 continue
             for index, entry in enumerate(entries):
-                job = self._job(name, phase, index + 1, entry, (*path(phase), index))
+                job = self._job(name, phase, index + 1, entry, (*path, phase.key, index))
                 if job is not None:
                     jobs.append(job)
         self._names(jobs)

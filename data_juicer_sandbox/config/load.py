@@ -113,18 +113,17 @@ class _Loading:
         variables: dict[str, str] = {}
         for name, value in values.items():
             if isinstance(value, (str, int, float)):
-                text = fill(str(value), variables, lambda unknown, name=name: self._unknown(unknown, name, variables))
-                variables[name] = text
+                unknown: list[str] = []
+                variables[name] = fill(str(value), variables, unknown.append)
+                for other in unknown:
+                    self.fault(f"unknown variable ${{{other}}}", (name,), suggest(other, variables))
         return variables
-
-    def _unknown(self, unknown: str, key: str, variables: Mapping[str, str]) -> None:
-        self.fault(f"unknown variable ${{{unknown}}}", (key,), suggest(unknown, variables))
 
     def _pipelines(self, reader: JobReader) -> list[Pipeline]:
         given = self.values["pipelines"]
         lists = {phase: self.values[phase.key] for phase in Phase}
         if given is None:
-            return [reader.pipeline("anonymous", lists, lambda phase: (phase.key,))]
+            return [reader.pipeline("anonymous", lists, ())]
         for phase, jobs in lists.items():
             if jobs is not None:
                 self.fault(
@@ -149,7 +148,7 @@ class _Loading:
                 if key not in known:
                     self.fault(f"unknown key {key!r} in pipeline {name!r}", (*path, key), suggest(str(key), known))
             lists = {phase: body.get(phase.key) for phase in Phase}
-            pipelines.append(reader.pipeline(str(name), lists, lambda phase, path=path: (*path, phase.key)))
+            pipelines.append(reader.pipeline(str(name), lists, path))
         return pipelines
 
     def _listed(self, given: list[Any]) -> list[Any]:

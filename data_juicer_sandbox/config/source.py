@@ -18,7 +18,7 @@ KeyPath = tuple[str | int, ...]
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Base):  # type: ignore[misc]  # PyYAML's loader, by libyaml where it is there
+class _Loader(_Base):
     """YAML 1.1 as PyYAML reads it, but `1e-4` is a number, as people and jsonargparse take it."""
 
 

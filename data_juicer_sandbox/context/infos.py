@@ -41,7 +41,8 @@ class JobRecord:
 class ContextInfos:
     """All records of a run, in the order the jobs finished.
 
-    `context["pipeline.job.output"]` looks a value up, deeper parts by further dots, in the latest iteration that has it.
+    `context["pipeline.job.output"]` looks a value up, deeper parts by further dots, in the latest iteration that
+    has it.
     """
 
     def __init__(self, iterations: list[dict[str, list[JobRecord]]] | None = None):

@@ -6,46 +6,45 @@ import io
 import pickle  # only through the restricted unpickler below
 from typing import Any
 
-_NUMPY_CORES = ("numpy.core", "numpy._core")
+_MODULES: dict[str, str] = {
+    "builtins": "set frozenset complex bytearray slice range",
+    "collections": "OrderedDict",
+    "datetime": "date datetime time timedelta timezone",
+    "numpy": "ndarray dtype",
+    # pandas 3 names its public modules, pandas 2 the private ones
+    "pandas": "DataFrame Series Index RangeIndex MultiIndex DatetimeIndex TimedeltaIndex Categorical CategoricalIndex "
+    "CategoricalDtype StringDtype DatetimeTZDtype BooleanDtype Int64Dtype Float64Dtype NA",
+    "pandas.arrays": "ArrowStringArray StringArray BooleanArray IntegerArray FloatingArray DatetimeArray TimedeltaArray",
+    "pandas.core.frame": "DataFrame",
+    "pandas.core.series": "Series",
+    "pandas.core.indexes.base": "_new_Index Index",
+    "pandas.core.indexes.range": "RangeIndex",
+    "pandas.core.indexes.multi": "MultiIndex",
+    "pandas.core.indexes.category": "CategoricalIndex",
+    "pandas.core.indexes.datetimes": "DatetimeIndex _new_DatetimeIndex",
+    "pandas.core.indexes.timedeltas": "TimedeltaIndex",
+    "pandas.core.internals.managers": "BlockManager SingleBlockManager",
+    "pandas.core.internals.blocks": "new_block",
+    "pandas.core.arrays.categorical": "Categorical",
+    "pandas.core.arrays.boolean": "BooleanArray BooleanDtype",
+    "pandas.core.arrays.integer": "IntegerArray Int64Dtype",
+    "pandas.core.arrays.floating": "FloatingArray Float64Dtype",
+    "pandas.core.arrays.datetimes": "DatetimeArray",
+    "pandas.core.arrays.timedeltas": "TimedeltaArray",
+    "pandas.core.arrays.string_": "StringArray StringDtype",
+    "pandas.core.arrays.string_arrow": "ArrowStringArray",
+    "pandas.core.dtypes.dtypes": "CategoricalDtype DatetimeTZDtype",
+    "pandas._libs.arrays": "__pyx_unpickle_NDArrayBacked",
+    "pandas._libs.internals": "_unpickle_block",
+    "pandas._libs.missing": "NA _create_NA",
+    "pandas._libs.tslibs.timestamps": "_unpickle_timestamp",
+    "pandas._libs.tslibs.timedeltas": "_timedelta_unpickle",
+    "pyarrow.lib": "_restore_array py_buffer type_for_alias chunked_array",
+    **{f"numpy.{core}.multiarray": "_reconstruct scalar" for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric": "_frombuffer" for core in ("core", "_core")},
+}
 ALLOWED: frozenset[tuple[str, str]] = frozenset(
-    {
-        *(("builtins", name) for name in ("set", "frozenset", "complex", "bytearray", "slice", "range")),
-        ("collections", "OrderedDict"),
-        *(("datetime", name) for name in ("date", "datetime", "time", "timedelta", "timezone")),
-        ("_codecs", "encode"),  # how protocol 2 and below spell bytes
-        ("numpy", "ndarray"),
-        ("numpy", "dtype"),
-        *((f"{core}.multiarray", name) for core in _NUMPY_CORES for name in ("_reconstruct", "scalar")),
-        *((f"{core}.numeric", "_frombuffer") for core in _NUMPY_CORES),
-        ("pandas.core.frame", "DataFrame"),
-        ("pandas.core.series", "Series"),
-        ("pandas", "DataFrame"),
-        ("pandas", "Series"),
-        ("pandas", "Index"),
-        ("pandas", "RangeIndex"),
-        ("pandas", "MultiIndex"),
-        ("pandas", "DatetimeIndex"),
-        ("pandas", "StringDtype"),
-        ("pandas.core.internals.managers", "BlockManager"),
-        ("pandas.core.internals.managers", "SingleBlockManager"),
-        ("pandas.core.internals.blocks", "new_block"),
-        ("pandas._libs.internals", "_unpickle_block"),
-        *(("pandas.core.indexes.base", name) for name in ("_new_Index", "Index")),
-        ("pandas.core.indexes.range", "RangeIndex"),
-        ("pandas.core.indexes.multi", "MultiIndex"),
-        ("pandas.core.indexes.datetimes", "DatetimeIndex"),
-        ("pandas.core.indexes.datetimes", "_new_DatetimeIndex"),
-        ("pandas.core.arrays.string_", "StringArray"),
-        ("pandas.core.arrays.string_", "StringDtype"),
-        ("pandas.core.arrays.string_arrow", "ArrowStringArray"),
-        ("pandas.core.arrays.numpy_", "NumpyExtensionArray"),
-        ("pandas.core.dtypes.dtypes", "CategoricalDtype"),
-        ("pandas._libs.arrays", "__pyx_unpickle_NDArrayBacked"),
-        ("pyarrow.lib", "type_for_alias"),
-        ("pyarrow.lib", "chunked_array"),
-        ("pyarrow.lib", "_restore_array"),
-        ("pyarrow.lib", "py_buffer"),
-    }
+    (module, name) for module, names in _MODULES.items() for name in names.split()
 )
 
 

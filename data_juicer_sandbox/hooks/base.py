@@ -20,12 +20,16 @@ class Hook:
         factory: the factory that knows its components by `type`.
         component: the one component it works through, where there is no choice, as `module:Class`.
         reads_probe: whether it reads what the probe of the same `meta_name` watched.
+        runs_recipe: whether the data set that the recipe names is read, and its export written.
+        from_recipe: parameters of the component that the hook gives where the job has a recipe.
     """
 
     phases: ClassVar[tuple[Phase, ...]] = ()
     factory: ClassVar[str | None] = None
     component: ClassVar[str | None] = None
     reads_probe: ClassVar[bool] = False
+    runs_recipe: ClassVar[bool] = True
+    from_recipe: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def component_class(cls, extra_configs: dict[str, Any] | None) -> type[Any]:
@@ -39,6 +43,11 @@ class Hook:
         if cls.component is None:
             raise ConfigError(f"hook {cls.__name__} has neither factory nor component")
         return import_class(cls.component)
+
+    @classmethod
+    def takes_recipe(cls, component: type[Any]) -> bool:
+        """Whether a job of this hook with this component reads its `dj_configs`."""
+        return "dj_configs" in parameters(component)[0]
 
     @classmethod
     def outputs(cls, component: type[Any]) -> tuple[str, ...] | None:

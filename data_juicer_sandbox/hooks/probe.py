@@ -32,6 +32,12 @@ class ProbeViaModelInferHook(Hook):
 
     phases = (Phase.PROBE, Phase.EVALUATION)
     factory = "ModelInferEvaluatorFactory"
+    from_recipe = ("dataset_path",)
+
+    @classmethod
+    def takes_recipe(cls, component: type[Any]) -> bool:
+        """The hook itself reads it, for the sample."""
+        return True
 
     def run(self, resolved: ResolvedJob, job: JobRun) -> Any:
         """Draw the sample, then build and run the evaluator on it."""

@@ -15,6 +15,7 @@ class RefineRecipeViaKSigmaHook(Hook):
     phases = (Phase.REFINE,)
     component = "data_juicer_sandbox.components.refine.k_sigma:KSigmaRefiner"
     reads_probe = True
+    runs_recipe = False
 
 
 class RefineRecipeViaModelFeedbackHook(Hook):
@@ -25,3 +26,4 @@ class RefineRecipeViaModelFeedbackHook(Hook):
 
     phases = (Phase.REFINE,)
     component = "data_juicer_sandbox.components.refine.model_feedback:ModelFeedbackRefiner"
+    runs_recipe = False

@@ -1,0 +1,81 @@
+"""The whole check: each job after the ones before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from data_juicer_sandbox.checks.components import check_component, check_recipe
+from data_juicer_sandbox.checks.files import check_files
+from data_juicer_sandbox.checks.references import check_inputs, check_outputs, check_targets
+from data_juicer_sandbox.checks.view import JobView, view
+from data_juicer_sandbox.config.schema import SandboxConfig
+from data_juicer_sandbox.errors import ConfigError, Where
+from data_juicer_sandbox.watchers.watcher import chosen
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is wrong (`problems`), what is only odd (`warnings`), and the jobs as they were seen."""
+
+    views: list[JobView]
+    problems: list[ConfigError]
+    warnings: list[ConfigError]
+
+
+def check(config: SandboxConfig) -> Findings:
+    """Find everything that can be found before the run.
+
+    Not judged is what `input` or `local` will set: it is checked when its job starts.
+    """
+    problems: list[ConfigError] = []
+    warnings: list[ConfigError] = []
+    views: list[JobView] = []
+    for job in config.jobs():
+        job_view = view(job, config.variables)
+        problems += job_view.problems
+        problems += check_inputs(job_view, views)
+        problems += check_outputs(job_view)
+        problems += check_component(job_view)
+        problems += check_recipe(job_view)
+        problems += check_files(job_view, views)
+        warnings += _unread_recipe(job_view)
+        views.append(job_view)
+    problems += check_targets(config, views)
+    problems += _not_here_yet(config)
+    problems += _unknown_watchers(config)
+    if not views:
+        warnings.append(ConfigError("there are no jobs in this config", where=config.source.where()))
+    return Findings(views, problems, warnings)
+
+
+def _unread_recipe(job_view: JobView) -> list[ConfigError]:
+    hook, component = job_view.hook, job_view.component
+    if job_view.recipe.value and hook and component and not hook.takes_recipe(component):
+        what = f"job {job_view.job.label!r}: {component.__name__} does not read `dj_configs`"
+        return [ConfigError(what, where=job_view.job.where("dj_configs"))]
+    return []
+
+
+def _not_here_yet(config: SandboxConfig) -> list[ConfigError]:
+    """Keys of the contract that this version does not carry out: better said than ignored."""
+    problems = []
+    if config.hpo_config is not None:
+        problems.append(
+            ConfigError("this version cannot search: `hpo_config` must be null", where=_at(config, "hpo_config"))
+        )
+    if config.max_iter_num != 1:
+        what = "this version makes one pass: `max_iter_num` must be 1"
+        problems.append(ConfigError(what, where=_at(config, "max_iter_num")))
+    return problems
+
+
+def _unknown_watchers(config: SandboxConfig) -> list[ConfigError]:
+    try:
+        chosen(config.watchers)
+    except ConfigError as error:
+        return [ConfigError(error.what, where=_at(config, "watchers"), hint=error.hint)]
+    return []
+
+
+def _at(config: SandboxConfig, key: str) -> Where:
+    return config.source.where((key,))

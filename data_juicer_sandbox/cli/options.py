@@ -1,0 +1,58 @@
+"""The options that `run`, `validate` and `plan` share: every top-level key of a config is a flag and an environment
+variable too, and the flag wins over the variable, the variable over the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from data_juicer_sandbox.config.keys import KEYS
+
+ENVIRONMENT = "DJ_SANDBOX"
+
+
+def parser(command: str, description: str, epilog: str | None = None) -> Any:
+    """The parser of a command that takes a config."""
+    from jsonargparse import ArgumentParser, set_parsing_settings
+
+    set_parsing_settings(docstring_parse_attribute_docstrings=False)
+    made = ArgumentParser(
+        prog="dj-sandbox" if command == "run" else f"dj-sandbox {command}",
+        description=description,
+        epilog=epilog,
+        env_prefix=ENVIRONMENT,
+        default_env=True,
+        exit_on_error=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter if epilog else argparse.HelpFormatter,
+    )
+    made.add_argument(
+        "--config", type=str, metavar="FILE", default=argparse.SUPPRESS, help="the YAML or JSON file of the run"
+    )
+    for key in KEYS.values():
+        switch: dict[str, Any] = {"nargs": "?", "const": True} if key.type is bool else {}
+        word = {bool: "true|false", int: "N", list | dict | None: "YAML"}.get(key.type, "VALUE")
+        made.add_argument(
+            f"--{key.name}", type=key.type, default=argparse.SUPPRESS, metavar=word, help=key.help, **switch
+        )
+    return made
+
+
+def read(made: Any, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any]] | int:
+    """Parse the command line.
+
+    Returns:
+        the options of the command itself, `config` among them, and the top-level keys that were given; or the exit
+        code, where there is nothing more to do (`--help`, wrong usage).
+    """
+    try:
+        given = made.parse_args(arguments).as_dict()
+    except argparse.ArgumentError as error:
+        print(f"dj-sandbox: {' '.join(str(error).split())} (see --help)", file=sys.stderr)
+        return 2
+    overrides = {name: given.pop(name) for name in list(given) if name in KEYS}
+    if "config" not in given:
+        print("dj-sandbox: --config FILE is missing (see `dj-sandbox cp` for a config to start from)", file=sys.stderr)
+        return 2
+    return given, overrides

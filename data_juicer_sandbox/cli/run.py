@@ -1,0 +1,129 @@
+"""`dj-sandbox --config x.yaml`: run it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from data_juicer_sandbox.cli import options
+from data_juicer_sandbox.errors import ConfigErrors, SandboxError
+
+NAME = "run"
+HELP = "run a config (the default)"
+
+
+def run(arguments: list[str], epilog: str | None = None) -> int:
+    """Run a config; returns the exit code."""
+    made = options.parser(NAME, "Find out which data makes which model better: run the jobs of a config.", epilog)
+    made.add_argument("--print_config", action="store_true", help="print the config as it would be run, and end")
+    read = options.read(made, arguments)
+    if isinstance(read, int):
+        return read
+    given, overrides = read
+    if given.get("print_config"):
+        return _print_config(given["config"], overrides)
+    return _run(given["config"], overrides)
+
+
+def _run(path: str, overrides: dict[str, Any]) -> int:
+    from data_juicer_sandbox.config.load import load
+    from data_juicer_sandbox.engine import sandbox
+    from data_juicer_sandbox.engine.summary import tables
+    from data_juicer_sandbox.terminal import logs
+    from data_juicer_sandbox.terminal.progress import view_for
+
+    config, problems = load(path, overrides)
+    if config is None or problems:
+        return _refuse(path, overrides, config, problems)
+    again = _command(path, overrides)
+    signal.signal(signal.SIGTERM, _interrupt)
+    screen = view_for(sys.stderr)
+    log = Path(config.work_dir) / sandbox.LOG
+    try:
+        result = sandbox.run(config, screen)
+        screen.run_done(result.seconds, len(result.ran), len(result.kept), _report(Path(config.work_dir)))
+        for table in tables(result.context):
+            screen.table(table.title, table.columns, table.rows)
+        return 0
+    except KeyboardInterrupt:
+        screen.close()
+        print(f"\ninterrupted. Everything finished is kept; go on with:\n  {again}", file=sys.stderr)
+        return 130
+    except sandbox.JobFailed as error:
+        _report(Path(config.work_dir))
+        screen.failure(error.label, str(error.cause), str(log), again)
+        if config.debug:
+            raise
+        return error.exit_code
+    except SandboxError as error:
+        screen.close()
+        print(f"dj-sandbox: {error}", file=sys.stderr)
+        if config.debug and not isinstance(error, ConfigErrors):
+            raise
+        return error.exit_code
+    finally:
+        screen.close()
+        logs.close()
+
+
+def _refuse(path: str, overrides: dict[str, Any], config: Any, problems: list[Any]) -> int:
+    """Say all that is wrong with a config, also what only the second look finds."""
+    from data_juicer_sandbox.checks import check
+
+    found = [*problems, *(check(config).problems if config is not None else [])]
+    print(f"dj-sandbox: {ConfigErrors(found)}", file=sys.stderr)
+    return 2
+
+
+def _print_config(path: str, overrides: dict[str, Any]) -> int:
+    import yaml
+
+    from data_juicer_sandbox.config import source
+    from data_juicer_sandbox.config.keys import KEYS
+    from data_juicer_sandbox.config.load import load
+    from data_juicer_sandbox.secrets import mask
+
+    config, problems = load(path, overrides)
+    if config is None or problems:
+        return _refuse(path, overrides, config, problems)
+    values = {name: key.default for name, key in KEYS.items() if not name.endswith("_job_configs")}
+    merged = mask({**values, **source.read(path).value, **overrides, "work_dir": config.work_dir})
+    print(yaml.safe_dump(merged, sort_keys=False, allow_unicode=True), end="")
+    return 0
+
+
+def _report(work_dir: Path) -> list[str]:
+    """Draw the page; returns the lines that say where things lie. A page that cannot be drawn fails no run."""
+    from loguru import logger
+
+    from data_juicer_sandbox import report
+
+    notes = [f"results: {work_dir / 'context_infos.json'}", f"metrics: {work_dir / 'metrics.jsonl'}"]
+    try:
+        notes.insert(0, f"report:  {report.build(work_dir)}")
+    except Exception as error:
+        logger.opt(exception=error).warning("the report could not be drawn: {}", error)
+    return notes
+
+
+def _command(path: str, overrides: dict[str, Any]) -> str:
+    """The command that continues this run."""
+    import json
+
+    from data_juicer_sandbox.secrets import mask
+
+    parts = ["dj-sandbox", "--config", path]
+    for name, value in mask({key: value for key, value in overrides.items() if key != "resume"}).items():
+        parts += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+    return " ".join(map(shlex.quote, [*parts, "--resume", "true"]))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """A polite end (SIGTERM, of a batch system say) is an interruption like Ctrl-C."""
+    signal.signal(number, lambda *_: os._exit(130))  # asked twice: at once
+    raise KeyboardInterrupt

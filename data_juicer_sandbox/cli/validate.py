@@ -1,0 +1,34 @@
+"""`dj-sandbox validate --config x.yaml`: everything that is wrong with it, at once."""
+
+from __future__ import annotations
+
+import sys
+
+from data_juicer_sandbox.cli import options
+from data_juicer_sandbox.errors import ConfigErrors
+
+NAME = "validate"
+HELP = "find all errors of a config without running it"
+
+
+def run(arguments: list[str]) -> int:
+    """Check a config; returns 0 where it is good, 2 where it is not."""
+    read = options.read(options.parser(NAME, "Find all errors of a config, with file and line."), arguments)
+    if isinstance(read, int):
+        return read
+    from data_juicer_sandbox.checks import check
+    from data_juicer_sandbox.config.load import load
+
+    given, overrides = read
+    config, problems = load(given["config"], overrides)
+    if config is not None:
+        findings = check(config)
+        problems = [*problems, *findings.problems]
+        for warning in findings.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+    if problems or config is None:
+        print(f"dj-sandbox: {ConfigErrors(problems)}", file=sys.stderr)
+        return 2
+    count = len(list(config.jobs()))
+    print(f"{given['config']} is good: {len(config.pipelines)} pipeline(s), {count} job(s)")
+    return 0

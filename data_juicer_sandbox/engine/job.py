@@ -1,0 +1,124 @@
+"""One job, from its configs to its record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from data_juicer_sandbox.checks.view import JobView
+from data_juicer_sandbox.components.base import JobRun, Progress
+from data_juicer_sandbox.components.data import recipe_check
+from data_juicer_sandbox.config.schema import Phase
+from data_juicer_sandbox.context.infos import JobRecord
+from data_juicer_sandbox.context.plain import plain
+from data_juicer_sandbox.context.resolve import Finished, ResolvedJob, resolve
+from data_juicer_sandbox.engine.trace import Stamps, config_digests, input_paths, output_paths
+from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.hooks import find_hook
+from data_juicer_sandbox.secrets import mask_text
+from data_juicer_sandbox.watchers.watcher import Watcher
+
+
+def run_job(
+    view: JobView,
+    finished: Finished,
+    *,
+    work_dir: Path,
+    variables: Mapping[str, str],
+    watcher: Watcher,
+    progress: Progress,
+    stamps: Stamps,
+) -> JobRecord:
+    """Resolve a job, run its hook, and record what it put out.
+
+    Raises:
+        Exception: whatever the job's component raises, and JobError for outputs that do not fit.
+    """
+    job = view.job
+    started = time.time()
+    resolved = resolve(job, finished, variables)
+    _check_recipe(view, resolved)
+    watcher.start(
+        job.pipeline, job.meta_name, {"dj_configs": resolved.dj_configs, "extra_configs": resolved.extra_configs}
+    )
+    folder = job_folder(work_dir, view)
+    folder.mkdir(parents=True, exist_ok=True)
+    hook = find_hook(job.hook)
+    # `input` may have set the type: only now is it sure which component it is
+    view = JobView(job, hook, hook.component_class(resolved.extra_configs), view.recipe, view.extra)
+    read = {path: stamps.take(path) for path in input_paths(view, resolved)}
+    run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
+    outputs = name_outputs(view, hook().run(resolved, run))
+    left = output_paths(view, resolved, outputs)
+    # An input that the job itself changed (an export over its own source) is what it left, not what it was made from.
+    left += [path for path, stamp in read.items() if path not in left and stamps.take(path) != stamp]
+    ended = time.time()
+    trace = {
+        "config": config_digests(resolved),
+        "inputs": {path: stamp for path, stamp in read.items() if stamp and path not in left},
+        "outputs": {path: stamp for path in left if (stamp := stamps.take(path))},
+    }
+    return JobRecord(
+        job.meta_name,
+        outputs,
+        {
+            "hook": job.hook,
+            "phase": job.phase.value,
+            "status": "done",
+            "started": started,
+            "ended": ended,
+            "seconds": round(ended - started, 3),
+            "trace": trace,
+        },
+    )
+
+
+def failed_record(view: JobView, error: BaseException, started: float) -> JobRecord:
+    """The record of a job that ended with an error: no outputs, and why."""
+    ended = time.time()
+    return JobRecord(
+        view.job.meta_name,
+        {},
+        {
+            "hook": view.job.hook,
+            "phase": view.job.phase.value,
+            "status": "failed",
+            "started": started,
+            "ended": ended,
+            "seconds": round(ended - started, 3),
+            "error": mask_text(f"{type(error).__name__}: {error}"),
+        },
+    )
+
+
+def name_outputs(view: JobView, result: Any) -> dict[str, Any]:
+    """Results by name: a tuple is several, everything else is one; falsy values are results too.
+
+    Raises:
+        JobError: their number is not that of the job's `output` names, or a value is none the context takes.
+    """
+    results = result if isinstance(result, tuple) else (result,)
+    names = view.job.output or tuple(f"res_{number}" for number in range(1, len(results) + 1))
+    if len(names) != len(results):
+        what = f"the job put out {len(results)} result(s), but `output` names {len(names)}: {', '.join(names)}"
+        raise JobError(what, where=view.job.where("output"))
+    return {name: plain(value, name) for name, value in zip(names, results, strict=True)}
+
+
+def job_folder(work_dir: Path, view: JobView) -> Path:
+    """A job's own folder; that of a refine job has the phase in its name, since it may share its name with a probe."""
+    job = view.job
+    name = f"{job.meta_name}.{job.phase.value}" if job.phase is Phase.REFINE and job.named else job.meta_name
+    return work_dir / "jobs" / job.pipeline / name
+
+
+def _check_recipe(view: JobView, resolved: ResolvedJob) -> None:
+    """Judge the recipe now that it stands: what `input` and `local` set could not be judged before."""
+    if resolved.dj_configs is None or view.hook is None:
+        return
+    faults = recipe_check.check(resolved.dj_configs, lambda way: False)
+    if faults:
+        said = "; ".join(f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in faults)
+        raise JobError(f"its recipe is wrong: {said}", where=view.job.where("dj_configs"), hint=faults[0].hint)

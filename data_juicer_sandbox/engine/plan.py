@@ -1,0 +1,132 @@
+"""The plan: for each job whether it runs or is kept, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data_juicer_sandbox.checks.view import JobView
+from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.context.resolve import Finished, ResolvedJob, resolve
+from data_juicer_sandbox.engine.graph import edges
+from data_juicer_sandbox.engine.trace import Stamp, Stamps, config_digests
+from data_juicer_sandbox.errors import SandboxError
+
+NEW = "not run yet"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One job in the plan.
+
+    Args:
+        view: the job.
+        runs: whether it will run; if not, its record is kept.
+        reason: why.
+        reads: the labels of the jobs it reads from.
+        record: what it left before, if anything.
+    """
+
+    view: JobView
+    runs: bool
+    reason: str
+    reads: tuple[str, ...]
+    record: JobRecord | None
+
+
+def make_plan(
+    views: Sequence[JobView],
+    context: ContextInfos,
+    stamps: Stamps,
+    variables: Mapping[str, str],
+    decided: Mapping[str, str] | None = None,
+) -> list[Step]:
+    """Judge every job.
+
+    Args:
+        views: all jobs in order.
+        context: what earlier runs left.
+        stamps: the files as they are now.
+        variables: what `${...}` stands for.
+        decided: jobs that will run whatever is found here, by id, with the reason.
+    """
+    graph = edges(views, context)
+    labels = {view.job.id: view.job.label for view in views}
+    later = _left_by(views, context)
+    running: set[str] = set()
+    finished: list[tuple[str, JobRecord]] = []
+    steps = []
+    for view in views:
+        job = view.job
+        record = context.find(job.pipeline, job.phase.value, job.meta_name)
+        rerun = sorted(labels[other] for other in graph[job.id] & running)
+        if decided and job.id in decided:
+            reason: str | None = decided[job.id]
+        elif record is None:
+            reason = NEW
+        elif rerun:
+            reason = f"reads from {', '.join(rerun)}, which {'runs' if len(rerun) == 1 else 'run'} again"
+        else:
+            reason = _judge(view, record, finished, stamps, variables, later)
+        if reason is not None:
+            running.add(job.id)
+        if record is not None and record.done:
+            finished.append((job.pipeline, record))
+        reads = tuple(labels[other] for other in labels if other in graph[job.id])
+        steps.append(Step(view, reason is not None, reason or "nothing it depends on has changed", reads, record))
+    return steps
+
+
+def _judge(
+    view: JobView,
+    record: JobRecord,
+    finished: Finished,
+    stamps: Stamps,
+    variables: Mapping[str, str],
+    later: Mapping[str, list[str]],
+) -> str | None:
+    """Why a job that has a record must run again; None if the record still holds."""
+    if not record.done:
+        return "it failed last time" if record.job.get("status") == "failed" else "it did not finish"
+    try:
+        resolved = resolve(view.job, finished, variables)
+    except SandboxError as error:
+        return f"its configs cannot be put together from what is there: {error.what}"
+    trace = record.job.get("trace") or {}
+    change = config_change(trace.get("config", {}), resolved)
+    if change:
+        return change
+    for kind, verb in (("inputs", "input"), ("outputs", "output")):
+        for path, stamp in trace.get(kind, {}).items():
+            # A file that a later job of the same run wrote over is as it should be if it is as that job left it.
+            if not stamps.same(path, tuple(stamp)) and not _as_left(path, stamps, later):
+                gone = stamps.take(path) is None
+                return f"{verb} file {path} {'is gone' if gone else 'has changed'}"
+    return None
+
+
+def config_change(before: Mapping[str, str], resolved: ResolvedJob) -> str | None:
+    """What in a job's config differs from the one its record was made with."""
+    now = config_digests(resolved)
+    changed = [way for way in now if before.get(way) != now[way]] + [way for way in before if way not in now]
+    if not changed:
+        return None
+    shown = ", ".join(dict.fromkeys(changed[:3])) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+    return f"config changed: {shown}"
+
+
+def _left_by(views: Sequence[JobView], context: ContextInfos) -> dict[str, list[str]]:
+    """The content digests that each path had when a job of the last run was done with it."""
+    left: dict[str, list[str]] = {}
+    for view in views:
+        record = context.find(view.job.pipeline, view.job.phase.value, view.job.meta_name)
+        outputs: Mapping[str, Any] = ((record.job.get("trace") or {}) if record else {}).get("outputs", {})
+        for path, stamp in outputs.items():
+            left.setdefault(path, []).append(stamp[2])
+    return left
+
+
+def _as_left(path: str, stamps: Stamps, later: Mapping[str, list[str]]) -> bool:
+    now: Stamp | None = stamps.take(path)
+    return now is not None and now[2] in later.get(path, [])

@@ -1,0 +1,56 @@
+"""What a run came to, in few words and in tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from data_juicer_sandbox.config.schema import Phase
+from data_juicer_sandbox.context.infos import ContextInfos
+
+_SCALARS = (str, int, float, bool, type(None))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with a title."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+def shown(outputs: Mapping[str, Any], limit: int = 120) -> str:
+    """A job's outputs on one line."""
+    parts = [f"{name} = {_short(value)}" for name, value in outputs.items()]
+    text = ", ".join(parts)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def tables(context: ContextInfos) -> Iterator[Table]:
+    """Every score that the evaluation jobs put out: lists of mappings as rows, mappings as name and value."""
+    for pipeline, record in context.records():
+        if record.job.get("phase") != Phase.EVALUATION.value or not record.done:
+            continue
+        for name, value in record.outputs.items():
+            title = f"{pipeline}.{record.meta_name}.{name}"
+            if isinstance(value, Mapping) and value and all(isinstance(item, _SCALARS) for item in value.values()):
+                yield Table(title, ["name", "value"], [[key, item] for key, item in value.items()])
+            elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+                columns = list(dict.fromkeys(key for item in value for key in item if isinstance(item[key], _SCALARS)))
+                yield Table(title, columns, [[item.get(column) for column in columns] for item in value])
+            elif isinstance(value, (int, float)):
+                yield Table(title, ["value"], [[value]])
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and value:
+        return f"[{_short(value[0])}{f', … {len(value)} in all' if len(value) > 1 else ''}]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_short(item)}" for key, item in list(value.items())[:4]) + "}"
+    return str(value) if isinstance(value, _SCALARS) else f"a {type(value).__name__}"

@@ -1,0 +1,114 @@
+"""What a job was made from and what it left, as digests: enough to tell later whether it still holds."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from data_juicer_sandbox.checks.view import JobView, recipe_paths, texts
+from data_juicer_sandbox.components.base import Role
+from data_juicer_sandbox.context.resolve import ResolvedJob
+from data_juicer_sandbox.files import digest, walk
+from data_juicer_sandbox.parameters import parameters
+from data_juicer_sandbox.secrets import mask
+
+Stamp = tuple[int, int, str]
+"""Size in bytes, time of change in ns, content digest. Of a folder: the sum, the latest, one over all files."""
+
+
+class Stamps:
+    """Digests of files, each file read once as long as its size and time of change stay."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Stamp] = {}
+
+    def take(self, path: str) -> Stamp | None:
+        """The stamp of a file or folder; None where there is none, or it cannot be read."""
+        try:
+            size, changed = _quick(path)
+            known = self._known.get(path)
+            if known is None or known[:2] != (size, changed):
+                known = self._known[path] = (size, changed, digest(path))
+            return known
+        except OSError:
+            return None
+
+    def same(self, path: str, stamp: Stamp) -> bool:
+        """Whether a file or folder still is what it was; read again only where size or time differ."""
+        try:
+            if _quick(path) == stamp[:2]:
+                self._known[path] = stamp
+                return True
+        except OSError:
+            return False
+        now = self.take(path)
+        return now is not None and now[2] == stamp[2]
+
+
+def config_digests(resolved: ResolvedJob) -> dict[str, str]:
+    """A short digest of every value of a resolved job by its way, so that a change can be named.
+
+    Secrets are left out: a new API key is no new experiment, and not even its digest is to be stored.
+    """
+    value = {
+        "hook": resolved.job.hook,
+        "output": list(resolved.job.output or ()),
+        "dj_configs": mask(resolved.dj_configs),
+        "extra_configs": mask(resolved.extra_configs),
+    }
+    return {way: xxhash.xxh3_64_hexdigest(text) for way, text in _flat(value, "")}
+
+
+def input_paths(view: JobView, resolved: ResolvedJob) -> list[str]:
+    """Every file and folder that a resolved job names as something to read.
+
+    That is: what its component and recipe declare as inputs or models, and any other value that is the path of a file.
+    """
+    declared: list[str] = []
+    written: set[str] = set()
+    if view.component is not None:
+        for name, parameter in parameters(view.component)[0].items():
+            value = resolved.extra_configs.get(name)
+            if parameter.role is Role.OUTPUT:
+                written.update(texts(value))
+            elif parameter.role is not None:
+                declared += texts(value)
+    if resolved.dj_configs and view.uses_recipe:
+        declared += [path for _, path in recipe_paths(resolved.dj_configs, Role.INPUT)]
+        written.update(path for _, path in recipe_paths(resolved.dj_configs, Role.OUTPUT))
+    found = {path for path in declared if Path(path).exists()}
+    for text in texts([resolved.extra_configs, resolved.dj_configs]):
+        if (os.sep in text or "." in text) and len(text) < 4096 and "\0" not in text and Path(text).is_file():
+            found.add(text)
+    return sorted(found - written)
+
+
+def output_paths(view: JobView, resolved: ResolvedJob, outputs: Mapping[str, Any]) -> list[str]:
+    """Every file and folder that a finished job left: paths among its results, and files its config says it writes."""
+    found = {text for text in texts(dict(outputs)) if os.sep in text and "\0" not in text and Path(text).exists()}
+    if view.component is not None:
+        for name, parameter in parameters(view.component)[0].items():
+            if parameter.role is Role.OUTPUT:
+                found.update(text for text in texts(resolved.extra_configs.get(name)) if Path(text).is_file())
+    return sorted(found)
+
+
+def _quick(path: str) -> tuple[int, int]:
+    stats = [file.stat() for file in walk(Path(path))]
+    return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
+
+
+def _flat(value: Any, way: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{way}.{key}" if way else str(key))
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            yield from _flat(item, f"{way}.{index}")
+    else:
+        yield way, json.dumps(value, default=repr)

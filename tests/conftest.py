@@ -1,0 +1,64 @@
+"""What many tests use: configs written to files, and `dj-sandbox` run in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+SUPPORT = Path(__file__).parent / "support"
+sys.path.insert(0, str(SUPPORT))
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of the developer's shell reaches a test; no test reaches W&B or a hub."""
+    for name in list(os.environ):
+        if name.startswith(("DJ_SANDBOX_", "WANDB_")) or name in ("OPENAI_API_KEY", "HF_TOKEN"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Write a config, a mapping or a text, into a folder that is the current one from then on."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(value: Any, name: str = "sandbox.yaml") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(value if isinstance(value, str) else yaml.safe_dump(value, sort_keys=False))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def dj_sandbox(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `dj-sandbox` in a process of its own, in the test's folder."""
+
+    def call(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "data_juicer_sandbox.cli.main", *arguments],
+            cwd=options.pop("cwd", tmp_path),
+            env={**os.environ, "PYTHONPATH": str(SUPPORT), **options.pop("env", {})},
+            text=True,
+            capture_output=True,
+            timeout=options.pop("timeout", 120),
+            check=False,
+            **options,
+        )
+
+    return call
+
+
+@pytest.fixture
+def support_path() -> str:
+    """The folder of the toy components, for PYTHONPATH."""
+    return str(SUPPORT)

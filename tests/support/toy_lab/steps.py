@@ -1,0 +1,103 @@
+"""Components that do a little real work with files, slowly where a test wants to catch them at it."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.rows import read_rows
+from data_juicer_sandbox.errors import JobError
+
+
+class MakeRows(Component):
+    """Write numbered rows.
+
+    Args:
+        export_path: the file.
+        rows: how many.
+        seed: of the numbers.
+        delay: seconds to wait at each row.
+    """
+
+    outputs = ("path",)
+
+    def __init__(self, export_path: OutputPath, rows: int = 20, seed: int = 0, delay: float = 0.0):
+        self.export_path, self.rows, self.seed, self.delay = export_path, rows, seed, delay
+
+    def run(self, job: JobRun) -> str:
+        draw = random.Random(self.seed)
+        return _write(self.export_path, ({"n": n, "x": draw.random()} for n in range(self.rows)), self.delay, job)
+
+
+class ScaleRows(Component):
+    """Multiply `x` of every row.
+
+    Args:
+        dataset_path: the rows.
+        export_path: the file of the result.
+        factor: what to multiply by.
+        delay: seconds to wait at each row.
+    """
+
+    outputs = ("path", "rows")
+
+    def __init__(self, dataset_path: InputPath, export_path: OutputPath, factor: float = 2.0, delay: float = 0.0):
+        self.dataset_path, self.export_path, self.factor, self.delay = dataset_path, export_path, factor, delay
+
+    def run(self, job: JobRun) -> tuple[str, int]:
+        rows = ({**row, "x": row["x"] * self.factor} for row in read_rows(self.dataset_path))
+        path = _write(self.export_path, rows, self.delay, job)
+        return path, sum(1 for _ in read_rows(path))
+
+
+class SumRows(Component):
+    """The sum of `x` over data sets.
+
+    Args:
+        dataset_path: one or several.
+        fail: raise instead.
+    """
+
+    outputs = ("sums",)
+
+    def __init__(self, dataset_path: InputPaths, fail: bool = False):
+        self.paths = [dataset_path] if isinstance(dataset_path, str) else dataset_path
+        self.fail = fail
+
+    def run(self, job: JobRun) -> dict[str, float]:
+        if self.fail:
+            raise JobError("told to fail", hint="set `fail: false`")
+        sums = {Path(path).stem: sum(row["x"] for row in read_rows(path)) for path in self.paths}
+        job.watcher.watch(sums)
+        return sums
+
+
+class Give(Component):
+    """Put out what the config says.
+
+    Args:
+        value: anything.
+        several: whether a list of values is several outputs.
+    """
+
+    def __init__(self, value: Any = None, several: bool = False):
+        self.value, self.several = value, several
+
+    def run(self, job: JobRun) -> Any:
+        return tuple(self.value) if self.several else self.value
+
+
+def _write(path: str, rows: Any, delay: float, job: JobRun) -> str:
+    """Straight into its place, on purpose: a run must cope with components that leave half files."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with job.progress.task("writing") as task, Path(path).open("w") as stream:
+        for row in rows:
+            stream.write(json.dumps(row) + "\n")
+            stream.flush()
+            task.advance()
+            time.sleep(delay)
+    return path
