@@ -18,10 +18,8 @@ _SHOWN_ROWS = 60
 
 def render(run: RunData) -> str:
     """The whole page as HTML."""
-    return html.page(
-        run.title,
-        [*_header(run), *_jobs(run.jobs), *_metrics(run.measured), *_curves(run.measured), *_tables(run.jobs)],
-    )
+    parts = (_header(run), _jobs(run.jobs), _tables(run.jobs), _metrics(run.measured), _curves(run.measured))
+    return html.page(run.title, [piece for part in parts for piece in part])
 
 
 def _header(run: RunData) -> Iterator[str]:
@@ -72,7 +70,8 @@ def _metrics(measured: Sequence[Measured]) -> Iterator[str]:
         rows = []
         for key in keys:
             values = [job.last.get(key) for job in group]
-            rows.append([key, *values, *([_change(*values)] if two else [])])
+            change = _change(*values) if two else None
+            rows.append([key, *values, *([html.Raw(f'<span class="dim">{change or ""}</span>')] if two else [])])
         shown = html.table(columns, rows)
         names = ", ".join(job.label for job in group)
         yield f"<h3>{escape(names)}</h3>"
@@ -103,15 +102,16 @@ def alike(measured: Sequence[Measured]) -> list[list[Measured]]:
 
 
 def _curves(measured: Sequence[Measured]) -> Iterator[str]:
-    by_key: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    by_name: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for job in measured:
         for key, points in job.series.items():
             if len({step for step, _ in points}) > 1:
-                by_key.setdefault(key, {})[job.label] = points
+                owner, _, name = key.rpartition(".")  # several models of one job: one plot, a line each
+                by_name.setdefault(name, {})[f"{job.label}.{owner}" if owner else job.label] = points
     # What learns comes first; clocks and counters after it.
-    plots = sorted(by_key.items(), key=lambda item: ("loss" not in item[0].rpartition(".")[2], item[0]))
-    drawn = [(key, line_plot(lines, title=key)) for key, lines in plots]
-    figures = [f"<figure><figcaption>{escape(key)}</figcaption>{svg}</figure>" for key, svg in drawn if svg]
+    plots = sorted(by_name.items(), key=lambda item: ("loss" not in item[0], item[0]))
+    drawn = [(name, line_plot(lines, title=name)) for name, lines in plots]
+    figures = [f"<figure><figcaption>{escape(name)}</figcaption>{svg}</figure>" for name, svg in drawn if svg]
     if figures:
         yield '<h2>Curves</h2><div class="plots">'
         yield from figures

@@ -18,6 +18,8 @@ from data_juicer_sandbox.watchers.base import RunInfo, Tracker
 
 RUN_FILE = "wandb_run.json"
 ANONYMOUS = "anonymous"
+TIMEOUT = 60.0
+"""Seconds that the server may take to answer."""
 
 
 def configured() -> bool:
@@ -75,7 +77,7 @@ class WandbTracker(Tracker):
                 settings=wandb.Settings(
                     silent=True,
                     console="off",  # the terminal and the log are ours
-                    init_timeout=60,
+                    init_timeout=TIMEOUT,
                     login_timeout=1,
                     x_disable_meta=True,  # it would record the command line unmasked
                     save_code=False,

@@ -1,0 +1,159 @@
+"""W&B: when it is configured, and what an offline run really leaves on disk."""
+
+import json
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from data_juicer_sandbox.watchers.wandb import configured
+
+RUN = """
+import sys
+from pathlib import Path
+from data_juicer_sandbox.watchers.watcher import Watcher
+watcher = Watcher.open(Path(sys.argv[1]), project="proj", experiment="exp", names=None,
+                       config={"api_key": "abcdefgh123", "max_tokens": 5})
+first = int(sys.argv[2])
+watcher.start("anonymous", "train", {"extra_configs": {"api_key": "abcdefgh123", "lr": 0.1}})
+for step in range(first, first + 3):
+    watcher.of("anonymous", "train").watch({"loss": 5.0 - step, "nan": float("nan")}, step=step)
+watcher.start("p1", "eval")
+watcher.of("p1", "eval").watch({"score": {"a": 2}})
+watcher.sync()
+watcher.close()
+"""
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch, tmp_path):
+    """A home without logins."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("NETRC", "WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_CONFIG_DIR", "WANDB_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+def test_not_configured():
+    assert not configured()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [("WANDB_API_KEY", "k" * 40, True), ("WANDB_MODE", "offline", True), ("WANDB_MODE", "disabled", False)],
+)
+def test_configured_by_environment(monkeypatch, name, value, expected):
+    monkeypatch.setenv(name, value)
+    assert configured() is expected
+
+
+def test_disabled_wins_over_a_key(monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert not configured()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        (".netrc", "machine api.wandb.ai\n  login user\n  password " + "k" * 40, True),
+        (".netrc", "machine example.org\n  login user\n  password x", False),
+        (".netrc", "machine api.wandb.ai broken", False),
+        (".config/wandb/settings", "[default]\nmode = offline\n", True),
+        (".config/wandb/settings", "[default]\nmode = online\n", False),
+        (".config/wandb/settings", "mode: %", False),
+    ],
+)
+def test_configured_by_files(nobody, file, text, expected):
+    path = nobody / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o600)
+    assert configured() is expected
+
+
+def records(path):
+    """W&B's file of a run: 7 bytes of header, then protobuf records in 32 KiB blocks (leveldb's log format)."""
+    from wandb.proto import wandb_internal_pb2
+
+    data, position, whole = path.read_bytes(), 7, b""
+    assert data[:4] == b":W&B"
+    while position + 7 <= len(data):
+        if (left := 32768 - position % 32768) < 7:
+            position += left
+            continue
+        _, size, kind = struct.unpack("<IHB", data[position : position + 7])
+        whole += data[position + 7 : position + 7 + size]
+        position += 7 + size
+        if kind in (1, 4):  # the only part, or the last one
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(whole)
+            whole = b""
+            yield record
+
+
+def offline_run(folder, first):
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(folder), str(first)],
+        env={**__import__("os").environ, "WANDB_MODE": "offline"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "failed" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def test_an_offline_run_is_read_back_and_continued(tmp_path):
+    pytest.importorskip("wandb")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    said = offline_run(folder, 0) + offline_run(folder, 3)
+    assert "wandb:" not in said  # nothing is asked, nothing is advertised
+    files = sorted(folder.glob("wandb/offline-run-*/*.wandb"))
+    assert len(files) == 2
+    rows, ids, configs = [], set(), {}
+    for file in files:
+        assert b"abcdefgh123" not in file.read_bytes()
+        for record in records(file):
+            if record.WhichOneof("record_type") == "run":
+                ids.add(record.run.run_id)
+                assert (record.run.project, record.run.display_name) == ("proj", "exp")
+                configs.update({update.key: json.loads(update.value_json) for update in record.run.config.update})
+            if record.WhichOneof("record_type") == "config":
+                configs.update({update.key: json.loads(update.value_json) for update in record.config.update})
+            if record.WhichOneof("record_type") == "history":
+                rows.append({".".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item})
+    assert ids == {json.loads((folder / "wandb_run.json").read_text())["id"]}
+    assert configs["api_key"] == "***"
+    assert configs["max_tokens"] == 5
+    assert configs["train"] == {"extra_configs": {"api_key": "***", "lr": 0.1}}
+    assert [(row["train.step"], row["train.loss"]) for row in rows if "train.loss" in row] == [
+        (n, 5.0 - n) for n in range(6)
+    ]
+    assert [row["p1.eval.score.a"] for row in rows if "p1.eval.score.a" in row] == [2, 2]
+
+
+def test_without_configuration_wandb_is_not_imported(tmp_path):
+    code = RUN + "assert 'wandb' not in sys.modules, 'imported'\n"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path), "0"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_a_wrong_key_and_no_network_end_in_one_warning(tmp_path):
+    pytest.importorskip("wandb")
+    environment = {**__import__("os").environ, "WANDB_API_KEY": "k" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN.replace("import sys\n", "import sys\nfrom data_juicer_sandbox.watchers import wandb\nwandb.TIMEOUT = 2\n", 1),
+         str(tmp_path), "0"],
+        env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("| WARNING") == 1
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 9
