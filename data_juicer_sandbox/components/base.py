@@ -21,13 +21,15 @@ class Role(Enum):
 
     INPUT = "read"
     OUTPUT = "written"
+    MODEL = "model"
 
 
 InputPath = Annotated[str, Role.INPUT]
 InputPaths = Annotated[str | list[str], Role.INPUT]
 OutputPath = Annotated[str, Role.OUTPUT]
-Model = Annotated[str, Role.INPUT]
+Model = Annotated[str, Role.MODEL]
 """A model: a folder, or the id of one on a hub (so a path that is not there is no error)."""
+Models = Annotated[str | list[str], Role.MODEL]
 
 
 class Task(Protocol):

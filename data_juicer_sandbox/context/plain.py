@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import pickle  # noqa: S403  # only to see whether the restricted unpickler takes a value
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import PurePath
 from typing import Any
 
+from data_juicer_sandbox.context.unpickler import loads
 from data_juicer_sandbox.errors import JobError
 
 _SCALARS = (bool, int, float, str, bytes, type(None), complex, datetime, date)
@@ -37,14 +39,25 @@ def plain(value: Any, name: str) -> Any:
             raise JobError(
                 f"output {name!r} is a NumPy array of Python objects", hint="give it a type, or put out a list"
             )
-        return value if kind.__name__ == "ndarray" else value.item()
-    if kind.__module__.startswith("pandas.") and kind.__name__ in ("DataFrame", "Series", "Index"):
-        return value
+        return _loadable(value, name) if kind.__name__ == "ndarray" else value.item()
+    if kind.__module__.partition(".")[0] == "pandas" and kind.__name__ in ("DataFrame", "Series", "Index"):
+        return _loadable(value, name)
     if isinstance(value, (str, int, float)):  # an enum or another subclass
         return next(base(value) for base in (str, int, float) if isinstance(value, base))
     raise JobError(
         f"output {name!r} is a {kind.__module__}.{kind.__qualname__}", hint="put out plain values, NumPy or pandas"
     )
+
+
+def _loadable(value: Any, name: str) -> Any:
+    """The value, if the checkpoint it goes into could be read again: a frame may hold objects of any kind."""
+    try:
+        loads(pickle.dumps(value, protocol=4))
+    except Exception as error:
+        raise JobError(
+            f"output {name!r} cannot be kept: {error}", hint="put out plain values, NumPy or pandas"
+        ) from error
+    return value
 
 
 def readable(value: Any) -> Any:

@@ -14,7 +14,8 @@ _MODULES: dict[str, str] = {
     # pandas 3 names its public modules, pandas 2 the private ones
     "pandas": "DataFrame Series Index RangeIndex MultiIndex DatetimeIndex TimedeltaIndex Categorical CategoricalIndex "
     "CategoricalDtype StringDtype DatetimeTZDtype BooleanDtype Int64Dtype Float64Dtype NA",
-    "pandas.arrays": "ArrowStringArray StringArray BooleanArray IntegerArray FloatingArray DatetimeArray TimedeltaArray",
+    "pandas.arrays": "ArrowStringArray StringArray BooleanArray IntegerArray FloatingArray DatetimeArray "
+    "TimedeltaArray",
     "pandas.core.frame": "DataFrame",
     "pandas.core.series": "Series",
     "pandas.core.indexes.base": "_new_Index Index",
@@ -37,6 +38,7 @@ _MODULES: dict[str, str] = {
     "pandas._libs.arrays": "__pyx_unpickle_NDArrayBacked",
     "pandas._libs.internals": "_unpickle_block",
     "pandas._libs.missing": "NA _create_NA",
+    "pandas._libs.tslibs.offsets": "Day Hour Minute Second",
     "pandas._libs.tslibs.timestamps": "_unpickle_timestamp",
     "pandas._libs.tslibs.timedeltas": "_timedelta_unpickle",
     "pyarrow.lib": "_restore_array py_buffer type_for_alias chunked_array",

@@ -9,7 +9,6 @@ from typing import Any
 
 from data_juicer_sandbox.checks.view import JobView
 from data_juicer_sandbox.components.base import JobRun, Progress
-from data_juicer_sandbox.components.data import recipe_check
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.context.plain import plain
@@ -118,6 +117,8 @@ def _check_recipe(view: JobView, resolved: ResolvedJob) -> None:
     """Judge the recipe now that it stands: what `input` and `local` set could not be judged before."""
     if resolved.dj_configs is None or view.hook is None:
         return
+    from data_juicer_sandbox.components.data import recipe_check  # reads its index of OPs: only where there is a recipe
+
     faults = recipe_check.check(resolved.dj_configs, lambda way: False)
     if faults:
         said = "; ".join(f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in faults)

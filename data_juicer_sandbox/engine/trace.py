@@ -61,7 +61,7 @@ def config_digests(resolved: ResolvedJob) -> dict[str, str]:
         "dj_configs": mask(resolved.dj_configs),
         "extra_configs": mask(resolved.extra_configs),
     }
-    return {way: xxhash.xxh3_64_hexdigest(text) for way, text in _flat(value, "")}
+    return {way: xxhash.xxh3_64_hexdigest(text.encode()) for way, text in _flat(value, "")}
 
 
 def input_paths(view: JobView, resolved: ResolvedJob) -> list[str]:

@@ -185,5 +185,7 @@ def test_what_the_context_takes():
     assert type(value["a"][1][0]) is int
     with pytest.raises(JobError, match=r"output 'x.a.1' is a .*Exploit"):
         plain({"a": [1, Exploit("y")]}, "x")
+    with pytest.raises(JobError, match="cannot be kept: it names"):
+        plain(pd.DataFrame({"o": [Exploit("y")]}), "x")
     with pytest.raises(JobError, match="array of Python objects"):
         plain(np.array([object()]), "x")

@@ -76,6 +76,25 @@ class SumRows(Component):
         return sums
 
 
+class Hidden(Component):
+    """Write a number into a file whose path nothing but this code knows.
+
+    Args:
+        folder: where.
+        stem: the file's name without its suffix.
+        number: what to write.
+    """
+
+    outputs = ("number",)
+
+    def __init__(self, folder: str, stem: str, number: float):
+        self.folder, self.stem, self.number = folder, stem, number
+
+    def run(self, job: JobRun) -> float:
+        Path(self.folder, f"{self.stem}.jsonl").write_text(json.dumps({"x": self.number}) + "\n")
+        return self.number
+
+
 class Give(Component):
     """Put out what the config says.
 
