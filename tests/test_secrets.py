@@ -17,8 +17,24 @@ def _forget(monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    "api_key apiKey OPENAI_API_KEY x-api-key token hf_token HF_TOKEN mycorp_token client_secret password Authorization"
-    " aws_secret_access_key access_key_id extra_configs.model_params.api_key wandbApiKey private_key".split(),
+    [
+        "api_key",
+        "apiKey",
+        "OPENAI_API_KEY",
+        "x-api-key",
+        "token",
+        "hf_token",
+        "HF_TOKEN",
+        "mycorp_token",
+        "client_secret",
+        "password",
+        "Authorization",
+        "aws_secret_access_key",
+        "access_key_id",
+        "extra_configs.model_params.api_key",
+        "wandbApiKey",
+        "private_key",
+    ],
 )
 def test_names_of_secrets(name):
     assert is_secret(name)
@@ -26,8 +42,26 @@ def test_names_of_secrets(name):
 
 @pytest.mark.parametrize(
     "name",
-    "max_tokens tokenizer token_num eos_token pad_token image_token num_tokens tokens_per_step special_token_ids key"
-    " text_key stats_keys ranking_keys infer_res_key api_key_env author token_type password_file".split(),
+    [
+        "max_tokens",
+        "tokenizer",
+        "token_num",
+        "eos_token",
+        "pad_token",
+        "image_token",
+        "num_tokens",
+        "tokens_per_step",
+        "special_token_ids",
+        "key",
+        "text_key",
+        "stats_keys",
+        "ranking_keys",
+        "infer_res_key",
+        "api_key_env",
+        "author",
+        "token_type",
+        "password_file",
+    ],
 )
 def test_names_of_no_secrets(name):
     assert not is_secret(name)

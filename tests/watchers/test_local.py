@@ -41,7 +41,8 @@ def test_values_are_flat_plain_and_strict_json(tmp_path, watcher):
 
     found = [json.loads(line, parse_constant=refuse) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert {row["name"]: row["value"] for row in found} == {
-        "train.a.b": 0.5, "train.a.c.0": 1, "train.a.c.1": 2, "train.nan": "NaN", "train.inf": "-Infinity", "train.t": "top",
+        "train.a.b": 0.5, "train.a.c.0": 1, "train.a.c.1": 2, "train.nan": "NaN",
+        "train.inf": "-Infinity", "train.t": "top",
     }  # fmt: skip
     assert all(row["step"] == 3 and row["pipeline"] == "main" and row["job"] == "train" for row in found)
     assert abs(found[0]["time"] - time.time()) < 60
@@ -65,7 +66,8 @@ def test_query_gives_the_latest_attempt_also_after_a_resume(watcher):
     first.close()
     again = watcher()
     found = again.query("probe")
-    assert found.pop("n") != found and found == {"x": 3}
+    assert found.pop("n") != found
+    assert found == {"x": 3}
     again.start("p", "probe")  # an attempt that has watched nothing yet, such as the refine job of the same name
     assert again.query("probe")["x"] == 3
 

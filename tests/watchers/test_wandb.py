@@ -1,6 +1,7 @@
 """W&B: when it is configured, and what an offline run really leaves on disk."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -98,7 +99,7 @@ def records(path):
 def offline_run(folder, first):
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(folder), str(first)],
-        env={**__import__("os").environ, "WANDB_MODE": "offline"},
+        env={**os.environ, "WANDB_MODE": "offline"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -148,10 +149,10 @@ def test_without_configuration_wandb_is_not_imported(tmp_path):
 
 def test_a_wrong_key_and_no_network_end_in_one_warning(tmp_path):
     pytest.importorskip("wandb")
-    environment = {**__import__("os").environ, "WANDB_API_KEY": "k" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    hasty = "from data_juicer_sandbox.watchers import wandb\nwandb.TIMEOUT = 2\n"
+    environment = {**os.environ, "WANDB_API_KEY": "k" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
     done = subprocess.run(
-        [sys.executable, "-c", RUN.replace("import sys\n", "import sys\nfrom data_juicer_sandbox.watchers import wandb\nwandb.TIMEOUT = 2\n", 1),
-         str(tmp_path), "0"],
+        [sys.executable, "-c", hasty + RUN, str(tmp_path), "0"],
         env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -84,7 +84,8 @@ def test_a_tracker_that_fails_is_warned_about_once_and_dropped(tmp_path, plugins
     assert one.query("j") == {"x": 2}
     assert len(Memory.last.told) == 3
     assert [("broken" in w, "no way out" in w) for w in warnings if "broken" in w] == [(True, True)]
-    assert [w for w in warnings if "neverthere" in w and "no server" in w] and len(warnings) == 2
+    assert [w for w in warnings if "neverthere" in w and "no server" in w]
+    assert len(warnings) == 2
     one.close()
 
 

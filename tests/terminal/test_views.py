@@ -1,0 +1,181 @@
+"""Both views are told the same; one draws bars, the other writes quiet lines."""
+
+import io
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+from data_juicer_sandbox.terminal import plain_view
+from data_juicer_sandbox.terminal.plain_view import PlainView
+from data_juicer_sandbox.terminal.progress import view_for
+from data_juicer_sandbox.terminal.rich_view import RichView
+from data_juicer_sandbox.terminal.view import duration
+
+
+def tell(view):
+    """A run with everything in it."""
+    view.run_started(2, 4)
+    view.pipeline_started("p1")
+    view.job_kept("p1", "corpus", "nothing changed")
+    view.job_started("p1", "train", "TrainModelHook")
+    with view.task("training", total=10) as task:
+        task.advance()
+        task.advance(2)
+        task.update(completed=5, note="loss [2.5]")
+    view.job_done("p1", "train", 123.4, "2 models")
+    view.pipeline_started("p2")
+    view.job_started("p2", "eval", "EvaluateModelHook")
+    view.job_done("p2", "eval", 0.5)
+    view.job_started("p2", "score", "EvaluateModelHook")
+    view.job_failed("p2", "score", 0.5, "no [model] there\nlook again")
+    view.failure("p2.score", "no [model] there\nlook again", "/w/run.log", "dj-sandbox --config x.yaml --resume true")
+    view.run_done(130, 3, 1, ["report: /w/report.html"])
+    view.table("Scores", ["model", "bpb", "n"], [["a [b]", 2.6912345, 3], ["bb", None, 10000]])
+    view.close()
+    view.close()
+
+
+@pytest.mark.parametrize("cls", [PlainView, RichView])
+def test_all_that_matters_is_said(cls):
+    view = cls(io.StringIO())
+    tell(view)
+    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", view.stream.getvalue())
+    for words in (
+        "p1.corpus", "kept: nothing changed", "p1.train", "2 min 03 s", "2 models", "p2.eval", "no [model] there",
+        "look again", "/w/run.log", "dj-sandbox --config x.yaml --resume true", "report: /w/report.html",
+        "Scores", "2.6912", "10000", "a [b]",
+    ):  # fmt: skip
+        assert words in said, words
+    assert "None" not in said
+
+
+def test_plain_lines():
+    view = PlainView(io.StringIO())
+    tell(view)
+    lines = view.stream.getvalue().splitlines()
+    assert lines[:6] == [
+        "4 jobs in 2 pipelines",
+        "[1/4] p1.corpus kept: nothing changed",
+        "[2/4] p1.train (TrainModelHook) started",
+        "[2/4] p1.train done in 2 min 03 s: 2 models",
+        "[3/4] p2.eval (EvaluateModelHook) started",
+        "[3/4] p2.eval done in 0.50 s",
+    ]
+    assert lines[-5:-1] == [
+        "model     bpb      n",
+        "-----  ------  -----",
+        "a [b]  2.6912      3",
+        "bb             10000",
+    ]
+
+
+def test_a_long_task_says_a_line_now_and_then(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(plain_view.time, "monotonic", lambda: now[0])
+    view = PlainView(io.StringIO())
+    with view.task("training", total=100) as task:
+        for _ in range(100):
+            now[0] += 1
+            task.advance()
+            task.update(note="loss 2")
+    assert view.stream.getvalue().splitlines() == [f"  training: {n}/100{'  loss 2' * (n > 1)}" for n in (30, 60, 90)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0.00 s"), (9.99, "9.99 s"), (12.34, "12.3 s"), (247, "4 min 07 s"), (7500, "2 h 05 min")]
+)
+def test_durations(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_a_file_gets_the_plain_view_and_rich_stays_out():
+    code = (
+        "import sys\n"
+        "from data_juicer_sandbox.terminal.progress import view_for\n"
+        "view = view_for(sys.stderr)\n"
+        "view.run_started(0, 0)\n"
+        "assert type(view).__name__ == 'PlainView'\n"
+        "assert not any(name.startswith('rich') for name in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def on_a_terminal(code, **environment):
+    """What a program writes to a real (pseudo) terminal."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30", **environment}
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=theirs, stdout=theirs, stderr=theirs, env=env)
+    os.close(theirs)
+    seen, end = b"", time.monotonic() + 60
+    while time.monotonic() < end:
+        if select.select([ours], [], [], 0.2)[0]:
+            try:
+                seen += os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                break
+        elif process.poll() is not None:
+            break
+    assert process.wait(10) == 0, seen
+    os.close(ours)
+    return seen.decode()
+
+
+LIVE = """
+import sys, time, pathlib, tempfile
+from loguru import logger
+from data_juicer_sandbox.terminal import logs
+from data_juicer_sandbox.terminal.progress import view_for
+logs.setup(pathlib.Path(tempfile.mkdtemp()) / 'x.log', False)
+view = view_for(sys.stderr)
+assert type(view).__name__ == 'RichView'
+view.run_started(1, 2)
+view.job_started('p', 'a', 'SomeHook')
+with view.task('training', total=4) as task:
+    for step in range(4):
+        task.advance()
+        task.update(note='loss %d' % step)
+        time.sleep(0.2)
+        if step == 2:
+            logger.warning('take care')
+            print('a print')
+view.job_done('p', 'a', 1.0)
+view.run_done(1.0, 1, 1)
+view.close()
+logs.close()
+"""
+
+
+def test_bars_on_a_terminal():
+    seen = on_a_terminal(LIVE)
+    assert "training" in seen
+    assert "loss 1" in seen
+    assert "p.a (SomeHook)" in seen
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen).replace("\r", "\n").split("\n")
+    lines = [line.strip() for line in plain]
+    assert lines.count("WARNING: take care") == 1  # on a line of its own: not torn by the bars
+    assert lines.count("a print") == 1
+    assert "\x1b[3" in seen
+    assert seen.rstrip().endswith("done\x1b[0m in 1.00 s: 1 run, 1 kept")
+    assert seen.count("\x1b[?25l") == seen.count("\x1b[?25h")  # the cursor is back
+
+
+def test_no_color_is_respected():
+    seen = on_a_terminal(LIVE, NO_COLOR="1")
+    assert "WARNING: take care" in seen
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", seen)
+
+
+def test_a_dumb_terminal_gets_plain_lines():
+    code = "import sys; from data_juicer_sandbox.terminal.progress import view_for as v; print(type(v(sys.stderr)))"
+    assert "PlainView" in on_a_terminal(code, TERM="dumb")
+
+
+def test_view_for_a_stream():
+    assert isinstance(view_for(io.StringIO()), PlainView)
