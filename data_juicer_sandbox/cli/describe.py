@@ -13,6 +13,8 @@ from data_juicer_sandbox.factories import FACTORIES, Factory, import_class
 from data_juicer_sandbox.hooks import HOOKS
 from data_juicer_sandbox.parameters import parameters, spell
 
+_ROLES = {Role.INPUT: "path, read", Role.OUTPUT: "path, written", Role.MODEL: "folder or hub id"}
+
 
 @dataclass(frozen=True)
 class Described:
@@ -99,7 +101,7 @@ def describe(name: str, component: type[Any], facts: dict[str, str] | None = Non
 def _parameters(component: type[Any]) -> Iterator[Described.Parameter]:
     told = _argument_texts(component)
     for name, parameter in parameters(component)[0].items():
-        role = {None: "", Role.INPUT: ", read", Role.OUTPUT: ", written"}[parameter.role]
+        role = f" ({_ROLES[parameter.role]})" if parameter.role else ""
         default = None if parameter.required else _default(parameter.default)
         yield Described.Parameter(name, spell(parameter.hint) + role, default, told.get(name, ""))
 

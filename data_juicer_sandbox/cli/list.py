@@ -36,8 +36,11 @@ def run(args: argparse.Namespace) -> int:
 def _everything() -> Iterator[str]:
     yield "Hooks"
     for name in hooks():
-        hook = describe_hook(name)
-        yield from _entry(name, f"[{hook.facts['phases']}] {hook.summary}", 36)
+        try:
+            hook = describe_hook(name)
+            yield from _entry(name, f"[{hook.facts['phases']}] {hook.summary}", 36)
+        except ConfigError as error:  # a plug-in that is broken must not hide the others
+            yield from _entry(name, str(error), 36)
     yield "\nComponents, by factory"
     for name in FACTORIES:
         yield from _factory(name)
@@ -50,7 +53,7 @@ def _factory(name: str) -> Iterator[str]:
     for component in factory.types():
         try:
             yield from _entry(component, describe_component(factory, component).summary, 36, indent=4)
-        except ConfigError as error:  # a plug-in that is broken must not hide the others
+        except ConfigError as error:
             yield from _entry(component, str(error), 36, indent=4)
     if not factory.types():
         yield "    none built in; a dotted path as `type` names one of your own"

@@ -1,0 +1,94 @@
+"""`dj-sandbox list`: what it shows is what the code has."""
+
+import argparse
+import subprocess
+import sys
+
+import pytest
+
+from data_juicer_sandbox.cli import list as command
+from data_juicer_sandbox.cli.describe import describe_component, describe_hook
+from data_juicer_sandbox.factories import FACTORIES
+from data_juicer_sandbox.hooks import HOOKS
+from data_juicer_sandbox.parameters import parameters
+
+TYPES = [(factory, name) for factory in FACTORIES.values() for name in factory.builtin]
+
+
+def show(capsys, name=None):
+    code = command.run(argparse.Namespace(name=name))
+    return code, capsys.readouterr()
+
+
+def test_all_hooks_and_components(capsys):
+    code, said = show(capsys)
+    assert code == 0
+    words = said.out.split()
+    for name in [*HOOKS, *FACTORIES, *(name for _, name in TYPES)]:
+        assert name in words, name
+
+
+@pytest.mark.parametrize(("factory", "name"), TYPES, ids=[f"{f.name}-{n}" for f, n in TYPES])
+def test_every_parameter_is_documented(factory, name):
+    described = describe_component(factory, name)
+    assert described.summary
+    assert [p.name for p in described.parameters] == list(parameters(factory.find(name))[0])
+    assert [p.name for p in described.parameters if not p.text] == []
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_every_hook_is_documented(name):
+    described = describe_hook(name)
+    assert described.summary
+    assert described.facts["phases"]
+    assert [p.name for p in described.parameters if not p.text] == []
+
+
+def test_one_component_with_types_and_defaults(capsys):
+    code, said = show(capsys, "accuracy")
+    assert code == 0
+    assert "EvaluateDataHook" in said.out
+    for name, parameter in parameters(FACTORIES["DataEvaluatorFactory"].find("accuracy"))[0].items():
+        assert f"    {name}: " in said.out
+        line = next(line for line in said.out.splitlines() if line.startswith(f"    {name}: "))
+        assert line.endswith("required") or not parameter.required
+
+
+def test_a_name_in_two_factories_shows_both(capsys):
+    _, said = show(capsys, "command")
+    assert "ModelTrainExecutorFactory" in said.out
+    assert "ModelEvaluatorFactory" in said.out
+
+
+def test_a_factory_a_hook_and_a_dotted_path(capsys):
+    assert "perplexity" in show(capsys, "ModelEvaluatorFactory")[1].out
+    assert "phases:" in show(capsys, "TrainModelHook")[1].out
+    target = TYPES[0][0].find(TYPES[0][1])
+    assert TYPES[0][1] not in show(capsys, "argparse.ArgumentParser")[1].out
+    assert target.__doc__.split("\n")[0] in show(capsys, f"{target.__module__}.{target.__qualname__}")[1].out
+
+
+def test_a_broken_plugin_hides_nothing(capsys, monkeypatch):
+    monkeypatch.setitem(FACTORIES["GeneralProbeFactory"].builtin, "broken", "no.such:Thing")
+    monkeypatch.setitem(HOOKS, "BrokenHook", "no.such:Hook")
+    code, said = show(capsys)
+    assert code == 0
+    assert said.out.count("cannot import") == 2
+    assert "accuracy" in said.out
+
+
+def test_unknown(capsys):
+    code, said = show(capsys, "acuracy")
+    assert code == 2
+    assert "did you mean 'accuracy'?" in said.err
+
+
+def test_heavy_libraries_stay_out():
+    code = (
+        "import sys\nfrom data_juicer_sandbox.cli.main import main\nmain(['list'])\nmain(['list', 'huggingface'])\n"
+        "heavy = {'torch', 'pandas', 'numpy', 'ray', 'datasets', 'transformers', 'data_juicer', 'wandb'}\n"
+        "heavy &= set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
