@@ -1,0 +1,39 @@
+"""A byte-level BPE tokenizer, trained on the data set itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from data_juicer_sandbox import optional
+from data_juicer_sandbox.components import compute
+
+END = "<|endoftext|>"
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
+    """Train a tokenizer: byte-pair encoding over bytes, cut into words as GPT-2 does, so that any text can be encoded.
+
+    Source: Sennrich et al. 2016 (BPE); Radford et al. 2019 (over bytes).
+
+    Args:
+        texts: the documents.
+        vocab_size: tokens at most, the 256 bytes and the end-of-text token included; a short text gives fewer.
+
+    Returns:
+        A transformers tokenizer whose BOS, EOS and padding token is `<|endoftext|>`.
+    """
+    library = optional.load("tokenizers", extra=compute.EXTRA)
+    tokenizer = library.Tokenizer(library.models.BPE())
+    tokenizer.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = library.decoders.ByteLevel()
+    trainer = library.trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END],
+        initial_alphabet=sorted(library.pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return compute.transformers().PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END
+    )
