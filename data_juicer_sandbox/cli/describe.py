@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from data_juicer_sandbox.components.base import Role
+from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import FACTORIES, Factory, import_class
 from data_juicer_sandbox.hooks import HOOKS
 from data_juicer_sandbox.parameters import parameters, spell
+from data_juicer_sandbox.plugins import plugins
 
 _ROLES = {Role.INPUT: "path, read", Role.OUTPUT: "path, written", Role.MODEL: "folder or hub id"}
 
@@ -46,12 +49,7 @@ class Described:
 
 def hooks() -> list[str]:
     """The names of all hooks, plug-ins too."""
-    from importlib.metadata import entry_points
-
-    return [
-        *HOOKS,
-        *(point.name for point in entry_points(group="data_juicer_sandbox.hooks") if point.name not in HOOKS),
-    ]
+    return list({**HOOKS, **plugins("hooks")})
 
 
 def describe_hook(name: str) -> Described:
@@ -82,9 +80,19 @@ def describe_component(factory: Factory, name: str) -> Described:
         ConfigError: it cannot be imported.
     """
     component = factory.find(name)
-    users = [hook for hook in HOOKS if import_class(HOOKS[hook]).factory == factory.name]
-    facts = {"factory": factory.name + (" (its default)" if factory.default == name else ""), "hook": ", ".join(users)}
+    facts = {
+        "factory": factory.name + (" (its default)" if factory.default == name else ""),
+        "hook": ", ".join(_users(factory)),
+    }
     return describe(name, component, facts)
+
+
+def _users(factory: Factory) -> Iterator[str]:
+    """The hooks that build their components through a factory."""
+    for name in HOOKS:
+        with suppress(ConfigError):  # a broken one is told of where it is listed itself
+            if getattr(import_class(HOOKS[name]), "factory", None) == factory.name:
+                yield name
 
 
 def describe(name: str, component: type[Any], facts: dict[str, str] | None = None) -> Described:

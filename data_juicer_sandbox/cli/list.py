@@ -105,4 +105,5 @@ def _entry(name: str, text: str, column: int, indent: int = 2) -> Iterator[str]:
 def _wrap(text: str, first: str, others: str | None = None) -> list[str]:
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     after = first if others is None else others
-    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=after, break_long_words=False)
+    lines = textwrap.TextWrapper(width, first, after, break_long_words=False, break_on_hyphens=False)
+    return lines.wrap(text)

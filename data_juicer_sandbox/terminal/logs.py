@@ -25,7 +25,9 @@ _LIBRARIES = (
     "accelerate", "datasets", "evalscope", "huggingface_hub", "modelscope", "optuna", "peft", "ray", "transformers",
     "trl", "vllm", "wandb",
 )  # fmt: skip
-_CHATTY = ("asyncio", "filelock", "fsspec", "h5py", "httpcore", "httpx", "matplotlib", "numba", "PIL", "urllib3")
+_CHATTY = (
+    "asyncio", "filelock", "fsspec", "h5py", "httpcore", "httpx", "matplotlib", "numba", "PIL", "urllib3",
+)  # fmt: skip
 
 
 class _Logs:
@@ -138,6 +140,8 @@ class _IntoLoguru(logging.Handler):
     """Hands a record of the standard library's logging to loguru, with its own place in the code."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.WARNING and record.name.partition(".")[0] == "wandb":
+            return  # its chatter stands in a log of its own, whatever level it is asked for
         try:
             level: str | int = logger.level(record.levelname).name
         except ValueError:

@@ -28,6 +28,7 @@ class LocalTracker(Tracker):
         super().__init__(run)
         self.path = run.work_dir / FILE
         self._lock = threading.Lock()
+        self._unsynced = False
         if not run.resume:
             _move_aside(self.path)
         _repair(self.path)
@@ -44,11 +45,14 @@ class LocalTracker(Tracker):
         """Append one line a value."""
         at = {} if step is None else {"step": step}
         head = {"time": time, "pipeline": pipeline, "job": job}
+        self._unsynced = True
         self._append([{**head, "name": f"{job}.{key}", "value": to_json(value), **at} for key, value in values.items()])
 
     def sync(self) -> None:
-        """Wait until the disk has it."""
-        os.fsync(self._stream.fileno())
+        """Wait until the disk has all values; a marker alone is not worth the wait."""
+        if self._unsynced:
+            os.fsync(self._stream.fileno())
+            self._unsynced = False
 
     def close(self) -> None:
         """Close the file."""

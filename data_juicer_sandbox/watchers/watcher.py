@@ -6,13 +6,13 @@ import difflib
 import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from loguru import logger
 
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.plugins import plugins
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.watchers import local
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker, flatten
@@ -23,12 +23,11 @@ TRACKERS = {
     LOCAL: "data_juicer_sandbox.watchers.local:LocalTracker",
     "wandb": "data_juicer_sandbox.watchers.wandb:WandbTracker",
 }
-GROUP = "data_juicer_sandbox.watchers"
 
 
 def known_trackers() -> dict[str, str]:
-    """All trackers by name, plug-ins included, as `module:Class`."""
-    return {**{point.name: point.value for point in entry_points(group=GROUP)}, **TRACKERS}
+    """All trackers by name, those of plug-ins (`data_juicer_sandbox.watchers`) included, as `module:Class`."""
+    return {**plugins("watchers"), **TRACKERS}
 
 
 def chosen(names: Sequence[str] | None) -> list[str]:
