@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from data_juicer_sandbox.components.base import JobRun, Quiet
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when the library is imported, which a module's fixture may do
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity, summarize
 from data_juicer_sandbox.components.evaluate.windows import Window, nats, windows
 from data_juicer_sandbox.components.train.tokenizer import train_tokenizer
@@ -34,7 +35,7 @@ def model(tmp_path_factory, docstrings):
     return folder, model, tokenizer
 
 
-TEXTS = ["a", "naïve 漢字", "def run(self): return 1", "words and more words, many of them. " * 12, "It is short."]
+TEXTS = ["a", "naïve 漢字", "def run(self): return 1", "words and more words, many of them. " * 4, "It is short."]
 
 
 def by_hand(model, tokenizer, texts, context, stride):
@@ -52,20 +53,21 @@ def by_hand(model, tokenizer, texts, context, stride):
     return total, count
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 16])
 @pytest.mark.parametrize("stride", [5, None, CONTEXT - 1])
-def test_figures_are_those_of_a_computation_by_hand(model, job, jsonl, batch_size, stride):
+def test_figures_are_those_of_a_computation_by_hand(model, job, jsonl, stride):
     folder, plain, tokenizer = model
     path = jsonl("held.jsonl", [{"text": text} for text in TEXTS])
-    evaluator = HuggingFacePerplexity(str(folder), path, stride=stride, batch_size=batch_size)
-    ((score,), summary) = evaluator.run(job)
-    total, count = by_hand(plain, tokenizer, TEXTS, CONTEXT, stride or CONTEXT // 2)
+    with compute.steady(threads=1):
+        total, count = by_hand(plain, tokenizer, TEXTS, CONTEXT, stride or CONTEXT // 2)
     size = sum(len(text.encode()) for text in TEXTS)
-    assert (score["tokens"], score["bytes"], score["documents"]) == (count, size, len(TEXTS))
-    assert score["loss"] == pytest.approx(total / count, rel=1e-5)
-    assert score["perplexity"] == pytest.approx(math.exp(total / count), rel=1e-4)
-    assert score["bits_per_byte"] == pytest.approx(total / math.log(2) / size, rel=1e-5)
-    assert summary[0]["mean"] == score["bits_per_byte"]
+    for batch_size in (1, 3, 16):
+        evaluator = HuggingFacePerplexity(str(folder), path, stride=stride, batch_size=batch_size, threads=1)
+        ((score,), summary) = evaluator.run(job)
+        assert (score["tokens"], score["bytes"], score["documents"]) == (count, size, len(TEXTS))
+        assert score["loss"] == pytest.approx(total / count, rel=1e-5)
+        assert score["perplexity"] == pytest.approx(math.exp(total / count), rel=1e-4)
+        assert score["bits_per_byte"] == pytest.approx(total / math.log(2) / size, rel=1e-5)
+        assert summary[0]["mean"] == score["bits_per_byte"]
 
 
 def test_padded_and_batched_equals_one_by_one(model):
@@ -73,7 +75,7 @@ def test_padded_and_batched_equals_one_by_one(model):
     pieces = [Window([0, *tokenizer(text)["input_ids"]][:CONTEXT], 2) for text in TEXTS if len(text) > 1]
     alone = [nats(plain, [piece])[0] for piece in pieces]
     assert nats(plain, pieces) == pytest.approx(alone, rel=1e-5)
-    assert len(set(map(round, alone))) == len(alone)
+    assert len(set(alone)) == len(alone)
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 30, 31])

@@ -20,7 +20,7 @@ TINY = {
     "n_head": 2,
     "block_size": 32,
     "batch_size": 4,
-    "threads": 2,
+    "threads": 1,
 }
 
 

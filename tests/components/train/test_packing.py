@@ -47,7 +47,10 @@ def test_a_row_without_text_is_named(jsonl):
 
 
 def test_data_without_any_text_is_an_error(tokenizer, jsonl, tmp_path):
-    with pytest.raises(JobError, match="no text"), packed(jsonl("a.jsonl", [{"text": ""}]), "text", tokenizer, tmp_path):
+    with (
+        pytest.raises(JobError, match="no text"),
+        packed(jsonl("a.jsonl", [{"text": ""}]), "text", tokenizer, tmp_path),
+    ):
         pass
 
 
