@@ -1,0 +1,113 @@
+"""The docs are true: pages from the code are up to date, examples run, links lead somewhere, names exist."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from data_juicer_sandbox.cli.main import COMMANDS
+from data_juicer_sandbox.factories import FACTORIES
+from data_juicer_sandbox.hooks import HOOKS
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+README, GUIDE, DEVELOPER = ROOT / "README.md", ROOT / "docs/user_guide.md", ROOT / "docs/developer_guide.md"
+
+
+def blocks(page, language):
+    """The fenced blocks of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def save_named(page, language, folder):
+    """Save the blocks that begin with their file's name."""
+    for block in blocks(page, language):
+        if name := re.match(r"# (\S+\.yaml)\n", block):
+            (folder / name[1]).write_text(block)
+
+
+def write_texts(path, count=60):
+    rows = ({"text": f"Text number {n}. " + "All work and no play. " * (n % 7 + 1)} for n in range(count))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_reference_pages_are_up_to_date():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    assert generate.stale() == [], "python docs/generate.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        other = (page.parent / path).resolve() if path else page
+        assert other.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", other.read_text(), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings], target
+
+
+def test_the_feature_table_names_what_there_is():
+    known = {*HOOKS, *COMMANDS, *(name for factory in FACTORIES.values() for name in factory.types())}
+    rows = re.findall(r"^\| .* \| (.*) \|$", README.read_text(), re.MULTILINE)[2:]
+    names = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert len(names) > 10
+    assert set(names) <= known
+    assert {name for factory in FACTORIES.values() for name in factory.builtin if name != "data_juicer"} <= set(names)
+
+
+@pytest.mark.slow
+def test_the_example_of_the_readme_runs(tmp_path, dj_sandbox):
+    save_named(README, "yaml", tmp_path)
+    write_texts(tmp_path / "docs.jsonl")
+    done = dj_sandbox("--config", "sandbox.yaml", timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = (tmp_path / "outputs/first_look/clean.jsonl").read_text().splitlines()
+    assert 0 < len(rows) <= 60
+    assert "look_again" in (tmp_path / "outputs/first_look/report.html").read_text()
+
+
+def test_the_example_of_the_readme_is_valid(tmp_path, dj_sandbox):
+    save_named(README, "yaml", tmp_path)
+    write_texts(tmp_path / "docs.jsonl")
+    done = dj_sandbox("validate", "--config", "sandbox.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "4 job(s)" in done.stdout
+
+
+def test_the_example_of_the_user_guide_runs(tmp_path, dj_sandbox):
+    (tmp_path / "x.yaml").write_text(blocks(GUIDE, "yaml")[0])
+    for name in ("strict", "loose"):
+        (tmp_path / f"{name}.jsonl").write_text('{"predicted": "a", "label": "a"}\n')
+    done = dj_sandbox("--config", "x.yaml")
+    assert done.returncode == 0, done.stderr
+    context = json.loads((tmp_path / "outputs/two_cuts/context_infos.json").read_text())
+    assert context["iterations"][0]["loose"][0]["best"]["accuracy"] == 1
+
+
+def test_the_component_of_the_developer_guide_runs(tmp_path, dj_sandbox):
+    (code,) = blocks(DEVELOPER, "python")
+    (tmp_path / "my_parts.py").write_text(code)
+    body = code[code.index("outputs =") :].strip().splitlines()
+    assert len([line for line in body if line.strip()]) <= 10
+    save_named(DEVELOPER, "yaml", tmp_path)
+    write_texts(tmp_path / "docs.jsonl")
+    here = {"PYTHONPATH": str(tmp_path)}
+    listed = dj_sandbox("list", "my_parts.LongestText", env=here)
+    assert "the field that holds the text." in listed.stdout
+    done = dj_sandbox("--config", "sandbox.yaml", env=here)
+    assert done.returncode == 0, done.stderr
+    longest = max(len(json.loads(line)["text"]) for line in (tmp_path / "docs.jsonl").open())
+    context = json.loads((tmp_path / "outputs/hello_world/context_infos.json").read_text())
+    assert context["iterations"][0]["anonymous"][0]["characters"] == longest
+
+
+def test_nothing_names_a_folder_of_one_machine():
+    for page in PAGES:
+        assert not re.search(r"/(home|root|work|Users)/", page.read_text()), page
