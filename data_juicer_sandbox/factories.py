@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import Any
 
 from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.plugins import plugins
 
 _HERE = "data_juicer_sandbox.components."
 
@@ -29,10 +29,7 @@ class Factory:
 
     def types(self) -> dict[str, str]:
         """All types by name, plug-ins included, as `module:Class`."""
-        known = {name: _HERE + target for name, target in self.builtin.items()}
-        for point in entry_points(group=f"data_juicer_sandbox.{self.name}"):
-            known.setdefault(point.name, point.value)
-        return known
+        return {**plugins(self.name), **{name: _HERE + target for name, target in self.builtin.items()}}
 
     def find(self, type_name: str | None) -> type[Any]:
         """The class of a type: a known name, or a dotted path such as `my_pkg.my_mod.MyTrainer`.
@@ -43,13 +40,15 @@ class Factory:
         name = type_name or self.default
         if name in self.builtin:
             return import_class(_HERE + self.builtin[name])
-        known = self.types()  # reads the entry points, which takes a while: only now
+        if name is not None and not isinstance(name, str):
+            raise ConfigError(f"`type` is a name, not {name!r:.60}")
+        if name and "." in name:
+            return import_class(name)
+        known = self.types()
         if name is None:
             raise ConfigError("`type` is missing", hint=f"one of {', '.join(sorted(known))}, or a dotted path")
         if name in known:
             return import_class(known[name])
-        if "." in name:
-            return import_class(name)
         hint = suggest(name, known) + "; or a dotted path"
         raise ConfigError(f"unknown type {name!r} for {self.name}", hint=hint)
 

@@ -50,10 +50,12 @@ def _made(path: str, earlier: Sequence[JobView]) -> bool:
     for view in earlier:
         for output, _, _ in view.paths(Role.OUTPUT):
             made = Path(output).absolute()
-            # beside a file that it writes, a job may put others: stats, pools, tables
-            folders = {made, made.parent} if made.suffix else {made}
-            if wanted == made or folders & {*wanted.parents}:
+            # beside a file that it writes, a job may put others with its stem: `<stem>_stats.jsonl`
+            beside = bool(made.suffix) and wanted.parent == made.parent and wanted.name.startswith(made.stem)
+            if wanted == made or beside or made in wanted.parents:
                 return True
+        if f"jobs/{view.job.pipeline}/{view.job.meta_name}/" in wanted.as_posix():  # in the job's own folder
+            return True
         read = {text for role in (Role.INPUT, Role.MODEL) for text, _, _ in view.paths(role)}
         for value in (view.extra.value, view.recipe.value, dict(view.job.local)):
             if any(

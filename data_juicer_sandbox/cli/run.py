@@ -15,17 +15,19 @@ from data_juicer_sandbox.errors import ConfigErrors, SandboxError
 
 NAME = "run"
 HELP = "run a config (the default)"
+PRINT = "--print_config"
 
 
 def run(arguments: list[str], epilog: str | None = None) -> int:
     """Run a config; returns the exit code."""
     made = options.parser(NAME, "Find out which data makes which model better: run the jobs of a config.", epilog)
-    made.add_argument("--print_config", action="store_true", help="print the config as it would be run, and end")
-    read = options.read(made, arguments)
+    made.add_argument(PRINT, action="store_true", help="print the config as it would be run, and end")
+    # jsonargparse has an option of this name of its own, for parsers that read the config themselves
+    read = options.read(made, [argument for argument in arguments if argument != PRINT])
     if isinstance(read, int):
         return read
     given, overrides = read
-    if given.get("print_config"):
+    if PRINT in arguments:
         return _print_config(given["config"], overrides)
     return _run(given["config"], overrides)
 

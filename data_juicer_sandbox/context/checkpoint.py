@@ -15,7 +15,7 @@ from pathlib import Path
 
 import xxhash
 
-from data_juicer_sandbox.context.infos import ContextInfos
+from data_juicer_sandbox.context.infos import BOOKKEEPING, ContextInfos, JobRecord
 from data_juicer_sandbox.context.plain import readable
 from data_juicer_sandbox.context.unpickler import loads
 from data_juicer_sandbox.errors import CheckpointError
@@ -38,6 +38,7 @@ class Checkpoint:
         self.path = work_dir / NAME
         self.previous = work_dir / PREVIOUS
         self.readable = work_dir / READABLE
+        self._texts: dict[int, tuple[JobRecord, str]] = {}
 
     def exists(self) -> bool:
         """Whether there is one, good or bad."""
@@ -49,19 +50,36 @@ class Checkpoint:
         Raises:
             CheckpointError: the disk would not take it. What stood there before still stands.
         """
-        value = context.plain()
-        body = pickle.dumps(value, protocol=4)
+        body = pickle.dumps(context.plain(), protocol=4)
         try:
             with replacing(self.path, durable=True) as part:
                 part.write_bytes(body + _SEAL + _digest(body))
                 self._keep_previous()
             with replacing(self.readable) as part:
-                text = {"version": 1, "iterations": readable(value)}
-                part.write_text(json.dumps(text, ensure_ascii=False, indent=1), encoding="utf-8")
+                part.write_text(self._readable(context), encoding="utf-8")
         except OSError as error:
             raise CheckpointError(
                 f"the checkpoint cannot be written: {error.strerror}", where=str(self.path)
             ) from error
+
+    def _readable(self, context: ContextInfos) -> str:
+        """The context as JSON, a record a line; the text of a record is made once, since records do not change."""
+        iterations = []
+        for iteration in context.iterations:
+            pipelines = []
+            for pipeline, records in iteration.items():
+                lines = ",\n   ".join(map(self._line, records))
+                pipelines.append(f"{json.dumps(pipeline, ensure_ascii=False)}: [\n   {lines}\n  ]")
+            iterations.append("{\n  " + ",\n  ".join(pipelines) + "\n }")
+        return '{"version": 1, "iterations": [\n ' + ",\n ".join(iterations) + "\n]}\n"
+
+    def _line(self, record: JobRecord) -> str:
+        known = self._texts.get(id(record))
+        if known is None or known[0] is not record:
+            job = {key: value for key, value in record.job.items() if key != "trace"}  # digests are for the machine
+            text = json.dumps(readable({**record.plain(), BOOKKEEPING: job}), ensure_ascii=False)
+            known = self._texts[id(record)] = (record, text)
+        return known[1]
 
     def _keep_previous(self) -> None:
         """Give the checkpoint that is about to be replaced a second name, so that it is never gone from the first."""

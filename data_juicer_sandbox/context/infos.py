@@ -37,6 +37,10 @@ class JobRecord:
         """Whether the job ended well."""
         return self.job.get("status") == "done"
 
+    def plain(self) -> dict[str, Any]:
+        """The record in the guide's shape, the bookkeeping under one key beside the outputs."""
+        return {"meta_name": self.meta_name, **self.outputs, BOOKKEEPING: self.job}
+
 
 class ContextInfos:
     """All records of a run, in the order the jobs finished.
@@ -92,10 +96,7 @@ class ContextInfos:
     def plain(self) -> list[dict[str, list[dict[str, Any]]]]:
         """The guide's shape: per iteration `{pipeline: [{meta_name, output: value, ..., __job__: {...}}, ...]}`."""
         return [
-            {
-                pipeline: [{"meta_name": r.meta_name, **r.outputs, BOOKKEEPING: r.job} for r in records]
-                for pipeline, records in iteration.items()
-            }
+            {pipeline: [record.plain() for record in records] for pipeline, records in iteration.items()}
             for iteration in self.iterations
         ]
 

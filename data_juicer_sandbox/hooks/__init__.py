@@ -6,6 +6,7 @@ from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import import_class
 from data_juicer_sandbox.hooks.base import Hook
+from data_juicer_sandbox.plugins import plugins
 
 HOOKS: dict[str, str] = {
     name: f"data_juicer_sandbox.hooks.{module}:{name}"
@@ -31,15 +32,13 @@ def find_hook(name: str) -> type[Hook]:
     Raises:
         ConfigError: there is none; names the known ones and the nearest.
     """
-    from importlib.metadata import entry_points
-
-    if name in HOOKS:
-        found = import_class(HOOKS[name])
+    if name in HOOKS or "." in name:
+        found = import_class(HOOKS.get(name, name))
     else:
-        known = {**HOOKS, **{point.name: point.value for point in entry_points(group="data_juicer_sandbox.hooks")}}
-        if name not in known and "." not in name:
+        known = {**plugins("hooks"), **HOOKS}
+        if name not in known:
             raise ConfigError(f"unknown hook {name!r}", hint=suggest(name, known))
-        found = import_class(known.get(name, name))
+        found = import_class(known[name])
     if not issubclass(found, Hook):
         raise ConfigError(f"{name!r} is no hook", hint="a subclass of data_juicer_sandbox.hooks.base.Hook")
     return found

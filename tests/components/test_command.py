@@ -67,7 +67,7 @@ def test_a_metrics_file_of_an_earlier_run_is_not_taken_for_this_ones(job, tmp_pa
     file.write_text('{"score": 1}')
     with pytest.raises(JobError, match="did not write its metrics file"):
         CommandEvaluator(argv("pass"), metrics_file=str(file)).run(job)
-    with pytest.raises(JobError, match="neither a JSON object nor JSON lines"):
+    with pytest.raises(JobError, match=r"neither a JSON object nor JSON lines"):
         CommandEvaluator(argv(WRITES, str(file), "{"), metrics_file=str(file)).run(job)
     with pytest.raises(JobError, match="holds a list where metrics are wanted"):
         CommandEvaluator(argv(WRITES, str(file), "[1]"), metrics_file=str(file)).run(job)
@@ -92,7 +92,7 @@ def test_a_trainer_puts_out_what_it_made(job, quiet, tmp_path):
 
 
 def test_a_failing_program_fails_the_job(job, tmp_path):
-    with pytest.raises(JobError, match="ended with status 1; its last lines:\n(.*\n)*  ValueError: no data"):
+    with pytest.raises(JobError, match=r"ended with status 1; its last lines:\n(.*\n)*  ValueError: no data"):
         CommandTrainer(argv("raise ValueError('no data')"), str(tmp_path)).run(job)
 
 

@@ -71,7 +71,7 @@ def test_several_data_sets_and_the_first_best(job, jsonl):
     truth = [jsonl("ta.jsonl", [{"gold": "x"}, {"gold": "x"}]), jsonl("tb.jsonl", [{"gold": "z"}])]
     results, _ = Accuracy(paths[:2], label_key="gold", label_path=truth).run(job)
     assert [result["accuracy"] for result in results] == [1.0, 0.0]
-    with pytest.raises(ConfigError, match="2 paths in label_path for 3 in dataset_path"):
+    with pytest.raises(ConfigError, match=r"2 paths in label_path for 3 in dataset_path"):
         Accuracy(paths, label_path=truth)
 
 
@@ -86,7 +86,7 @@ def test_files_of_different_length_are_an_error_that_names_both_counts(job, json
 def test_nothing_to_compare_is_an_error(job, jsonl):
     with pytest.raises(JobError, match="no rows in"):
         Accuracy(jsonl("a.jsonl", [])).run(job)
-    with pytest.raises(JobError, match="no row of .* has a label under 'guess' and 'label'"):
+    with pytest.raises(JobError, match=r"no row of .* has a label under 'guess' and 'label'"):
         Accuracy(jsonl("b.jsonl", rows(("x", "x"))), "guess").run(job)
     with pytest.raises(JobError, match=r"c.jsonl:2: not a JSON row"):
         Accuracy(jsonl("c.jsonl", ['{"predicted": 1, "label": 1}', "{"])).run(job)

@@ -28,7 +28,7 @@ def test_labels_of_their_own_and_different_length(job, jsonl):
     predicted = jsonl("p.jsonl", [{"predicted": 1}, {"predicted": 2}])
     labels = jsonl("l.jsonl", [{"label": 1}, {"label": 4}])
     assert MeanSquaredError(predicted, label_path=labels).run(job)[1]["mse"] == 2.0
-    with pytest.raises(JobError, match="has 2 rows, its labels in .* 1"):
+    with pytest.raises(JobError, match=r"has 2 rows, its labels in .* 1"):
         MeanSquaredError(predicted, label_path=jsonl("s.jsonl", [{"label": 1}])).run(job)
 
 

@@ -52,5 +52,5 @@ def test_answers():
 
 @pytest.mark.parametrize("build", [build_messages, build_messages_for_math_qa])
 def test_a_row_without_its_question(build):
-    with pytest.raises(JobError, match="a row has no 'qu.*its fields: other"):
+    with pytest.raises(JobError, match=r"a row has no 'qu.*its fields: other"):
         build({"other": 1})

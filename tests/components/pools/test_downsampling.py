@@ -85,7 +85,7 @@ def test_a_pool_that_is_too_small_is_an_error_and_nothing_is_written(job, pool, 
 
 def test_missing_pools(job, pool, tmp_path):
     pools = [pool("a.jsonl", 3), "gone.jsonl"]
-    with pytest.raises(JobError, match="no data pool at gone.jsonl"):
+    with pytest.raises(JobError, match=r"no data pool at gone.jsonl"):
         DataPoolDownsampling(pools, str(tmp_path / "out")).run(job)
     (path,) = DataPoolDownsampling(pools, str(tmp_path / "out"), skip_missing=True).run(job)
     assert numbers(path) == [0, 1, 2]

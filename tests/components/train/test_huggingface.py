@@ -133,7 +133,7 @@ def test_a_training_that_breaks_down_says_so_and_leaves_nothing(job, corpus):
 
 
 def test_missing_data(job):
-    with pytest.raises(JobError, match="no data set at nowhere.jsonl"):
+    with pytest.raises(JobError, match=r"no data set at nowhere.jsonl"):
         HuggingFaceTrainer("nowhere.jsonl").run(job)
 
 

@@ -1,0 +1,56 @@
+# The two commands most people need: `make demo` and `make test`. Each makes .venv and installs what it needs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+VENV ?= .venv
+# A Python from 3.10 to 3.12; PYTHON=/path/to/python chooses another.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.10; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# The CPU build of PyTorch, never the CUDA one; TORCH= leaves the choice to pip, for a machine with a GPU.
+TORCH ?= torch==2.13.0+cpu
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: help demo test install lint test-slow test-gpu bench docs clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+demo: $(INSTALLED) ## the whole chain on real text: corpus, probe, refine, process, train, evaluate (about 5 minutes)
+	$(BIN)/dj-sandbox --config configs/demo/sandbox.yaml
+
+test: $(INSTALLED) ## the tests, but for those that take minutes or need a GPU
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
+
+install: $(INSTALLED) ## make .venv and install everything
+
+lint: $(INSTALLED) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-slow: $(INSTALLED) ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+test-gpu: ## the tests that need a CUDA GPU, with the Python that is active
+	python3 -m pytest -m gpu
+
+bench: $(INSTALLED) ## measure; prints the tables of docs/benchmarks.md
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/k_sigma_chain.py
+
+docs: $(INSTALLED) ## write the reference pages anew
+	$(BIN)/python docs/generate.py
+
+clean: ## delete .venv and outputs
+	rm -rf $(VENV) outputs
+
+$(INSTALLED): pyproject.toml $(wildcard constraints/*.txt)
+	@test -n "$(PYTHON)" || { echo "Python 3.10, 3.11 or 3.12 is needed; name one with PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "venv failed; on Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(if $(TORCH),$(BIN)/pip install --quiet $(TORCH) || $(BIN)/pip install --quiet $(TORCH) --index-url $(TORCH_INDEX))
+	$(BIN)/pip install --quiet --constraint constraints/python$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt --editable '.[train,wandb,dev]'
+	@touch $@

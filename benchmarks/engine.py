@@ -1,0 +1,49 @@
+"""What the engine itself costs: runs of jobs that do nothing, the checkpoint and its fsync included.
+
+python benchmarks/engine.py [ROUNDS]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+from timing import SANDBOX, in_turn
+
+
+def config(jobs: int, name: str) -> dict[str, object]:
+    """A chain of jobs, each reading what the one before put out."""
+    entries = [
+        {
+            "hook": "GeneralProbeHook",
+            "meta_name": f"job_{number}",
+            "output": "value",
+            **({"input": {"extra_configs.value": "-1.value"}} if number else {}),
+            "extra_configs": {"type": "toy_lab.steps.Give", "value": {"score": 0.5, "path": "a/b.jsonl"}},
+        }
+        for number in range(jobs)
+    ]
+    return {"work_dir": name, "pipelines": {"p": {"probe_job_configs": entries}}}
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if sys.argv[1:] else 5
+    sizes = (0, 20, 100, 300)
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:  # a real disk: /tmp may be memory, where fsync is free
+        folder = Path(name)
+        for jobs in sizes:
+            (folder / f"{jobs}.yaml").write_text(yaml.safe_dump(config(jobs, f"out{jobs}"), sort_keys=False))
+        commands = {str(jobs): [*SANDBOX, "--config", f"{jobs}.yaml"] for jobs in sizes}
+        commands["kept"] = [*SANDBOX, "--config", "300.yaml", "--resume", "true"]
+        found = in_turn(commands, folder, rounds)
+    print(f"| jobs that do nothing, median of {rounds} | seconds | ms a job | goal |\n|---|---|---|---|")
+    for jobs in sizes[1:]:
+        cost = (found[str(jobs)] - found["0"]) / jobs * 1000
+        print(f"| {jobs} run | {found[str(jobs)]:.2f} | {cost:.1f} | 5 |")
+    print(f"| 300 kept on resume | {found['kept']:.2f} | {(found['kept'] - found['0']) / 300 * 1000:.1f} | |")
+
+
+if __name__ == "__main__":
+    main()
