@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,15 @@ class ContextInfos:
         kept = [old for old in self.current.get(pipeline, []) if old.id != (phase, meta_name)]
         if pipeline in self.current:
             self.current[pipeline] = kept
+
+    def arrange(self, order: Sequence[tuple[str, str, str]]) -> None:
+        """Bring the current records into an order of (pipeline, phase, name); those it does not name go last."""
+        rank = {key: place for place, key in enumerate(order)}
+        first = {pipeline: place for place, (pipeline, _, _) in reversed(list(enumerate(order)))}
+        self.iterations[-1] = {
+            pipeline: sorted(self.current[pipeline], key=lambda record: rank.get((pipeline, *record.id), len(order)))
+            for pipeline in sorted(self.current, key=lambda name: first.get(name, len(order)))
+        }
 
     def __getitem__(self, key: str) -> Any:
         pipeline, _, rest = key.partition(".")

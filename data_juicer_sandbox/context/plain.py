@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import pickle  # noqa: S403  # only to see whether the restricted unpickler takes a value
+import pickle  # only to see whether the restricted unpickler takes a value
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import PurePath

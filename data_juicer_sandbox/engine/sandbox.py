@@ -107,6 +107,7 @@ class _Run:
         self.stamps = Stamps()
         self.ran: list[str] = []
         self.kept: list[str] = []
+        self.done: set[str] = set()
 
     def go(self, warnings: Sequence[str]) -> Result:
         started = time.time()
@@ -181,7 +182,7 @@ class _Run:
             finished.append((job.pipeline, record))
 
     def _replan(self, steps: Sequence[Step]) -> list[Step]:
-        decided = {step.view.job.id: step.reason for step in steps if step.runs and step.view.job.label not in self.ran}
+        decided = {step.view.job.id: step.reason for step in steps if step.runs and step.view.job.id not in self.done}
         fresh = make_plan(self.views, self.context, self.stamps, self.config.variables, decided)
         for old, new in zip(steps, fresh, strict=True):
             if new.runs and not old.runs:
@@ -211,8 +212,12 @@ class _Run:
             self.screen.job_failed(job.pipeline, job.meta_name, time.time() - started, str(error))
             self._save(job.pipeline, failed_record(step.view, error, started))
             raise JobFailed(job.label, self.work_dir / LOG, error) from error
+        except KeyboardInterrupt:
+            logger.info("interrupted in job {}", job.label)
+            raise
         self._save(job.pipeline, record)
         self.ran.append(job.label)
+        self.done.add(job.id)
         logger.info("job {} done in {} s: {}", job.label, record.job["seconds"], record.outputs)
         self.screen.job_done(job.pipeline, job.meta_name, record.job["seconds"], shown(record.outputs))
         return record
@@ -220,6 +225,7 @@ class _Run:
     def _save(self, pipeline: str, record: JobRecord) -> None:
         self.watcher.sync()
         self.context.put(pipeline, record)
+        self.context.arrange([(view.job.pipeline, view.job.phase.value, view.job.meta_name) for view in self.views])
         self.checkpoint.write(self.context)
 
 
