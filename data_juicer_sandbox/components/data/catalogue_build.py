@@ -1,0 +1,295 @@
+"""Reads Data-Juicer's source and makes the catalogue of its OPs; nothing of it is imported, so it takes a second."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_juicer_sandbox.components.data import value_types
+
+KINDS = ("mapper", "filter", "deduplicator", "selector", "grouper", "aggregator", "pipeline")
+_REGISTRY = "OPERATORS"
+
+
+@dataclass
+class _Class:
+    name: str
+    node: ast.ClassDef
+    bases: list[str]
+    kind: str
+    constants: dict[str, Any]
+
+
+def source_files(package: Path) -> list[Path]:
+    """The files that the catalogue is made from, in order."""
+    ops = [file for kind in KINDS for file in sorted((package / "ops" / kind).rglob("*.py"))]
+    fused = sorted([*(package / "ops").glob("fused*.py"), *(package / "ops").glob("*fusion.py")])
+    return [
+        package / "config" / "config.py",
+        package / "utils" / "constant.py",
+        package / "ops" / "base_op.py",
+        *fused,
+        *ops,
+    ]
+
+
+def build(package: Path) -> dict[str, Any]:
+    """Make the catalogue.
+
+    Args:
+        package: the folder of the installed package `data_juicer`.
+
+    Returns:
+        `ops` by name, `base` (parameters of all OPs), `keys` (top-level keys of a recipe); plain enough for JSON.
+    """
+    config, constant, base_op, *files = source_files(package)
+    classes: dict[str, _Class] = {}
+    for file in [base_op, *files]:
+        relative = file.relative_to(package / "ops")
+        kind = relative.parts[0] if len(relative.parts) > 1 else "base" if file is base_op else "fused"
+        for found in _classes(ast.parse(file.read_bytes()), kind):
+            classes.setdefault(found.name, found)
+    stat_names = _stat_names(ast.parse(constant.read_bytes()))
+    ops = {name: _op(one, classes, stat_names) for one in classes.values() for name in _registered(one)}
+    base = _base_params(classes["OP"]) | _base_params(classes["Filter"], only_filters=True)
+    return {"ops": dict(sorted(ops.items())), "base": base, "keys": _recipe_keys(ast.parse(config.read_bytes()))}
+
+
+def _classes(tree: ast.Module, kind: str) -> Iterator[_Class]:
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            bases = [base.id if isinstance(base, ast.Name) else getattr(base, "attr", "") for base in node.bases]
+            yield _Class(node.name, node, bases, kind, constants)
+
+
+def _registered(found: _Class) -> Iterator[str]:
+    for decorator in found.node.decorator_list:
+        if (
+            isinstance(decorator, ast.Call)
+            and ast.unparse(decorator.func) == f"{_REGISTRY}.register_module"
+            and decorator.args
+            and (name := _text(decorator.args[0], found.constants))
+        ):
+            yield name
+
+
+def _text(node: ast.expr, constants: dict[str, Any]) -> str | None:
+    """A string, the name of a constant, or an f-string of such."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.Name):
+        return constants.get(node.id)
+    if isinstance(node, ast.JoinedStr):
+        parts = [_text(part.value if isinstance(part, ast.FormattedValue) else part, constants) for part in node.values]
+        return "".join(part for part in parts if part)
+    return None
+
+
+def _lineage(found: _Class, classes: dict[str, _Class]) -> list[_Class]:
+    """The class and its bases, nearest first."""
+    line, todo = [], [found]
+    while todo:
+        one = todo.pop(0)
+        if one not in line:
+            line.append(one)
+            todo.extend(classes[base] for base in one.bases if base in classes)
+    return line
+
+
+def _method(one: _Class, name: str) -> ast.FunctionDef | None:
+    return next((node for node in one.node.body if isinstance(node, ast.FunctionDef) and node.name == name), None)
+
+
+def _op(found: _Class, classes: dict[str, _Class], stat_names: dict[str, str]) -> dict[str, Any]:
+    line = _lineage(found, classes)
+    params: dict[str, Any] = {}
+    for one in line:
+        init = _method(one, "__init__")
+        if init is not None and one.name not in {"OP", *(kind.capitalize() for kind in KINDS)}:
+            for name, param in _params(init).items():
+                # A base's parameter may be set by the subclass itself, so only the OP's own are required.
+                params.setdefault(name, param if one is found else {**param, "required": False})
+    own = [one for one in line if one.kind != "base"]
+    stats = next((keys for one in own if (keys := _stat_keys(one.node, stat_names))), [])
+    judge = next(
+        (node for one in own for name in ("process_batched", "process_single") if (node := _method(one, name))), None
+    )
+    return {
+        "kind": found.kind,
+        "doc": (ast.get_docstring(found.node) or "").split("\n\n")[0].replace("\n", " "),
+        "params": params,
+        "stats": stats,
+        "bounds": _bounds(judge, stat_names) if judge is not None and found.kind == "filter" else [],
+    }
+
+
+def _params(init: ast.FunctionDef) -> dict[str, Any]:
+    args = init.args
+    positional = args.args[1:]
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)
+    pairs = [*zip(positional, defaults, strict=True), *zip(args.kwonlyargs, args.kw_defaults, strict=True)]
+    return {arg.arg: _param(arg.annotation, default) for arg, default in pairs}
+
+
+def _param(annotation: ast.expr | None, default: ast.expr | None) -> dict[str, Any]:
+    return {
+        "annotation": ast.unparse(annotation) if annotation else "",
+        "type": value_types.parse(annotation),
+        "required": default is None,
+        "default": None if default is None else _value(default),
+    }
+
+
+def _value(node: ast.expr) -> Any:
+    """A default's value, or its text where it is computed."""
+    try:
+        value = ast.literal_eval(node)
+    except ValueError:
+        text = ast.unparse(node)
+        return {"sys.maxsize": 2**63 - 1, "-sys.maxsize": 1 - 2**63}.get(text, text)
+    if isinstance(value, (set, tuple)):
+        return sorted(value) if isinstance(value, set) else list(value)
+    return value if not isinstance(value, float) or math.isfinite(value) else str(value)
+
+
+def _base_params(found: _Class, *, only_filters: bool = False) -> dict[str, Any]:
+    """The `_BASE_PARAMS` of a class: name -> (type, default)."""
+    for node in found.node.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_BASE_PARAMS":
+            if not isinstance(node.value, ast.Dict):
+                break
+            return {
+                key.value: {**_param(pair.elts[0], pair.elts[1]), "only_filters": only_filters}
+                for key, pair in zip(node.value.keys, node.value.values, strict=True)
+                if isinstance(key, ast.Constant) and isinstance(pair, ast.Tuple)
+            }
+    return {}
+
+
+def _stat_names(tree: ast.Module) -> dict[str, str]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == "StatsKeysConstant":
+            return {
+                target.id: item.value.value
+                for item in node.body
+                if isinstance(item, ast.Assign) and isinstance(item.value, ast.Constant)
+                for target in item.targets
+                if isinstance(target, ast.Name)
+            }
+    return {}
+
+
+def _stat_keys(node: ast.AST, stat_names: dict[str, str]) -> list[str]:
+    """All `StatsKeys.x` below a node, each once, in the order they stand there."""
+    found = [
+        stat_names[child.attr]
+        for child in ast.walk(node)
+        if isinstance(child, ast.Attribute)
+        and isinstance(child.value, ast.Name)
+        and child.value.id == "StatsKeys"
+        and child.attr in stat_names
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _bounds(judge: ast.FunctionDef, stat_names: dict[str, str]) -> list[dict[str, Any]]:
+    """What a filter compares with what, from its calls of `get_keep_boolean(value, low, high)`.
+
+    Returns:
+        For each bound: `param`, `side` (`min`, `max`), `stat`, and `when`: the boolean parameter and its value for
+        which it is this stat, or None.
+    """
+    sources = _sources(judge)
+    found: list[dict[str, Any]] = []
+    for call in ast.walk(judge):
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "get_keep_boolean" and call.args:
+            keywords = {word.arg: word.value for word in call.keywords}
+            sides = {
+                "min": call.args[1] if len(call.args) > 1 else keywords.get("min_val"),
+                "max": call.args[2] if len(call.args) > 2 else keywords.get("max_val"),
+            }
+            for side, node in sides.items():
+                if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "self":
+                    for stat, when in _stats_behind(call.args[0], sources, stat_names):
+                        bound = {"param": node.attr, "side": side, "stat": stat, "when": when}
+                        if bound not in found:
+                            found.append(bound)
+    return found
+
+
+def _sources(function: ast.FunctionDef) -> dict[str, ast.expr]:
+    """Where each local name's value comes from: assignments, loops over something, calls of a function within."""
+    sources: dict[str, ast.expr] = {}
+    inner = {node.name: node.args.args for node in ast.walk(function) if isinstance(node, ast.FunctionDef)}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            _bind(sources, node.targets[0], node.value)
+        elif isinstance(node, (ast.comprehension, ast.For)):
+            _bind(sources, node.target, node.iter)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            for arg, value in zip(inner.get(node.func.id, ()), node.args, strict=False):
+                sources.setdefault(arg.arg, value)
+    return sources
+
+
+def _bind(sources: dict[str, ast.expr], target: ast.expr, value: ast.expr) -> None:
+    if isinstance(target, ast.Name):
+        sources.setdefault(target.id, value)
+    elif isinstance(target, ast.Tuple):
+        zipped = isinstance(value, ast.Call) and getattr(value.func, "id", "") == "zip"
+        parts = value.args if zipped and isinstance(value, ast.Call) else [value] * len(target.elts)
+        for one, part in zip(target.elts, parts, strict=False):  # a starred argument may make them differ
+            _bind(sources, one, part)
+
+
+def _stats_behind(node: ast.expr, sources: dict[str, ast.expr], stat_names: dict[str, str]) -> list[tuple[str, Any]]:
+    """The stats that a value is made of, each with the condition under which it is that one."""
+    for _ in range(8):  # names lead to names; more steps than any OP has
+        if isinstance(node, ast.IfExp):
+            test = node.test
+            if isinstance(test, ast.Attribute) and getattr(test.value, "id", "") == "self":
+                chosen = _stat_keys(node.body, stat_names), _stat_keys(node.orelse, stat_names)
+                return [
+                    (s, [test.attr, truth]) for keys, truth in zip(chosen, (True, False), strict=True) for s in keys
+                ]
+            return []
+        if keys := _stat_keys(node, stat_names):
+            return [(keys[0], None)] if len(keys) == 1 else []
+        names = [child.id for child in ast.walk(node) if isinstance(child, ast.Name) and child.id in sources]
+        if not names:
+            return []
+        node = sources[names[-1]]
+    return []
+
+
+def _recipe_keys(tree: ast.Module) -> dict[str, Any]:
+    """The top-level keys of a recipe, from the `add_argument` calls of Data-Juicer's own parser."""
+    keys: dict[str, Any] = {}
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "add_argument" and call.args:
+            name = getattr(call.args[0], "value", "")
+            if not isinstance(name, str) or not re.fullmatch(r"--[\w.-]+", name):
+                continue
+            words = {word.arg: word.value for word in call.keywords}
+            declared = value_types.parse(words.get("type"))
+            if "choices" in words:
+                declared = [{"is": "one of", "values": ast.literal_eval(words["choices"])}]
+            elif "action" in words or "nargs" in words:
+                declared = value_types.ANY
+            default = _value(words["default"]) if "default" in words else None
+            if default is None:
+                declared = [*declared, {"is": "none"}]
+            keys[name[2:].replace("-", "_")] = {"type": declared, "default": default}
+    return keys

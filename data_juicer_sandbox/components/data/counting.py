@@ -1,0 +1,41 @@
+"""How many rows came in, counted as Data-Juicer reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loguru import logger
+
+from data_juicer_sandbox.components.data.juicer import Juicer
+
+
+class RowsIn:
+    """Counts the rows that come in, without reading them a second time.
+
+    Args:
+        dj: the Data-Juicer of the job.
+        reader: its executor or analyser, before it runs.
+    """
+
+    def __init__(self, dj: Juicer, reader: Any):
+        self._dj = dj
+        self._loaded: Any = None
+        builder = getattr(reader, "dataset_builder", None) or getattr(reader, "datasetbuilder", None)
+        self._sampled = bool(getattr(builder, "max_sample_num", None))
+        load = builder.load_dataset
+
+        def keep(*args: Any, **kwargs: Any) -> Any:
+            self._loaded = load(*args, **kwargs)
+            return self._loaded
+
+        builder.load_dataset = keep
+
+    def count(self) -> int:
+        """The rows of the input, those without a text among them; says how many these are."""
+        loaded = int(self._loaded.count()) if self._loaded is not None else 0
+        read = self._dj.rows_read
+        if self._sampled or not read or read < loaded:
+            return loaded
+        if read > loaded:
+            logger.warning("{} of {} rows have no text; Data-Juicer leaves them out", read - loaded, read)
+        return read

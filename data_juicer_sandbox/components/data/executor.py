@@ -1,0 +1,110 @@
+"""The data executor: applies a Data-Juicer recipe."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from data_juicer_sandbox.components.base import Component, JobRun
+from data_juicer_sandbox.components.data.counting import RowsIn
+from data_juicer_sandbox.components.data.exporting import exporting
+from data_juicer_sandbox.components.data.juicer import juicer
+from data_juicer_sandbox.components.data.sources import with_sources
+from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import replacing
+
+_UNIFORM = "uniform"
+
+
+class DataJuicerExecutor(Component):
+    """Apply a Data-Juicer recipe to its data set.
+
+    Watches `rows_in`, `rows_out`, `kept_ratio` (their quotient, 0 to 1) and `seconds`. What Data-Juicer writes besides
+    (logs, events, traces) lies in the job's folder, under `data_juicer`.
+
+    Where the recipe says nothing, two of Data-Juicer's defaults are changed: an OP that fails on a row fails the job
+    (`skip_op_error: true` drops such rows instead), and nothing is cached from run to run (`use_cache: true` does so).
+
+    Args:
+        dj_configs: the recipe. Its result goes to `export_path`, or to `processed.jsonl` in the job's folder;
+            the stats that Data-Juicer exports lie beside it as `<name>_stats.jsonl`. `executor_type` may be
+            `default`, `ray` or `ray_partitioned`.
+        sample_params: for a model probe's sample (`data_probe_algo`) by a selector, the selector's parameters, such as
+            `{"field_key": "meta.score"}`; `top_ratio` is `data_probe_ratio` unless it is given, or `topk` is.
+    """
+
+    outputs = ("export_path",)
+
+    def __init__(self, dj_configs: dict[str, Any], sample_params: dict[str, Any] | None = None):
+        self.dj_configs = dj_configs
+        self.sample_params = sample_params or {}
+
+    def run(self, job: JobRun) -> str | list[str]:
+        """Process the data set.
+
+        Returns:
+            The export path; a list of paths where `export_shard_size` has cut the export into several files.
+
+        Raises:
+            JobError: the data set is not there, the recipe is wrong, or an OP failed.
+        """
+        recipe = with_sources(self.dj_configs)
+        started = time.perf_counter()
+        final = str(recipe.setdefault("export_path", str(job.folder / "processed.jsonl")))
+        with juicer(job) as dj:
+            config = dj.config(recipe)
+            with exporting(final if "{" not in final else config.export_path) as export:
+                config.export_path = export.part
+                executor = dj.executor(config)
+                rows = RowsIn(dj, executor)
+                result = executor.run()
+                rows_out = result.count()
+            rows_in = rows.count()
+        values = {
+            "rows_in": rows_in,
+            "rows_out": rows_out,
+            "kept_ratio": rows_out / rows_in if rows_in else 0.0,
+            "seconds": time.perf_counter() - started,
+        }
+        job.watcher.watch(values)
+        logger.info("{} of {} rows kept in {}", rows_out, rows_in, ", ".join(export.files))
+        if not rows_out:
+            logger.warning("no row is left of {}: the recipe filters all of them out", rows_in)
+        return export.files if len(export.files) > 1 else export.final
+
+    def sample(self, job: JobRun) -> str:
+        """Draw the part of the data set that a model is to be asked about; the recipe's OPs are not applied.
+
+        Returns:
+            Its path, `sample.jsonl` in the job's folder; drawn by the recipe's `data_probe_algo`, `data_probe_ratio`.
+
+        Raises:
+            JobError: the data set is not there, or the algorithm is unknown.
+        """
+        recipe = {
+            **with_sources(self.dj_configs),
+            "executor_type": "default",
+            "export_path": str(job.folder / "s.jsonl"),
+        }
+        path = job.folder / "sample.jsonl"
+        with juicer(job) as dj:
+            config = dj.config(recipe)
+            params = dict(self.sample_params)
+            if config.data_probe_algo != _UNIFORM:
+                if "field_key" not in params:
+                    raise JobError(
+                        f"{config.data_probe_algo} needs a field", hint="sample_params: {field_key: meta.score}"
+                    )
+                if not params.keys() & {"top_ratio", "topk"}:
+                    params["top_ratio"] = config.data_probe_ratio
+            sampled = dj.executor(config).sample_data(
+                sample_ratio=config.data_probe_ratio, sample_algo=config.data_probe_algo, **params
+            )
+            with replacing(path) as part:
+                dj.write_jsonl(sampled, Path(part))
+            count = sampled.count() if hasattr(sampled, "count") else len(sampled)
+        job.watcher.watch({"sample_rows": count})
+        return str(path)

@@ -1,0 +1,268 @@
+"""What keeps Data-Juicer's output and installs off the user's terminal and machine. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from data_juicer_sandbox.components.base import Progress, Task
+from data_juicer_sandbox.errors import MissingDependency
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+_INSTALLERS = re.compile(r"(^|/)(pip[\d.]*|uv|conda|mamba|poetry|mim)$")
+_installs_forbidden = False
+_hooked = False
+
+
+class NotInstalled(MissingDependency, ImportError):
+    """A package that an OP needs is not there. An ImportError too, since Data-Juicer has fall-backs for that one."""
+
+    def __init__(self, package: str):
+        super().__init__(
+            f"Data-Juicer needs the Python package {package!r}, which is not installed",
+            hint=f"pip install '{package}'",
+        )
+        self.package = package
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.package,)  # comes back from worker processes whole
+
+
+def refuse_install(package: Any, pip_args: Any = None) -> bool:
+    """What stands in place of Data-Juicer's own installer: content with what is there.
+
+    Data-Juicer asks for packages by what pip calls them, and takes those as missing whose modules are called otherwise.
+
+    Raises:
+        NotInstalled: the package is not there.
+    """
+    wanted = str(package)
+    name = re.split(r"[@<>=!~\[; ]", wanted)[0].rstrip("/").rpartition("/")[2].removesuffix(".git")
+    try:
+        found = importlib.metadata.version(name)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        raise NotInstalled(wanted) from None
+    logger.debug("data-juicer wants {}; {} {} is installed", wanted, name, found)
+    return True
+
+
+def _refuse_installer(event: str, args: tuple[Any, ...]) -> None:
+    """Audit hook: some OPs start pip by hand, past the one installer that can be replaced."""
+    if not _installs_forbidden or event != "subprocess.Popen":
+        return
+    argv = args[1]
+    words = argv.split() if isinstance(argv, str) else [os.fsdecode(word) for word in argv or ()]
+    if "install" in words and any(_INSTALLERS.search(word) for word in words[: words.index("install")]):
+        packages = [word for word in words[words.index("install") + 1 :] if not word.startswith("-")]
+        raise NotInstalled(" ".join(packages))
+
+
+@contextmanager
+def no_installs() -> Iterator[None]:
+    """Nothing is installed in the block: not in this process, not in those it forks or spawns."""
+    global _installs_forbidden, _hooked
+    if not _hooked:
+        sys.addaudithook(_refuse_installer)
+        _hooked = True
+    before = _installs_forbidden
+    _installs_forbidden = True
+    try:
+        with environment(PIP_NO_INDEX="1", UV_OFFLINE="1"):  # for spawned processes, which know nothing of the hook
+            yield
+    finally:
+        _installs_forbidden = before
+
+
+@contextmanager
+def swapped(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Another value for an attribute of a module, a class or an object, for the block."""
+    own = name in vars(owner)
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)
+
+
+@contextmanager
+def environment(**values: str | None) -> Iterator[None]:
+    """Environment variables for the block (None: unset); afterwards the environment is what it was before."""
+    before = dict(os.environ)
+    _set_environment(values)
+    try:
+        yield
+    finally:
+        changed = {name for name in {*before, *os.environ} if before.get(name) != os.environ.get(name)}
+        _set_environment({name: before.get(name) for name in changed})
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+class _ToLog(io.TextIOBase):
+    """A stream whose lines become DEBUG lines of the log; what a carriage return overwrites is dropped."""
+
+    def __init__(self, real: Any):
+        # rich looks for this attribute, so that its bars go on reaching the terminal
+        self.rich_proxied_file = getattr(real, "rich_proxied_file", real)
+        self._rest = ""
+        self._busy = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if self._busy:  # a log sink that itself writes to sys.stderr must not come back here
+            self.rich_proxied_file.write(text)
+            return len(text)
+        self._busy = True
+        try:
+            *lines, self._rest = (self._rest + text).split("\n")
+            for line in lines:
+                shown = line.rstrip("\r").rpartition("\r")[2].rstrip()
+                if shown:
+                    logger.debug("data-juicer | {}", shown)
+        finally:
+            self._busy = False
+        return len(text)
+
+
+@contextmanager
+def output_to_log() -> Iterator[None]:
+    """What is printed in the block goes to the log at DEBUG; so does what Data-Juicer logs, below ERROR."""
+
+    def quieten(record: Record) -> None:
+        ours = (record["name"] or "").startswith("data_juicer_sandbox.")
+        # A forked worker may hold a copy of a lock of the terminal's view that nobody will ever release.
+        if (not ours and record["level"].no < 40) or os.getpid() != owner:
+            record["extra"]["file_only"] = True
+
+    owner = os.getpid()
+    logger.configure(patcher=quieten)
+    try:
+        with (
+            contextlib.redirect_stdout(_ToLog(sys.stdout)),
+            contextlib.redirect_stderr(_ToLog(sys.stderr)),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.configure(patcher=lambda record: None)
+
+
+def bars_of(progress: Progress) -> type[Bar]:
+    """A class that libraries take for tqdm, and whose bars are tasks of `progress`."""
+    return type("JobBar", (Bar,), {"progress": progress})
+
+
+class Bar:
+    """As much of tqdm as the `datasets` library uses."""
+
+    progress: Progress
+
+    def __init__(
+        self,
+        iterable: Iterable[Any] | None = None,
+        desc: str | None = None,
+        total: float | None = None,
+        disable: bool = False,
+        initial: float = 0,
+        **_ignored: Any,
+    ):
+        if total is None and hasattr(iterable, "__len__"):
+            total = len(iterable)  # type: ignore[arg-type]
+        self.iterable, self.total, self.n = iterable, total, initial
+        self.disable = disable
+        self._manager: Any = None
+        self._task: Task | None = None
+        self._name = _plain(desc)
+        self._owner = os.getpid()
+        if not disable:
+            self._manager = self.progress.task(self._name, total)
+            self._task = self._manager.__enter__()
+
+    def update(self, n: float | None = 1) -> bool:
+        """Move on by n."""
+        self.n += n or 0
+        if self._task is not None and os.getpid() == self._owner:
+            self._task.advance(n or 0)
+        return True
+
+    def close(self) -> None:
+        """Take the bar away."""
+        manager, self._manager, self._task = self._manager, None, None
+        if manager is not None and os.getpid() == self._owner:
+            manager.__exit__(None, None, None)
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            for item in self.iterable or ():
+                yield item
+                self.update(1)
+        finally:
+            self.close()
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def set_description(self, desc: str | None = None, refresh: bool = True) -> None:
+        """The bar keeps its first name: it says what is done; what changes is a note."""
+        if self._task is not None and desc and os.getpid() == self._owner:
+            self._task.update(note=_plain(desc))
+
+    set_description_str = set_description
+
+    def set_postfix(self, *_args: Any, **_values: Any) -> None:
+        """Nothing to show."""
+
+    set_postfix_str = set_postfix
+
+    def refresh(self, *_args: Any, **_values: Any) -> None:
+        """The task draws itself."""
+
+    @classmethod
+    def write(cls, text: str, *_args: Any, **_values: Any) -> None:
+        """A line between bars."""
+        logger.debug("data-juicer | {}", text)
+
+    @classmethod
+    def get_lock(cls) -> Any:
+        """No lock is needed: threads that share one bar only add to it."""
+        return contextlib.nullcontext()
+
+    @classmethod
+    def set_lock(cls, lock: Any) -> None:
+        """See `get_lock`."""
+
+
+def _plain(description: str | None) -> str:
+    """`words_num_filter_compute_stats (num_proc=2)` is `words_num_filter`."""
+    text = (description or "").split(" (num_proc=")[0]
+    for ending in ("_compute_stats", "_compute_hash", "_process"):
+        text = text.removesuffix(ending)
+    return text or "data-juicer"

@@ -1,0 +1,152 @@
+"""Which parameters of a recipe's OPs bound which stat, and what a new bound may be."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from data_juicer_sandbox.components.data import value_types
+from data_juicer_sandbox.components.data.catalogue import Op, Param, catalogue
+
+_UNIT = re.compile(r"(_ratios?|_prob|nsfw_score|lang_score)$")
+_ANY_RATIO = {"aspect_ratios", "video_aspect_ratios", "alpha_token_ratio"}
+_NO_LESS_THAN_0 = re.compile(
+    r"(_len|_length|^num_|_count|_counts|_sizes?|_width|_height|_duration|perplexity|_ratios?)$"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RecipeBound:
+    """A parameter of an OP in a recipe that bounds a stat.
+
+    Args:
+        index: the OP's place in `process`.
+        op: the OP's name.
+        param: the parameter.
+        side: `min` or `max`.
+        stat: the stat it bounds.
+        declared: what the OP's source says of the parameter.
+        old: its value in the recipe; None where the recipe does not set it.
+        label: how it is named in logs and metrics; the place is in it where the OP stands there more than once.
+    """
+
+    index: int
+    op: str
+    param: str
+    side: str
+    stat: str
+    declared: Param
+    old: Any
+    label: str
+
+    @property
+    def integer(self) -> bool:
+        """Whether it takes whole numbers only; sizes are in bytes."""
+        return self.declared.integer or self._is_size
+
+    @property
+    def _is_size(self) -> bool:
+        return not self.declared.numeric and "size" in self.param
+
+    def rounded(self, value: float, lowest: float | None = None, highest: float | None = None) -> float | int:
+        """The nearest value that the OP accepts; a bound is rounded outward, so that it never takes rows of its own.
+
+        Args:
+            value: the wished one.
+            lowest: the least value the stat has in the data; None where it is not known.
+            highest: the greatest one.
+        """
+        low, high = self._limits(lowest, highest)
+        if low is not None:
+            value = max(value, low)
+        if high is not None:
+            value = min(value, high)
+        if self.integer:
+            return math.floor(value) if self.side == "min" else math.ceil(value)
+        return float(value)
+
+    def _limits(self, lowest: float | None, highest: float | None) -> tuple[float | None, float | None]:
+        low, high = value_types.limits(self.declared.type)
+        # What is known of a stat by its name counts only as far as the data agree.
+        if (
+            low is None
+            and (_NO_LESS_THAN_0.search(self.stat) or _UNIT.search(self.stat))
+            and (lowest is None or lowest >= 0)
+        ):
+            low = 0
+        if (
+            high is None
+            and _UNIT.search(self.stat)
+            and self.stat not in _ANY_RATIO
+            and (highest is None or highest <= 1)
+        ):
+            high = 1
+        return low, high
+
+    def written(self, value: float | int) -> Any:
+        """The value as the recipe wants it: some OPs take numbers as words (`'9/21'`, `'10kb'`)."""
+        return value if self.declared.numeric else str(value)
+
+    def number(self, value: Any) -> float | None:
+        """The number that a value of this parameter stands for; None where it cannot be told."""
+        if isinstance(value, bool) or value is None:
+            return None
+        if isinstance(value, (int, float)):
+            return float(value)
+        try:
+            above, _, below = str(value).partition("/")
+            return float(above) / float(below or 1)
+        except (ValueError, ZeroDivisionError):
+            return None
+
+
+def recipe_bounds(process: list[Any]) -> Iterator[RecipeBound | str]:
+    """The bounds of a recipe's OPs in order; a sentence for each OP that judges by stats and yet cannot be bounded.
+
+    Args:
+        process: the recipe's `process`.
+    """
+    names = [next(iter(entry)) for entry in process if isinstance(entry, Mapping) and len(entry) == 1]
+    for index, entry in enumerate(process):
+        if not isinstance(entry, Mapping) or len(entry) != 1:
+            continue
+        (name, args), *_ = entry.items()
+        op = catalogue().find(name)
+        if op is None or not op.stats:
+            continue
+        args = args or {}
+        label = f"{name}.{index}" if names.count(name) > 1 else name
+        if args.get("reversed_range"):
+            yield f"{label}: `reversed_range` keeps what lies outside the bounds; left as it is"
+        elif not op.bounds:
+            yield f"{label}: no parameter of it bounds {', '.join(op.stats)} from one side; left as it is"
+        else:
+            yield from _bounds(op, args, index, label)
+
+
+def _bounds(op: Op, args: Mapping[str, Any], index: int, label: str) -> Iterator[RecipeBound]:
+    for bound in op.bounds:
+        if bound.when is not None:
+            switch, wanted = bound.when
+            if bool(args.get(switch, op.params[switch].default)) is not wanted:
+                continue
+        declared = op.params[bound.param]
+        old = args.get(bound.param)
+        name = f"{label}.{bound.param}"
+        yield RecipeBound(index, op.name, bound.param, bound.side, bound.stat, declared, old, name)
+
+
+def crossed(process: list[Any], bounds: list[RecipeBound], bound: RecipeBound, value: float) -> bool:
+    """Whether a new value would leave the OP with a lower bound above the upper one."""
+    entry = process[bound.index][bound.op] or {}
+    for other in bounds:
+        if other.index == bound.index and other.stat == bound.stat and other.side != bound.side:
+            default = catalogue().find(bound.op)
+            standing = entry.get(other.param, default.params[other.param].default if default else None)
+            against = other.number(standing)
+            if against is not None and (value > against if bound.side == "min" else value < against):
+                return True
+    return False

@@ -1,0 +1,47 @@
+"""Recipes as files."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import replacing
+
+
+def editable(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a recipe whose OPs all have a mapping of parameters, so that some can be set.
+
+    Raises:
+        JobError: it has no list of OPs.
+    """
+    made: dict[str, Any] = copy.deepcopy(dict(recipe))
+    if not isinstance(made.get("process"), list) or not made["process"]:
+        raise JobError("the recipe has no OPs to refine", hint="dj_configs needs a list `process`")
+    made["process"] = [
+        {name: dict(args) if args else {} for name, args in entry.items()} if isinstance(entry, Mapping) else entry
+        for entry in made["process"]
+    ]
+    return made
+
+
+def write_recipe(path: str | Path, recipe: Mapping[str, Any], comments: Iterable[str]) -> None:
+    """Write a recipe, whole or not at all: JSON where the path ends so, else YAML.
+
+    Args:
+        path: where to.
+        recipe: a valid Data-Juicer recipe.
+        comments: lines for the head of the file; JSON has no comments, so there they are left out.
+    """
+    import yaml
+
+    if Path(path).suffix == ".json":
+        text = json.dumps(recipe, indent=2, ensure_ascii=False) + "\n"
+    else:
+        head = "".join(f"# {line}\n" if line else "#\n" for comment in comments for line in comment.split("\n"))
+        text = head + yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True, width=120)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
