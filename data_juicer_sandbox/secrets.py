@@ -105,7 +105,7 @@ def remember(secret: str) -> None:
 def remember_environment() -> None:
     """Mask the values of environment variables that hold credentials, such as `OPENAI_API_KEY`."""
     for name, value in os.environ.items():
-        if is_secret(name):
+        if is_secret(name) and name not in ("PWD", "OLDPWD"):  # the shell's folders, not passwords
             remember(value)
 
 

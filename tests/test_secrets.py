@@ -127,3 +127,10 @@ def test_environment(monkeypatch):
 def test_long_texts_take_little_time():
     assert timeit.timeit(lambda: mask_text("a" * 200_000), number=1) < 1
     assert timeit.timeit(lambda: mask_text("key token " * 20_000), number=1) < 2
+
+
+def test_the_current_folder_is_no_password(monkeypatch):
+    monkeypatch.setenv("PWD", "/home/somebody/lab")
+    monkeypatch.setenv("OLDPWD", "/home/somebody/old")
+    secrets.remember_environment()
+    assert secrets.mask_text("in /home/somebody/lab and /home/somebody/old") == "in /home/somebody/lab and /home/somebody/old"
