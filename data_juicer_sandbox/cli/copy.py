@@ -65,7 +65,8 @@ def _shipped(root: Path) -> Iterator[Path]:
 
 
 def _about(path: Path) -> str:
-    """The first line of the comment that a shipped config starts with."""
+    """The first sentence of the comment that a shipped config starts with (`# Shows: ...`)."""
     with path.open(encoding="utf-8") as stream:
         first = stream.readline().strip()
-    return first.lstrip("# ") if first.startswith("#") else ""
+    said = first.lstrip("# ").removeprefix("Shows:").strip() if first.startswith("#") else ""
+    return said.partition(". ")[0].rstrip(".")

@@ -32,6 +32,7 @@ def test_the_list_names_every_shipped_config(call):
     shipped = sorted(str(path.relative_to(ROOT / "configs")) for path in (ROOT / "configs").rglob("*.yaml"))
     assert [line.split()[0] for line in said.out.splitlines() if ".yaml" in line] == shipped
     assert "demo/sandbox.yaml" in shipped
+    assert all(len(line.split(maxsplit=1)) == 2 for line in said.out.splitlines())  # each says what it shows
 
 
 def test_copies(call, tmp_path):

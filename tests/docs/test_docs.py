@@ -68,7 +68,7 @@ def test_the_example_of_the_readme_runs(tmp_path, dj_sandbox):
     write_texts(tmp_path / "docs.jsonl")
     done = dj_sandbox("--config", "sandbox.yaml", timeout=300)
     assert done.returncode == 0, done.stderr
-    rows = (tmp_path / "outputs/first_look/clean.jsonl").read_text().splitlines()
+    rows = (tmp_path / "outputs/clean.jsonl").read_text().splitlines()
     assert 0 < len(rows) <= 60
     assert "look_again" in (tmp_path / "outputs/first_look/report.html").read_text()
 
