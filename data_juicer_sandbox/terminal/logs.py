@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from loguru import Message, Record
 
 _FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} | {level: <8} | {extra[job]} | {name}:{line} | {message}"
-# Libraries that hang a handler of their own onto their logger and keep it from the root's.
+# Libraries that hang a handler of their own onto their logger and keep it from the root's. They warn of much that a
+# user of ours cannot mend: in the log it is kept, on the terminal only their errors are shown.
 _LIBRARIES = (
     "accelerate", "datasets", "evalscope", "huggingface_hub", "modelscope", "optuna", "peft", "ray", "transformers",
     "trl", "vllm", "wandb",
@@ -146,7 +147,8 @@ class _IntoLoguru(logging.Handler):
             level: str | int = logger.level(record.levelname).name
         except ValueError:
             level = record.levelno
-        bound = logger.bind(file_only=True) if record.name == "py.warnings" else logger
+        known = record.name.partition(".")[0] in _LIBRARIES and record.levelno < logging.ERROR
+        bound = logger.bind(file_only=True) if known or record.name == "py.warnings" else logger
         bound.patch(_placed(record)).opt(exception=record.exc_info).log(level, "{}", record.getMessage())
 
 
