@@ -171,7 +171,7 @@ def _base_params(found: _Class, *, only_filters: bool = False) -> dict[str, Any]
             if not isinstance(node.value, ast.Dict):
                 break
             return {
-                key.value: {**_param(pair.elts[0], pair.elts[1]), "only_filters": only_filters}
+                str(key.value): {**_param(pair.elts[0], pair.elts[1]), "only_filters": only_filters}
                 for key, pair in zip(node.value.keys, node.value.values, strict=True)
                 if isinstance(key, ast.Constant) and isinstance(pair, ast.Tuple)
             }
@@ -182,7 +182,7 @@ def _stat_names(tree: ast.Module) -> dict[str, str]:
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == "StatsKeysConstant":
             return {
-                target.id: item.value.value
+                target.id: str(item.value.value)
                 for item in node.body
                 if isinstance(item, ast.Assign) and isinstance(item.value, ast.Constant)
                 for target in item.targets

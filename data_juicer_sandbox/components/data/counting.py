@@ -20,7 +20,7 @@ class RowsIn:
     def __init__(self, dj: Juicer, reader: Any):
         self._dj = dj
         self._loaded: Any = None
-        builder = getattr(reader, "dataset_builder", None) or getattr(reader, "datasetbuilder", None)
+        builder: Any = getattr(reader, "dataset_builder", None) or getattr(reader, "datasetbuilder", None)
         self._sampled = bool(getattr(builder, "max_sample_num", None))
         load = builder.load_dataset
 

@@ -26,6 +26,7 @@ _RESTRICTED: dict[str, Alternative] = {
     "ClosedUnitInterval": {"is": "float", "ge": 0, "le": 1},
     "OpenUnitInterval": {"is": "float", "gt": 0, "lt": 1},
 }
+_IN_WORDS = {"none": "nothing", "list": "a list", "dict": "a mapping", "str": "a string", "bool": "true or false"}
 _LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
@@ -121,15 +122,9 @@ def describe(declared: Type) -> str:
         elif kind == "list" and "of" in alternative:
             words.append(f"a list of {describe(alternative['of'])}")
         else:
-            name = {
-                "none": "nothing",
-                "list": "a list",
-                "dict": "a mapping",
-                "str": "a string",
-                "bool": "true or false",
-            }
+            name = _IN_WORDS.get(kind, str(kind))
             limits = [f"{sign} {alternative[key]}" for key, sign in _LIMITS.items() if key in alternative]
-            words.append(" ".join([name.get(kind, kind), " and ".join(limits)]).strip())
+            words.append(" ".join([name, " and ".join(limits)]).strip())
     return ", or ".join(dict.fromkeys(words))
 
 
