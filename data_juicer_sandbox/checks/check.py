@@ -9,7 +9,7 @@ from data_juicer_sandbox.checks.files import check_files
 from data_juicer_sandbox.checks.references import check_inputs, check_outputs, check_targets
 from data_juicer_sandbox.checks.view import JobView, view
 from data_juicer_sandbox.config.schema import SandboxConfig
-from data_juicer_sandbox.errors import ConfigError, Where
+from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.watchers.watcher import chosen
 
 
@@ -61,11 +61,11 @@ def _not_here_yet(config: SandboxConfig) -> list[ConfigError]:
     problems = []
     if config.hpo_config is not None:
         problems.append(
-            ConfigError("this version cannot search: `hpo_config` must be null", where=_at(config, "hpo_config"))
+            ConfigError("this version cannot search: `hpo_config` must be null", where=config.where("hpo_config"))
         )
     if config.max_iter_num != 1:
         what = "this version makes one pass: `max_iter_num` must be 1"
-        problems.append(ConfigError(what, where=_at(config, "max_iter_num")))
+        problems.append(ConfigError(what, where=config.where("max_iter_num")))
     return problems
 
 
@@ -73,9 +73,5 @@ def _unknown_watchers(config: SandboxConfig) -> list[ConfigError]:
     try:
         chosen(config.watchers)
     except ConfigError as error:
-        return [ConfigError(error.what, where=_at(config, "watchers"), hint=error.hint)]
+        return [ConfigError(error.what, where=config.where("watchers"), hint=error.hint)]
     return []
-
-
-def _at(config: SandboxConfig, key: str) -> Where:
-    return config.source.where((key,))

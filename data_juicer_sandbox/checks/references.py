@@ -67,7 +67,7 @@ def check_targets(config: SandboxConfig, views: Sequence[JobView]) -> list[Confi
     """Faults of `iter_targets` and `iter_updater`: the jobs they name must be there."""
     problems = []
     for target in config.iter_targets:
-        problems += _check_key(target.key, config.source.where(("iter_targets",)), "a target", views)
+        problems += _check_key(target.key, config.where("iter_targets"), "a target", views)
     for source, wanted in config.iter_updater.items():
         where = config.source.where(("iter_updater", source))
         problems += _check_key(source, where, "`iter_updater`", views)
@@ -83,7 +83,7 @@ def check_targets(config: SandboxConfig, views: Sequence[JobView]) -> list[Confi
     return problems
 
 
-def _check_key(key: str, where: Where, who: str, views: Sequence[JobView]) -> list[ConfigError]:
+def _check_key(key: str, where: Where | str, who: str, views: Sequence[JobView]) -> list[ConfigError]:
     pipeline, _, rest = key.partition(".")
     name, _, way = rest.partition(".")
     found = [view for view in views if (view.job.pipeline, view.job.meta_name) == (pipeline, name)]

@@ -11,7 +11,8 @@ from types import FrameType
 from typing import Any
 
 from data_juicer_sandbox.cli import options
-from data_juicer_sandbox.errors import ConfigErrors, SandboxError
+from data_juicer_sandbox.config.schema import SandboxConfig
+from data_juicer_sandbox.errors import ConfigError, ConfigErrors, SandboxError
 
 NAME = "run"
 HELP = "run a config (the default)"
@@ -41,7 +42,7 @@ def _run(path: str, overrides: dict[str, Any]) -> int:
 
     config, problems = load(path, overrides)
     if config is None or problems:
-        return _refuse(path, overrides, config, problems)
+        return _refuse(config, problems)
     again = _command(path, overrides)
     signal.signal(signal.SIGTERM, _interrupt)
     screen = view_for(sys.stderr)
@@ -73,7 +74,7 @@ def _run(path: str, overrides: dict[str, Any]) -> int:
         logs.close()
 
 
-def _refuse(path: str, overrides: dict[str, Any], config: Any, problems: list[Any]) -> int:
+def _refuse(config: SandboxConfig | None, problems: list[ConfigError]) -> int:
     """Say all that is wrong with a config, also what only the second look finds."""
     from data_juicer_sandbox.checks import check
 
@@ -85,16 +86,15 @@ def _refuse(path: str, overrides: dict[str, Any], config: Any, problems: list[An
 def _print_config(path: str, overrides: dict[str, Any]) -> int:
     import yaml
 
-    from data_juicer_sandbox.config import source
     from data_juicer_sandbox.config.keys import KEYS
     from data_juicer_sandbox.config.load import load
     from data_juicer_sandbox.secrets import mask
 
     config, problems = load(path, overrides)
     if config is None or problems:
-        return _refuse(path, overrides, config, problems)
-    values = {name: key.default for name, key in KEYS.items() if not name.endswith("_job_configs")}
-    merged = mask({**values, **source.read(path).value, **overrides, "work_dir": config.work_dir})
+        return _refuse(config, problems)
+    defaults = {name: key.default for name, key in KEYS.items() if not name.endswith("_job_configs")}
+    merged = mask({**defaults, **config.given})
     print(yaml.safe_dump(merged, sort_keys=False, allow_unicode=True), end="")
     return 0
 

@@ -85,6 +85,8 @@ class _Loading:
             iter_updater=values["iter_updater"] or {},
             watchers=None if names is None else tuple([names] if isinstance(names, str) else names),
             variables=variables,
+            given={**self.source.value, **self.overrides, "work_dir": variables["work_dir"]},
+            overridden=frozenset(self.overrides),
             source=self.source,
         ), self.problems
 

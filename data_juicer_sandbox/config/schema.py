@@ -98,7 +98,15 @@ class SandboxConfig:
     watchers: tuple[str, ...] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     """What `${...}` may name."""
+    given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What the file says, the flags and environment variables over it."""
+    overridden: frozenset[str] = field(default_factory=frozenset, compare=False, repr=False)
+    """The keys that came by flag or environment variable."""
     source: Source = field(default_factory=lambda: Source("<memory>", None), compare=False, repr=False)
+
+    def where(self, key: str) -> Where | str:
+        """The place of a top-level key: its line, or the flag."""
+        return f"--{key}" if key in self.overridden else self.source.where((key,))
 
     def jobs(self) -> Iterator[Job]:
         """All jobs in the order they run."""

@@ -73,7 +73,8 @@ def make_plan(
             running.add(job.id)
         if record is not None and record.done:
             finished.append((job.pipeline, record))
-        reads = tuple(labels[other] for other in labels if other in graph[job.id])
+        # a probe and its refine job have one label
+        reads = tuple(dict.fromkeys(labels[other] for other in labels if other in graph[job.id]))
         steps.append(Step(view, reason is not None, reason or "nothing it depends on has changed", reads, record))
     return steps
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.watchers.watcher import Watcher
 
-METRICS = "metrics.jsonl"
 LOG = "sandbox.log"
+BESIDE = ("metrics.jsonl", "config.json", "wandb_run.json", "report.html", LOG)
+"""What belongs to a run beside its checkpoint, and goes aside with it."""
 
 
 class JobFailed(SandboxError):
@@ -136,13 +137,13 @@ class _Run:
         if self.config.resume:
             return self.checkpoint.read() if self.checkpoint.exists() else ContextInfos()
         try:
-            aside = self.checkpoint.set_aside(self.work_dir / METRICS, self.work_dir / LOG)
+            aside = self.checkpoint.set_aside(*(self.work_dir / name for name in BESIDE))
         except OSError as error:
             raise WorkDirError(
                 f"an old run cannot be moved aside: {error.strerror}", where=str(self.work_dir)
             ) from error
         if aside:
-            self.screen.message(f"an earlier run was here; its checkpoint, metrics and log are now in {aside}")
+            self.screen.message(f"an earlier run was here; its checkpoint, metrics, log and report are now in {aside}")
         return ContextInfos()
 
     def _open_watcher(self) -> Watcher:
@@ -151,7 +152,7 @@ class _Run:
             project=self.config.project_name,
             experiment=self.config.experiment_name,
             names=self.config.watchers,
-            config=self.config.source.value if isinstance(self.config.source.value, Mapping) else {},
+            config=self.config.given,
         )
 
     def _forget(self, steps: Sequence[Step]) -> None:

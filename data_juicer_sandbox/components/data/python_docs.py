@@ -17,7 +17,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun, OutputPath
 from data_juicer_sandbox.components.rows import write_rows
-from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.errors import ConfigError, JobError
 
 Row = dict[str, Any]
 _LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib-dynload", "__pycache__", "pydoc_data"}
@@ -59,6 +59,8 @@ class PythonDocsCorpus(Component):
         seed: int = 42,
     ):
         path = Path(export_path)
+        if path.suffix != ".jsonl":
+            raise ConfigError(f"export_path {export_path!r} is not a .jsonl file")
         self.export_path = export_path
         self.heldout_path = heldout_path or str(path.with_name(f"{path.stem}_heldout.jsonl"))
         self.size = size
