@@ -53,7 +53,8 @@ class HuggingFaceTrainer(Component):
         block_size: tokens of a training example, and the model's longest context.
         batch_size: blocks in a step.
         learning_rate: the highest one.
-        warmup_ratio: part of the steps in which the learning rate rises, 0 to 1.
+        warmup_ratio: part of the steps in which the learning rate rises, 0 to 1. In runs as short as these a long rise
+            lets the rate go higher.
         weight_decay: of AdamW.
         dropout: probability, of all of the model's dropouts.
         max_grad_norm: gradients are scaled down to this norm.
@@ -76,9 +77,9 @@ class HuggingFaceTrainer(Component):
         n_embd: PositiveInt = 128,
         n_head: PositiveInt = 4,
         block_size: PositiveInt = 128,
-        batch_size: PositiveInt = 8,
-        learning_rate: PositiveFloat = 2e-3,
-        warmup_ratio: NonNegativeFloat = 0.05,
+        batch_size: PositiveInt = 4,
+        learning_rate: PositiveFloat = 3e-3,
+        warmup_ratio: NonNegativeFloat = 0.3,
         weight_decay: NonNegativeFloat = 0.1,
         dropout: NonNegativeFloat = 0.0,
         max_grad_norm: PositiveFloat = 1.0,
