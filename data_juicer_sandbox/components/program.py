@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +56,7 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
 
-    def run(self) -> Iterator[Line]:
+    def run(self) -> Generator[Line, None, None]:
         """Start it and give its lines as they come. When this ends, for whatever reason, nothing of the program is
         left.
 
