@@ -69,7 +69,7 @@ class DataJuicerAnalyzer(Component):
                 rows = RowsIn(dj, analyzer)
                 analyzer.run(skip_return=True)
                 table = analyzer.overall_result
-                if table is None:
+                if table is None or table.empty:
                     raise JobError("the recipe has no OP that computes stats", hint="add filters to `process`")
         with replacing(job.folder / "overall.csv") as part:
             table.to_csv(part)

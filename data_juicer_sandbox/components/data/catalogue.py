@@ -18,8 +18,7 @@ from data_juicer_sandbox.components.data.value_types import Type
 from data_juicer_sandbox.errors import MissingDependency
 from data_juicer_sandbox.files import replacing
 
-_SHAPE = 1
-"""Raised when what is kept changes its shape, so that an old file is not taken for a new one."""
+_MAKERS = ("catalogue.py", "catalogue_build.py", "value_types.py")
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class Catalogue:
         return self._made[name]
 
     def _make(self, name: str, raw: dict[str, Any]) -> Op:
-        base = {key: param for key, param in self._base.items() if raw["kind"] == "filter" or not param["only_filters"]}
+        base = {key: param for key, param in self._base.items() if raw["filters"] or not param["only_filters"]}
         params = {
             key: Param(key, one["annotation"], one["type"], one["required"], one["default"])
             for key, one in (base | raw["params"]).items()
@@ -174,8 +173,11 @@ def _version(package: Path) -> str:
 
 
 def _state(package: Path) -> str:
-    """Changes with any source file: its size and time count."""
-    state = xxhash.xxh3_64(str(_SHAPE).encode())
+    """Changes with any source file, and with the code that reads them: size and time count."""
+    state = xxhash.xxh3_64()
+    for name in _MAKERS:
+        made = Path(__file__).with_name(name).stat()
+        state.update(f"{name} {made.st_size} {made.st_mtime_ns};".encode())
     todo = [package / "ops", package / "config", package / "utils"]
     while todo:
         with os.scandir(todo.pop()) as entries:

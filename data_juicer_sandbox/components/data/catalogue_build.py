@@ -128,6 +128,7 @@ def _op(found: _Class, classes: dict[str, _Class], stat_names: dict[str, str]) -
     )
     return {
         "kind": found.kind,
+        "filters": any(one.name == "Filter" for one in line),
         "doc": (ast.get_docstring(found.node) or "").split("\n\n")[0].replace("\n", " "),
         "params": params,
         "stats": stats,

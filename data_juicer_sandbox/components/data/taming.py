@@ -63,7 +63,7 @@ def _refuse_installer(event: str, args: tuple[Any, ...]) -> None:
     if not _installs_forbidden or event != "subprocess.Popen":
         return
     argv = args[1]
-    words = argv.split() if isinstance(argv, str) else [os.fsdecode(word) for word in argv or ()]
+    words = (argv if isinstance(argv, str) else " ".join(os.fsdecode(word) for word in argv or ())).split()
     if "install" in words and any(_INSTALLERS.search(word) for word in words[: words.index("install")]):
         packages = [word for word in words[words.index("install") + 1 :] if not word.startswith("-")]
         raise NotInstalled(" ".join(packages))
