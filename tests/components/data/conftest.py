@@ -24,7 +24,10 @@ def made_rows(count: int, seed: int = 1) -> list[dict[str, Any]]:
     rng = random.Random(seed)
     words = ["alpha", "beta", "été", "(x+1)", "42", "return", "数据", "model"]
     return [
-        {"text": " ".join(rng.choice(words) for _ in range(rng.randint(1, 60))), "meta": {"id": number, "score": number % 17}}
+        {
+            "text": " ".join(rng.choice(words) for _ in range(rng.randint(1, 60))),
+            "meta": {"id": number, "score": number % 17},
+        }
         for number in range(count)
     ]
 

@@ -67,5 +67,7 @@ def test_figures_on_request(dataset: str, process: list[Any], job: JobRun) -> No
 def test_stats_that_are_words_or_lists() -> None:
     import pandas as pd
 
-    table = pd.DataFrame({"lang": [4, 2, "en", None], "width": [4.0, None, None, 7]}, index=["count", "unique", "top", "mean"])
+    table = pd.DataFrame(
+        {"lang": [4, 2, "en", None], "width": [4.0, None, None, 7]}, index=["count", "unique", "top", "mean"]
+    )
     assert overall_values(table) == {"lang.count": 4.0, "lang.unique": 2.0, "width.count": 4.0, "width.mean": 7.0}

@@ -63,7 +63,13 @@ def test_stale_is_made_again(cache: Path, tmp_path: Path, monkeypatch: pytest.Mo
     real = Path(module._package())
     for folder in ("ops/filter", "config", "utils"):
         (package / folder).mkdir(parents=True)
-    for name in ("__init__.py", "ops/base_op.py", "ops/filter/text_length_filter.py", "config/config.py", "utils/constant.py"):
+    for name in (
+        "__init__.py",
+        "ops/base_op.py",
+        "ops/filter/text_length_filter.py",
+        "config/config.py",
+        "utils/constant.py",
+    ):
         (package / name).write_bytes((real / name).read_bytes())
     monkeypatch.setattr(module, "_package", lambda: package)
     assert catalogue().names == ("text_length_filter",)

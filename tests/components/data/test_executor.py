@@ -38,7 +38,9 @@ def test_result_is_that_of_py_data_juicer(
     assert (values["rows_in"], values["rows_out"]) == (120, len(kept))
     assert values["kept_ratio"] == pytest.approx(len(kept) / 120)
     assert values["seconds"] > 0
-    assert {"text_length_filter", "words_num_filter", "special_characters_filter"} <= {name for name, _ in recorder.tasks}
+    assert {"text_length_filter", "words_num_filter", "special_characters_filter"} <= {
+        name for name, _ in recorder.tasks
+    }
     assert recorder.done["words_num_filter"] > 0
 
 
@@ -54,7 +56,11 @@ def test_where_things_lie_and_twice_the_same(dataset: str, process: list[Any], j
     assert Path(executor.run(job)).read_bytes() == first
     assert Path(datasets.config.HF_DATASETS_CACHE) == cache
     assert (sorted(cache.rglob("*")) if cache.exists() else []) == before
-    assert sorted(file.name for file in job.folder.iterdir()) == ["data_juicer", "processed.jsonl", "processed_stats.jsonl"]
+    assert sorted(file.name for file in job.folder.iterdir()) == [
+        "data_juicer",
+        "processed.jsonl",
+        "processed_stats.jsonl",
+    ]
     assert not {"cache", "tmp"} & {file.name for file in (job.folder / "data_juicer").iterdir()}
 
 

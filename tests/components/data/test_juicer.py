@@ -68,7 +68,10 @@ def test_no_way_to_install() -> None:
             subprocess.run(argv, check=False, shell=isinstance(argv, str))
     with no_installs():
         assert subprocess.run([sys.executable, "-c", "pass"], check=False).returncode == 0
-    assert subprocess.run([sys.executable, "-m", "pip", "install", "--help"], check=False, capture_output=True).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-m", "pip", "install", "--help"], check=False, capture_output=True).returncode
+        == 0
+    )
 
 
 def test_errors_of_ours_pass_others_are_named(job: JobRun) -> None:
@@ -76,7 +79,7 @@ def test_errors_of_ours_pass_others_are_named(job: JobRun) -> None:
 
     with pytest.raises(JobError, match="Data-Juicer failed: RuntimeError: no"), juicer(job):
         raise RuntimeError("no")
-    with pytest.raises(JobError, match="^mine$"), juicer(job):
+    with pytest.raises(JobError, match=r"^mine$"), juicer(job):
         raise JobError("mine")
     with pytest.raises(KeyboardInterrupt), juicer(job):
         raise KeyboardInterrupt

@@ -112,10 +112,15 @@ def test_order_does_not_hang_on_the_file_system(tmp_path: Path) -> None:
 def test_what_is_read_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "pkg/__init__.py"
     file.parent.mkdir()
-    file.write_text(
-        '"""Module."""\n# one\n#   two\n# three\nclass A:\n    """Class."""\n    async def f(self):\n        """Func."""\n'
-        '        def inner():\n            """Inner."""\nif True:\n    def g():\n        """In a block."""\n# short\n'
-    )
+    source = [
+        '"""Module."""',
+        *("# one", "#   two", "# three"),
+        *("class A:", '    """Class."""', "    async def f(self):", '        """Func."""'),
+        *("        def inner():", '            """Inner."""'),
+        *("if True:", "    def g():", '        """In a block."""'),
+        "# short",
+    ]
+    file.write_text("\n".join(source) + "\n")
     rows = [(row["text"], *row["meta"].values()) for row in read_documents(file, tmp_path)]
     assert rows == [
         ("Module.", "pkg", "", "module"),

@@ -110,7 +110,13 @@ def test_all_faults_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "way", [("process",), ("process", 0), ("process", 0, "text_length_filter"), ("process", 0, "text_length_filter", "min_len")]
+    "way",
+    [
+        ("process",),
+        ("process", 0),
+        ("process", 0, "text_length_filter"),
+        ("process", 0, "text_length_filter", "min_len"),
+    ],
 )
 def test_what_will_be_set_is_not_judged(way: tuple[Any, ...]) -> None:
     bad = {"process": [{"text_length_filter": {"min_len": "later"}}]}
