@@ -14,7 +14,7 @@ CHUNK = 1 << 20
 
 
 @contextmanager
-def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
+def replacing(path: str | Path, *, durable: bool = False, shared: bool = False) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well, and is gone when it does not.
 
     The block makes a file or a folder there, whichever it wants.
@@ -22,10 +22,12 @@ def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     Args:
         path: where the result belongs. Its parent folders are made. What stood there is replaced.
         durable: also wait until the disk has it (fsync), for what must outlast a power cut.
+        shared: other processes may be writing the same file now. If not, the temporary path is the same each time,
+            so that what a killed process left is swept away by the next one.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    part = final.with_name(f".{final.name}.part{os.getpid()}")
+    part = final.with_name(f".{final.name}.part{os.getpid() if shared else ''}")
     remove(part)
     try:
         yield part

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports a library that reads it
 SUPPORT = Path(__file__).parent / "support"
 sys.path.insert(0, str(SUPPORT))
 
@@ -22,7 +23,6 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("DJ_SANDBOX_", "WANDB_")) or name in ("OPENAI_API_KEY", "HF_TOKEN"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """What is masked, and what must not be."""
 
-import timeit
-
 import pytest
 
 from data_juicer_sandbox import secrets
@@ -122,11 +120,6 @@ def test_environment(monkeypatch):
     monkeypatch.setenv("MY_SERVICE_API_KEY", "nothing-like-a-key")
     secrets.remember_environment()
     assert mask(["nothing-like-a-key"]) == ["***"]
-
-
-def test_long_texts_take_little_time():
-    assert timeit.timeit(lambda: mask_text("a" * 200_000), number=1) < 1
-    assert timeit.timeit(lambda: mask_text("key token " * 20_000), number=1) < 2
 
 
 def test_the_current_folder_is_no_password(monkeypatch):

@@ -15,8 +15,6 @@ import pytest
 
 from data_juicer_sandbox.components.base import JobRun, Quiet
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # read when the library is imported, which a module's fixture may do
-
 
 @pytest.fixture
 def quiet() -> Quiet:

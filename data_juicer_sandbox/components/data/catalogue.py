@@ -146,7 +146,7 @@ def catalogue() -> Catalogue:
 
     data = build(package)
     try:
-        with replacing(path) as part:
+        with replacing(path, shared=True) as part:
             part.write_text(json.dumps(data), encoding="utf-8")
     except OSError as error:
         logger.debug("the catalogue cannot be kept at {}: {}", path, error)

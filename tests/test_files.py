@@ -1,0 +1,73 @@
+"""Files that are whole or not there."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from data_juicer_sandbox.files import digest, replacing
+
+
+def test_it_appears_when_complete(tmp_path):
+    path = tmp_path / "deep/er/x.txt"
+    with replacing(path, durable=True) as part:
+        part.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert [entry.name for entry in path.parent.iterdir()] == ["x.txt"]
+
+
+def test_an_error_leaves_what_was_there(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_a_folder_replaces_a_folder_and_a_file_a_folder(tmp_path):
+    path = tmp_path / "model"
+    for text in ("one", "two"):
+        with replacing(path) as part:
+            part.mkdir()
+            (part / text).write_text(text)
+    assert [entry.name for entry in path.iterdir()] == ["two"]
+    with replacing(path) as part:
+        part.write_text("a file now")
+    assert path.read_text() == "a file now"
+
+
+def test_what_a_killed_process_left_is_swept_away_by_the_next(tmp_path):
+    code = (
+        "import os, signal, sys; from data_juicer_sandbox.files import replacing\n"
+        "with replacing(sys.argv[1]) as part:\n"
+        "    part.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = tmp_path / "x.txt"
+    made = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert made.returncode == -signal.SIGKILL
+    assert not path.exists()
+    assert len(os.listdir(tmp_path)) == 1
+    with replacing(path) as part:
+        part.write_text("whole")
+    assert os.listdir(tmp_path) == ["x.txt"]
+
+
+def test_digests_see_names_and_bytes_and_no_temporary_files(tmp_path):
+    folder = tmp_path / "f"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a").write_text("1")
+    (folder / "sub/b").write_text("2")
+    first = digest(folder)
+    (folder / ".a.part").write_text("half")
+    assert digest(folder) == first
+    (folder / "a").write_text("3")
+    assert digest(folder) != first
+    (folder / "a").write_text("1")
+    assert digest(folder) == first
+    (folder / "a").rename(folder / "c")
+    assert digest(folder) != first
