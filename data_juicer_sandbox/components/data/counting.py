@@ -25,8 +25,10 @@ class RowsIn:
         load = builder.load_dataset
 
         def keep(*args: Any, **kwargs: Any) -> Any:
-            self._loaded = load(*args, **kwargs)
-            return self._loaded
+            loaded = load(*args, **kwargs)
+            # What is done to a data set on Ray is done in place, but not to the data it held before.
+            self._loaded = loaded.data if type(loaded).__name__ == "RayDataset" else loaded
+            return loaded
 
         builder.load_dataset = keep
 

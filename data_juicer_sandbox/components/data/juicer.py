@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,12 +137,22 @@ def _import() -> None:
     with taming.swapped(logger, "remove", lambda *_: None), taming.swapped(logger, "add", lambda *_, **__: 0):
         import data_juicer.config.config as config
         import data_juicer.core  # noqa: F401
+        import data_juicer.ops.base_op as base_op
         import datasets
         from data_juicer.utils.lazy_loader import LazyLoader
     logs.restore()
     LazyLoader._install_package = staticmethod(taming.refuse_install)
     chatter = logging.getLogger(datasets.__name__)
     chatter.handlers, chatter.propagate = [], True
+    free = base_op.free_models
+
+    def free_models(*args: Any, **values: Any) -> None:
+        with suppress(
+            ImportError
+        ):  # its last step, after every OP, empties the GPU's cache; it would install torch for it
+            free(*args, **values)
+
+    base_op.free_models = free_models
     build = config.build_base_parser
 
     def parser() -> Any:

@@ -181,3 +181,19 @@ def test_sample(dataset: str, job: JobRun) -> None:
         DataJuicerExecutor(top).sample(job)
     rows = read_rows(DataJuicerExecutor(top, sample_params={"field_key": "meta.score", "topk": 7}).sample(job))
     assert {row["meta"]["score"] for row in rows} == {16}
+
+
+@pytest.mark.slow
+def test_on_ray(dataset: str, process: list[Any], job: JobRun, quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")
+    recipe = {"dataset_path": dataset, "process": process, "np": 2}
+    local = DataJuicerExecutor({**recipe, "export_path": str(job.folder / "here.jsonl")}).run(job)
+    kept = last(quiet)["rows_out"]
+    remote = {"executor_type": "ray", "ray_address": "local", "export_path": str(job.folder / "ray.jsonl")}
+    folder = DataJuicerExecutor({**recipe, **remote}).run(job)
+    assert (last(quiet)["rows_in"], last(quiet)["rows_out"]) == (120, kept)
+    assert isinstance(folder, str)
+    assert isinstance(local, str)
+    rows = [row for file in sorted(Path(folder).iterdir()) for row in read_rows(file)]
+    assert sorted(row["meta"]["id"] for row in rows) == [row["meta"]["id"] for row in read_rows(local)]
+    assert DataJuicerExecutor(recipe).run(job)  # and one that is not on Ray goes on as ever

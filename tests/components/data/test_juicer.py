@@ -13,7 +13,14 @@ from data_juicer_sandbox.components.data.juicer import juicer
 from data_juicer_sandbox.components.data.taming import NotInstalled, no_installs
 
 _CODE = """
-import logging, os, subprocess, sys, tempfile
+import importlib.machinery, os, sys, tempfile
+
+class NoTorch(importlib.machinery.PathFinder):
+    def find_spec(name, path=None, target=None):
+        if name.split(".")[0] not in ("torch", "transformers"):
+            return importlib.machinery.PathFinder.find_spec(name, path, target)
+
+sys.meta_path = [NoTorch if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
 from pathlib import Path
 from loguru import logger
 from data_juicer_sandbox.components.base import JobRun, Quiet
@@ -43,6 +50,7 @@ assert not [argv for argv in started if "install" in str(argv)], started
 assert type(sys.stdout).__name__ == "TextIOWrapper"
 logger.warning("still here")
 logger.complete()
+assert "torch" not in sys.modules
 print("done")
 """
 
