@@ -1,6 +1,5 @@
 """Files that are whole or not there."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -22,9 +21,14 @@ def test_it_appears_when_complete(tmp_path):
 def test_an_error_leaves_what_was_there(tmp_path):
     path = tmp_path / "x.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), replacing(path) as part:
-        part.write_text("half")
-        raise RuntimeError
+
+    def fail():
+        with replacing(path) as part:
+            part.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.txt"]
 
@@ -51,10 +55,10 @@ def test_what_a_killed_process_left_is_swept_away_by_the_next(tmp_path):
     made = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert made.returncode == -signal.SIGKILL
     assert not path.exists()
-    assert len(os.listdir(tmp_path)) == 1
+    assert len(list(tmp_path.iterdir())) == 1
     with replacing(path) as part:
         part.write_text("whole")
-    assert os.listdir(tmp_path) == ["x.txt"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.txt"]
 
 
 def test_digests_see_names_and_bytes_and_no_temporary_files(tmp_path):

@@ -29,20 +29,14 @@ def check_component(view: JobView) -> list[ConfigError]:
         problems.append(ConfigError(f"job {label!r}: {problem.what}", where=where, hint=problem.hint))
     settled = view.recipe.known and not view.extra.set_later and not view.recipe.set_later
     if not problems and settled and not (provided - {"dj_configs"}):
+        if "dj_configs" in known and view.recipe.value is not None:
+            given["dj_configs"] = view.recipe.value
         try:
-            build(
-                view.component,
-                {
-                    **given,
-                    **(
-                        {"dj_configs": view.recipe.value}
-                        if "dj_configs" in known and view.recipe.value is not None
-                        else {}
-                    ),
-                },
-            )
+            build(view.component, given)  # a constructor does no work, but may know what no type says
         except ConfigError as error:
             problems.append(ConfigError(f"job {label!r}: {error.what}", where=view.extra.where(), hint=error.hint))
+        except (ValueError, TypeError) as error:
+            problems.append(ConfigError(f"job {label!r}: {error}", where=view.extra.where()))
     return problems
 
 

@@ -14,7 +14,7 @@ from data_juicer_sandbox.components.data.catalogue import Op, Param, catalogue
 _UNIT = re.compile(r"(_ratios?|_prob|nsfw_score|lang_score)$")
 _ANY_RATIO = {"aspect_ratios", "video_aspect_ratios", "alpha_token_ratio"}
 _NO_LESS_THAN_0 = re.compile(
-    r"(_len|_length|^num_|_count|_counts|_sizes?|_width|_height|_duration|perplexity|_ratios?)$"
+    r"^num_|(_len|_length|_count|_counts|_sizes?|_width|_height|_duration|perplexity|_ratios?)$"
 )
 
 

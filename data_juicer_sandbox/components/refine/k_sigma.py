@@ -11,7 +11,7 @@ from loguru import logger
 from data_juicer_sandbox.components.base import Component, JobRun, OutputPath
 from data_juicer_sandbox.components.refine.bounds import RecipeBound, crossed, recipe_bounds
 from data_juicer_sandbox.components.refine.recipe_file import editable, write_recipe
-from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.errors import ConfigError, JobError
 
 
 class KSigmaRefiner(Component):
@@ -43,7 +43,7 @@ class KSigmaRefiner(Component):
         probe: str | None = None,
     ):
         if not k >= 0:
-            raise ValueError(f"k is {k}; it must be at least 0")
+            raise ConfigError(f"k is {k}; it must be at least 0")
         self.dj_configs = dj_configs
         self.path_k_sigma_recipe = path_k_sigma_recipe
         self.k = k

@@ -13,7 +13,7 @@ from loguru import logger
 from data_juicer_sandbox.components.base import JobRun, Quiet
 from data_juicer_sandbox.components.data.recipe_check import check
 from data_juicer_sandbox.components.refine.k_sigma import KSigmaRefiner
-from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.errors import ConfigError, JobError
 
 
 def table(**stats: tuple[float, ...]) -> dict[str, float]:
@@ -116,6 +116,7 @@ def test_one_side(job: JobRun, quiet: Quiet, side: str, kept: set[str]) -> None:
             table(video_motion_score=(5, 1)),
             {"max_size": 9, "min_score": 2.0, "max_score": 8.0},
         ),
+        ({"words_num_filter": {"min_num": 5}}, table(num_words=(10.0, 5.0)), {"min_num": 0, "max_num": 25}),
         ({"words_num_filter": {"min_num": 5}}, table(num_words=(math.nan, 1.0), text_len=(1, 1)), {"min_num": 5}),
         ({"words_num_filter": {"min_num": 5}}, table(num_words=(7.0, math.nan), text_len=(1, 1)), {"min_num": 5}),
         ({"perplexity_filter": {"max_ppl": 5}}, table(text_len=(1, 1)), {"max_ppl": 5}),
@@ -208,5 +209,5 @@ def test_no_ops(job: JobRun, quiet: Quiet) -> None:
     quiet.watch(table(text_len=(1, 1)))
     with pytest.raises(JobError, match="no OPs to refine"):
         KSigmaRefiner({"dataset_path": "x"}).run(job)
-    with pytest.raises(ValueError, match="at least 0"):
+    with pytest.raises(ConfigError, match="at least 0"):
         KSigmaRefiner({}, k=-1)
