@@ -28,7 +28,7 @@ class DataJuicerAnalyzer(Component):
     Args:
         dj_configs: the recipe; all of its filters and taggers are computed, other OPs are not applied.
         plots: let Data-Juicer draw its figures too (histograms, box plots, correlations). They take about a second a
-            stat, and matplotlib and wordcloud must be installed; Data-Juicer itself always draws them.
+            stat and need the extra `plots`; Data-Juicer itself always draws them.
     """
 
     outputs = ("analyzed_path",)

@@ -32,8 +32,8 @@ class HuggingFacePerplexity(Component):
     these that can be compared across models whose tokenizers differ (Gao et al. 2020, "The Pile", section 3.1). Loss
     and perplexity are per token.
 
-    Puts out `scores`, one mapping for each model and data set (`model`, `dataset`, `train_dataset` and `seed` as the
-    model's `training.json` tells them, `loss` in nats, `perplexity`, `bits_per_byte`, `tokens`, `bytes`, `documents`),
+    Puts out `scores`, one mapping for each model and data set (`model`, `dataset`, `train_dataset`, `train_tokens`
+    and `seed` as the model's `training.json` tells them, `loss` in nats, `perplexity`, `bits_per_byte`, `tokens`, `bytes`, `documents`),
     and `summary`, one mapping for each training data set and data set: `n` models, and the `mean`, `min`, `max` and
     `spread` (max - min) of their bits per byte.
 
@@ -80,7 +80,11 @@ class HuggingFacePerplexity(Component):
             for name, path in zip(distinct_names(self.models), self.models, strict=True):
                 tokenizer, model = compute.load_tokenizer(path), compute.load_causal_lm(path, self.dtype)
                 training = record.read(path)
-                about = {"train_dataset": training.get("dataset", name), "seed": training.get("seed")}
+                about = {
+                    "train_dataset": training.get("dataset", name),
+                    "train_tokens": training.get("parameters", {}).get("max_tokens"),
+                    "seed": training.get("seed"),
+                }
                 for dataset, texts in zip(distinct_names(self.datasets), self.datasets, strict=True):
                     found = self._score(model, tokenizer, texts, task, f"{name} on {dataset}")
                     scores.append({"model": path, "dataset": dataset, **about, **found})
