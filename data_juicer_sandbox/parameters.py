@@ -178,7 +178,9 @@ def _verdict(parameter: Parameter, value: Any) -> str | None:
         _parser(parameter.hint).parse_object({"value": value})
     except Exception as error:  # it wraps whatever a type's own constructor raises
         said = str(error).partition("\n")[2].strip().splitlines()
-        return (said[0] if len(said) == 1 else f"{value!r:.60} is no {spell(parameter.hint)}").strip()
+        if len(said) != 1 or said[0].startswith("Expected a <class"):
+            return f"{value!r:.60} is no {spell(parameter.hint)}"
+        return said[0].strip()
     return None
 
 

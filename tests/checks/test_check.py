@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_a_good_config_has_no_problems(problems):
             "unknown type 'acuracy' for DataEvaluatorFactory (did you mean 'accuracy'? known: accuracy, mse",
         ),
         (make(row=3), "unknown parameter 'row' (did you mean 'rows'? known: delay, export_path, rows, seed)"),
-        (make(rows="many"), "parameter 'rows': Expected a <class 'int'>. Got value: many"),
+        (make(rows="many"), "parameter 'rows': 'many' is no int"),
         (make(rows=True), "parameter 'rows'"),
         (make(rows=1.5), "parameter 'rows'"),
         (make(delay=[1]), "parameter 'delay'"),
@@ -79,6 +80,30 @@ def test_one_fault_one_message(problems, job, said):
     assert len(found) == 1, found
     assert said in found[0]
     assert "sandbox.yaml:" in found[0]
+
+
+def test_ten_mistakes_are_ten_lines(dj_sandbox):
+    path = Path(__file__).with_name("ten_mistakes.yaml")
+    made = dj_sandbox("validate", "--config", str(path), cwd=path.parent.parent.parent)
+    assert made.returncode == 2
+    first, *lines = made.stderr.splitlines()
+    assert first == "dj-sandbox: 10 errors in the config:"
+    found = [(int(line.split(".yaml:")[1].partition(":")[0]), line) for line in lines]
+    text = path.read_text().splitlines()
+    for number, wrong, right in (
+        (3, "experimnt_name", "'experiment_name'"),
+        (7, "ProbeViaAnalizerHook", "'ProbeViaAnalyzerHook'"),
+        (15, "text_lenght_filter", "`text_length_filter`"),
+        (16, "min_nun", "`min_num`"),
+        (17, "k: three", "'three' is no float"),
+        (21, "nowhere.jsonl", "which is not there"),
+        (22, "[data, stats]", "puts out 1"),
+        (27, "data.proces.data", "'data.process.data'"),
+        (28, "hugingface", "'huggingface'"),
+        (31, "train", "taken already, on line 26"),
+    ):
+        assert wrong in text[number - 1]
+        assert [line for at, line in found if at == number and right in line], (number, lines)
 
 
 def test_references_are_judged_by_name_output_and_order(problems):

@@ -32,10 +32,10 @@ class HuggingFacePerplexity(Component):
     these that can be compared across models whose tokenizers differ (Gao et al. 2020, "The Pile", section 3.1). Loss
     and perplexity are per token.
 
-    Puts out `scores`, one mapping for each model and data set (`model`, `dataset`, `train_dataset`, `train_tokens`
-    and `seed` as the model's `training.json` tells them, `loss` in nats, `perplexity`, `bits_per_byte`, `tokens`, `bytes`, `documents`),
-    and `summary`, one mapping for each training data set and data set: `n` models, and the `mean`, `min`, `max` and
-    `spread` (max - min) of their bits per byte.
+    Puts out `scores`, one mapping for each model and data set (`model`, `dataset`; `train_dataset`, `train_tokens` and
+    `seed` as the model's `training.json` tells them; `loss` in nats, `perplexity`, `bits_per_byte`, `tokens`, `bytes`,
+    `documents`), and `summary`, one mapping for each training data set and data set: `n` models, and the `mean`, `min`,
+    `max` and `spread` (max - min) of their bits per byte.
 
     Args:
         model: a model or several: folders, or ids on the Hugging Face hub.
