@@ -35,9 +35,14 @@ class Factory:
         """The class of a type: a known name, or a dotted path such as `my_pkg.my_mod.MyTrainer`.
 
         Raises:
-            ConfigError: no such type; names the known ones and the nearest.
+            ConfigError: no such type; names the known ones and the nearest. Or it is no component.
         """
-        name = type_name or self.default
+        found = self._find(type_name or self.default)
+        if not callable(getattr(found, "run", None)):
+            raise ConfigError(f"{found.__name__} is no component: it has no method `run(job)`")
+        return found
+
+    def _find(self, name: Any) -> type[Any]:
         if name in self.builtin:
             return import_class(_HERE + self.builtin[name])
         if name is not None and not isinstance(name, str):

@@ -12,7 +12,7 @@ from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.config import source as sources
 from data_juicer_sandbox.config.schema import Job
 from data_juicer_sandbox.config.source import KeyPath, Source
-from data_juicer_sandbox.config.words import fill
+from data_juicer_sandbox.config.words import fill, suggest
 from data_juicer_sandbox.errors import ConfigError, Where
 from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.hooks.base import Hook
@@ -157,5 +157,11 @@ def _config(job: Job, name: str, variables: Mapping[str, str], problems: list[Co
     except ConfigError as error:
         problems.append(ConfigError(f"`{name}` of job {job.label!r}: {error}", where=job.where(name)))
         return Config(name, None, False, job.source, (*job.path, name), later)
-    value = fill(source.value, variables, lambda unknown: None)  # an unknown one is judged when the job starts
+    unknown: list[str] = []
+    value = fill(source.value, variables, unknown.append)
+    for other in dict.fromkeys(unknown):
+        hint = suggest(other, variables) + "; a plain ${ is written $${"
+        problems.append(
+            ConfigError(f"job {job.label!r}: unknown variable ${{{other}}}", where=source.where(), hint=hint)
+        )
     return Config(name, value, True, source, (), later)

@@ -59,9 +59,7 @@ def _run(path: str, overrides: dict[str, Any]) -> int:
         return 130
     except sandbox.JobFailed as error:
         _report(Path(config.work_dir))
-        screen.failure(error.label, str(error.cause), str(log), again)
-        if config.debug:
-            raise
+        screen.failure(error.label, error.cause, str(log), again)
         return error.exit_code
     except SandboxError as error:
         screen.close()

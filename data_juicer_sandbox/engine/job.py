@@ -14,7 +14,7 @@ from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.context.plain import plain
 from data_juicer_sandbox.context.resolve import Finished, ResolvedJob, resolve
 from data_juicer_sandbox.engine.trace import Stamps, config_digests, input_paths, output_paths
-from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.errors import JobError, SandboxError
 from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.secrets import mask_text
 from data_juicer_sandbox.watchers.watcher import Watcher
@@ -87,9 +87,14 @@ def failed_record(view: JobView, error: BaseException, started: float) -> JobRec
             "started": started,
             "ended": ended,
             "seconds": round(ended - started, 3),
-            "error": mask_text(f"{type(error).__name__}: {error}"),
+            "error": mask_text(cause(error)),
         },
     )
+
+
+def cause(error: BaseException) -> str:
+    """An error in words: ours speak for themselves, others need their kind (`KeyError: 'x'`)."""
+    return str(error) if isinstance(error, SandboxError) else f"{type(error).__name__}: {error}"
 
 
 def name_outputs(view: JobView, result: Any) -> dict[str, Any]:

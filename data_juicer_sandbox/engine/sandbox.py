@@ -16,7 +16,7 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.context.lock import locked
-from data_juicer_sandbox.engine.job import failed_record, run_job
+from data_juicer_sandbox.engine.job import cause, failed_record, run_job
 from data_juicer_sandbox.engine.plan import Step, make_plan
 from data_juicer_sandbox.engine.summary import shown
 from data_juicer_sandbox.engine.trace import Stamps
@@ -33,8 +33,8 @@ BESIDE = ("metrics.jsonl", "config.json", "wandb_run.json", "report.html", LOG)
 class JobFailed(SandboxError):
     """A job ended with an error. What is finished is kept; the run can be continued."""
 
-    def __init__(self, label: str, log: Path, cause: BaseException):
-        super().__init__(f"job {label!r} failed: {type(cause).__name__}: {cause}")
+    def __init__(self, label: str, log: Path, cause: str):
+        super().__init__(f"job {label!r} failed: {cause}")
         self.label, self.log, self.cause = label, log, cause
 
 
@@ -208,11 +208,11 @@ class _Run:
                     stamps=self.stamps,
                 )
         except Exception as error:
-            logger.opt(exception=error).debug("job {} failed", job.label)
-            logger.debug("job {} failed: {}", job.label, error)
-            self.screen.job_failed(job.pipeline, job.meta_name, time.time() - started, str(error))
+            # with its traceback, into the file; the terminal gets the cause, at the end of the run once more
+            logger.bind(file_only=True).opt(exception=error).error("job {} failed: {}", job.label, cause(error))
+            self.screen.job_failed(job.pipeline, job.meta_name, time.time() - started, cause(error))
             self._save(job.pipeline, failed_record(step.view, error, started))
-            raise JobFailed(job.label, self.work_dir / LOG, error) from error
+            raise JobFailed(job.label, self.work_dir / LOG, cause(error)) from error
         except KeyboardInterrupt:
             logger.info("interrupted in job {}", job.label)
             raise

@@ -51,6 +51,8 @@ def test_a_good_config_has_no_problems(problems):
         (probe(hook="no.such.Hook"), "cannot import 'no.such.Hook'"),
         (probe(extra_configs={"type": "toy_lab.steps.Gave"}), "cannot import 'toy_lab.steps.Gave'"),
         (probe(extra_configs=None), "`type` is missing"),
+        (probe(extra_configs={"type": 3}), "`type` is a name, not 3"),
+        (probe(extra_configs={"type": "pathlib.Path"}), "Path is no component: it has no method `run(job)`"),
         (
             {"hook": "EvaluateDataHook", "extra_configs": {"type": "acuracy"}},
             "unknown type 'acuracy' for DataEvaluatorFactory (did you mean 'accuracy'? known: accuracy, mse",
@@ -141,6 +143,12 @@ def test_a_fault_in_a_config_file_is_placed_there(problems, config_file):
     config_file("type: toy_lab.steps.MakeRows\nexport_path: o/x.jsonl\nrwos: 3\n", "extra.yaml")
     (found,) = problems({"execution_job_configs": [make() | {"extra_configs": "extra.yaml"}]})
     assert found.startswith("extra.yaml:3: ")
+
+
+def test_an_unknown_variable_in_a_config_file(problems, config_file):
+    config_file("type: toy_lab.steps.Give\nvalue: ${wrk_dir}\n", "extra.yaml")
+    (found,) = problems({"probe_job_configs": [probe(extra_configs="extra.yaml")]})
+    assert "unknown variable ${wrk_dir} (did you mean 'work_dir'?" in found
 
 
 def test_targets_name_jobs_and_outputs(problems):
