@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, field
 from typing import Any
 
 from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.plugins import plugins
+from data_juicer_sandbox.plugins import import_object, plugins
 
 _HERE = "data_juicer_sandbox.components."
 
@@ -64,13 +63,7 @@ def import_class(target: str) -> type[Any]:
     Raises:
         ConfigError: there is none.
     """
-    module_name, _, class_name = target.partition(":") if ":" in target else target.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"cannot import {target!r}: {error}", hint="package.module.Class on the Python path"
-        ) from error
+    found = import_object(target)
     if not isinstance(found, type):
         raise ConfigError(f"{target!r} is a {type(found).__name__}, not a class")
     return found

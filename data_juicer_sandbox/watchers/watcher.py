@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,8 +9,9 @@ from typing import Any
 
 from loguru import logger
 
+from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.plugins import plugins
+from data_juicer_sandbox.plugins import import_object, plugins
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.watchers import local
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker, flatten
@@ -40,9 +39,7 @@ def chosen(names: Sequence[str] | None) -> list[str]:
         return [LOCAL, "wandb"] if configured() else [LOCAL]
     for name in names:
         if name not in TRACKERS and name not in known_trackers():
-            near = difflib.get_close_matches(name, known_trackers(), 1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(f"unknown watcher {name!r}", hint=f"{hint}known: {', '.join(sorted(known_trackers()))}")
+            raise ConfigError(f"unknown watcher {name!r}", hint=suggest(name, known_trackers()))
     if "wandb" in names and not configured():
         raise ConfigError(
             "`watchers` names wandb, which is not configured",
@@ -85,11 +82,8 @@ class Watcher:
         run = RunInfo(work_dir, project, experiment, mask(dict(config)), resume)
         trackers = {}
         for name in chosen(names):
-            module, _, attribute = (
-                known_trackers()[name].partition(":") if name not in TRACKERS else TRACKERS[name].partition(":")
-            )
             try:
-                trackers[name] = getattr(importlib.import_module(module), attribute)(run)
+                trackers[name] = import_object(TRACKERS.get(name) or known_trackers()[name])(run)
             except Exception as error:
                 _warn(name, error)
         return cls(trackers, work_dir / local.FILE)

@@ -6,6 +6,7 @@ import pytest
 
 from data_juicer_sandbox.components.helpers import BUILTIN, find_helper, helpers
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.plugins import plugins
 
 
 def test_every_built_in_helper_is_there():
@@ -24,17 +25,21 @@ def test_a_plug_in_of_an_installed_package(tmp_path, monkeypatch):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shouting\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[data_juicer_sandbox.helpers]\nshout = shouting:shout\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert "shout" in helpers()
-    assert find_helper("shout", {"mark": "?"})({"text": "hey"}) == "HEY?"
-    sys.modules.pop("shouting")
+    plugins.cache_clear()
+    try:
+        assert "shout" in helpers()
+        assert find_helper("shout", {"mark": "?"})({"text": "hey"}) == "HEY?"
+    finally:
+        sys.modules.pop("shouting", None)
+        plugins.cache_clear()
 
 
 @pytest.mark.parametrize(
     ("name", "kwargs", "message"),
     [
         ("build_mesages", None, "unknown helper 'build_mesages'.*did you mean 'build_messages'.*known: .*parse_output"),
-        ("json.nothing", None, "cannot import the helper 'json.nothing'"),
-        ("no_such_package.f", None, "cannot import the helper"),
+        ("json.nothing", None, "cannot import 'json.nothing'"),
+        ("no_such_package.f", None, "cannot import"),
         ("json.__name__", None, "is a str, not a function"),
         ("build_messages", {"querykey": "q"}, "build_messages takes no 'querykey'.*did you mean 'query_key'"),
         ("parse_output", {"output": "x"}, "parse_output takes no 'output'"),
