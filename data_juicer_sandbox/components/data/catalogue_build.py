@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +53,18 @@ def build(package: Path) -> dict[str, Any]:
     for file in [base_op, *files]:
         relative = file.relative_to(package / "ops")
         kind = relative.parts[0] if len(relative.parts) > 1 else "base" if file is base_op else "fused"
-        for found in _classes(ast.parse(file.read_bytes()), kind):
+        for found in _classes(_parsed(file), kind):
             classes.setdefault(found.name, found)
-    stat_names = _stat_names(ast.parse(constant.read_bytes()))
+    stat_names = _stat_names(_parsed(constant))
     ops = {name: _op(one, classes, stat_names) for one in classes.values() for name in _registered(one)}
     base = _base_params(classes["OP"]) | _base_params(classes["Filter"], only_filters=True)
-    return {"ops": dict(sorted(ops.items())), "base": base, "keys": _recipe_keys(ast.parse(config.read_bytes()))}
+    return {"ops": dict(sorted(ops.items())), "base": base, "keys": _recipe_keys(_parsed(config))}
+
+
+def _parsed(file: Path) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of escapes that later versions of Python complain about
+        return ast.parse(file.read_bytes())
 
 
 def _classes(tree: ast.Module, kind: str) -> Iterator[_Class]:
