@@ -26,7 +26,8 @@ def replacing(path: str | Path, *, durable: bool = False, shared: bool = False) 
             so that what a killed process left is swept away by the next one.
     """
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
+    if not final.parent.is_dir():
+        final.parent.mkdir(parents=True, exist_ok=True)
     part = final.with_name(f".{final.name}.part{os.getpid() if shared else ''}")
     remove(part)
     try:

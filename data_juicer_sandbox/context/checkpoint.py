@@ -68,7 +68,7 @@ class Checkpoint:
         for iteration in context.iterations:
             pipelines = []
             for pipeline, records in iteration.items():
-                lines = ",\n   ".join(map(self._line, records))
+                lines = ",\n   ".join(map(self._line, records.values()))
                 pipelines.append(f"{json.dumps(pipeline, ensure_ascii=False)}: [\n   {lines}\n  ]")
             iterations.append("{\n  " + ",\n  ".join(pipelines) + "\n }")
         return '{"version": 1, "iterations": [\n ' + ",\n ".join(iterations) + "\n]}\n"

@@ -42,6 +42,10 @@ class JobRecord:
         return {"meta_name": self.meta_name, **self.outputs, BOOKKEEPING: self.job}
 
 
+Records = dict[str, dict[tuple[str, str], JobRecord]]
+"""One iteration: pipeline -> (phase, name) -> record, in order."""
+
+
 class ContextInfos:
     """All records of a run, in the order the jobs finished.
 
@@ -49,44 +53,40 @@ class ContextInfos:
     has it.
     """
 
-    def __init__(self, iterations: list[dict[str, list[JobRecord]]] | None = None):
-        self.iterations: list[dict[str, list[JobRecord]]] = iterations if iterations is not None else [{}]
+    def __init__(self, iterations: list[Records] | None = None):
+        self.iterations: list[Records] = iterations if iterations is not None else [{}]
 
     @property
-    def current(self) -> dict[str, list[JobRecord]]:
-        """The records of the iteration that is running, by pipeline."""
+    def current(self) -> Records:
+        """The records of the iteration that is running, by pipeline, then by phase and name."""
         return self.iterations[-1]
 
     def records(self) -> Iterator[tuple[str, JobRecord]]:
         """Pipeline and record of every job of the current iteration."""
         for pipeline, records in self.current.items():
-            for record in records:
+            for record in records.values():
                 yield pipeline, record
 
     def find(self, pipeline: str, phase: str, meta_name: str) -> JobRecord | None:
         """The record of one job in the current iteration."""
-        for record in self.current.get(pipeline, []):
-            if record.id == (phase, meta_name):
-                return record
-        return None
+        return self.current.get(pipeline, {}).get((phase, meta_name))
 
     def put(self, pipeline: str, record: JobRecord) -> None:
         """Add a record; the one it supersedes goes."""
-        kept = [old for old in self.current.get(pipeline, []) if old.id != record.id]
-        self.current[pipeline] = [*kept, record]
+        self.current.setdefault(pipeline, {})[record.id] = record
 
     def drop(self, pipeline: str, phase: str, meta_name: str) -> None:
         """Forget a job that will run again."""
-        kept = [old for old in self.current.get(pipeline, []) if old.id != (phase, meta_name)]
-        if pipeline in self.current:
-            self.current[pipeline] = kept
+        self.current.get(pipeline, {}).pop((phase, meta_name), None)
 
     def arrange(self, order: Sequence[tuple[str, str, str]]) -> None:
         """Bring the current records into an order of (pipeline, phase, name); those it does not name go last."""
         rank = {key: place for place, key in enumerate(order)}
         first = {pipeline: place for place, (pipeline, _, _) in reversed(list(enumerate(order)))}
         self.iterations[-1] = {
-            pipeline: sorted(self.current[pipeline], key=lambda record: rank.get((pipeline, *record.id), len(order)))
+            pipeline: dict(
+                sorted(self.current[pipeline].items(), key=lambda item: rank.get((pipeline, *item[0]), len(order)))
+            )
             for pipeline in sorted(self.current, key=lambda name: first.get(name, len(order)))
         }
 
@@ -94,7 +94,7 @@ class ContextInfos:
         pipeline, _, rest = key.partition(".")
         name, _, way = rest.partition(".")
         for iteration in reversed(self.iterations):
-            for record in reversed(iteration.get(pipeline, [])):
+            for record in reversed(list(iteration.get(pipeline, {}).values())):
                 if record.done and record.meta_name == name and way.partition(".")[0] in ("", *record.outputs):
                     return dig(record.outputs, way) if way else dict(record.outputs)
         known = [f"{pipe}.{record.meta_name}.{out}" for pipe, record in self.records() for out in record.outputs]
@@ -105,7 +105,7 @@ class ContextInfos:
     def plain(self) -> list[dict[str, list[dict[str, Any]]]]:
         """The guide's shape: per iteration `{pipeline: [{meta_name, output: value, ..., __job__: {...}}, ...]}`."""
         return [
-            {pipeline: [record.plain() for record in records] for pipeline, records in iteration.items()}
+            {pipeline: [record.plain() for record in records.values()] for pipeline, records in iteration.items()}
             for iteration in self.iterations
         ]
 
@@ -118,17 +118,16 @@ class ContextInfos:
         """
         if not isinstance(value, list) or not all(isinstance(iteration, Mapping) for iteration in value):
             raise ValueError("not a list of iterations")
-        iterations: list[dict[str, list[JobRecord]]] = []
+        iterations: list[Records] = []
         for iteration in value:
-            pipelines: dict[str, list[JobRecord]] = {}
+            pipelines: Records = {}
             for pipeline, records in iteration.items():
-                pipelines[pipeline] = []
-                for record in records:
-                    if not isinstance(record, Mapping) or not isinstance(record.get("meta_name"), str):
+                pipelines[pipeline] = {}
+                for found in records:
+                    if not isinstance(found, Mapping) or not isinstance(found.get("meta_name"), str):
                         raise ValueError(f"a record of pipeline {pipeline!r} has no meta_name")
-                    outputs = {k: v for k, v in record.items() if k not in ("meta_name", BOOKKEEPING)}
-                    pipelines[pipeline].append(
-                        JobRecord(record["meta_name"], outputs, dict(record.get(BOOKKEEPING, {})))
-                    )
+                    outputs = {key: item for key, item in found.items() if key not in ("meta_name", BOOKKEEPING)}
+                    record = JobRecord(found["meta_name"], outputs, dict(found.get(BOOKKEEPING, {})))
+                    pipelines[pipeline][record.id] = record
             iterations.append(pipelines)
         return cls(iterations or [{}])

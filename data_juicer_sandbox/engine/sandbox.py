@@ -109,10 +109,12 @@ class _Run:
         self.ran: list[str] = []
         self.kept: list[str] = []
         self.done: set[str] = set()
+        self.order = [(view.job.pipeline, view.job.phase.value, view.job.meta_name) for view in views]
 
     def go(self, warnings: Sequence[str]) -> Result:
         started = time.time()
         self.context = self._start_context()
+        self.resumed = any(self.context.records())
         try:
             logs.setup(self.work_dir / LOG, self.config.debug)
             self.watcher = self._open_watcher()
@@ -226,7 +228,8 @@ class _Run:
     def _save(self, pipeline: str, record: JobRecord) -> None:
         self.watcher.sync()
         self.context.put(pipeline, record)
-        self.context.arrange([(view.job.pipeline, view.job.phase.value, view.job.meta_name) for view in self.views])
+        if self.resumed:  # if not, records come in order anyway
+            self.context.arrange(self.order)
         self.checkpoint.write(self.context)
 
 
