@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from data_juicer_sandbox.config.source import KeyPath, Source
@@ -48,7 +49,7 @@ class Job:
     source: Source = field(default_factory=lambda: Source("<memory>", None), compare=False, repr=False)
     path: KeyPath = field(default=(), compare=False, repr=False)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """What tells it from every other job: phase and name within its pipeline."""
         return f"{self.pipeline}/{self.phase.value}/{self.meta_name}"

@@ -53,6 +53,7 @@ def make_plan(
     """
     graph = edges(views, context)
     labels = {view.job.id: view.job.label for view in views}
+    places = {view.job.id: place for place, view in enumerate(views)}
     later = _left_by(views, context)
     running: set[str] = set()
     finished: list[tuple[str, JobRecord]] = []
@@ -74,7 +75,7 @@ def make_plan(
         if record is not None and record.done:
             finished.append((job.pipeline, record))
         # a probe and its refine job have one label
-        reads = tuple(dict.fromkeys(labels[other] for other in labels if other in graph[job.id]))
+        reads = tuple(dict.fromkeys(labels[other] for other in sorted(graph[job.id], key=places.__getitem__)))
         steps.append(Step(view, reason is not None, reason or "nothing it depends on has changed", reads, record))
     return steps
 
