@@ -67,7 +67,7 @@ def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> Resol
                 raise ResolveError(f"{kind} {key!r}: {error.what}", where=job.where(kind, key)) from error
     recipe = configs["dj_configs"]
     return ResolvedJob(
-        job, None if recipe is None else sources_unwrapped(recipe), configs["extra_configs"] or {}, tuple(files)
+        job, None if recipe is None else _single_or_multi_source(recipe), configs["extra_configs"] or {}, tuple(files)
     )
 
 
@@ -134,7 +134,7 @@ def visible_keys(job: Job, finished: Finished) -> list[str]:
     return list(dict.fromkeys(keys))
 
 
-def sources_unwrapped(recipe: dict[str, Any]) -> dict[str, Any]:
+def _single_or_multi_source(recipe: dict[str, Any]) -> dict[str, Any]:
     """A recipe whose `dataset_path` is one path: a list of one is unwrapped, several become Data-Juicer's `dataset`."""
     paths = recipe.get("dataset_path")
     if not isinstance(paths, list):
