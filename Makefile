@@ -17,7 +17,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-demo: $(INSTALLED) ## the whole chain on real text: corpus, probe, refine, process, train, evaluate (about 5 minutes)
+demo: $(INSTALLED) ## the whole chain on real text: corpus, probe, refine, process, train, evaluate (about 4 minutes)
 	$(BIN)/dj-sandbox --config configs/demo/sandbox.yaml
 
 test: $(INSTALLED) ## the tests, but for those that take minutes or need a GPU
