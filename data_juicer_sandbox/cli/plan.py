@@ -8,7 +8,6 @@ from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.errors import ConfigErrors, SandboxError
 
 NAME = "plan"
-HELP = "show which jobs would run, which are kept, and why"
 
 
 def run(arguments: list[str]) -> int:

@@ -15,7 +15,6 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, SandboxError
 
 NAME = "run"
-HELP = "run a config (the default)"
 PRINT = "--print_config"
 
 

@@ -8,7 +8,6 @@ from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.errors import ConfigErrors
 
 NAME = "validate"
-HELP = "find all errors of a config without running it"
 
 
 def run(arguments: list[str]) -> int:

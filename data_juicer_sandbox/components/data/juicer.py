@@ -21,7 +21,6 @@ from data_juicer_sandbox.components.data import taming
 from data_juicer_sandbox.errors import JobError, SandboxError
 
 FOLDER = "data_juicer"
-STATS = "__dj__stats__"
 # Data-Juicer, `datasets` and this module change what is global to a process, so one job of theirs runs at a time.
 _one_at_a_time = threading.RLock()
 _TOKENS = ("image", "audio", "video", "eoc")
