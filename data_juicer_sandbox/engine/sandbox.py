@@ -16,6 +16,7 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.context.lock import locked
+from data_juicer_sandbox.engine import offspring
 from data_juicer_sandbox.engine.job import cause, failed_record, run_job
 from data_juicer_sandbox.engine.plan import Step, make_plan
 from data_juicer_sandbox.engine.summary import shown
@@ -94,6 +95,7 @@ def run(config: SandboxConfig, screen: View) -> Result:
         JobFailed: a job did; everything finished before it is kept.
     """
     views, warnings = look(config)
+    offspring.bind()
     work_dir = Path(config.work_dir)
     with locked(work_dir):
         return _Run(config, views, work_dir, screen).go(warnings)

@@ -16,7 +16,7 @@ import pytest
 from data_juicer_sandbox.files import digest
 
 ROOT = Path(__file__).parent.parent.parent
-KILLS = 6
+KILLS = 3
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
@@ -67,7 +67,7 @@ def test_the_demo_killed_anywhere_ends_as_if_undisturbed(tmp_path):
         process = start(killed)
         time.sleep(draw.uniform(2, took * 0.95))
         process.kill()
-        process.communicate()
+        process.communicate(timeout=30)  # not while a worker of it lives on and holds its output
         assert process.returncode == -signal.SIGKILL
         finish(killed)
         assert left(killed) == expected
