@@ -44,6 +44,13 @@ def replacing(path: str | Path, *, durable: bool = False, shared: bool = False) 
         raise
 
 
+def is_there(text: str, *, file: bool = False) -> bool:
+    """Whether a text is the path of something there, or of a file. Any text may be asked about, a long prompt too:
+    pathlib raises for what is too long for a name.
+    """
+    return os.path.isfile(text) if file else os.path.exists(text)  # noqa: PTH110, PTH113
+
+
 def sync(path: Path) -> None:
     """Wait until the disk holds this file, or this folder's list of names."""
     descriptor = os.open(path, os.O_RDONLY)

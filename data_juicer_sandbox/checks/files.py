@@ -9,6 +9,7 @@ from pathlib import Path
 from data_juicer_sandbox.checks.view import JobView, texts
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.errors import ConfigError, Where
+from data_juicer_sandbox.files import is_there
 
 _GLOB = re.compile(r"[*?\[]")
 
@@ -24,7 +25,7 @@ def check_files(view: JobView, earlier: Sequence[JobView]) -> list[ConfigError]:
         config = view.recipe if key[0] == "dj_configs" else view.extra
         if config.skip(key[1:]) or (skip_missing and key[0] == "extra_configs"):
             continue
-        if _GLOB.search(path) or Path(path).exists() or (key[0] == "dj_configs" and _may_be_remote(path)):
+        if _GLOB.search(path) or is_there(path) or (key[0] == "dj_configs" and _may_be_remote(path)):
             continue
         if not _made(path, earlier):
             problems.append(_missing(view, path, f"`{'.'.join(map(str, key))}`", where))

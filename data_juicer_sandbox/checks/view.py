@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from data_juicer_sandbox.components.base import Role
@@ -14,6 +13,7 @@ from data_juicer_sandbox.config.schema import Job
 from data_juicer_sandbox.config.source import KeyPath, Source
 from data_juicer_sandbox.config.words import fill, suggest
 from data_juicer_sandbox.errors import ConfigError, Where
+from data_juicer_sandbox.files import is_there
 from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.hooks.base import Hook
 from data_juicer_sandbox.parameters import parameters
@@ -148,7 +148,7 @@ def _config(job: Job, name: str, variables: Mapping[str, str], problems: list[Co
         return Config(name, None, False, job.source, (*job.path, name), ())
     if not isinstance(given, str):
         return Config(name, given, True, job.source, (*job.path, name), later)
-    if not Path(given).exists():
+    if not is_there(given):
         return Config(name, None, False, job.source, (*job.path, name), later, missing=given)
     try:
         source = sources.read(given)

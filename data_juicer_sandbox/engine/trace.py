@@ -13,7 +13,7 @@ import xxhash
 from data_juicer_sandbox.checks.view import JobView, recipe_paths, texts
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.context.resolve import ResolvedJob
-from data_juicer_sandbox.files import digest, walk
+from data_juicer_sandbox.files import digest, is_there, walk
 from data_juicer_sandbox.parameters import parameters
 from data_juicer_sandbox.secrets import mask
 
@@ -81,20 +81,23 @@ def input_paths(view: JobView, resolved: ResolvedJob) -> list[str]:
     if resolved.dj_configs and view.uses_recipe:
         declared += [path for _, path in recipe_paths(resolved.dj_configs, Role.INPUT)]
         written.update(path for _, path in recipe_paths(resolved.dj_configs, Role.OUTPUT))
-    found = {path for path in declared if Path(path).exists()}
-    for text in texts([resolved.extra_configs, resolved.dj_configs]):
-        if (os.sep in text or "." in text) and len(text) < 4096 and "\0" not in text and Path(text).is_file():
-            found.add(text)
+    found = {path for path in declared if is_there(path)}
+    mentioned = texts([resolved.extra_configs, resolved.dj_configs])
+    found.update(text for text in mentioned if (os.sep in text or "." in text) and is_there(text, file=True))
     return sorted(found - written)
 
 
 def output_paths(view: JobView, resolved: ResolvedJob, outputs: Mapping[str, Any]) -> list[str]:
     """Every file and folder that a finished job left: paths among its results, and files its config says it writes."""
-    found = {text for text in texts(dict(outputs)) if os.sep in text and "\0" not in text and Path(text).exists()}
+    found = {
+        text
+        for text in texts(dict(outputs))
+        if (os.sep in text and is_there(text)) or ("." in text and is_there(text, file=True))
+    }
     if view.component is not None:
         for name, parameter in parameters(view.component)[0].items():
             if parameter.role is Role.OUTPUT:
-                found.update(text for text in texts(resolved.extra_configs.get(name)) if Path(text).is_file())
+                found.update(text for text in texts(resolved.extra_configs.get(name)) if is_there(text, file=True))
     return sorted(found)
 
 

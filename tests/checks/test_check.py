@@ -120,7 +120,7 @@ def test_references_are_judged_by_name_output_and_order(problems):
     ]
     found = problems({"execution_job_configs": jobs})
     assert len(found) == 3
-    assert "job 'anonymous.first' has no output 'b' (did you" in found[0] or "it puts out: a" in found[0]
+    assert "job 'anonymous.first' has no output 'b' (it puts out: a)" in found[0]
     assert "job 'anonymous.made' has no output 'res_2' (did you mean 'res_1'?" in found[1]
     assert "'other.first.a', which no earlier job puts out" in found[2]
 

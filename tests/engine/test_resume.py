@@ -177,3 +177,23 @@ def test_a_tuple_is_several_outputs_and_their_number_must_agree(chain, go, capsy
     job["output"] = ["a"]
     assert go(chain) == 1
     assert "put out 2 result(s), but `output` names 1: a" in capsys.readouterr().err
+
+
+def test_long_texts_in_configs_and_results_are_no_paths(chain, go, reasons):
+    """A prompt is longer than any file name may be; asking the disk about it must not fail the job."""
+    prompts = ["Answer this. " * 400, "a/b. " * 2000, "with a \0 in it."]
+    job = chain["pipelines"]["use"]["evaluation_job_configs"][1]
+    job["extra_configs"] = {"type": "toy_lab.steps.Give", "value": prompts}
+    assert go(chain) == 0
+    assert reasons(chain) == {}
+
+
+def test_a_result_in_the_current_folder_is_watched_too(chain, go, reasons):
+    """Its path has no slash by which to tell it from other words."""
+    give = {"hook": "GeneralProbeHook", "meta_name": "named", "extra_configs": {"type": "toy_lab.steps.Give"}}
+    give["extra_configs"]["value"] = "mine.jsonl"
+    chain["pipelines"]["use"]["evaluation_job_configs"].append(give)
+    Path("mine.jsonl").write_text('{"x": 1}\n')
+    assert go(chain) == 0
+    Path("mine.jsonl").write_text('{"x": 2}\n')
+    assert list(reasons(chain)) == ["named"]
