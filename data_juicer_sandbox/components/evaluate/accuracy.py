@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
-from data_juicer_sandbox.components.evaluate.pairs import MISSING, labels_for, number, pairs
-from data_juicer_sandbox.components.names import as_list, distinct_names
+from data_juicer_sandbox.components.evaluate.pairs import MISSING, Result, labels_for, measure_all, number, pairs
+from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.errors import JobError
-
-Result = dict[str, Any]
 
 
 class Accuracy(Component):
@@ -44,13 +42,7 @@ class Accuracy(Component):
 
     def run(self, job: JobRun) -> tuple[list[Result], Result]:
         """Returns all results and the best."""
-        results = []
-        names = distinct_names(self.datasets)
-        with job.progress.task("accuracy", total=len(names)) as task:
-            for name, path, labels in zip(names, self.datasets, self.labels, strict=True):
-                results.append({"dataset": path, **self._measure(path, labels)})
-                job.watcher.watch({name: {key: value for key, value in results[-1].items() if key != "dataset"}})
-                task.advance(1)
+        results = measure_all(job, "accuracy", self.datasets, self.labels, self._measure)
         return results, max(results, key=lambda result: result["accuracy"])
 
     def _measure(self, path: str, labels: str | None) -> Result:

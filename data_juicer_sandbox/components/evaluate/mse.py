@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
-from data_juicer_sandbox.components.evaluate.pairs import labels_for, number, pairs
-from data_juicer_sandbox.components.names import as_list, distinct_names
+from data_juicer_sandbox.components.evaluate.pairs import Result, labels_for, measure_all, number, pairs
+from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.errors import JobError
-
-Result = dict[str, Any]
 
 
 class MeanSquaredError(Component):
@@ -42,13 +38,7 @@ class MeanSquaredError(Component):
 
     def run(self, job: JobRun) -> tuple[list[Result], Result]:
         """Returns all results and the best."""
-        results = []
-        names = distinct_names(self.datasets)
-        with job.progress.task("mean squared error", total=len(names)) as task:
-            for name, path, labels in zip(names, self.datasets, self.labels, strict=True):
-                results.append({"dataset": path, **self._measure(path, labels)})
-                job.watcher.watch({name: {key: value for key, value in results[-1].items() if key != "dataset"}})
-                task.advance(1)
+        results = measure_all(job, "mean squared error", self.datasets, self.labels, self._measure)
         return results, min(results, key=lambda result: result["mse"])
 
     def _measure(self, path: str, labels: str | None) -> Result:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any
 
-from data_juicer_sandbox.components.names import as_list
+from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.rows import read_rows
 from data_juicer_sandbox.errors import ConfigError, JobError
+
+Result = dict[str, Any]
 
 MISSING = object()
 """Stands for a value that is not there."""
@@ -75,3 +78,21 @@ def labels_for(datasets: list[str], label_path: str | list[str] | None) -> list[
             f"{len(labels)} paths in label_path for {len(datasets)} in dataset_path", hint="one, or as many"
         )
     return labels * len(datasets) if len(labels) == 1 else labels
+
+
+def measure_all(
+    job: JobRun,
+    what: str,
+    datasets: list[str],
+    labels: list[str | None],
+    measure: Callable[[str, str | None], Result],
+) -> list[Result]:
+    """Measure each data set against its labels; the results are watched under the data sets' names."""
+    results = []
+    with job.progress.task(what, total=len(datasets)) as task:
+        for name, path, label_path in zip(distinct_names(datasets), datasets, labels, strict=True):
+            found = measure(path, label_path)
+            results.append({"dataset": path, **found})
+            job.watcher.watch({name: found})
+            task.advance(1)
+    return results
