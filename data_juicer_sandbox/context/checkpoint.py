@@ -58,9 +58,9 @@ class Checkpoint:
             with replacing(self.readable) as part:
                 part.write_text(self._readable(context), encoding="utf-8")
         except OSError as error:
-            raise CheckpointError(
-                f"the checkpoint cannot be written: {error.strerror}", where=str(self.path)
-            ) from error
+            failure = CheckpointError(f"the checkpoint cannot be written: {error.strerror}", where=str(self.path))
+            failure.exit_code = 1  # the run failed; nothing is wrong with config or usage
+            raise failure from error
 
     def _readable(self, context: ContextInfos) -> str:
         """The context as JSON, a record a line; the text of a record is made once, since records do not change."""

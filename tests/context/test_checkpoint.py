@@ -156,10 +156,13 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
         "c = Checkpoint(Path(sys.argv[1])); i = ContextInfos();"
         "i.put('p', JobRecord('j', {'n': 1}, {'phase': 'probe', 'status': 'done'})); c.write(i);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
-        "i.put('p', JobRecord('k', {'n': 'x' * 9000}, {'phase': 'probe', 'status': 'done'})); c.write(i)"
+        "i.put('p', JobRecord('k', {'n': 'x' * 9000}, {'phase': 'probe', 'status': 'done'}))\n"
+        "try: c.write(i)\n"
+        "except Exception as error: print(error.exit_code); raise"
     )
     made = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
     assert "CheckpointError" in made.stderr
+    assert made.stdout == "1\n"
     assert "cannot be written" in made.stderr
     assert Checkpoint(tmp_path).read()["p.j.n"] == 1
     assert not [path for path in tmp_path.iterdir() if ".part" in path.name]
