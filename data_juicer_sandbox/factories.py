@@ -74,13 +74,33 @@ FACTORIES: dict[str, Factory] = {
     for factory in (
         Factory("DataExecutorFactory", {"data_juicer": "data.executor:DataJuicerExecutor"}, default="data_juicer"),
         Factory("DataAnalyzerFactory", {"data_juicer": "data.analyzer:DataJuicerAnalyzer"}, default="data_juicer"),
-        Factory("DataPoolManipulatorFactory", {"data_pool_downsampling": "pools.downsampling:DataPoolDownsampling"}),
-        Factory("GeneralDataExecutorFactory", {"python_docs_corpus": "data.python_docs:PythonDocsCorpus"}),
+        Factory(
+            "DataPoolManipulatorFactory",
+            {
+                "data_pool_construction": "pools.construction:DataPoolConstruction",
+                "data_pool_combination": "pools.combination:DataPoolCombination",
+                "data_pool_duplication": "pools.duplication:DataPoolDuplication",
+                "data_pool_downsampling": "pools.downsampling:DataPoolDownsampling",
+                "data_pool_ranking": "pools.ranking:DataPoolRanking",
+                "data_pool_merging": "pools.merging:DataPoolMerging",
+                "data_pool_mixing": "pools.mixing:DataPoolMixing",
+                "data_pool_cartesian_join": "pools.cartesian_join:DataPoolCartesianJoin",
+            },
+        ),
+        Factory(
+            "GeneralDataExecutorFactory",
+            {
+                "python_docs_corpus": "data.python_docs:PythonDocsCorpus",
+                "coco_caption_to_dj_conversion": "convert.coco_caption:CocoCaptionToDJ",
+                "coco_caption_meta_generation": "convert.coco_meta:CocoCaptionMeta",
+                "dj_to_easyanimate_video_dataset_conversion": "convert.easyanimate:DJToEasyAnimate",
+            },
+        ),
         Factory(
             "DataEvaluatorFactory",
             {"accuracy": "evaluate.accuracy:Accuracy", "mse": "evaluate.mse:MeanSquaredError"},
         ),
-        Factory("GeneralProbeFactory"),
+        Factory("GeneralProbeFactory", {"data_pool_ranking": "pools.ranking:DataPoolRanking"}),
         Factory("ModelInferEvaluatorFactory"),
         Factory(
             "ModelTrainExecutorFactory",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
-from data_juicer_sandbox.components.evaluate.pairs import MISSING, Result, labels_for, measure_all, number, pairs
+from data_juicer_sandbox.components.evaluate.pairs import Result, labels_for, measure_all, number, pairs
 from data_juicer_sandbox.components.names import as_list
+from data_juicer_sandbox.components.rows.dig import MISSING
 from data_juicer_sandbox.errors import JobError
 
 

@@ -9,12 +9,10 @@ from typing import Any
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.rows import read_rows
+from data_juicer_sandbox.components.rows.dig import dig
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 Result = dict[str, Any]
-
-MISSING = object()
-"""Stands for a value that is not there."""
 
 
 def pairs(path: str, predicted_key: str, label_key: str, label_path: str | None) -> Iterator[tuple[Any, Any]]:
@@ -41,18 +39,6 @@ def pairs(path: str, predicted_key: str, label_key: str, label_path: str | None)
             counts = (count, longer) if row is None else (longer, count)
             raise JobError(f"{path} has {counts[0]:,} rows, its labels in {label_path} {counts[1]:,}")
         yield dig(row, predicted), dig(label, wanted)
-
-
-def dig(value: Any, keys: list[str]) -> Any:
-    """What lies below the keys (indexes in lists), or `MISSING`."""
-    for key in keys:
-        if isinstance(value, dict):
-            value = value.get(key, MISSING)
-        elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return MISSING
-    return value
 
 
 def number(value: Any) -> float | None:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-import zstandard
+from backports import zstd
 
 from data_juicer_sandbox.components.pools.downsampling import DataPoolDownsampling
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -59,7 +59,7 @@ def test_every_row_is_as_likely_as_any_other(job, pool, tmp_path):
 def test_compressed_pools_blank_lines_and_a_last_line_without_end(job, tmp_path):
     plain = b'{"n": 0}\n\n{"n": 1}\r\n{"n": 2}'
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(plain))
-    (tmp_path / "b.jsonl.zst").write_bytes(zstandard.compress(plain))
+    (tmp_path / "b.jsonl.zst").write_bytes(zstd.compress(plain))
     pools = [str(tmp_path / name) for name in ("a.jsonl.gz", "b.jsonl.zst")]
     for path, name in zip(DataPoolDownsampling(pools, str(tmp_path / "out")).run(job), "ab", strict=True):
         assert Path(path).name == f"{name}_3.jsonl"

@@ -1,0 +1,131 @@
+"""Which rows are the same: by their content, or by a field."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from data_juicer_sandbox.components.pools.looks import BadRow, Look
+from data_juicer_sandbox.components.rows.dig import MISSING, dig
+from data_juicer_sandbox.components.rows.parse import parse_slowly
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_REMEMBERED = 200_000
+"""Lines whose content a worker remembers: pools that are compared hold the same lines."""
+_EXACT = float(1 << 53)
+"""Up to here every whole number is a float of its own."""
+
+_remembered: dict[bytes, bytes] = {}
+
+
+class Identity(Look):
+    """A 128-bit XXH3 for every row, the same for rows that are the same.
+
+    Content is the same whatever the order of keys, blanks, escapes in texts, and the spelling of numbers: `1.0`, `1.00`
+    and `1` are one number, as RFC 8785 (JSON Canonicalization Scheme) has it; whole numbers beyond 2**53 are told apart
+    to their last digit, which it does not ask for.
+
+    Args:
+        key: the field that tells rows apart, dots go deeper; the whole content by default.
+    """
+
+    def __init__(self, key: str | None = None):
+        import msgspec
+
+        self._key = key
+        self._way = key.split(".") if key else []
+        self._read: Callable[[bytes], Any] = msgspec.json.Decoder(float_hook=finite).decode
+        self._write = msgspec.json.Encoder(order="sorted").encode
+        self._refusals = (msgspec.DecodeError, msgspec.EncodeError, RecursionError, UnicodeError)
+        self._found: list[bytes] = []
+
+    def see(self, line: bytes) -> None:
+        """Take the row's identity."""
+        if self._key is not None:
+            self._found.append(xxhash.xxh3_128_digest(self._canonical(line)))
+            return
+        line_digest = xxhash.xxh3_128_digest(line)
+        found = _remembered.get(line_digest)
+        if found is None:
+            found = xxhash.xxh3_128_digest(self._canonical(line))
+            if len(_remembered) >= _REMEMBERED:
+                _remembered.clear()
+            _remembered[line_digest] = found
+        self._found.append(found)
+
+    def told(self) -> np.ndarray:
+        """The identities, uint64 of shape (rows, 2)."""
+        import numpy as np
+
+        return np.frombuffer(b"".join(self._found), np.uint64).reshape(-1, 2)
+
+    def _canonical(self, line: bytes) -> bytes:
+        try:
+            row = self._read(line)
+            if type(row) is dict:
+                return self._write(self._of(row))
+        except self._refusals:
+            pass
+        row = parse_slowly(line, parse_float=number)
+        return json.dumps(self._of(row), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+            "utf-8", "surrogatepass"
+        )
+
+    def _of(self, row: dict[str, Any]) -> Any:
+        if (value := dig(row, self._way)) is MISSING:
+            raise BadRow(f"the row has no {self._key!r}")
+        return value
+
+
+def number(text: str) -> float | int:
+    """A number that is written with a point or an exponent, as a whole one where it is one."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) <= _EXACT else value
+
+
+def finite(text: str) -> float | int:
+    """As `number`; refuses what no float can hold, for which the quick writer has no spelling."""
+    if math.isinf(value := number(text)):
+        raise ValueError(text)
+    return value
+
+
+def same(identities: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Short numbers for identities: rows that are the same, in whichever pool, get the same one.
+
+    Args:
+        identities: for each pool, uint64 of shape (rows, 2).
+
+    Returns:
+        For each pool, int64 of shape (rows,); in all they are 0, 1, ... without gaps.
+    """
+    import numpy as np
+
+    every = np.concatenate(identities)
+    order = np.lexsort((every[:, 1], every[:, 0]))
+    ranked = every[order]
+    new = np.ones(len(every), bool)
+    new[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
+    numbers = np.empty(len(every), np.int64)
+    numbers[order] = np.cumsum(new) - 1
+    return np.split(numbers, np.cumsum([len(pool) for pool in identities])[:-1])
+
+
+def first_of_each(numbers: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """For each pool, which of its rows are the first of their kind in all pools, rising."""
+    import numpy as np
+
+    every = np.concatenate(numbers)
+    _, first = np.unique(every, return_index=True)
+    first.sort()
+    bounds = np.cumsum([0, *map(len, numbers)])
+    return [
+        first[np.searchsorted(first, start) : np.searchsorted(first, end)] - start for start, end in pairwise(bounds)
+    ]

@@ -1,0 +1,72 @@
+"""New pools: what goes into each, and how it is written, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from data_juicer_sandbox.components.pools.pool import Pool
+from data_juicer_sandbox.files import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Content(Protocol):
+    """What goes into a new pool. It is sent to whoever writes it, so it is small: its rows lie in what all share."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows."""
+
+    def blocks(self, shared: Any) -> Iterator[bytes | memoryview]:
+        """Their bytes, in pieces."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Rows of pools, one pool after the other. What is shared are the pools."""
+
+    parts: tuple[tuple[int, np.ndarray | None], ...]
+    """The number of a pool, and of its rows; None for all of them."""
+    rows: int
+
+    def blocks(self, shared: Sequence[Pool]) -> Iterator[bytes | memoryview]:
+        """The rows' bytes."""
+        for number, chosen in self.parts:
+            yield from shared[number].blocks(chosen)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A new pool."""
+
+    path: Path
+    content: Content
+
+
+def write(shared: Any, output: Output) -> tuple[int, int]:
+    """Write a new pool; returns its size in bytes and its time of change in ns."""
+    with replacing(output.path) as part:
+        if output.path.suffix == ".parquet":
+            from data_juicer_sandbox.components.rows.parquet import write_parquet
+
+            write_parquet(part, lambda: lines(output.content.blocks(shared)))
+        else:
+            with part.open("wb") as stream:
+                for block in output.content.blocks(shared):
+                    stream.write(block)
+        state = part.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def lines(blocks: Iterator[bytes | memoryview]) -> Iterator[bytes]:
+    """The lines in blocks that end where a line ends, or not."""
+    rest = b""
+    for block in blocks:
+        *whole, rest = (rest + bytes(block)).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest

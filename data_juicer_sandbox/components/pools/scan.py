@@ -1,0 +1,102 @@
+"""Reading a stretch of a pool: where its rows are, which lines are none, and what a look sees in them."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from data_juicer_sandbox.components.pools.looks import BadRow, Look
+
+if TYPE_CHECKING:
+    import numpy as np
+
+STRETCH = 8 << 20
+"""Bytes of a stretch: what a worker holds at a time."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some whole lines of a file of JSON lines."""
+
+    file: Path
+    start: int
+    end: int
+
+
+@dataclass
+class Scan:
+    """What is in a stretch."""
+
+    starts: np.ndarray
+    """int64, the byte at which each row starts."""
+    lengths: np.ndarray
+    """uint32, the bytes of each row, its line end among them; int64 where one has 4 GiB or more."""
+    bad: list[tuple[int, str]]
+    """The lines that are no rows: where they start, and why."""
+    told: Any
+    digest: bytes
+
+
+def stretches(file: Path) -> list[Stretch]:
+    """A file cut at line ends, into stretches of about `STRETCH` bytes (a line that is longer is one of its own)."""
+    found = []
+    with file.open("rb") as stream:
+        size, start = os.fstat(stream.fileno()).st_size, 0
+        while start < size:
+            stream.seek(min(start + STRETCH, size))
+            stream.readline()
+            found.append(Stretch(file, start, stream.tell()))
+            start = stream.tell()
+    return found
+
+
+def scan(look: Callable[[], Look], stretch: Stretch) -> Scan:
+    """Find the rows of a stretch and look at each.
+
+    Args:
+        look: makes a new look.
+        stretch: what to read.
+    """
+    import numpy as np
+
+    with stretch.file.open("rb", buffering=0) as stream:
+        data = os.pread(stream.fileno(), stretch.end - stretch.start, stretch.start)
+    ends = line_ends(data)
+    starts = np.empty_like(ends)
+    starts[1:] = ends[:-1]
+    starts[:1] = len(codecs.BOM_UTF8) if not stretch.start and data.startswith(codecs.BOM_UTF8) else 0
+    eye = look()
+    see = eye.see
+    bad: list[tuple[int, str]] = []
+    left_out: list[int] = []
+    for number, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        line = data[start:end]
+        try:
+            see(line)
+        except BadRow as error:
+            left_out.append(number)
+            if line and not line.isspace():
+                bad.append((stretch.start + start, str(error)))
+    if left_out:
+        starts, ends = np.delete(starts, left_out), np.delete(ends, left_out)
+    lengths = ends - starts
+    if not len(lengths) or int(lengths.max()) < 1 << 32:
+        lengths = lengths.astype(np.uint32)
+    return Scan(starts + stretch.start, lengths, bad, eye.told(), xxhash.xxh3_128_digest(data))
+
+
+def line_ends(data: bytes) -> np.ndarray:
+    """Where each line ends, behind its line break (int64); the last one needs none."""
+    import numpy as np
+
+    signs = np.frombuffer(data, np.uint8)
+    piece = 1 << 18  # fits the cache with the mask that is made of it
+    found = [np.flatnonzero(signs[at : at + piece] == 10) + at + 1 for at in range(0, len(signs), piece)]
+    ends = np.concatenate(found) if found else np.empty(0, np.int64)
+    return ends if not data or data.endswith(b"\n") else np.append(ends, len(data))

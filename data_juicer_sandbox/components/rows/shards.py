@@ -1,0 +1,62 @@
+"""Which files a path stands for: one file, all of a folder, or those a pattern matches."""
+
+from __future__ import annotations
+
+import glob
+import re
+from pathlib import Path
+
+from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import is_there, walk
+
+PACKED = (".gz", ".zst")
+FORMS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+ENDINGS = (*FORMS, *(form + packed for packed in PACKED for form in FORMS if form != ".parquet"))
+"""What a data set's file name may end in; all of it but parquet also compressed."""
+
+_PATTERN = re.compile(r"[*?\[]")
+
+
+def shards(path: str | Path) -> list[Path]:
+    """The files of a data set, in the order of their names.
+
+    Args:
+        path: a file; a folder, which stands for all files below it that end as data sets do; or a pattern
+            (`part-*.jsonl`, `**` goes through folders).
+
+    Raises:
+        JobError: there is none.
+    """
+    given = Path(path)
+    if given.is_dir():
+        found = [file for file in walk(given) if file.name.endswith(ENDINGS) and not file.name.startswith(".")]
+        if not found:
+            raise JobError(f"there is no data set in the folder {path}", hint=f"files that end in {', '.join(FORMS)}")
+        return found
+    if given.is_file():
+        return [given]
+    if is_pattern(path):
+        matches = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207  # patterns may be absolute
+        found = sorted(file for file in matches if file.is_file())
+        if found:
+            return found
+        raise JobError(f"no file matches {path}")
+    raise JobError(f"there is no data set at {path}")
+
+
+def is_pattern(path: str | Path) -> bool:
+    """Whether a path is a pattern, and not simply the name of something that is there."""
+    return _PATTERN.search(str(path)) is not None and not is_there(str(path))
+
+
+def is_data(path: str | Path) -> bool:
+    """Whether something is there: a file, a folder, or a match of the pattern."""
+    return is_there(str(path)) or (is_pattern(path) and bool(glob.glob(str(path), recursive=True)))  # noqa: PTH207
+
+
+def form(file: Path) -> str:
+    """How a file's rows are written: `jsonl`, `json`, `parquet` or `csv`. What is not known is taken for JSON lines."""
+    name = file.name
+    for packed in PACKED:
+        name = name.removesuffix(packed)
+    return FORMS.get(Path(name).suffix, "jsonl")

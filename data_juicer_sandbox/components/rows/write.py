@@ -1,0 +1,20 @@
+"""Rows out: as JSON lines, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from data_juicer_sandbox.files import replacing
+
+
+def write_rows(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Write rows as jsonl, whole or not at all; returns how many."""
+    count = 0
+    with replacing(path) as part, part.open("w", encoding="utf-8") as stream:
+        for row in rows:
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+    return count
