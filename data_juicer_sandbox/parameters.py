@@ -112,9 +112,14 @@ def build(cls: type[Any], values: Mapping[str, Any]) -> Any:
 
 
 def unwrap(parameter: Parameter, value: Any) -> Any:
-    """A list of one path is that path, where a single one is wanted."""
-    if parameter.role and isinstance(value, list) and len(value) == 1 and not _fits(value, parameter.hint):
-        return value[0]
+    """Paths as they are wanted: a list of one is that one, where a single path is; lists within a list, which come about
+    where the results of several jobs are put together, are laid end to end.
+    """
+    if parameter.role and isinstance(value, list) and not _fits(value, parameter.hint):
+        if len(value) == 1:
+            return unwrap(parameter, value[0])
+        if any(isinstance(item, list) for item in value):
+            return [path for item in value for path in (item if isinstance(item, list) else [item])]
     return value
 
 
