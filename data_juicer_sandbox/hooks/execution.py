@@ -14,14 +14,14 @@ class ProcessDataHook(Hook):
 
 
 class DataPoolManipulationHook(Hook):
-    """Works on whole data pools, such as drawing them down to one size; puts out the list of paths."""
+    """Cuts, ranks, combines, draws, repeats, mixes, merges, joins whole data pools; puts out the list of paths."""
 
     phases = (Phase.EXECUTION,)
     factory = "DataPoolManipulatorFactory"
 
 
 class GeneralDataExecutorHook(Hook):
-    """Makes a data set by other means than Data-Juicer; puts out its path or paths."""
+    """Makes or converts a data set by other means than Data-Juicer; puts out its path or paths."""
 
     phases = (Phase.EXECUTION,)
     factory = "GeneralDataExecutorFactory"

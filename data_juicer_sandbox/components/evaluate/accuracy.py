@@ -20,7 +20,7 @@ class Accuracy(Component):
     error and counts as wrong.
 
     Args:
-        dataset_path: the data set(s) with the predictions (jsonl, also .gz or .zst).
+        dataset_path: the data set(s) with the predictions, in any format, folder or pattern (docs/data_pools.md).
         predicted_key: where a row holds the prediction; dots go deeper (`answer.label`, `choices.0`).
         label_key: where a row holds the truth.
         label_path: the data set(s) with the truth, row for row, if another: one for all, or one for each.

@@ -39,7 +39,7 @@ class HuggingFacePerplexity(Component):
 
     Args:
         model: a model or several: folders, or ids on the Hugging Face hub.
-        dataset_path: a data set or several (jsonl, also .gz or .zst).
+        dataset_path: a data set or several, in any format, folder or pattern (docs/data_pools.md).
         text_key: the field that holds the text; empty texts are passed over.
         max_rows: rows of each data set to score, from its start; all by default. (A limit in tokens would give models
             with different tokenizers different texts.)
