@@ -15,7 +15,7 @@ from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.pools.looks import Keys
 from data_juicer_sandbox.components.pools.outputs import Output, lines
 from data_juicer_sandbox.components.pools.pool import BLOCK, Pool
-from data_juicer_sandbox.components.pools.work import ExportType, PoolWork, common_name
+from data_juicer_sandbox.components.pools.work import ExportType, PoolWork, check_places, common_name
 from data_juicer_sandbox.errors import JobError
 
 
@@ -64,6 +64,7 @@ class DataPoolCartesianJoin(Component):
             for i, one in enumerate(pools[: len(first)])
             for j, two in enumerate(pools[len(first) :])
         ]
+        check_places(pools, outputs)
         self._check_size(pools, outputs)
         return self.work.deliver(job, pools, outputs, ["cartesian_join"])
 
@@ -106,6 +107,10 @@ class Product:
                     yield b"".join(held)
                     held, size = [], 0
             yield b"".join(held)
+
+    def key(self) -> str:
+        """The pools' numbers."""
+        return str((self.first, self.second))
 
 
 def check_names(first: Sequence[Pool], second: Sequence[Pool]) -> None:

@@ -142,6 +142,10 @@ class Common:
         chosen = shared.firsts[first][(shared.members[first] & wanted) == wanted]
         yield from shared.pools[first].blocks(chosen)
 
+    def key(self) -> str:
+        """The pools' numbers."""
+        return str(self.members)
+
 
 def combined(pools: Sequence[Pool]) -> Combined:
     """Find which pools have which rows."""

@@ -32,8 +32,8 @@ class DataPoolConstruction(Component):
     stat's pools. What each pool holds (`rows`, `min`, `max` of the stat) is watched.
 
     New pools are `<export_path>/<stat>/<name>_<stat>_<part>.jsonl`, parts numbered from 0, the lowest; with
-    `ignore_stats`, `<export_path>/<name>_ignore_stats_<part>.jsonl`. A part without rows is named in the log and not
-    written.
+    `ignore_stats`, `<export_path>/<name>_ignore_stats_<part>.jsonl`. What in a stat's name may not stand in a file's
+    becomes `_`. A part without rows is named in the log and not written.
 
     Args:
         dataset_path: analysed data set(s): files (jsonl, json with a list, csv, each also .gz or .zst; parquet),
@@ -85,7 +85,7 @@ class DataPoolConstruction(Component):
             split_ratios, split_num, split_quantiles, split_values, keep_top, remainder, ignore_stats
         )
         self.sources, self.ignore_stats, self.with_control, self.seed = dataset_path, ignore_stats, with_control, seed
-        self.stats_keys = [stats_keys] if isinstance(stats_keys, str) else stats_keys
+        self.stats_keys = list(dict.fromkeys([stats_keys] if isinstance(stats_keys, str) else stats_keys or []))
         self.work = PoolWork(
             export_path, export_type=export_type, skip_missing=skip_missing, skip_bad_rows=skip_bad_rows, engine=engine
         )
@@ -128,7 +128,7 @@ class DataPoolConstruction(Component):
                 rows = order[start:end]
                 facts = {"rows": len(rows), "min": float(values[rows[0]]), "max": float(values[rows[-1]])}
                 job.watcher.watch({pool.name: {stat: {part: facts}}})
-                safe = re.sub(r"[^\w.+-]", "_", stat)
+                safe = re.sub(r"[^\w.+-]", "_", stat).lstrip(".") or "_"
                 yield Output(self.work.place(f"{safe}/{pool.name}_{safe}_{part}"), Chosen(((number, rows),), len(rows)))
 
     def _stats(self, pool: Pool) -> list[str]:
@@ -136,7 +136,7 @@ class DataPoolConstruction(Component):
         import numpy as np
 
         known = [name for name, column in pool.told.items() if not np.isnan(column).all()]
-        for stat in self.stats_keys or ():
+        for stat in self.stats_keys:
             if stat not in known:
                 raise JobError(f"no row of {pool.path} has a number as stat {stat!r}", hint=suggest(stat, known))
         if not known:

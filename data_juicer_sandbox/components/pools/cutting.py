@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -46,8 +47,8 @@ class Cutting:
         self._quantiles = None if split_quantiles is None else cuts.shares("split_quantiles", split_quantiles)
         self._values = split_values
         for borders in split_values.values() if isinstance(split_values, dict) else [split_values or []]:
-            if any(first >= second for first, second in pairwise(borders)):
-                raise ConfigError(f"split_values {borders}: each must be larger than the one before")
+            if any(math.isnan(border) for border in borders) or any(a >= b for a, b in pairwise(borders)):
+                raise ConfigError(f"split_values {borders}: numbers are wanted, each larger than the one before")
         self._top = (
             keep_top if keep_top is None or isinstance(keep_top, int) else cuts.shares("keep_top", [keep_top])[0]
         )
@@ -74,8 +75,7 @@ class Cutting:
             rows = self._top if isinstance(self._top, int) else round(self._top * len(values))
             if rows > len(values):
                 raise JobError(f"keep_top {rows:,}: only {len(values):,} rows have the stat {stat!r}")
-            if rows:
-                yield "top", (len(values) - rows, len(values))
+            yield from self._filled(stat, [(len(values) - rows, len(values))], ["top"])
         elif self._quantiles is not None:
             yield from self._filled(stat, cuts.by_quantiles(values, self._quantiles))
         elif self._values is not None:
@@ -90,9 +90,11 @@ class Cutting:
             raise JobError(f"split_values has none for the stat {stat!r}", hint="stats_keys chooses the stats")
         return self._values[stat]
 
-    def _filled(self, what: str, parts: list[cuts.Part]) -> Iterator[tuple[str, cuts.Part]]:
-        for number, (start, end) in enumerate(parts):
+    def _filled(
+        self, what: str, parts: list[cuts.Part], names: Sequence[str] | None = None
+    ) -> Iterator[tuple[str, cuts.Part]]:
+        for name, (start, end) in zip(names or map(str, range(len(parts))), parts, strict=True):
             if end > start:
-                yield str(number), (start, end)
+                yield name, (start, end)
             else:
-                logger.warning("{}: part {} would have no rows, and is not written", what, number)
+                logger.warning("{}: part {} would have no rows, and is not written", what, name)

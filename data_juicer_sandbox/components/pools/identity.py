@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 200_000
 """Lines whose content a worker remembers: pools that are compared hold the same lines."""
-_EXACT = float(1 << 53)
-"""Up to here every whole number is a float of its own."""
 
 _remembered: dict[bytes, bytes] = {}
 
@@ -29,11 +27,13 @@ class Identity(Look):
     """A 128-bit XXH3 for every row, the same for rows that are the same.
 
     Content is the same whatever the order of keys, blanks, escapes in texts, and the spelling of numbers: `1.0`, `1.00`
-    and `1` are one number, as RFC 8785 (JSON Canonicalization Scheme) has it; whole numbers beyond 2**53 are told apart
-    to their last digit, which it does not ask for.
+    and `1` are one number, as RFC 8785 (JSON Canonicalization Scheme) has it. What is written with a point or an
+    exponent is a 64-bit float; whole numbers beyond 2**53 that are not are told apart to their last digit, which the
+    RFC does not ask for.
 
     Args:
-        key: the field that tells rows apart, dots go deeper; the whole content by default.
+        key: the field that tells rows apart, dots go deeper; the whole content by default. One that is null tells
+            nothing, as if it were missing.
     """
 
     def __init__(self, key: str | None = None):
@@ -73,13 +73,15 @@ class Identity(Look):
                 return self._write(self._of(row))
         except self._refusals:
             pass
-        row = parse_slowly(line, parse_float=number)
-        return json.dumps(self._of(row), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
-            "utf-8", "surrogatepass"
-        )
+        value = self._of(parse_slowly(line, parse_float=number))
+        try:
+            text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        except RecursionError:
+            raise BadRow("nested too deeply") from None
+        return text.encode("utf-8", "surrogatepass")
 
     def _of(self, row: dict[str, Any]) -> Any:
-        if (value := dig(row, self._way)) is MISSING:
+        if (value := dig(row, self._way)) is MISSING or value is None:
             raise BadRow(f"the row has no {self._key!r}")
         return value
 
@@ -87,7 +89,7 @@ class Identity(Look):
 def number(text: str) -> float | int:
     """A number that is written with a point or an exponent, as a whole one where it is one."""
     value = float(text)
-    return int(value) if value.is_integer() and abs(value) <= _EXACT else value
+    return int(value) if value.is_integer() else value
 
 
 def finite(text: str) -> float | int:

@@ -3,52 +3,53 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
 from data_juicer_sandbox import __version__
-from data_juicer_sandbox.components.pools.outputs import Output
 
 
 class Made:
     """The record of the outputs that a job has finished, kept in its folder, a line each.
 
-    An output is right still if it is as it was left, and was made of the same content in the same way.
+    An output is right still if it is as it was left, and was made of the same content in the same way. Whoever writes
+    an output adds it, so that none that is finished goes unrecorded.
 
     Args:
         folder: the job's.
-        recipe: everything that decides on the bytes of the outputs, in plain values.
+        recipe: everything but the content's key that decides on the bytes of the outputs, in plain values.
     """
 
     def __init__(self, folder: Path, recipe: Any):
-        self._file = folder / "made.jsonl"
-        self._recipe = xxhash.xxh3_128_hexdigest(
-            json.dumps([__version__, recipe], sort_keys=True, default=str).encode()
-        )
-        self._known: dict[str, tuple[str, int, int]] = {}
+        self._file = folder.absolute() / "made.jsonl"
+        self._recipe = json.dumps([__version__, recipe], sort_keys=True, default=str)
+        self._known: dict[str, list[Any]] = {}
         if self._file.is_file():
             for line in self._file.read_text(encoding="utf-8").splitlines():
                 try:
-                    path, recipe, size, changed = json.loads(line)
-                except ValueError:  # the half of a line that a killed run left
+                    path, *facts = json.loads(line)
+                except (ValueError, TypeError):  # the half of a line that a killed run left
                     continue
-                self._known[path] = (recipe, size, changed)
+                self._known[path] = facts
 
-    def has(self, output: Output) -> bool:
-        """Whether the output need not be made again."""
-        known = self._known.get(str(output.path.absolute()))
-        if known is None or known[0] != self._recipe:
-            return False
+    def has(self, path: Path, key: str) -> bool:
+        """Whether an output with a content of this key need not be made again."""
+        known = self._known.get(str(path))
         try:
-            state = output.path.stat()
+            return known is not None and known == self._facts(key, path.stat())
         except OSError:
             return False
-        return known[1:] == (state.st_size, state.st_mtime_ns)
 
-    def add(self, output: Output, size: int, changed: int) -> None:
-        """Record that the output is whole."""
-        with self._file.open("a", encoding="utf-8") as stream:
-            # A line break in front too: what stands last may be half a line.
-            stream.write("\n" + json.dumps([str(output.path.absolute()), self._recipe, size, changed]) + "\n")
+    def add(self, path: Path, key: str, state: os.stat_result) -> None:
+        """Record that an output is whole."""
+        # A line break in front too: what stands last may be half a line. At once, since others may be adding theirs.
+        line = "\n" + json.dumps([str(path), *self._facts(key, state)]) + "\n"
+        with self._file.open("ab", buffering=0) as stream:
+            stream.write(line.encode())
+
+    def _facts(self, key: str, state: os.stat_result) -> list[Any]:
+        made_so = xxhash.xxh3_128_hexdigest(f"{self._recipe}\n{key}".encode())
+        return [made_so, state.st_size, state.st_mtime_ns]

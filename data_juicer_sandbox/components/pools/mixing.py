@@ -94,6 +94,8 @@ class DataPoolMixing(Component):
         """Returns the path of the mixture, in a list."""
         pools = self.work.open(job, self.work.there(self.pools), self.look)
         orders = self._by_tokens(pools) if self.total_tokens else self._by_rows(pools)
+        if not sum(map(len, orders)):
+            raise JobError("the mixture would have no rows", hint="a larger total; or a pool with a share is empty")
         self._tell(job, pools, orders)
         whole, bounds = united(pools)
         rows = mixture.joined([order + start for order, start in zip(orders, bounds, strict=True)])
@@ -108,8 +110,6 @@ class DataPoolMixing(Component):
     def _by_rows(self, pools: list[Pool]) -> list[np.ndarray]:
         sizes = [len(pool) for pool in pools]
         wanted = mixture.apportioned(self.total or mixture.largest(sizes, self.shares), self.shares)
-        if not sum(wanted):
-            raise JobError("the mixture would have no rows", hint="a pool with a share is empty")
         return [
             mixture.order(pool.path, len(pool), rows, self.repeat, self.seed)
             for pool, rows in zip(pools, wanted, strict=True)
@@ -127,7 +127,7 @@ class DataPoolMixing(Component):
             for pool, order in zip(pools, orders, strict=True)
         ]
         for pool, order, count in zip(pools, orders, counts, strict=True):
-            facts = {"rows": len(order), "share": count / sum(counts), "epochs": len(order) / max(1, len(pool))}
+            facts = {"rows": len(order), "share": count / max(1, sum(counts)), "epochs": len(order) / max(1, len(pool))}
             if self.total_tokens:
                 facts["tokens"] = count
             logger.info("{}: {}", pool.path, ", ".join(f"{name} {value:,.6g}" for name, value in facts.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -32,16 +33,22 @@ def shares(pools: Sequence[str], given: Sequence[float] | dict[str, float] | Non
                 raise ConfigError(f"shares names {name!r}, which is none of the pools", hint=suggest(name, known))
         weights = [Fraction(0)] * len(pools)
         for name, weight in given.items():
-            weights[known[name]] += Fraction(str(weight))
+            weights[known[name]] += _weight(weight)
         if missing := [path for path, name in zip(pools, names, strict=True) if not {path, name} & set(given)]:
             raise ConfigError(f"shares has none for {', '.join(missing)}", hint="0 leaves a pool out")
     else:
-        weights = [Fraction(str(weight)) for weight in ([1] * len(pools) if given is None else given)]
+        weights = [_weight(weight) for weight in ([1] * len(pools) if given is None else given)]
     if len(weights) != len(pools):
         raise ConfigError(f"{len(weights)} shares for {len(pools)} pools", hint="one for each")
-    if any(weight < 0 for weight in weights) or not sum(weights):
-        raise ConfigError(f"shares {given}: numbers from 0 are wanted, one of them above it")
+    if not sum(weights):
+        raise ConfigError(f"shares {given}: one of them must be above 0")
     return [weight / sum(weights) for weight in weights]
+
+
+def _weight(given: float) -> Fraction:
+    if not 0 <= given < math.inf:
+        raise ConfigError(f"the share {given} is no number from 0")
+    return Fraction(str(given))
 
 
 def apportioned(total: int, parts: Sequence[Fraction]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,9 +53,10 @@ def open_pools(
     work = [stretch for files in pieces for file in files for stretch in file]
     scans = []
     large = sum(stretch.end - stretch.start for stretch in work) > LARGE
-    with job.progress.task("reading rows", total=len(work)) as task:
-        for found in run_all(scan, look, work, engine, large=large):
-            scans.append(found)
+    reading = closing(run_all(scan, look, work, engine, large=large))
+    with job.progress.task("reading rows", total=len(work)) as task, reading as found:
+        for one in found:
+            scans.append(one)
             task.advance(1)
     _judge(work, scans, dict(zip(chain(*plain), chain(*sources), strict=True)), skip_bad_rows)
     following = deque(scans)
@@ -71,8 +73,9 @@ def _made_plain(job: JobRun, sources: list[list[Path]], engine: Engine) -> list[
     for file in dict.fromkeys(chain(*sources)):
         if form(file) != "jsonl" or file.name.endswith((".gz", ".zst")):
             made[file] = job.folder.absolute() / "rows" / f"{len(made)}-{file.name}.jsonl"
-    with job.progress.task("unpacking", total=len(made)) as task:
-        for _ in run_all(_lay_down, None, list(made.items()), engine, large=True):
+    unpacking = closing(run_all(_lay_down, None, list(made.items()), engine, large=True))
+    with job.progress.task("unpacking", total=len(made)) as task, unpacking as laid_down:
+        for _ in laid_down:
             task.advance(1)
     return [[made.get(file, file) for file in files] for files in sources]
 

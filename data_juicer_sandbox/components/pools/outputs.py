@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import xxhash
+
+from data_juicer_sandbox.components.pools.made import Made
 from data_juicer_sandbox.components.pools.pool import Pool
 from data_juicer_sandbox.files import replacing
 
@@ -24,6 +27,9 @@ class Content(Protocol):
     def blocks(self, shared: Any) -> Iterator[bytes | memoryview]:
         """Their bytes, in pieces."""
 
+    def key(self) -> str:
+        """What tells it from other contents that could be made of the same pools by the same recipe."""
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -38,6 +44,15 @@ class Chosen:
         for number, chosen in self.parts:
             yield from shared[number].blocks(chosen)
 
+    def key(self) -> str:
+        """A digest of the rows' numbers."""
+        state = xxhash.xxh3_128()
+        for number, chosen in self.parts:
+            state.update(f"{number} {'all' if chosen is None else len(chosen)} ".encode())
+            if chosen is not None:
+                state.update(chosen.data)
+        return str(state.hexdigest())
+
 
 @dataclass(frozen=True)
 class Output:
@@ -47,19 +62,25 @@ class Output:
     content: Content
 
 
-def write(shared: Any, output: Output) -> tuple[int, int]:
-    """Write a new pool; returns its size in bytes and its time of change in ns."""
+def write(shared: tuple[Any, Made], output: Output) -> None:
+    """Write a new pool.
+
+    Args:
+        shared: what contents take their rows from, and where it is recorded that the pool is whole.
+        output: the pool.
+    """
+    source, made = shared
     with replacing(output.path) as part:
         if output.path.suffix == ".parquet":
             from data_juicer_sandbox.components.rows.parquet import write_parquet
 
-            write_parquet(part, lambda: lines(output.content.blocks(shared)))
+            write_parquet(part, lambda: lines(output.content.blocks(source)))
         else:
             with part.open("wb") as stream:
-                for block in output.content.blocks(shared):
+                for block in output.content.blocks(source):
                     stream.write(block)
         state = part.stat()
-    return state.st_size, state.st_mtime_ns
+    made.add(output.path, output.content.key(), state)
 
 
 def lines(blocks: Iterator[bytes | memoryview]) -> Iterator[bytes]:

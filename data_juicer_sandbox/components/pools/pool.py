@@ -17,6 +17,8 @@ BLOCK = 4 << 20
 MAPPED = 256 << 20
 """Bytes of all pools of a job that may stay mapped into memory. Of larger ones, what was touched is given back after
 each block: such pages count as resident memory, though the system may take them away."""
+OPEN = 200
+"""Files of a pool that are mapped at a time: each holds a file descriptor, of which there are often 1,024."""
 
 
 @dataclass
@@ -45,13 +47,13 @@ class Pool:
     """The places of ends of files whose last line has no line end; it gets one where it goes."""
     may_stay: int = MAPPED
     """Bytes of this pool that may stay mapped."""
-    _maps: list[Any] = field(default_factory=list, repr=False)
+    _maps: dict[int, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": []}
+        return {**self.__dict__, "_maps": {}}
 
     def blocks(self, rows: np.ndarray | None = None) -> Iterator[bytes | memoryview]:
         """The bytes of rows, each with its line end, in pieces of some megabytes.
@@ -109,15 +111,14 @@ class Pool:
         return b"".join(pieces)
 
     def _map(self, number: int) -> Any:
-        if not self._maps:
-            self._maps = [None] * len(self.files)
-        if self._maps[number] is None:
+        if number not in self._maps:
+            while len(self._maps) >= OPEN:
+                self._maps.pop(next(iter(self._maps)))
             with self.files[number].open("rb") as stream:
                 self._maps[number] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         return self._maps[number]
 
     def _give_back(self) -> None:
         if self.bases[-1] > self.may_stay:
-            for data in self._maps:
-                if data is not None:
-                    data.madvise(mmap.MADV_DONTNEED)
+            for data in self._maps.values():
+                data.madvise(mmap.MADV_DONTNEED)

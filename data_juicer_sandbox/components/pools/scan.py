@@ -6,6 +6,7 @@ import codecs
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ def scan(look: Callable[[], Look], stretch: Stretch) -> Scan:
     starts[1:] = ends[:-1]
     starts[:1] = len(codecs.BOM_UTF8) if not stretch.start and data.startswith(codecs.BOM_UTF8) else 0
     eye = look()
-    see = eye.see
+    see = eye.see if _is_text(data) else partial(_see_text, eye.see)  # JSON readers pass over texts they do not need
     bad: list[tuple[int, str]] = []
     left_out: list[int] = []
     for number, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
@@ -89,6 +90,22 @@ def scan(look: Callable[[], Look], stretch: Stretch) -> Scan:
     if not len(lengths) or int(lengths.max()) < 1 << 32:
         lengths = lengths.astype(np.uint32)
     return Scan(starts + stretch.start, lengths, bad, eye.told(), xxhash.xxh3_128_digest(data))
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _see_text(see: Callable[[bytes], None], line: bytes) -> None:
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        raise BadRow(f"not a JSON row: {error}") from error
+    see(line)
 
 
 def line_ends(data: bytes) -> np.ndarray:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+_MOST = 1 << 40
+"""No row has so many tokens: their sum must be a 64-bit number."""
+
+
 class TokenCounts(Look):
     """A number of tokens for every row.
 
@@ -34,7 +38,7 @@ class TokenCounts(Look):
         """Count the row's tokens."""
         value = dig(parse(line), self._way)
         if self._given:
-            if type(value) not in (int, float) or not value >= 0 or value != int(value):
+            if type(value) not in (int, float) or not 0 <= value < _MOST or value != int(value):
                 raise BadRow(f"{self._key!r} holds no number of tokens")
             self._found.append(int(value))
         elif isinstance(value, str):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,39 +105,57 @@ class PoolWork:
         outputs = [replace(output, path=output.path.absolute()) for output in outputs]  # for workers elsewhere
         check_places(pools, outputs)
         made = Made(job.folder, [recipe, [pool.digest for pool in pools]])
-        missing = [output for output in outputs if not made.has(output)]
+        missing = [output for output in outputs if not made.has(output.path, output.content.key())]
         if kept := len(outputs) - len(missing):
             logger.info("{} of {} new pools are there already, whole: kept", kept, len(outputs))
         size = sum(pool.bases[-1] for pool in pools) / max(1, sum(map(len, pools)))
         large = sum(output.content.rows for output in missing) * size > LARGE
-        with job.progress.task("writing pools", total=len(missing)) as task:
-            written = run_all(write, pools if shared is None else shared, missing, self._engine, large=large)
-            for output, state in zip(missing, written, strict=True):
-                made.add(output, *state)
+        source = (pools if shared is None else shared, made)
+        writing = closing(run_all(write, source, missing, self._engine, large=large))
+        with job.progress.task("writing pools", total=len(missing)) as task, writing as written:
+            for _ in written:
                 task.advance(1)
         remove(job.folder / "rows")
         return paths
 
 
 def check_places(pools: Sequence[Pool], outputs: Sequence[Output]) -> None:
-    """See that no new pool replaces an old one, becomes a part of one, or shares its place with another.
+    """See that no new pool replaces an old one, becomes a part of one, or shares its place with another or a folder.
 
     Raises:
         JobError: one does.
     """
     sources = {Path(pool.path).resolve() for pool in pools}
-    patterns = [str(Path(pool.path).absolute()) for pool in pools if is_pattern(pool.path)]
+    sources.update(file.resolve() for pool in pools for file in pool.files)
+    patterns = [pool.path for pool in pools if is_pattern(pool.path)]
     taken: set[Path] = set()
     for output in outputs:
         path = output.path.resolve()
         if path in sources:
             raise JobError(f"{output.path} is both a pool and the place of a new one", hint="another export_path")
-        if sources & set(path.parents) or any(fnmatch(str(output.path), pattern) for pattern in patterns):
+        if sources & set(path.parents) or any(_matches(output.path, pattern) for pattern in patterns):
             what = f"{output.path} would lie among the files of a pool that is read"
             raise JobError(what, hint="an export_path outside of it")
         if path in taken:
             raise JobError(f"two new pools would be {output.path}")
         taken.add(path)
+        if path.is_dir():
+            raise JobError(f"{output.path}, the place of a new pool, is a folder")
+        if not (above := next(folder for folder in path.parents if folder.exists())).is_dir():
+            raise JobError(f"{above} is a file, and new pools need a folder there", hint="another export_path")
+
+
+def _matches(path: Path, pattern: str) -> bool:
+    """Whether a path would be found by a pattern, in which `**` stands for any folders."""
+
+    def match(names: Sequence[str], parts: Sequence[str]) -> bool:
+        if not parts:
+            return not names
+        if parts[0] == "**":
+            return match(names, parts[1:]) or (bool(names) and match(names[1:], parts))
+        return bool(names) and fnmatchcase(names[0], parts[0]) and match(names[1:], parts[1:])
+
+    return match(Path(os.path.abspath(path)).parts, Path(os.path.abspath(pattern)).parts)  # noqa: PTH100  # no `..` stays
 
 
 def common_name(paths: Sequence[str], default: str = "pools") -> str:
