@@ -8,9 +8,10 @@ from jsonargparse.typing import NonNegativeInt
 
 from data_juicer_sandbox.components.base import InputPaths, OutputPath
 from data_juicer_sandbox.components.convert.conversion import Conversion, absolute, below
-from data_juicer_sandbox.components.convert.rows_in import Row, RowsIn, to_json
+from data_juicer_sandbox.components.convert.rows_in import Row, RowsIn
 from data_juicer_sandbox.components.convert.tokens import IMAGE
 from data_juicer_sandbox.components.rows.parse import BadRow
+from data_juicer_sandbox.components.rows.splice import splice
 
 _ANSWERERS = ("gpt", "assistant")
 
@@ -112,23 +113,3 @@ def caption(row: Row, key: str) -> str:
     if not isinstance(value, str):
         raise BadRow(f"`{key}` holds no answer with a text as its `value`")
     return value
-
-
-def splice(line: bytes, fields: Row) -> bytes:
-    """The line of a row with new fields at its end; all else stays, byte for byte.
-
-    The row is never written anew from what was read: that would change how its numbers, escapes and blanks are spelled.
-
-    Args:
-        line: a row, with its line end or, the last of a file, without; then it gets one.
-        fields: at least one; none of them in the row.
-
-    Raises:
-        BadRow: the line is not UTF-8.
-    """
-    body = line.rstrip()
-    if not body.endswith(b"}"):  # it was read as UTF-16 or -32: Python finds that out by itself
-        raise BadRow("the line is not UTF-8")
-    comma = b", " if body.lstrip()[1:-1].strip() else b""  # after nothing there is none
-    end = line[len(body) :] if line.endswith(b"\n") else b"\n"
-    return body[:-1] + comma + to_json(fields)[1:-1] + b"}" + end

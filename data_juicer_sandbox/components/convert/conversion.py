@@ -12,7 +12,7 @@ from loguru import logger
 from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.convert.rows_in import Allowance, RowsIn
 from data_juicer_sandbox.components.names import as_list, distinct_names
-from data_juicer_sandbox.components.rows.shards import ENDINGS, is_data, shards
+from data_juicer_sandbox.components.rows.shards import ENDINGS, is_data, refuse_overwriting
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import replacing
 
@@ -64,7 +64,7 @@ class Conversion(Component):
         """
         planned = self.plan(self._sources())
         for target, sources in planned:
-            refuse_overwriting(target, sources)
+            refuse_overwriting(target, [rows.path for rows in sources])
         with job.progress.task(self.label, total=len(planned)) as task:
             for target, sources in planned:
                 with replacing(target) as part, part.open("wb") as stream:
@@ -97,19 +97,6 @@ class Conversion(Component):
             raise JobError("there is none of the data sets")
         allowance = Allowance(self.skip_bad_rows)
         return [RowsIn(name, path, allowance) for name, path in named.items() if path not in missing]
-
-
-def refuse_overwriting(target: Path, sources: list[RowsIn]) -> None:
-    """Refuse a new file that stands where a data set does, or within one.
-
-    Raises:
-        JobError: it does.
-    """
-    place = target.resolve()
-    for rows in sources:
-        read = {Path(rows.path).resolve(), *(file.resolve() for file in shards(rows.path))}
-        if not read.isdisjoint([place, *place.parents]):
-            raise JobError(f"{target} would be part of the data set {rows.path}", hint="another export_path")
 
 
 def absolute(root: str) -> str:

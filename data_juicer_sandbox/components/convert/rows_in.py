@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +17,6 @@ Row = dict[str, Any]
 Made = TypeVar("Made")
 _NAMED = 20
 """So many bad rows are named in the log; the others are counted."""
-_readable = json.JSONEncoder(ensure_ascii=False).encode  # made once: json.dumps makes a new one at every call
 
 
 class Allowance:
@@ -85,11 +83,3 @@ class RowsIn:
         self.bad += 1
         if self.bad <= _NAMED:
             self._named.append(f"{file.name}:{number}: {error}")
-
-
-def to_json(value: Any) -> bytes:
-    """A value as JSON. Readable, but for a text with half a surrogate pair, which has no UTF-8: that one is escaped."""
-    try:
-        return _readable(value).encode()
-    except UnicodeEncodeError:
-        return json.dumps(value).encode()

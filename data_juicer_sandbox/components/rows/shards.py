@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from data_juicer_sandbox.errors import JobError
@@ -29,7 +30,7 @@ def shards(path: str | Path) -> list[Path]:
     """
     given = Path(path)
     if given.is_dir():
-        found = [file for file in walk(given) if file.name.endswith(ENDINGS) and not file.name.startswith(".")]
+        found = [file for file in walk(given) if file.name.endswith(ENDINGS) and not _is_hidden(file, given)]
         if not found:
             raise JobError(f"there is no data set in the folder {path}", hint=f"files that end in {', '.join(FORMS)}")
         return found
@@ -42,6 +43,23 @@ def shards(path: str | Path) -> list[Path]:
             return found
         raise JobError(f"no file matches {path}")
     raise JobError(f"there is no data set at {path}")
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    return any(name.startswith(".") for name in file.relative_to(folder).parts)
+
+
+def refuse_overwriting(target: Path, datasets: Iterable[str | Path]) -> None:
+    """Refuse a new file that stands where a data set does, or within one.
+
+    Raises:
+        JobError: it does.
+    """
+    place = target.resolve()
+    for path in datasets:
+        read = {Path(path).resolve(), *(file.resolve() for file in shards(path))}
+        if not read.isdisjoint([place, *place.parents]):
+            raise JobError(f"{target} would be part of the data set {path}", hint="another export_path")
 
 
 def is_pattern(path: str | Path) -> bool:

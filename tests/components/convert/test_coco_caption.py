@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_juicer_sandbox.components.convert.coco_caption import CocoCaptionToDJ, splice
+from data_juicer_sandbox.components.convert.coco_caption import CocoCaptionToDJ
 from data_juicer_sandbox.components.rows import read_rows
+from data_juicer_sandbox.components.rows.splice import splice
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 SAID = b'"conversations": [{"from": "human", "value": "?"}, {"from": "gpt", "value": '
