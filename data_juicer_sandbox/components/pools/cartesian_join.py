@@ -108,6 +108,10 @@ class Product:
                     held, size = [], 0
             yield b"".join(held)
 
+    def sources(self, shared: Sequence[Pool]) -> Sequence[Pool]:
+        """Both pools."""
+        return [shared[self.first], shared[self.second]]
+
     def key(self) -> str:
         """The pools' numbers."""
         return str((self.first, self.second))

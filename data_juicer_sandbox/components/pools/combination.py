@@ -142,6 +142,10 @@ class Common:
         chosen = shared.firsts[first][(shared.members[first] & wanted) == wanted]
         yield from shared.pools[first].blocks(chosen)
 
+    def sources(self, shared: Combined) -> Sequence[Pool]:
+        """The pool they are taken from."""
+        return [shared.pools[self.members[0]]]
+
     def key(self) -> str:
         """The pools' numbers."""
         return str(self.members)

@@ -18,6 +18,7 @@ from data_juicer_sandbox.components.parallel import Engine, run_all
 from data_juicer_sandbox.components.pools.looks import Look
 from data_juicer_sandbox.components.pools.pool import MAPPED, Pool
 from data_juicer_sandbox.components.pools.scan import Scan, Stretch, scan, stretches
+from data_juicer_sandbox.components.rows.columns import Columns, columns_of, together
 from data_juicer_sandbox.components.rows.lines import numbered_lines
 from data_juicer_sandbox.components.rows.shards import form, shards
 from data_juicer_sandbox.errors import JobError, Where
@@ -62,8 +63,10 @@ def open_pools(
     following = deque(scans)
     del scans
     return [
-        _join(path, name, files, [[following.popleft() for _ in file] for file in cut], MAPPED // len(paths))
-        for path, name, files, cut in zip(paths, distinct_names(list(paths)), plain, pieces, strict=True)
+        _join(path, name, files, [[following.popleft() for _ in file] for file in cut], known, MAPPED // len(paths))
+        for path, name, files, cut, known in zip(
+            paths, distinct_names(list(paths)), plain, pieces, map(_columns, sources), strict=True
+        )
     ]
 
 
@@ -90,7 +93,13 @@ def _lay_down(shared: None, item: tuple[Path, Path]) -> None:
             written = number
 
 
-def _join(path: str, name: str, files: list[Path], scans: list[list[Scan]], may_stay: int) -> Pool:
+def _columns(files: list[Path]) -> Columns | None:
+    return columns_of(files) if all(form(file) == "parquet" for file in files) else None
+
+
+def _join(
+    path: str, name: str, files: list[Path], scans: list[list[Scan]], columns: Columns | None, may_stay: int
+) -> Pool:
     bases = [0, *accumulate(file.stat().st_size for file in files)]
     every = [found for file in scans for found in file]
     for base, file in zip(bases, scans, strict=False):
@@ -105,8 +114,11 @@ def _join(path: str, name: str, files: list[Path], scans: list[list[Scan]], may_
         joined([found.starts for found in every]),
         joined([found.lengths for found in every]),
         _join_told([found.told for found in every], counts),
-        xxhash.xxh3_128_hexdigest(b"".join(found.digest for found in every)),
+        xxhash.xxh3_128_hexdigest(
+            b"".join(found.digest for found in every) + (repr(columns).encode() if columns else b"")
+        ),
         {end for start, end, file in zip(bases, bases[1:], files, strict=False) if end > start and _is_open(file)},
+        columns,
         may_stay,
     )
 
@@ -124,6 +136,7 @@ def united(pools: Sequence[Pool]) -> tuple[Pool, list[int]]:
         None,
         "",
         {base + end for base, pool in zip(bases, pools, strict=False) for end in pool.open_ends},
+        together([pool.columns for pool in pools]),
         sum(pool.may_stay for pool in pools),
     )
     return whole, [0, *accumulate(map(len, pools))][:-1]

@@ -11,6 +11,7 @@ import xxhash
 
 from data_juicer_sandbox.components.pools.made import Made
 from data_juicer_sandbox.components.pools.pool import Pool
+from data_juicer_sandbox.components.rows.columns import Columns, together
 from data_juicer_sandbox.files import replacing
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class Content(Protocol):
 
     def blocks(self, shared: Any) -> Iterator[bytes | memoryview]:
         """Their bytes, in pieces."""
+
+    def sources(self, shared: Any) -> Sequence[Pool]:
+        """The pools they come from."""
 
     def key(self) -> str:
         """What tells it from other contents that could be made of the same pools by the same recipe."""
@@ -43,6 +47,10 @@ class Chosen:
         """The rows' bytes."""
         for number, chosen in self.parts:
             yield from shared[number].blocks(chosen)
+
+    def sources(self, shared: Sequence[Pool]) -> Sequence[Pool]:
+        """The pools that have a part."""
+        return [shared[number] for number in dict.fromkeys(number for number, _ in self.parts)]
 
     def key(self) -> str:
         """A digest of the rows' numbers."""
@@ -74,13 +82,31 @@ def write(shared: tuple[Any, Made], output: Output) -> None:
         if output.path.suffix == ".parquet":
             from data_juicer_sandbox.components.rows.parquet import write_parquet
 
-            write_parquet(part, lambda: lines(output.content.blocks(source)))
+            write_parquet(part, lambda: lines(output.content.blocks(source)), columns(source, output))
         else:
             with part.open("wb") as stream:
                 for block in output.content.blocks(source):
                     stream.write(block)
         state = part.stat()
     made.add(output.path, output.content.key(), state)
+
+
+def columns(source: Any, output: Output) -> Columns | None:
+    """What is known of the columns of a new pool: something where it and all it is made of are parquet."""
+    if output.path.suffix != ".parquet":
+        return None
+    return together([pool.columns for pool in output.content.sources(source)])
+
+
+def spelled_out(source: Any, outputs: Sequence[Output]) -> list[str]:
+    """The columns of bytes, such as images, that new pools hold as texts in base64."""
+    found: set[str] = set()
+    for output in outputs:
+        kept = columns(source, output) or Columns()
+        for pool in output.content.sources(source):
+            if pool.columns:
+                found |= {name for name in pool.columns.of_bytes() if kept.types.get(name) is None}
+    return sorted(found)
 
 
 def lines(blocks: Iterator[bytes | memoryview]) -> Iterator[bytes]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_juicer_sandbox.components.rows.columns import Columns
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -42,9 +44,11 @@ class Pool:
     told: Any
     """What the look saw, joined."""
     digest: str
-    """128-bit XXH3 over the content."""
+    """128-bit XXH3 over the content, and the types of its columns."""
     open_ends: set[int]
     """The places of ends of files whose last line has no line end; it gets one where it goes."""
+    columns: Columns | None = None
+    """Those of its tables, where all its files were parquet."""
     may_stay: int = MAPPED
     """Bytes of this pool that may stay mapped."""
     _maps: dict[int, Any] = field(default_factory=dict, repr=False)

@@ -18,7 +18,7 @@ from data_juicer_sandbox.components.parallel import Engine, run_all
 from data_juicer_sandbox.components.pools.looks import Look
 from data_juicer_sandbox.components.pools.made import Made
 from data_juicer_sandbox.components.pools.open_pools import LARGE, open_pools
-from data_juicer_sandbox.components.pools.outputs import Output, write
+from data_juicer_sandbox.components.pools.outputs import Output, spelled_out, write
 from data_juicer_sandbox.components.pools.pool import Pool
 from data_juicer_sandbox.components.rows.shards import ENDINGS, is_data, is_pattern
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -110,8 +110,10 @@ class PoolWork:
             logger.info("{} of {} new pools are there already, whole: kept", kept, len(outputs))
         size = sum(pool.bases[-1] for pool in pools) / max(1, sum(map(len, pools)))
         large = sum(output.content.rows for output in missing) * size > LARGE
-        source = (pools if shared is None else shared, made)
-        writing = closing(run_all(write, source, missing, self._engine, large=large))
+        source = pools if shared is None else shared
+        if names := spelled_out(source, missing):
+            logger.warning("bytes become text in base64, in {}; parquet to parquet keeps them", ", ".join(names))
+        writing = closing(run_all(write, (source, made), missing, self._engine, large=large))
         with job.progress.task("writing pools", total=len(missing)) as task, writing as written:
             for _ in written:
                 task.advance(1)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from data_juicer_sandbox.components.rows.shards import form
+from data_juicer_sandbox.components.rows.shards import PACKED, form
 from data_juicer_sandbox.errors import JobError, Where
 
 
@@ -44,7 +44,13 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def open_bytes(file: Path) -> BinaryIO:
-    """The bytes of a file, uncompressed."""
+    """The bytes of a file, uncompressed.
+
+    Raises:
+        EOFError: it should be compressed, and is empty: no compressor writes that.
+    """
+    if file.suffix in PACKED and not file.stat().st_size:
+        raise EOFError("it is empty")
     if file.suffix == ".gz":
         return cast(BinaryIO, gzip.open(file, "rb"))
     if file.suffix == ".zst":

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import datetime
-import decimal
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data_juicer_sandbox.components.rows.write import line
 from data_juicer_sandbox.errors import JobError, Where
 
 _ROWS = 1_000
 """Rows held at a time."""
-_WHOLE = r"^-?(0|[1-9]\d{0,17})$"
-_NUMBER = r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$"
+_BYTES = 16 << 20
+"""Bytes of rows held at a time, about."""
+_LONGEST = 32 << 20
+"""Bytes that a row of a CSV file may have."""
+# What would not come out as it went in stays text: identifiers of 19 digits, 1e999.
+_WHOLE = r"^(0|-?[1-9]\d{0,17})$"
+_NUMBER = r"^-?(0|[1-9]\d{0,14})(\.\d+)?([eE](\+?\d{1,2}|-\d{1,3}))?$"
 _TRUTH = r"^(true|false|True|False)$"
 
 
 def parquet_lines(file: Path) -> Iterator[bytes]:
     """The rows of a parquet file.
 
-    Times become ISO 8601 texts, decimals texts, bytes base64: JSON has no such values.
+    JSON has no dates, times, decimals and bytes: they become texts, bytes in base64 (see `values`).
 
     Raises:
         JobError: it is no whole parquet file.
@@ -30,12 +32,25 @@ def parquet_lines(file: Path) -> Iterator[bytes]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from data_juicer_sandbox.components.rows.values import values
+
     try:
-        with pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(_ROWS):
-                yield from _lines(batch.to_pylist())
-    except pa.ArrowException as error:
-        raise JobError(f"no whole parquet file: {error}", where=Where(str(file))) from error
+        with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+            names = parquet.schema_arrow.names
+            if len(set(names)) < len(names):
+                raise JobError("two columns bear the same name", where=Where(str(file)))
+            for batch in parquet.iter_batches(_rows_at_a_time(parquet.metadata)):
+                columns = [values(column) for column in batch.columns]
+                for number in range(batch.num_rows):
+                    yield line({name: column[number] for name, column in zip(names, columns, strict=True)})
+    except (pa.ArrowException, OSError, ValueError, ArithmeticError) as error:
+        raise JobError(f"the parquet file is damaged, or cannot be read: {error}", where=Where(str(file))) from error
+
+
+def _rows_at_a_time(metadata: Any) -> int:
+    """Few, where rows are large: images, say."""
+    size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    return max(1, min(_ROWS, _BYTES * metadata.num_rows // max(1, size)))
 
 
 def csv_lines(file: Path) -> Iterator[bytes]:
@@ -52,7 +67,7 @@ def csv_lines(file: Path) -> Iterator[bytes]:
     try:
         types = _column_types(file)
         for batch in _batches(file, types):
-            yield from _lines(batch.to_pylist())
+            yield from map(line, batch.to_pylist())
     except pa.ArrowException as error:
         raise JobError(f"no CSV table: {error}", where=Where(str(file))) from error
 
@@ -84,30 +99,18 @@ def _batches(file: Path, types: dict[str, Any] | None) -> Iterator[Any]:
 
     from data_juicer_sandbox.components.rows.lines import open_bytes
 
+    options = {
+        "read_options": csv.ReadOptions(block_size=_LONGEST),
+        "parse_options": csv.ParseOptions(newlines_in_values=True),
+    }
     if types is None:
         with open_bytes(file) as stream:
-            names = csv.open_csv(stream, parse_options=csv.ParseOptions(newlines_in_values=True)).schema.names
+            names = csv.open_csv(stream, **options).schema.names
         if len(set(names)) < len(names):
             raise JobError("two columns bear the same name", where=Where(str(file), 1))
         types = dict.fromkeys(names, pa.string())
-    convert = csv.ConvertOptions(column_types=types, strings_can_be_null=True, quoted_strings_can_be_null=False)
-    convert.null_values = [""]
+    convert = csv.ConvertOptions(
+        column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+    )
     with open_bytes(file) as stream:
-        yield from csv.open_csv(
-            stream, convert_options=convert, parse_options=csv.ParseOptions(newlines_in_values=True)
-        )
-
-
-def _lines(rows: list[dict[str, Any]]) -> Iterator[bytes]:
-    for row in rows:
-        yield json.dumps(row, ensure_ascii=False, default=_spell).encode("utf-8", "surrogatepass") + b"\n"
-
-
-def _spell(value: Any) -> Any:
-    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, datetime.timedelta | decimal.Decimal):
-        return str(value)
-    raise TypeError(f"no JSON for a {type(value).__name__}")
+        yield from csv.open_csv(stream, convert_options=convert, **options)

@@ -13,8 +13,16 @@ from data_juicer_sandbox.files import replacing
 def write_rows(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
     """Write rows as jsonl, whole or not at all; returns how many."""
     count = 0
-    with replacing(path) as part, part.open("w", encoding="utf-8") as stream:
+    with replacing(path) as part, part.open("wb") as stream:
         for row in rows:
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            stream.write(line(row))
             count += 1
     return count
+
+
+def line(row: dict[str, Any]) -> bytes:
+    """A row as a line of JSON."""
+    try:
+        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can say
+        return json.dumps(row).encode() + b"\n"
