@@ -47,13 +47,18 @@ def find_helper(name: str, func_kwargs: Mapping[str, Any] | None = None) -> Call
     return partial(function, **_fitting(name, function, func_kwargs)) if func_kwargs else function
 
 
-def _fitting(name: str, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def arguments(function: Callable[..., Any]) -> tuple[list[str], bool]:
+    """The names of a helper's keyword arguments, the first parameter (the row, or the text) left out; and whether it
+    takes any others too.
+    """
     parameters = inspect.signature(function).parameters.values()
     named = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    known = named[1:]  # the first is the row
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return dict(given)
+    return named[1:], any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _fitting(name: str, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    known, open_ended = arguments(function)
     for key in given:
-        if key not in known:
+        if key not in known and not open_ended:
             raise ConfigError(f"{name} takes no {key!r}", hint=suggest(key, known, what="it takes"))
     return dict(given)
