@@ -142,7 +142,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _config(job: Job, name: str, variables: Mapping[str, str], problems: list[ConfigError]) -> Config:
     given = getattr(job, name)
-    keys = [key for key in (*job.local, *job.input) if key.partition(".")[0] == name]
+    keys = [key for key in (*job.local, *job.input, *job.updates) if key.partition(".")[0] == name]
     later = tuple(tuple(key.split(".")[1:]) for key in keys)
     if () in later:
         return Config(name, None, False, job.source, (*job.path, name), ())

@@ -44,6 +44,8 @@ class Job:
     input: Mapping[str, str] = field(default_factory=dict)
     output: tuple[str, ...] | None = None
     local: Mapping[str, Any] = field(default_factory=dict)
+    updates: Mapping[str, Any] = field(default_factory=dict)
+    """What an earlier pass or a search sets, over all else: key to set, value."""
     dj_configs: Any = None
     extra_configs: Any = None
     source: Source = field(default_factory=lambda: Source("<memory>", None), compare=False, repr=False)

@@ -55,11 +55,22 @@ class ContextInfos:
 
     def __init__(self, iterations: list[Records] | None = None):
         self.iterations: list[Records] = iterations if iterations is not None else [{}]
+        self._at = len(self.iterations) - 1
+
+    def turn_to(self, number: int) -> None:
+        """Make an iteration the current one, from 0; a new one has no records."""
+        self.iterations += [{} for _ in range(number + 1 - len(self.iterations))]
+        self._at = number
+
+    def end_with(self, number: int) -> None:
+        """Forget the iterations behind this one."""
+        del self.iterations[number + 1 :]
+        self.turn_to(number)
 
     @property
     def current(self) -> Records:
         """The records of the iteration that is running, by pipeline, then by phase and name."""
-        return self.iterations[-1]
+        return self.iterations[self._at]
 
     def records(self) -> Iterator[tuple[str, JobRecord]]:
         """Pipeline and record of every job of the current iteration."""
@@ -83,7 +94,7 @@ class ContextInfos:
         """Bring the current records into an order of (pipeline, phase, name); those it does not name go last."""
         rank = {key: place for place, key in enumerate(order)}
         first = {pipeline: place for place, (pipeline, _, _) in reversed(list(enumerate(order)))}
-        self.iterations[-1] = {
+        self.iterations[self._at] = {
             pipeline: dict(
                 sorted(self.current[pipeline].items(), key=lambda item: rank.get((pipeline, *item[0]), len(order)))
             )
@@ -93,7 +104,7 @@ class ContextInfos:
     def __getitem__(self, key: str) -> Any:
         pipeline, _, rest = key.partition(".")
         name, _, way = rest.partition(".")
-        for iteration in reversed(self.iterations):
+        for iteration in reversed(self.iterations[: self._at + 1]):
             for record in reversed(list(iteration.get(pipeline, {}).values())):
                 if record.done and record.meta_name == name and way.partition(".")[0] in ("", *record.outputs):
                     return dig(record.outputs, way) if way else dict(record.outputs)

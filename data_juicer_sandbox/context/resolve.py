@@ -36,7 +36,7 @@ class ResolvedJob:
 
 
 def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> ResolvedJob:
-    """Put a job's configs together: contents of files, then `local`, then `input`.
+    """Put a job's configs together: contents of files, then `local`, then `input`, then what a pass or a search sets.
 
     Args:
         job: the job.
@@ -54,8 +54,9 @@ def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> Resol
     }
     settings = [("local", key, value) for key, value in job.local.items()]
     settings += [("input", key, _fetch(job, key, source, finished)) for key, source in job.input.items()]
+    settings += [("update", key, value) for key, value in job.updates.items()]
     # A whole config is set before its parts, whatever order they were written in.
-    for kind in ("local", "input"):
+    for kind in ("local", "input", "update"):
         for _, key, value in sorted((s for s in settings if s[0] == kind), key=lambda s: "." in s[1]):
             name, _, way = key.partition(".")
             if not way:

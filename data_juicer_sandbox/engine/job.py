@@ -13,6 +13,7 @@ from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.context.plain import plain
 from data_juicer_sandbox.context.resolve import Finished, ResolvedJob, resolve
+from data_juicer_sandbox.engine.places import Places
 from data_juicer_sandbox.engine.trace import Stamps, config_digests, input_paths, output_paths
 from data_juicer_sandbox.errors import JobError, SandboxError
 from data_juicer_sandbox.hooks import find_hook
@@ -24,7 +25,7 @@ def run_job(
     view: JobView,
     finished: Finished,
     *,
-    work_dir: Path,
+    places: Places,
     variables: Mapping[str, str],
     watcher: Watcher,
     progress: Progress,
@@ -37,16 +38,19 @@ def run_job(
     """
     job = view.job
     started = time.time()
-    resolved = resolve(job, finished, variables)
+    resolved = places.apply(view, resolve(job, finished, variables))
     _check_recipe(view, resolved)
     watcher.start(
         job.pipeline, job.meta_name, {"dj_configs": resolved.dj_configs, "extra_configs": resolved.extra_configs}
     )
-    folder = job_folder(work_dir, view)
+    folder = job_folder(places.root, view)
     folder.mkdir(parents=True, exist_ok=True)
     hook = find_hook(job.hook)
     # `input` may have set the type: only now is it sure which component it is
-    view = JobView(job, hook, hook.component_class(resolved.extra_configs), view.recipe, view.extra)
+    component = hook.component_class(resolved.extra_configs)
+    if component is not view.component:
+        view = JobView(job, hook, component, view.recipe, view.extra)
+        resolved = places.apply(view, resolved)
     read = {path: stamps.take(path) for path in input_paths(view, resolved)}
     run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
     outputs = name_outputs(view, hook().run(resolved, run))
@@ -111,11 +115,11 @@ def name_outputs(view: JobView, result: Any) -> dict[str, Any]:
     return {name: plain(value, name) for name, value in zip(names, results, strict=True)}
 
 
-def job_folder(work_dir: Path, view: JobView) -> Path:
+def job_folder(root: Path, view: JobView) -> Path:
     """A job's own folder; that of a refine job has the phase in its name, since it may share its name with a probe."""
     job = view.job
     name = f"{job.meta_name}.{job.phase.value}" if job.phase is Phase.REFINE and job.named else job.meta_name
-    return work_dir / "jobs" / job.pipeline / name
+    return root / "jobs" / job.pipeline / name
 
 
 def _check_recipe(view: JobView, resolved: ResolvedJob) -> None:

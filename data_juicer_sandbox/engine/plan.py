@@ -10,6 +10,7 @@ from data_juicer_sandbox.checks.view import JobView
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.context.resolve import Finished, ResolvedJob, resolve
 from data_juicer_sandbox.engine.graph import edges
+from data_juicer_sandbox.engine.places import Places
 from data_juicer_sandbox.engine.trace import Stamp, Stamps, config_digests
 from data_juicer_sandbox.errors import SandboxError
 
@@ -40,6 +41,7 @@ def make_plan(
     context: ContextInfos,
     stamps: Stamps,
     variables: Mapping[str, str],
+    places: Places,
     decided: Mapping[str, str] | None = None,
 ) -> list[Step]:
     """Judge every job.
@@ -49,11 +51,12 @@ def make_plan(
         context: what earlier runs left.
         stamps: the files as they are now.
         variables: what `${...}` stands for.
+        places: where they write.
         decided: jobs that will run whatever is found here, by id, with the reason.
     """
     graph = edges(views, context)
     labels = {view.job.id: view.job.label for view in views}
-    places = {view.job.id: place for place, view in enumerate(views)}
+    order = {view.job.id: place for place, view in enumerate(views)}
     later = _left_by(views, context)
     running: set[str] = set()
     finished: list[tuple[str, JobRecord]] = []
@@ -69,13 +72,13 @@ def make_plan(
         elif rerun:
             reason = f"reads from {', '.join(rerun)}, which {'runs' if len(rerun) == 1 else 'run'} again"
         else:
-            reason = _judge(view, record, finished, stamps, variables, later)
+            reason = _judge(view, record, finished, stamps, variables, places, later)
         if reason is not None:
             running.add(job.id)
         if record is not None and record.done:
             finished.append((job.pipeline, record))
         # a probe and its refine job have one label
-        reads = tuple(dict.fromkeys(labels[other] for other in sorted(graph[job.id], key=places.__getitem__)))
+        reads = tuple(dict.fromkeys(labels[other] for other in sorted(graph[job.id], key=order.__getitem__)))
         steps.append(Step(view, reason is not None, reason or "nothing it depends on has changed", reads, record))
     return steps
 
@@ -86,13 +89,14 @@ def _judge(
     finished: Finished,
     stamps: Stamps,
     variables: Mapping[str, str],
+    places: Places,
     later: Mapping[str, list[str]],
 ) -> str | None:
     """Why a job that has a record must run again; None if the record still holds."""
     if not record.done:
         return "it failed last time" if record.job.get("status") == "failed" else "it did not finish"
     try:
-        resolved = resolve(view.job, finished, variables)
+        resolved = places.apply(view, resolve(view.job, finished, variables))
     except SandboxError as error:
         return f"its configs cannot be put together from what is there: {error.what}"
     trace = record.job.get("trace") or {}
