@@ -137,6 +137,7 @@ def test_two_runs_on_one_folder(tmp_path, slow_chain, support_path):
     process = start(tmp_path, slow_chain, support=support_path)
     while not (tmp_path / "out/data/rows.jsonl").exists():
         time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)  # however long the second takes to start, the first is still there
     second = start(tmp_path, slow_chain, "--resume", support=support_path)
     _, said = second.communicate(timeout=30)
     assert second.returncode == 2
