@@ -9,6 +9,7 @@ python benchmarks/pools [ROUNDS] [WORKLOAD...]      (all by default; their short
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import subprocess
@@ -29,18 +30,14 @@ TIMES_CP = 4
 LOOK = 0.02
 
 
-def cp(folder: Path, rounds: int = 3) -> float | None:
-    """Median seconds of copying the files that came out, or None where none did."""
+def cp(folder: Path) -> float | None:
+    """Seconds of copying the files that came out, or None where none did."""
     if not (folder / OUT).is_dir():
         return None
-    times = []
-    for _ in range(rounds):
-        subprocess.run(["sync"], check=True)
-        started = time.perf_counter()
-        subprocess.run(["cp", "-r", OUT, "run/copy"], cwd=folder, check=True)
-        times.append(time.perf_counter() - started)
-        shutil.rmtree(folder / "run/copy")
-    return statistics.median(times)
+    os.sync()
+    started = time.perf_counter()
+    subprocess.run(["cp", "-r", OUT, "run/copy"], cwd=folder, check=True)
+    return time.perf_counter() - started
 
 
 def one_run(name: str, folder: Path, *, first: bool) -> tuple[Run, float | None]:
@@ -49,7 +46,7 @@ def one_run(name: str, folder: Path, *, first: bool) -> tuple[Run, float | None]
     try:
         if name in WORKLOADS:
             WORKLOADS[name].check(folder, first)
-        return run, cp(folder) if first else None
+        return run, cp(folder)
     except (Wrong, ValueError) as error:
         sys.exit(f"{name}: {error}")
     finally:
@@ -68,10 +65,10 @@ def line(*cells: str) -> str:
 
 @dataclass
 class Measured:
-    """The runs of a workload, the first of which is for memory and `cp`."""
+    """The runs of a workload, the first of which is for memory, and the seconds of copying what each put out."""
 
     runs: list[Run] = field(default_factory=list)
-    copied: float | None = None
+    copies: list[float | None] = field(default_factory=list)
 
     @property
     def wall(self) -> float:
@@ -88,8 +85,9 @@ class Measured:
     def row(self, work: Workload, start: float) -> str:
         """Its line of the table."""
         beside = ("", "")
-        if self.copied is not None:
-            beside = (f"{self.copied:.2f}", within((self.wall - start) / self.copied, TIMES_CP, ".1f"))
+        if copies := [copied for copied in self.copies[1:] if copied is not None]:
+            copied = statistics.median(copies)
+            beside = (f"{copied:.2f}", within((self.wall - start) / copied, TIMES_CP, ".1f"))
         goal = str(work.mebibytes or "")
         times = (within(self.wall, work.seconds), str(work.seconds), work.original, f"{self.cpu:.2f}")
         return line(work.name, *times, within(self.peak, work.mebibytes, ".0f"), goal, *beside)
@@ -112,7 +110,7 @@ def main() -> None:
             for name in names:
                 run, copied = one_run(name, folder, first=not number)
                 measured[name].runs.append(run)
-                measured[name].copied = measured[name].copied or copied
+                measured[name].copies.append(copied)
                 print(f"{name} {run.wall:.2f} s, {run.peak:.0f} MiB", file=sys.stderr, flush=True)
     start = measured["start"]
     memory = ("peak MiB", "goal", "`cp` of the output s", f"(wall - start) / `cp`, goal {TIMES_CP}")

@@ -129,14 +129,14 @@ def answers(folder: Path, first: str, second: str) -> list[tuple[Any, Any]]:
         return [(row[first], row[second]) for row in map(json.loads, stream)]
 
 
-def right(folder: Path, thorough: bool) -> None:
-    share = sum(one == two for one, two in answers(folder, "label", "predicted")) / ROWS
-    check_result(folder / WORK, {"accuracy": share, "rows": ROWS})
+@cache
+def accuracy(folder: Path) -> dict[str, float]:
+    return {"accuracy": sum(one == two for one, two in answers(folder, "label", "predicted")) / ROWS, "rows": ROWS}
 
 
-def near(folder: Path, thorough: bool) -> None:
-    error = sum((one - two) ** 2 for one, two in answers(folder, "truth", "guess")) / ROWS
-    check_result(folder / WORK, {"mse": error, "rows": ROWS})
+@cache
+def mse(folder: Path) -> dict[str, float]:
+    return {"mse": sum((one - two) ** 2 for one, two in answers(folder, "truth", "guess")) / ROWS, "rows": ROWS}
 
 
 def paths(names: list[str]) -> list[str]:
@@ -214,13 +214,13 @@ WORKLOADS = {
         2.0,
         "43.5 s",
         {"type": "accuracy", "dataset_path": "answers.jsonl", "predicted_key": "predicted", "label_key": "label"},
-        right,
+        lambda folder, _: check_result(folder / WORK, accuracy(folder)),
     ),
     "mse": Evaluation(
         f"mse over {ROWS:,} rows",
         2.0,
         "40.4 s",
         {"type": "mse", "dataset_path": "answers.jsonl", "predicted_key": "guess", "label_key": "truth"},
-        near,
+        lambda folder, _: check_result(folder / WORK, mse(folder)),
     ),
 }
