@@ -86,9 +86,10 @@ class _Text:
                 raise JobError(f"entry {number} is no JSON: {error}", where=Where(str(self._file))) from error
             except RecursionError:
                 raise JobError(f"entry {number} is nested too deeply", where=Where(str(self._file))) from None
-            if self._held[end : end + 1] in _BEHIND or not self._more():  # `1`, or `1.`, may go on in what follows
+            if self._ended or self._held[end : end + 1] in _BEHIND:
                 start, self._at = self._at, end
                 return self._held[start:end]
+            self._more()  # `1`, or `1.`, may go on
 
     def _may_go_on(self, error: json.JSONDecodeError) -> bool:
         """Whether what is wrong may be right once more is read: a text without end, or a word or number cut off."""

@@ -37,7 +37,9 @@ def parse_slowly(line: bytes | str, parse_float: Callable[[str], Any] | None = N
         BadRow: as `parse`.
     """
     try:
-        row = json.loads(line, parse_float=parse_float)
+        # Not left to json, which takes what has zero bytes for UTF-16.
+        text = line if isinstance(line, str) else line.decode("utf-8", "surrogatepass")
+        row = json.loads(text, parse_float=parse_float)
     except RecursionError:
         raise BadRow("nested too deeply") from None
     except ValueError as error:  # a UnicodeDecodeError is one too

@@ -9,6 +9,8 @@ from typing import Any
 
 from data_juicer_sandbox.files import replacing
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 
 def write_rows(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
     """Write rows as jsonl, whole or not at all; returns how many."""
@@ -23,6 +25,6 @@ def write_rows(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
 def line(row: dict[str, Any]) -> bytes:
     """A row as a line of JSON."""
     try:
-        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        return _encode(row).encode() + b"\n"
     except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can say
         return json.dumps(row).encode() + b"\n"
