@@ -62,7 +62,7 @@ def apportioned(total: int, parts: Sequence[Fraction]) -> list[int]:
 
 
 def largest(sizes: Sequence[int], parts: Sequence[Fraction]) -> int:
-    """The largest total for which no pool has too few rows."""
+    """The total at which the first of the pools runs out of rows."""
     total = min(int(size / part) for size, part in zip(sizes, parts, strict=True) if part)
     # A remainder may give a pool the one row too much.
     while any(wanted > size for wanted, size in zip(apportioned(total, parts), sizes, strict=True)):

@@ -153,8 +153,10 @@ def _join_told(told: list[Any], counts: list[int]) -> Any:
     """What was seen in stretches that follow each other: sets united, arrays joined, and columns by their names."""
     import numpy as np
 
-    if not told or told[0] is None or isinstance(told[0], set):
-        return set().union(*told) if told and told[0] is not None else None
+    if told[0] is None:
+        return None
+    if isinstance(told[0], set):
+        return set().union(*told)
     if isinstance(told[0], dict):
         names = dict.fromkeys(name for columns in told for name in columns)
         return {

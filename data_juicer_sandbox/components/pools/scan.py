@@ -45,11 +45,14 @@ class Scan:
 
 
 def stretches(file: Path) -> list[Stretch]:
-    """A file cut at line ends, into stretches of about `STRETCH` bytes (a line that is longer is one of its own)."""
+    """A file cut at line ends, into stretches of about `STRETCH` bytes (a line that is longer is one of its own).
+
+    An empty file is one stretch, in which a look sees nothing.
+    """
     found = []
     with file.open("rb") as stream:
         size, start = os.fstat(stream.fileno()).st_size, 0
-        while start < size:
+        while start < size or not found:
             stream.seek(min(start + STRETCH, size))
             stream.readline()
             found.append(Stretch(file, start, stream.tell()))
