@@ -41,6 +41,7 @@ def check(config: SandboxConfig) -> Findings:
         warnings += _unread_recipe(job_view)
         views.append(job_view)
     problems += check_targets(config, views)
+    problems += _endless(config)
     problems += _not_here_yet(config)
     problems += _unknown_watchers(config)
     if not views:
@@ -63,9 +64,18 @@ def _not_here_yet(config: SandboxConfig) -> list[ConfigError]:
         problems.append(
             ConfigError("this version cannot search: `hpo_config` must be null", where=config.where("hpo_config"))
         )
-    if config.max_iter_num != 1:
-        what = "this version makes one pass: `max_iter_num` must be 1"
-        problems.append(ConfigError(what, where=config.where("max_iter_num")))
+    return problems
+
+
+def _endless(config: SandboxConfig) -> list[ConfigError]:
+    """Iterations that nothing could end, and settings of iterations that could do nothing."""
+    problems = []
+    if config.max_iter_num == 0 and not config.iter_targets and config.max_hours is None:
+        what = "`max_iter_num: 0` goes on until the targets hold, but there are no `iter_targets`"
+        problems.append(ConfigError(what, where=config.where("max_iter_num"), hint="a target, or max_hours"))
+    if config.patience and not config.iter_targets:
+        what = "`patience` waits for gains in the first target, but there are no `iter_targets`"
+        problems.append(ConfigError(what, where=config.where("patience")))
     return problems
 
 

@@ -49,7 +49,7 @@ def _run(path: str, overrides: dict[str, Any]) -> int:
     try:
         result = sandbox.run(config, screen)
         screen.run_done(result.seconds, len(result.ran), len(result.kept), _report(Path(config.work_dir)))
-        for table in tables(result.context):
+        for table in (*tables(result.context), *result.tables):
             screen.table(table.title, table.columns, table.rows)
         return 0
     except KeyboardInterrupt:

@@ -83,6 +83,9 @@ class _Loading:
             iter_targets=read_targets(values["iter_targets"], self.fault),
             iter_targets_mode=values["iter_targets_mode"],
             iter_updater=values["iter_updater"] or {},
+            iter_subdir=values["iter_subdir"],
+            max_hours=values["max_hours"],
+            patience=values["patience"],
             watchers=None if names is None else tuple([names] if isinstance(names, str) else names),
             variables=variables,
             given={**self.source.value, **self.overrides, "work_dir": variables["work_dir"]},
@@ -106,6 +109,9 @@ class _Loading:
             self.fault("'iter_targets_mode' must be `all` or `any`", ("iter_targets_mode",))
         if self.values["max_iter_num"] < 0:
             self.fault("'max_iter_num' must be 0 (until the targets hold) or more", ("max_iter_num",))
+        for name in ("max_hours", "patience"):
+            if self.values[name] is not None and self.values[name] <= 0:
+                self.fault(f"{name!r} must be more than 0", (name,))
 
     def _variables(self) -> dict[str, str]:
         """Every top-level scalar by name; `work_dir` may use the ones above it."""
@@ -170,6 +176,13 @@ def _is(value: Any, wanted: Any) -> bool:
 
 
 def _name(wanted: Any) -> str:
-    words = {str: "text", bool: "true or false", int: "a whole number", list: "a list", dict: "a mapping"}
+    words = {
+        str: "text",
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        list: "a list",
+        dict: "a mapping",
+    }
     choices = get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
     return " or ".join(words[choice] for choice in choices if choice is not type(None))

@@ -98,6 +98,9 @@ class SandboxConfig:
     iter_targets: tuple[Target, ...] = ()
     iter_targets_mode: str = "all"
     iter_updater: Mapping[str, str] = field(default_factory=dict)
+    iter_subdir: bool = False
+    max_hours: float | None = None
+    patience: int | None = None
     watchers: tuple[str, ...] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     """What `${...}` may name."""

@@ -17,10 +17,10 @@ from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.context.lock import locked
 from data_juicer_sandbox.engine import offspring
-from data_juicer_sandbox.engine.one_pass import JobFailed, Pass, Setting
-from data_juicer_sandbox.engine.places import Places
-from data_juicer_sandbox.engine.plan import Step, make_plan
-from data_juicer_sandbox.engine.trace import Stamps
+from data_juicer_sandbox.engine.iteration import iterate, plan_of
+from data_juicer_sandbox.engine.one_pass import JobFailed, Setting
+from data_juicer_sandbox.engine.plan import Step
+from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.errors import ConfigErrors, WorkDirError
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.view import View
@@ -42,12 +42,14 @@ class Result:
         ran: labels of the jobs that ran.
         kept: labels of the jobs that were kept.
         seconds: how long it took.
+        tables: how its iterations went.
     """
 
     context: ContextInfos
     ran: tuple[str, ...]
     kept: tuple[str, ...]
     seconds: float
+    tables: tuple[Table, ...] = ()
 
 
 def look(config: SandboxConfig) -> tuple[list[JobView], list[str]]:
@@ -72,7 +74,7 @@ def plan(config: SandboxConfig) -> list[Step]:
     views, _ = look(config)
     checkpoint = Checkpoint(Path(config.work_dir))
     context = checkpoint.read() if config.resume and checkpoint.exists() else ContextInfos()
-    return make_plan(views, context, Stamps(), config.variables, Places(Path(config.work_dir)))
+    return plan_of(config, views, context)
 
 
 def run(config: SandboxConfig, screen: View) -> Result:
@@ -95,11 +97,11 @@ def run(config: SandboxConfig, screen: View) -> Result:
         started = time.time()
         for warning in warnings:
             logger.warning(warning)
-        one = Pass(views, Places(work_dir), setting)
-        steps = one.plan()
-        screen.run_started(len(config.pipelines), len(steps))
-        one.go(steps)
-        return Result(setting.context, tuple(one.ran), tuple(one.kept), time.time() - started)
+        screen.run_started(len(config.pipelines), len(views))
+        made = iterate(config, views, setting)
+        several = len(made.history) > 1 or bool(config.iter_targets)
+        tables = (made.table(),) if several else ()
+        return Result(setting.context, tuple(made.ran), tuple(made.kept), time.time() - started, tables)
 
 
 @contextmanager

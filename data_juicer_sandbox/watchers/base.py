@@ -43,6 +43,9 @@ class Tracker:
     def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
         """Record values: flat, each a plain bool, int, float or string, or None."""
 
+    def turn_to(self, iteration: int) -> None:
+        """What follows is of this pass, counted from 1."""
+
     def sync(self) -> None:
         """Make what was recorded outlast a crash."""
 

@@ -1,6 +1,6 @@
 """The tracker that is always there: `<work_dir>/metrics.jsonl`, one JSON object a line.
 
-A value: {"time", "pipeline", "job", "name": "<job>.<key>", "value", "step"?}. The begin of a job's attempt:
+A value: {"time", "pipeline", "job", "name": "<job>.<key>", "value", "step"?, "iteration"? (from the second on)}. The begin of a job's attempt:
 {"time", "pipeline", "job", "event": "start", "config"?}.
 """
 
@@ -29,6 +29,7 @@ class LocalTracker(Tracker):
         self.path = run.work_dir / FILE
         self._lock = threading.Lock()
         self._unsynced = False
+        self._pass: dict[str, int] = {}
         if not run.resume:
             _move_aside(self.path)
         _repair(self.path)
@@ -38,15 +39,19 @@ class LocalTracker(Tracker):
 
     def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:
         """Mark where an attempt begins."""
-        line: dict[str, Any] = {"time": time, "pipeline": pipeline, "job": job, "event": "start"}
+        line: dict[str, Any] = {"time": time, **self._pass, "pipeline": pipeline, "job": job, "event": "start"}
         self._append([line if config is None else {**line, "config": config}])
 
     def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
         """Append one line a value."""
         at = {} if step is None else {"step": step}
-        head = {"time": time, "pipeline": pipeline, "job": job}
+        head = {"time": time, **self._pass, "pipeline": pipeline, "job": job}
         self._unsynced = True
         self._append([{**head, "name": f"{job}.{key}", "value": to_json(value), **at} for key, value in values.items()])
+
+    def turn_to(self, iteration: int) -> None:
+        """Number what follows; a run of one pass needs no numbers."""
+        self._pass = {"iteration": iteration} if iteration > 1 or self._pass else {}
 
     def sync(self) -> None:
         """Wait until the disk has all values; a marker alone is not worth the wait."""

@@ -115,6 +115,10 @@ class Watcher:
         """The last value of every key that a job's latest attempt watched; after a resume too, for it is on disk."""
         return local.last_values(self._metrics, meta_name, pipeline)
 
+    def turn_to(self, iteration: int) -> None:
+        """What follows is of this pass, counted from 1."""
+        self._each(lambda tracker: tracker.turn_to(iteration))
+
     def sync(self) -> None:
         """Make all that was recorded outlast a crash."""
         self._each(lambda tracker: tracker.sync())
