@@ -101,7 +101,13 @@ FACTORIES: dict[str, Factory] = {
             {"accuracy": "evaluate.accuracy:Accuracy", "mse": "evaluate.mse:MeanSquaredError"},
         ),
         Factory("GeneralProbeFactory", {"data_pool_ranking": "pools.ranking:DataPoolRanking"}),
-        Factory("ModelInferEvaluatorFactory"),
+        Factory(
+            "ModelInferEvaluatorFactory",
+            {
+                "huggingface": "probe.huggingface:HuggingFaceInferEvaluator",
+                "modelscope": "probe.modelscope:ModelScopeInferEvaluator",
+            },
+        ),
         Factory(
             "ModelTrainExecutorFactory",
             {"huggingface": "train.huggingface:HuggingFaceTrainer", "command": "train.command:CommandTrainer"},

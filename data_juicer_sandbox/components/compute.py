@@ -68,7 +68,7 @@ def load_tokenizer(path: str) -> Any:
     if path.endswith(".json"):
         found = transformers().PreTrainedTokenizerFast(tokenizer_file=path, eos_token="<|endoftext|>")  # noqa: S106
     else:
-        found = _load(transformers().AutoTokenizer, path)
+        found = load(transformers().AutoTokenizer, path)
     if found.eos_token_id is None and found.bos_token_id is None:
         raise JobError(
             f"the tokenizer at {path} has neither a BOS nor an EOS token", hint="set eos_token in its config"
@@ -82,10 +82,15 @@ def load_causal_lm(path: str, dtype: str) -> Any:
     Raises:
         JobError: there is none.
     """
-    return _load(transformers().AutoModelForCausalLM, path, dtype=getattr(torch(), dtype)).to(device()).eval()
+    return load(transformers().AutoModelForCausalLM, path, dtype=getattr(torch(), dtype)).to(device()).eval()
 
 
-def _load(kind: Any, path: str, **options: Any) -> Any:
+def load(kind: Any, path: str, **options: Any) -> Any:
+    """What `from_pretrained` of a class makes of a folder or of an id on the hub.
+
+    Raises:
+        JobError: there is none.
+    """
     local = Path(path).is_dir()
     try:
         return kind.from_pretrained(path, local_files_only=local, **options)  # a local one never asks the hub

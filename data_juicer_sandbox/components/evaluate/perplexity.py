@@ -13,7 +13,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Models, Task
-from data_juicer_sandbox.components.evaluate.windows import Window, score, windows
+from data_juicer_sandbox.components.evaluate.windows import Window, fitting, score, windows
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.train import record
 from data_juicer_sandbox.components.train.packing import encode, read_texts
@@ -96,7 +96,7 @@ class HuggingFacePerplexity(Component):
     def _score(self, model: Any, tokenizer: Any, path: str, task: Task, note: str) -> dict[str, Any]:
         counts = _Counts()
         start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-        pieces = self._windows(tokenizer, path, start, *self._lengths(model), counts)
+        pieces = self._windows(tokenizer, path, start, *fitting(model, self.block_size, self.stride), counts)
         nats = tokens = 0.0
         for batch_nats, batch_tokens in score(model, pieces, self.batch_size):
             nats, tokens = nats + batch_nats, tokens + batch_tokens
@@ -112,17 +112,6 @@ class HuggingFacePerplexity(Component):
             "bytes": counts.bytes,
             "documents": counts.documents,
         }
-
-    def _lengths(self, model: Any) -> tuple[int, int]:
-        """Tokens of a window and of a step."""
-        longest = getattr(model.config, "max_position_embeddings", None)
-        context = self.block_size or min(longest or 2048, 2048)
-        if longest and context > longest:
-            raise JobError(f"block_size {context} is more than the model's context of {longest} tokens")
-        stride = self.stride or max(1, context // 2)
-        if stride >= context:
-            raise JobError(f"stride {stride} is not below the window of {context} tokens")
-        return context, stride
 
     def _windows(
         self, tokenizer: Any, path: str, start: int, context: int, stride: int, counts: _Counts

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from data_juicer_sandbox.components import compute
+from data_juicer_sandbox.errors import JobError
 
 SORTED_TOGETHER = 64
 """Batches whose windows are sorted by length together, so that little padding is needed."""
@@ -48,6 +49,27 @@ def windows(tokens: list[int], context: int, stride: int) -> Iterator[Window]:
         yield Window(tokens[max(0, end - context) : end], end - last)
 
 
+def fitting(model: Any, block_size: int | None, stride: int | None) -> tuple[int, int]:
+    """Tokens of a window and of a step for a model.
+
+    Args:
+        model: a causal language model.
+        block_size: the window that is wanted; None for the model's longest context, at most 2048.
+        stride: the step that is wanted; None for half a window.
+
+    Raises:
+        JobError: the window does not fit the model, or the step the window.
+    """
+    longest = getattr(model.config, "max_position_embeddings", None)
+    context = block_size or min(longest or 2048, 2048)
+    if longest and context > longest:
+        raise JobError(f"block_size {context} is more than the model's context of {longest} tokens")
+    step = stride or max(1, context // 2)
+    if step >= context:
+        raise JobError(f"stride {step} is not below the window of {context} tokens")
+    return context, step
+
+
 def score(model: Any, pieces: Iterable[Window], batch_size: int) -> Iterator[tuple[float, int]]:
     """Negative log-likelihoods, in nats, and tokens scored, a batch at a time.
 
@@ -67,6 +89,16 @@ def score(model: Any, pieces: Iterable[Window], batch_size: int) -> Iterator[tup
 
 def nats(model: Any, batch: list[Window]) -> list[float]:
     """The negative log-likelihood of each window's scored tokens, summed in float64."""
+    return [float(losses.double().sum()) for losses in token_nats(model, batch)]
+
+
+def token_nats(model: Any, batch: list[Window]) -> list[Any]:
+    """The negative log-likelihood of each token of each window, given those before it.
+
+    Returns:
+        A float32 tensor for each window, shape (longest window - 1,): at place i what token i + 1 costs, 0 where that
+        token is not scored.
+    """
     torch = compute.torch()
     shape = (len(batch), max(len(piece.tokens) for piece in batch))
     tokens = torch.zeros(shape, dtype=torch.long)
@@ -80,8 +112,7 @@ def nats(model: Any, batch: list[Window]) -> list[float]:
     with torch.inference_mode():
         logits = model(input_ids=tokens.to(model.device), attention_mask=mask.to(model.device), use_cache=False).logits
         targets = labels[:, 1:].to(model.device)
-        each = [  # a row at a time: float32 copies of all logits may not fit where the vocabulary is large
+        return [  # a row at a time: float32 copies of all logits may not fit where the vocabulary is large
             torch.nn.functional.cross_entropy(row[:-1].float(), target, ignore_index=IGNORED, reduction="none")
             for row, target in zip(logits, targets, strict=True)
         ]
-        return [float(losses.double().sum()) for losses in each]
