@@ -35,7 +35,8 @@ def parquet_lines(file: Path) -> Iterator[bytes]:
     from data_juicer_sandbox.components.rows.values import values
 
     try:
-        with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+        # What is read ahead (`pre_buffer`) is never let go of.
+        with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as parquet:
             names = parquet.schema_arrow.names
             if len(set(names)) < len(names):
                 raise JobError("two columns bear the same name", where=Where(str(file)))

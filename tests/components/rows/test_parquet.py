@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import random
 from decimal import Decimal
 from pathlib import Path
 
@@ -188,6 +189,15 @@ def test_large_rows_make_small_groups(tmp_path):
     after = written(tmp_path, *({"text": "x" * 5_000_000, "n": number} for number in range(9)))
     assert after["n"].to_pylist() == list(range(9))
     assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups == 3
+
+
+def test_a_long_table_needs_the_memory_of_a_group_of_rows(tmp_path):
+    path, noise = tmp_path / "a.parquet", random.Random(0)
+    with pq.ParquetWriter(path, pa.schema([("data", pa.binary())])) as writer:
+        for _ in range(10):
+            writer.write_table(pa.table({"data": [noise.randbytes(100_000) for _ in range(30)]}))
+    before = pa.total_allocated_bytes()
+    assert max(pa.total_allocated_bytes() - before for _ in read_lines(path)) < path.stat().st_size / 2
 
 
 def test_nothing_but_null(tmp_path):
