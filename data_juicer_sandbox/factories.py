@@ -112,7 +112,7 @@ FACTORIES: dict[str, Factory] = {
             "ModelTrainExecutorFactory",
             {"huggingface": "train.huggingface:HuggingFaceTrainer", "command": "train.command:CommandTrainer"},
         ),
-        Factory("ModelInferExecutorFactory"),
+        Factory("ModelInferExecutorFactory", {"api": "infer.api:APIInference"}),
         Factory(
             "ModelEvaluatorFactory",
             {

@@ -102,6 +102,8 @@ class LLMInference(Component):
         self.skip_missing, self.retry_failed, self.price = skip_missing, retry_failed, price_per_million
         check_limit(max_failures)
         self.limit = max_failures
+        self.counted: Counter[str] = Counter()
+        """What else an executor counts, such as retries; it is watched with the other figures."""
         self._functions = [build_messages_func, parse_output_func, dict(func_kwargs or {})]
         if self._names_file and len(as_list(dataset_path)) > 1:
             raise ConfigError(f"export_path {export_path!r} is one file for several data sets", hint="a folder")
@@ -154,7 +156,7 @@ class LLMInference(Component):
                 journals.append(journal)
                 if len(sources) > 1:
                     job.watcher.watch({name: figures[-1]})
-        job.watcher.watch(_total(figures))
+        job.watcher.watch({**_total(figures), **self.counted})
         for journal in journals:  # not before all are done: a job that is continued takes over whole files too
             remove(journal)
         paths = [str(target) for target in targets]
@@ -188,9 +190,9 @@ class LLMInference(Component):
                 meter.row()
 
             try:
-                asked = questions(path, self.asking, journal, put)
-                if len(journal) < rows:
-                    answering()(asked, put)
+                with closing(questions(path, self.asking, journal, put)) as asked:
+                    if len(journal) < rows:
+                        answering()(asked, put)
                 limit.judge_all(journal.failed)
             except Exception:
                 journal.forget_failures()  # what made them fail may be mended by then

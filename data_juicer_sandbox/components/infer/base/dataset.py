@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -95,7 +95,7 @@ def outcome(asking: Asking, answer: Answer | Failure) -> tuple[bytes, Failure | 
 
 def questions(
     path: str, asking: Asking, journal: Journal, put: Callable[[Question, Failure], None]
-) -> Iterator[Question]:
+) -> Generator[Question, None, None]:
     """A question for every row without an outcome. Rows of which none can be made are failures at once.
 
     Raises:

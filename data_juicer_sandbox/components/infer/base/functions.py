@@ -22,7 +22,8 @@ def bind(
         build: name or dotted path of the function that makes a prompt of a row.
         parse: name or dotted path of the function that reads a model's text.
         func_kwargs: arguments for both. Those under the key `build_messages_func` or `parse_output_func` (mappings)
-            are for that one; any other goes to whichever of the two has an argument of its name, or else takes arguments of any name.
+            are for that one; any other goes to whichever of the two has an argument of its name, or else
+            takes arguments of any name.
 
     Raises:
         ConfigError: there is no such function, or neither takes an argument.

@@ -1,0 +1,79 @@
+"""What a reply means: an answer, or why there is none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from data_juicer_sandbox.components.infer.base import Answer, Failure
+from data_juicer_sandbox.components.infer.remote.transport import Reply
+from data_juicer_sandbox.components.rows.dig import MISSING, dig
+
+PATHS = {"chat": "choices.0.message.content", "completions": "choices.0.text"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Where in a reply the answer lies.
+
+    Args:
+        path: its keys, parted by dots. Of several samples it is the first's: the first `0` in it counts up.
+        samples: how many were asked for.
+    """
+
+    path: str
+    samples: int = 1
+
+    def read(self, reply: Reply) -> Answer | Failure:
+        """The answer in a good reply, or why there is none."""
+        try:
+            body = json.loads(reply.body)
+        except ValueError as error:
+            return Failure("bad_reply", f"the reply is no JSON ({error}): {_excerpt(reply.body)}")
+        usage = body.get("usage") if isinstance(body, dict) else None
+        usage = usage if isinstance(usage, dict) else {}
+        read, wrote = (_count(usage.get(key)) for key in ("prompt_tokens", "completion_tokens"))
+        texts = []
+        for way in self._ways():
+            value = dig(body, way)
+            if value is MISSING or value is None:
+                what = "is null" if value is None else "is not in the reply"
+                return Failure("bad_reply", f"{'.'.join(way)} {what}{_reason(body, way)}", read, wrote)
+            texts.append(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        return Answer(texts, read, wrote)
+
+    def _ways(self) -> list[list[str]]:
+        keys = self.path.split(".")
+        if self.samples == 1:
+            return [keys]
+        at = keys.index("0")
+        return [[*keys[:at], str(number), *keys[at + 1 :]] for number in range(self.samples)]
+
+
+def complaint(reply: Reply) -> tuple[str, str | None]:
+    """What a server says of its refusal: the message, and the error's code if it names one."""
+    try:
+        body = json.loads(reply.body)
+    except ValueError:
+        return _excerpt(reply.body), None
+    error = body.get("error", body) if isinstance(body, dict) else body
+    if isinstance(error, dict):
+        message = error.get("message") or error.get("detail") or json.dumps(error)
+        return str(message)[:300], str(error["code"]) if error.get("code") else None
+    return str(error)[:300], None
+
+
+def _reason(body: Any, way: list[str]) -> str:
+    """Why a model stopped, where it says so."""
+    reason = dig(body, [*way[:2], "finish_reason"])
+    return f" (finish_reason: {reason})" if isinstance(reason, str) else ""
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _excerpt(body: bytes) -> str:
+    text = " ".join(body[:400].decode("utf-8", "replace").split())
+    return text[:120] + "..." if len(text) > 120 else text or "it is empty"
