@@ -194,7 +194,7 @@ def test_large_rows_make_small_groups(tmp_path):
 def test_a_long_table_needs_the_memory_of_a_group_of_rows(tmp_path):
     path, noise = tmp_path / "a.parquet", random.Random(0)
     with pq.ParquetWriter(path, pa.schema([("data", pa.binary())])) as writer:
-        for _ in range(10):
+        for _ in range(30):
             writer.write_table(pa.table({"data": [noise.randbytes(100_000) for _ in range(30)]}))
     before = pa.total_allocated_bytes()
     assert max(pa.total_allocated_bytes() - before for _ in read_lines(path)) < path.stat().st_size / 2
