@@ -13,7 +13,7 @@ from loguru import logger
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.pools.looks import Keys
-from data_juicer_sandbox.components.pools.outputs import Output, lines
+from data_juicer_sandbox.components.pools.outputs import Output, lines, whole_rows
 from data_juicer_sandbox.components.pools.pool import BLOCK, Pool
 from data_juicer_sandbox.components.pools.work import ExportType, PoolWork, check_places, common_name
 from data_juicer_sandbox.errors import JobError
@@ -93,20 +93,20 @@ class Product:
 
     def blocks(self, shared: Sequence[Pool]) -> Iterator[bytes]:
         """The rows' bytes."""
-        for begin in lines(shared[self.first].blocks()):
-            # `{"a": 1}` and `{"b": 2}` become `{"a": 1, "b": 2}`: the brace that closes the one, and the brace that
-            # opens the other, make room for a comma. An empty row gives nothing to either side.
+        first, second = shared[self.first], shared[self.second]
+        small = [tails(rows) for rows in whole_rows(second.blocks())] if second.bases[-1] <= BLOCK else None
+        held, size = [], 0
+        for begin in lines(first.blocks()):
             head = begin.strip()[:-1].rstrip()
-            comma = b"" if head == b"{" else b", "
-            held, size = [], 0
-            for end in lines(shared[self.second].blocks()):
-                tail = end.strip()[1:].lstrip()
-                held.append(head + (tail if tail == b"}" else comma + tail) + b"\n")
+            for ends in map(tails, whole_rows(second.blocks())) if small is None else small:
+                if head == b"{":  # an empty row: the other one begins with no comma
+                    ends = [end.removeprefix(b", ") for end in ends]
+                held.append(head + (b"\n" + head).join(ends) + b"\n")
                 size += len(held[-1])
                 if size > BLOCK:
                     yield b"".join(held)
                     held, size = [], 0
-            yield b"".join(held)
+        yield b"".join(held)
 
     def sources(self, shared: Sequence[Pool]) -> Sequence[Pool]:
         """Both pools."""
@@ -115,6 +115,21 @@ class Product:
     def key(self) -> str:
         """The pools' numbers."""
         return str((self.first, self.second))
+
+
+def tails(block: bytes) -> list[bytes]:
+    """What rows are behind the opening brace, with a comma before it.
+
+    `{"a": 1}` and `{"b": 2}` become `{"a": 1, "b": 2}`: the brace that closes the one, and the brace that opens the
+    other, make room for a comma. An empty row has nothing that a comma would part.
+    """
+    rows = block.removesuffix(b"\n").split(b"\n")
+    return [b", " + row[1:] if row[:2] == b'{"' and row[-1:] == b"}" else _tail(row) for row in rows]
+
+
+def _tail(row: bytes) -> bytes:
+    tail = row.strip()[1:].lstrip()
+    return tail if tail == b"}" else b", " + tail
 
 
 def check_names(first: Sequence[Pool], second: Sequence[Pool]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
@@ -13,8 +14,9 @@ from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, O
 from data_juicer_sandbox.components.parallel import Engine
 from data_juicer_sandbox.components.pools.cutting import Cutting
 from data_juicer_sandbox.components.pools.draws import drawn
-from data_juicer_sandbox.components.pools.looks import STATS, Stats, Valid
+from data_juicer_sandbox.components.pools.looks import Valid
 from data_juicer_sandbox.components.pools.outputs import Chosen, Output
+from data_juicer_sandbox.components.pools.stats import STATS, Stats, numeric_stats
 from data_juicer_sandbox.components.pools.work import ExportType, PoolWork
 from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import JobError
@@ -93,7 +95,7 @@ class DataPoolConstruction(Component):
     def run(self, job: JobRun) -> list[str]:
         """Returns the new pools' paths: data set by data set, stat by stat, low to high; each one's control last."""
         paths = self.work.there(self.sources)
-        pools = self.work.open(job, paths, Valid if self.ignore_stats else Stats)
+        pools = self.work.open(job, paths, Valid if self.ignore_stats else partial(Stats, self.stats_keys))
         outputs = []
         for number, pool in enumerate(pools):
             if not len(pool):
@@ -138,7 +140,8 @@ class DataPoolConstruction(Component):
         known = [name for name, column in pool.told.items() if not np.isnan(column).all()]
         for stat in self.stats_keys:
             if stat not in known:
-                raise JobError(f"no row of {pool.path} has a number as stat {stat!r}", hint=suggest(stat, known))
+                there = numeric_stats(pool.path)  # of the first rows: what was not asked for was not read
+                raise JobError(f"no row of {pool.path} has a number as stat {stat!r}", hint=suggest(stat, there))
         if not known:
             hint = "analyse it first (ProbeViaAnalyzerHook), or ignore_stats: true"
             raise JobError(f"no row of {pool.path} has numbers in {STATS!r}", hint=hint)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from data_juicer_sandbox.components.pools.looks import BadRow, Look
+from data_juicer_sandbox.components.pools.looks import Look
 from data_juicer_sandbox.components.rows.dig import MISSING, dig
-from data_juicer_sandbox.components.rows.parse import parse_slowly
+from data_juicer_sandbox.components.rows.parse import BadRow, parse_slowly
 
 if TYPE_CHECKING:
     import numpy as np

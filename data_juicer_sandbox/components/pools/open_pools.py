@@ -98,7 +98,7 @@ def _columns(files: list[Path]) -> Columns | None:
 
 
 def _join(
-    path: str, name: str, files: list[Path], scans: list[list[Scan]], columns: Columns | None, may_stay: int
+    path: str, name: str, files: list[Path], scans: list[list[Scan]], columns: Columns | None, may_map: int
 ) -> Pool:
     bases = [0, *accumulate(file.stat().st_size for file in files)]
     every = [found for file in scans for found in file]
@@ -119,7 +119,7 @@ def _join(
         ),
         {end for start, end, file in zip(bases, bases[1:], files, strict=False) if end > start and _is_open(file)},
         columns,
-        may_stay,
+        may_map,
     )
 
 
@@ -137,7 +137,7 @@ def united(pools: Sequence[Pool]) -> tuple[Pool, list[int]]:
         "",
         {base + end for base, pool in zip(bases, pools, strict=False) for end in pool.open_ends},
         together([pool.columns for pool in pools]),
-        sum(pool.may_stay for pool in pools),
+        sum(pool.may_map for pool in pools),
     )
     return whole, [0, *accumulate(map(len, pools))][:-1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -109,11 +109,20 @@ def spelled_out(source: Any, outputs: Sequence[Output]) -> list[str]:
     return sorted(found)
 
 
-def lines(blocks: Iterator[bytes | memoryview]) -> Iterator[bytes]:
-    """The lines in blocks that end where a line ends, or not."""
+def lines(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """The rows in blocks, without their line ends."""
+    for rows in whole_rows(blocks):
+        yield from rows.removesuffix(b"\n").split(b"\n")
+
+
+def whole_rows(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """The same bytes, cut where rows end."""
     rest = b""
     for block in blocks:
-        *whole, rest = (rest + bytes(block)).split(b"\n")
-        yield from whole
+        data = rest + bytes(block)
+        end = data.rfind(b"\n") + 1
+        if end:
+            yield data[:end]
+        rest = data[end:]
     if rest:
         yield rest

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import bisect
 import mmap
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox.components.rows.columns import Columns
+from data_juicer_sandbox.errors import JobError, Where
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,10 +19,12 @@ if TYPE_CHECKING:
 BLOCK = 4 << 20
 """Bytes given at a time."""
 MAPPED = 256 << 20
-"""Bytes of all pools of a job that may stay mapped into memory. Of larger ones, what was touched is given back after
-each block: such pages count as resident memory, though the system may take them away."""
+"""Bytes of all pools of a job that may be mapped into memory, which is quickest. Larger ones are read piece by piece:
+mapped pages count as resident memory, and the system maps far more of them than are touched."""
+AT_ONCE = 1 << 18
+"""Rows whose places are looked up at a time."""
 OPEN = 200
-"""Files of a pool that are mapped at a time: each holds a file descriptor, of which there are often 1,024."""
+"""Files of a pool that are open at a time: each holds a file descriptor, of which there are often 1,024."""
 
 
 @dataclass
@@ -49,15 +53,15 @@ class Pool:
     """The places of ends of files whose last line has no line end; it gets one where it goes."""
     columns: Columns | None = None
     """Those of its tables, where all its files were parquet."""
-    may_stay: int = MAPPED
-    """Bytes of this pool that may stay mapped."""
-    _maps: dict[int, Any] = field(default_factory=dict, repr=False)
+    may_map: int = MAPPED
+    """Bytes of this pool that may be mapped."""
+    _open: dict[int, Any] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": {}}
+        return {**self.__dict__, "_open": {}}
 
     def blocks(self, rows: np.ndarray | None = None) -> Iterator[bytes | memoryview]:
         """The bytes of rows, each with its line end, in pieces of some megabytes.
@@ -65,19 +69,21 @@ class Pool:
         Args:
             rows: the numbers of the rows, from 0, in the order wanted; all rows by default.
         """
+        count = len(self) if rows is None else len(rows)
+        for at in range(0, count, AT_ONCE):
+            chosen = slice(at, at + AT_ONCE) if rows is None else rows[at : at + AT_ONCE]
+            starts = self.starts[chosen]
+            yield from self._some(starts, starts + self.lengths[chosen])
+
+    def _some(self, starts: np.ndarray, ends: np.ndarray) -> Iterator[bytes | memoryview]:
         import numpy as np
 
-        starts = self.starts if rows is None else self.starts[rows]
-        if not len(starts):
-            return
-        ends = starts + (self.lengths if rows is None else self.lengths[rows])
         # Rows that lie one behind the other in one file are one run, however many.
         apart = starts[1:] != ends[:-1]
         if len(self.files) > 1:
             apart |= np.isin(starts[1:], self.bases)
         breaks = np.flatnonzero(apart) + 1
         first, last = starts[np.append(0, breaks)], ends[np.append(breaks - 1, len(ends) - 1)]
-        del starts, ends
         sizes = np.cumsum(last - first)
         at = 0
         while at < len(first):
@@ -87,15 +93,13 @@ class Pool:
                 yield from self._long_run(int(first[at]), int(last[at]))
             else:
                 yield self._runs(first[at:upto], last[at:upto])
-            self._give_back()
             at = upto
 
     def _long_run(self, start: int, end: int) -> Iterator[bytes | memoryview]:
         number = bisect.bisect_right(self.bases, start) - 1
-        base, view = self.bases[number], memoryview(self._map(number))
+        base, data = self.bases[number], self._data(number)
         for at in range(start, end, BLOCK):
-            yield view[at - base : min(at + BLOCK, end) - base]
-            self._give_back()
+            yield data[at - base : min(at + BLOCK, end) - base]
         if end in self.open_ends:
             yield b"\n"
 
@@ -103,26 +107,39 @@ class Pool:
         import numpy as np
 
         if len(self.files) == 1 and not self.open_ends:
-            data = self._map(0)
+            data = self._data(0)
             return b"".join([data[start:end] for start, end in zip(first.tolist(), last.tolist(), strict=True)])
         numbers = (np.searchsorted(self.bases, first, side="right") - 1).tolist()
         pieces = []
         for number, start, end in zip(numbers, first.tolist(), last.tolist(), strict=True):
             base = self.bases[number]
-            pieces.append(self._map(number)[start - base : end - base])
+            pieces.append(self._data(number)[start - base : end - base])
             if end in self.open_ends:
                 pieces.append(b"\n")
         return b"".join(pieces)
 
-    def _map(self, number: int) -> Any:
-        if number not in self._maps:
-            while len(self._maps) >= OPEN:
-                self._maps.pop(next(iter(self._maps)))
-            with self.files[number].open("rb") as stream:
-                self._maps[number] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        return self._maps[number]
+    def _data(self, number: int) -> Any:
+        """A file's bytes, to be sliced."""
+        if number not in self._open:
+            while len(self._open) >= OPEN:
+                self._open.pop(next(iter(self._open)))
+            if self.bases[-1] > self.may_map:
+                self._open[number] = _File(self.files[number])
+            else:
+                with self.files[number].open("rb") as stream:
+                    self._open[number] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._open[number]
 
-    def _give_back(self) -> None:
-        if self.bases[-1] > self.may_stay:
-            for data in self._maps.values():
-                data.madvise(mmap.MADV_DONTNEED)
+
+class _File:
+    """A file that is sliced like bytes, each slice read from the disk (or what the system holds of it)."""
+
+    def __init__(self, path: Path):
+        self._path, self._stream = path, path.open("rb", buffering=0)
+        self._number = self._stream.fileno()
+
+    def __getitem__(self, part: slice) -> bytes:
+        data = os.pread(self._number, part.stop - part.start, part.start)
+        if len(data) < part.stop - part.start:
+            raise JobError("the file became shorter while it was read", where=Where(str(self._path)))
+        return data

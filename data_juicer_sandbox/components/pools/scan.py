@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from data_juicer_sandbox.components.pools.looks import BadRow, Look
+from data_juicer_sandbox.components.pools.looks import Look
+from data_juicer_sandbox.components.rows.parse import BadRow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +50,7 @@ def stretches(file: Path) -> list[Stretch]:
 
     An empty file is one stretch, in which a look sees nothing.
     """
-    found = []
+    found: list[Stretch] = []
     with file.open("rb") as stream:
         size, start = os.fstat(stream.fileno()).st_size, 0
         while start < size or not found:

@@ -7,9 +7,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox import optional
-from data_juicer_sandbox.components.pools.looks import BadRow, Look
+from data_juicer_sandbox.components.pools.looks import Look
 from data_juicer_sandbox.components.rows.dig import dig
-from data_juicer_sandbox.components.rows.parse import parse
+from data_juicer_sandbox.components.rows.parse import BadRow, parse
 
 if TYPE_CHECKING:
     import numpy as np
