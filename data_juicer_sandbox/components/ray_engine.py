@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -59,5 +60,6 @@ def _started() -> Any:
         address = os.environ.get("RAY_ADDRESS") or "local"
         logger.info("starting Ray at {}", address)
         ray.init(address=address, log_to_driver=False, include_dashboard=False if address == "local" else None)
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False  # the job has one
     return ray

@@ -245,6 +245,15 @@ def test_stats_keys_choose_once_each_and_in_their_order(job, jsonl, tmp_path):
         DataPoolConstruction(path, str(tmp_path / "out"), stats_keys="aa").run(job)
 
 
+def test_a_stat_that_the_first_rows_lack_is_not_lost(job, jsonl, tmp_path):
+    path = jsonl("p.jsonl", [row(c=1), row(a=1), row(a=2, b=5), row(b=6), row(b="7"), row(a=3, b=[8, 9])])
+    for keys in (None, ["a", "b"], ["b", "a"]):
+        made = DataPoolConstruction(path, str(tmp_path / "out"), split_num=9, stats_keys=keys).run(job)
+        found = {Path(path).parent.name: values(path, Path(path).parent.name) for path in made}
+        assert found.pop("c", [1]) == [1]
+        assert found == {"a": [1, 2, 3], "b": [5, 6, [8, 9]]}
+
+
 def test_a_pool_without_stats_is_told_what_to_do(job, jsonl, tmp_path):
     with pytest.raises(JobError, match="analyse it first"):
         DataPoolConstruction(jsonl("p.jsonl", [{"text": "t"}]), str(tmp_path / "out")).run(job)
