@@ -61,7 +61,7 @@ def run_job(
     trace = {
         "config": config_digests(resolved),
         "inputs": {path: stamp for path, stamp in read.items() if stamp and path not in left},
-        "outputs": {path: stamp for path in left if (stamp := stamps.take(path))},
+        "outputs": stamps.take_all(left),
     }
     return JobRecord(
         job.meta_name,

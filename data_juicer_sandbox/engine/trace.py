@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,10 @@ from data_juicer_sandbox.secrets import mask
 
 Stamp = tuple[int, int, str]
 """Size in bytes, time of change in ns, content digest. Of a folder: the sum, the latest, one over all files."""
+
+
+LARGE = 64 << 20
+"""Bytes from which on threads are worth their start."""
 
 
 class Stamps:
@@ -37,6 +41,18 @@ class Stamps:
             return known
         except OSError:
             return None
+
+    def take_all(self, paths: Sequence[str]) -> dict[str, Stamp]:
+        """The stamps of those that are there. Several large files are read side by side: hashing leaves Python alone."""
+        workers = min(4, len(os.sched_getaffinity(0)))
+        if workers > 1 and len(paths) > 1 and sum(map(_size, paths)) > LARGE:
+            from concurrent.futures import ThreadPoolExecutor
+
+            with ThreadPoolExecutor(workers) as pool:
+                stamps = list(pool.map(self.take, paths))
+        else:
+            stamps = [self.take(path) for path in paths]
+        return {path: stamp for path, stamp in zip(paths, stamps, strict=True) if stamp}
 
     def same(self, path: str, stamp: Stamp) -> bool:
         """Whether a file or folder still is what it was; read again only where size or time differ."""
@@ -99,6 +115,13 @@ def output_paths(view: JobView, resolved: ResolvedJob, outputs: Mapping[str, Any
             if parameter.role is Role.OUTPUT:
                 found.update(text for text in texts(resolved.extra_configs.get(name)) if is_there(text, file=True))
     return sorted(found)
+
+
+def _size(path: str) -> int:
+    try:
+        return _quick(path)[0]
+    except OSError:
+        return 0
 
 
 def _quick(path: str) -> tuple[int, int]:

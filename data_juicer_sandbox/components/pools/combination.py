@@ -155,7 +155,7 @@ def combined(pools: Sequence[Pool]) -> Combined:
     """Find which pools have which rows."""
     import numpy as np
 
-    numbers = same([pool.told for pool in pools])
+    numbers = same(pools)
     kinds = max((int(pool.max()) + 1 for pool in numbers if len(pool)), default=0)
     having = np.zeros(kinds, np.uint32)
     firsts = []

@@ -17,6 +17,8 @@ from data_juicer_sandbox.components.rows.parse import BadRow, parse_slowly
 if TYPE_CHECKING:
     import numpy as np
 
+    from data_juicer_sandbox.components.pools.pool import Pool
+
 _REMEMBERED = 200_000
 """Lines whose content a worker remembers: pools that are compared hold the same lines."""
 
@@ -99,35 +101,46 @@ def finite(text: str) -> float | int:
     return value
 
 
-def same(identities: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Short numbers for identities: rows that are the same, in whichever pool, get the same one.
+def same(pools: Sequence[Pool]) -> list[np.ndarray]:
+    """Short numbers for rows: those that are the same, in whichever pool, get the same one.
 
     Args:
-        identities: for each pool, uint64 of shape (rows, 2).
+        pools: read with `Identity`; what it told is let go.
 
     Returns:
         For each pool, int64 of shape (rows,); in all they are 0, 1, ... without gaps.
     """
     import numpy as np
 
-    every = np.concatenate(identities)
-    order = np.lexsort((every[:, 1], every[:, 0]))
-    ranked = every[order]
-    new = np.ones(len(every), bool)
-    new[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
-    numbers = np.empty(len(every), np.int64)
+    order, new = _sorted(pools)
+    numbers = np.empty(len(order), np.int64)
     numbers[order] = np.cumsum(new) - 1
-    return np.split(numbers, np.cumsum([len(pool) for pool in identities])[:-1])
+    return np.split(numbers, np.cumsum([len(pool) for pool in pools])[:-1])
 
 
-def first_of_each(numbers: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """For each pool, which of its rows are the first of their kind in all pools, rising."""
+def first_of_each(pools: Sequence[Pool]) -> list[np.ndarray]:
+    """For each pool, which of its rows are the first of their kind in all pools, rising; what looks told is let go."""
     import numpy as np
 
-    every = np.concatenate(numbers)
-    _, first = np.unique(every, return_index=True)
-    first.sort()
-    bounds = np.cumsum([0, *map(len, numbers)])
+    order, new = _sorted(pools)
+    first = np.sort(order[new])  # the sort is stable, so of the same rows the first one leads
+    bounds = np.cumsum([0, *map(len, pools)])
     return [
         first[np.searchsorted(first, start) : np.searchsorted(first, end)] - start for start, end in pairwise(bounds)
     ]
+
+
+def _sorted(pools: Sequence[Pool]) -> tuple[np.ndarray, np.ndarray]:
+    """All rows of all pools in the order of their identities, and at which of them a new one begins."""
+    import numpy as np
+
+    every = np.concatenate([pool.told for pool in pools])
+    for pool in pools:
+        pool.told = None
+    order = np.lexsort((every[:, 1], every[:, 0]))
+    new = np.ones(len(every), bool)
+    new[1:] = False
+    for half in (0, 1):  # one after the other: sorted copies of both are large
+        ranked = every[order, half]
+        new[1:] |= ranked[1:] != ranked[:-1]
+    return order, new

@@ -10,7 +10,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.parallel import Engine
-from data_juicer_sandbox.components.pools.identity import Identity, first_of_each, same
+from data_juicer_sandbox.components.pools.identity import Identity, first_of_each
 from data_juicer_sandbox.components.pools.looks import Valid
 from data_juicer_sandbox.components.pools.outputs import Chosen, Output
 from data_juicer_sandbox.components.pools.work import ExportType, PoolWork, common_name
@@ -74,8 +74,7 @@ class DataPoolMerging(Component):
         return self.work.deliver(job, pools, [output], ["merging", self.deduplicate, self.id_key])
 
     def _distinct(self, pools: list[Pool]) -> Chosen:
-        identities = same([pool.told for pool in pools])
-        first = first_of_each(identities)
+        first = first_of_each(pools)
         rows = sum(map(len, first))
         logger.info("{:,} rows of {:,} are repeats and left out", sum(map(len, pools)) - rows, sum(map(len, pools)))
         return Chosen(tuple(enumerate(first)), rows)
