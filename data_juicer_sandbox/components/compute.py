@@ -33,6 +33,18 @@ def device() -> str:
     return "cuda" if torch().cuda.is_available() else "cpu"
 
 
+def precision(wanted: str) -> str:
+    """`float32` or `bfloat16`: what is wanted, or for `auto` bfloat16 on a GPU that has it."""
+    if wanted != "auto":
+        return wanted
+    return "bfloat16" if device() == "cuda" and torch().cuda.is_bf16_supported() else "float32"
+
+
+def leads() -> bool:
+    """Whether this process is the first, or the only one, of those that train a model together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def steady(threads: int | None = None) -> Iterator[None]:
     """Let torch compute the same thing twice: kernels that are deterministic, and a fixed number of CPU threads.
@@ -74,6 +86,15 @@ def load_tokenizer(path: str) -> Any:
             f"the tokenizer at {path} has neither a BOS nor an EOS token", hint="set eos_token in its config"
         )
     return found
+
+
+def load_config(path: str) -> Any:
+    """The architecture of a model of a folder or the hub.
+
+    Raises:
+        JobError: there is none.
+    """
+    return load(transformers().AutoConfig, path)
 
 
 def load_causal_lm(path: str, dtype: str) -> Any:

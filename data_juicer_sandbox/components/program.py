@@ -9,10 +9,11 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +56,15 @@ class Program:
     cwd: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
+    _word: int | None = field(default=None, init=False, repr=False)
+    """The pipe to its supervisor, while it runs."""
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def stop(self) -> None:
+        """End it in good order, also from another thread than the one that reads its lines."""
+        with self._lock, suppress(BrokenPipeError):  # it may have ended just now
+            if self._word is not None:
+                os.write(self._word, b"t")
 
     def run(self) -> Generator[Line, None, None]:
         """Start it and give its lines as they come. When this ends, for whatever reason, nothing of the program is
@@ -126,6 +136,7 @@ class Program:
             raise
         finally:
             os.close(listening)
+        self._word = word
         try:
             yield process
         finally:
@@ -134,7 +145,9 @@ class Program:
                     os.write(word, b"t")
                     process.wait()
             finally:
-                os.close(word)  # kills it at once if the wait above was interrupted too
+                with self._lock:
+                    self._word = None
+                    os.close(word)  # kills it at once if the wait above was interrupted too
                 for stream in (process.stdout, process.stderr):
                     if stream:
                         stream.close()

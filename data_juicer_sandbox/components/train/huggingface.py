@@ -1,10 +1,10 @@
-"""Language models trained with transformers."""
+"""Language models trained on text with transformers: from scratch, wholly, or by LoRA."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,232 +12,193 @@ from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components import compute
-from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, OutputPath
-from data_juicer_sandbox.components.names import as_list, distinct_names
-from data_juicer_sandbox.components.train import record
-from data_juicer_sandbox.components.train.callbacks import reporter
-from data_juicer_sandbox.components.train.packing import Blocks, Packed, packed, read_texts
-from data_juicer_sandbox.components.train.tokenizer import train_tokenizer
-from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import digest, replacing
+from data_juicer_sandbox.components.base import InputPath, InputPaths, JobRun, Model, OutputPath
+from data_juicer_sandbox.components.train import loop
+from data_juicer_sandbox.components.train.checkpoints import Checkpoints
+from data_juicer_sandbox.components.train.methods import METHODS
+from data_juicer_sandbox.components.train.order import Order
+from data_juicer_sandbox.components.train.packing import Blocks, Packed, packed
+from data_juicer_sandbox.components.train.trainer import ModelTrainer
+from data_juicer_sandbox.errors import ConfigError
 
-SHOWN = 50
-"""Times the loss is watched per model."""
+BUDGET = 400_000
 
 
-class HuggingFaceTrainer(Component):
-    """Train small GPT-2-like language models from scratch, one for each data set and seed, on the same token budget.
+@dataclass(eq=False)
+class HuggingFaceTrainer(ModelTrainer):
+    """Train causal language models on text, one for each data set and seed, on the same budget.
 
-    Each data set gets a byte-level BPE tokenizer of its own unless `tokenizer_path` names one for all. Losses per token
-    of models with different tokenizers cannot be compared; their bits per byte (`huggingface_perplexity`) can.
+    There are three methods:
+
+    - `scratch`: a new, small GPT-2-like model. Each data set gets a byte-level BPE tokenizer of its own unless
+      `tokenizer_path` names one for all. Losses per token of models with different tokenizers cannot be compared; their
+      bits per byte (`huggingface_perplexity`) can.
+    - `full`: all weights of `model` are trained further.
+    - `lora`: small matrices beside the weights of `model` are trained, the weights themselves are not.
+
     Documents are laid end to end with an end-of-text token between them and cut into blocks. The optimizer is AdamW
-    (betas 0.9, 0.95), the learning rate rises linearly, then falls to 0 along a cosine; no dropout by default.
+    (betas 0.9, 0.95 from scratch; 0.9, 0.999 else), the learning rate rises linearly, then falls to 0 along a cosine.
 
-    The same data, seeds and parameters give the same bytes on the same machine. A model that stands complete for just
-    these is not trained again. Without a GPU it trains on the CPU.
+    The same data, seeds and parameters give the same bytes on the same machine, also where a training was killed and
+    went on from its last checkpoint (in the job's folder until the model is whole). A model that stands complete for
+    just these is not trained again. Without a GPU it trains on the CPU.
 
-    Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners" (architecture).
+    Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners" (architecture); Hu et al. 2021,
+    "LoRA: Low-Rank Adaptation of Large Language Models".
 
     Args:
-        dataset_path: one data set or several (jsonl, also .gz or .zst), each for models of its own.
+        dataset_path: one data set or several, each for models of its own.
         export_path: folder of the models; the job's folder by default. A model is a folder `<data set>_seed<seed>` with
             config, weights, tokenizer, and `training.json` (data, tokens, epochs, seed, parameters, final loss).
         text_key: the field that holds the text.
-        seeds: one model for each; of the first weights and the order of the data.
+        method: `scratch`, `full` or `lora`.
+        model: what `full` and `lora` start from: a folder, or an id on the Hugging Face hub.
+        seeds: a number or several, one model for each; of new weights and the order of the data.
         max_tokens: tokens to train on, the same number for every model; data that is shorter is gone over again.
-        tokenizer_path: a folder with a tokenizer, or a `tokenizer.json`, for all models.
-        vocab_size: tokens of a new tokenizer, at most; 257 or more.
-        n_layer: transformer blocks.
-        n_embd: width of the model; a multiple of `n_head`.
-        n_head: attention heads.
-        block_size: tokens of a training example, and the model's longest context.
+            400,000 by default.
+        max_steps: steps to train, instead of `max_tokens`: `batch_size` x `block_size` tokens each.
+        tokenizer_path: `scratch`: a folder with a tokenizer, or a `tokenizer.json`, for all models.
+        vocab_size: `scratch`: tokens of a new tokenizer, at most; 257 or more.
+        n_layer: `scratch`: transformer blocks.
+        n_embd: `scratch`: width of the model; a multiple of `n_head`.
+        n_head: `scratch`: attention heads.
+        dropout: `scratch`: probability, of all of the model's dropouts.
+        lora_r: `lora`: rank of the new matrices.
+        lora_alpha: `lora`: they count `lora_alpha / lora_r` times.
+        lora_dropout: `lora`: probability of their inputs being dropped.
+        lora_target_modules: `lora`: names of the layers that get them; `all-linear` is every linear layer but the
+            output.
+        merge: `lora`: save the model with the matrices added to its weights, a plain model for any program; if not,
+            only the matrices (an adapter, which transformers loads together with `model`, where that still stands).
+        block_size: tokens of a training example, and from scratch the model's longest context. By default 128 from
+            scratch, else 512 or the model's longest context, if that is shorter.
         batch_size: blocks in a step.
-        learning_rate: the highest one.
-        warmup_ratio: part of the steps in which the learning rate rises, 0 to 1. In runs as short as these a long rise
-            lets the rate go higher.
-        weight_decay: of AdamW.
-        dropout: probability, of all of the model's dropouts.
+        device_batch_size: blocks at once on a device, where all of a step's do not fit; the gradients of a step are
+            added up. By default all.
+        learning_rate: the highest one; by default 3e-3 (`scratch`), 5e-5 (`full`), 2e-4 (`lora`).
+        warmup_ratio: part of the steps in which the learning rate rises, 0 to 1; by default 0.3 from scratch (in runs
+            as short as these a long rise lets the rate go higher), else 0.03.
+        weight_decay: of AdamW; by default 0.1 from scratch, else 0.
         max_grad_norm: gradients are scaled down to this norm.
         precision: what the GPU computes in; `auto` is bfloat16 where the device is a GPU that has it, else float32.
-        threads: CPU threads; torch's choice by default. Another number gives slightly different weights.
+        save_steps: steps from one checkpoint to the next.
+        max_parallel: models trained side by side, each in a process of its own, with its share of the cores, on the
+            next GPU in turn.
+        num_processes: processes that train one model together, one a GPU, or on the CPU.
+        threads: CPU threads of a process; torch's choice by default. Another number gives slightly different weights.
+        training_args: more arguments of transformers' `TrainingArguments`, such as `optim` or
+            `gradient_checkpointing`.
     """
 
-    outputs = ("models",)
+    dataset_path: InputPaths
+    export_path: OutputPath | None = None
+    text_key: str = "text"
+    method: Literal["scratch", "full", "lora"] = "scratch"
+    model: Model | None = None
+    seeds: int | list[int] = 42
+    max_tokens: PositiveInt | None = None
+    max_steps: PositiveInt | None = None
+    tokenizer_path: InputPath | None = None
+    vocab_size: PositiveInt = 2000
+    n_layer: PositiveInt = 4
+    n_embd: PositiveInt = 128
+    n_head: PositiveInt = 4
+    dropout: NonNegativeFloat = 0.0
+    lora_r: PositiveInt = 16
+    lora_alpha: PositiveFloat = 32.0
+    lora_dropout: NonNegativeFloat = 0.0
+    lora_target_modules: str | list[str] = "all-linear"
+    merge: bool = True
+    block_size: PositiveInt | None = None
+    batch_size: PositiveInt = 4
+    device_batch_size: PositiveInt | None = None
+    learning_rate: PositiveFloat | None = None
+    warmup_ratio: NonNegativeFloat | None = None
+    weight_decay: NonNegativeFloat | None = None
+    max_grad_norm: PositiveFloat = 1.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    save_steps: PositiveInt = 200
+    max_parallel: PositiveInt = 1
+    num_processes: PositiveInt = 1
+    threads: PositiveInt | None = None
+    training_args: dict[str, Any] | None = None
 
-    def __init__(
-        self,
-        dataset_path: InputPaths,
-        export_path: OutputPath | None = None,
-        text_key: str = "text",
-        seeds: list[int] = [42],  # noqa: B006  (never changed; a list shows in the reference page)
-        max_tokens: PositiveInt = 400_000,
-        tokenizer_path: InputPath | None = None,
-        vocab_size: PositiveInt = 2000,
-        n_layer: PositiveInt = 4,
-        n_embd: PositiveInt = 128,
-        n_head: PositiveInt = 4,
-        block_size: PositiveInt = 128,
-        batch_size: PositiveInt = 4,
-        learning_rate: PositiveFloat = 3e-3,
-        warmup_ratio: NonNegativeFloat = 0.3,
-        weight_decay: NonNegativeFloat = 0.1,
-        dropout: NonNegativeFloat = 0.0,
-        max_grad_norm: PositiveFloat = 1.0,
-        precision: Literal["auto", "float32", "bfloat16"] = "auto",
-        threads: PositiveInt | None = None,
-    ):
-        if n_embd % n_head:
-            raise ConfigError(f"n_embd {n_embd} is not a multiple of n_head {n_head}")
-        if vocab_size < 257:
-            raise ConfigError(f"vocab_size {vocab_size} has no room for the 256 bytes and the end-of-text token")
-        if block_size < 2:
+    def __post_init__(self) -> None:
+        self.check_common()
+        for method, one in METHODS.items():
+            foreign = [name for name in one.parameters if name not in METHODS[self.method].parameters]
+            self.refuse(foreign, f"for method {method}, not for {self.method}")
+        METHODS[self.method].check(self)
+        if self.block_size is not None and self.block_size < 2:
             raise ConfigError("block_size 1 leaves no token to predict", hint="2 or more")
-        if len(set(seeds)) != len(seeds) or not seeds or min(seeds) < 0:
-            raise ConfigError(f"seeds {seeds} are not one or more different numbers from 0 on")
-        if warmup_ratio > 1 or dropout >= 1:
+        if self.max_tokens and self.max_steps:
+            raise ConfigError("max_tokens and max_steps are both given", hint="one of them is the budget")
+        if (self.warmup_ratio or 0) > 1 or self.dropout >= 1 or self.lora_dropout >= 1:
             raise ConfigError("warmup_ratio lies between 0 and 1, dropout below 1")
-        self.datasets, self.export_path, self.text_key, self.seeds = as_list(dataset_path), export_path, text_key, seeds
-        self.max_tokens, self.tokenizer_path, self.vocab_size = max_tokens, tokenizer_path, vocab_size
-        self.n_layer, self.n_embd, self.n_head, self.block_size = n_layer, n_embd, n_head, block_size
-        self.batch_size, self.learning_rate, self.warmup_ratio = batch_size, learning_rate, warmup_ratio
-        self.weight_decay, self.dropout, self.max_grad_norm = weight_decay, dropout, max_grad_norm
-        self.precision, self.threads = precision, threads
+        for name, value in METHODS[self.method].defaults.items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
 
-    def run(self, job: JobRun) -> list[str]:
-        """Train all models; returns their folders, data set by data set, seed by seed."""
-        models = []
-        with compute.steady(self.threads):
-            for name, path in zip(distinct_names(self.datasets), self.datasets, strict=True):
-                models += [str(folder) for folder in self._models(job, name, path)]
-        return models
+    def decisive(self) -> dict[str, Any]:
+        """The parameters of the method that the weights depend on; the budget in tokens."""
+        mine = METHODS[self.method]
+        foreign = {name for one in METHODS.values() for name in one.parameters} - set(mine.parameters)
+        block = mine.block_size(self)
+        found = {key: value for key, value in super().decisive().items() if key not in (*foreign, "max_steps")}
+        if self.method == "scratch" and self.tokenizer_path:
+            del found["vocab_size"]
+        return {**found, "block_size": block, "max_tokens": self._budget(block)}
 
-    def _models(self, job: JobRun, name: str, path: str) -> Iterator[Path]:
-        if not Path(path).is_file():
-            raise JobError(f"there is no data set at {path}")
-        origin = {"dataset": name, "dataset_path": path, "dataset_digest": digest(path), **self._settings()}
-        with ExitStack() as stack:  # the data set is encoded once, for the first model that needs it
-            data: tuple[Any, Packed] | None = None
-            for seed in self.seeds:
-                folder = Path(self.export_path or job.folder) / f"{name}_seed{seed}"
-                wanted = {**origin, "seed": seed}
-                if done := record.complete(folder, wanted):
-                    logger.info("{} stands complete for the same data and parameters: not trained again", folder)
-                    job.watcher.watch({folder.name: {"loss": done["final_loss"]}}, step=done["steps"])
-                else:
-                    data = data or stack.enter_context(self._prepared(job, name, path))
-                    with replacing(folder) as part:
-                        trained = self._train(job, folder.name, seed, *data, part)
-                        record.write(part, wanted, trained)
-                yield folder
-
-    def _settings(self) -> dict[str, Any]:
-        """All parameters and circumstances that the weights depend on."""
-        names = (
-            "text_key max_tokens n_layer n_embd n_head block_size batch_size learning_rate warmup_ratio "
-            "weight_decay dropout max_grad_norm threads"
-        )
-        given = self.tokenizer_path
-        tokenizer = {"path": given, "digest": digest(given)} if given else {"vocab_size": self.vocab_size}
-        parameters = {key: getattr(self, key) for key in names.split()} | {"tokenizer": tokenizer}
-        return {"parameters": parameters, "device": compute.device(), "precision": self._precision()}
-
-    def _precision(self) -> str:
-        if self.precision != "auto":
-            return self.precision
-        usable = compute.device() == "cuda" and compute.torch().cuda.is_bf16_supported()
-        return "bfloat16" if usable else "float32"
+    def _budget(self, block: int) -> int:
+        if self.max_steps:
+            return self.max_steps * self.batch_size * block
+        return self.max_tokens or BUDGET
 
     @contextmanager
-    def _prepared(self, job: JobRun, name: str, path: str) -> Iterator[tuple[Any, Packed]]:
+    def prepared(self, job: JobRun, order: Order) -> Iterator[tuple[Any, Packed]]:
+        """The tokenizer, and the documents as one stream of tokens."""
         with ExitStack() as stack:
-            with job.progress.task(f"tokens of {name}") as task:
-                if self.tokenizer_path:
-                    tokenizer = compute.load_tokenizer(self.tokenizer_path)
-                else:
-                    task.update(note="training its tokenizer")
-                    tokenizer = train_tokenizer(read_texts(path, self.text_key), self.vocab_size)
+            with job.progress.task(f"tokens of {order.dataset}") as task:
+                task.update(note="the tokenizer")
+                tokenizer = METHODS[self.method].tokenizer(self, order.path)
                 task.update(note="encoding")
-                data = stack.enter_context(packed(path, self.text_key, tokenizer, job.folder))
+                data = stack.enter_context(packed(order.path, self.text_key, tokenizer, job.folder))
+            budget = order.wanted["parameters"]["max_tokens"]
             logger.info(
                 "{}: {:,} documents, {:,} tokens ({} in the vocabulary); {:,} training tokens are {:.2f} epochs",
-                *(
-                    name,
-                    data.documents,
-                    len(data.tokens),
-                    len(tokenizer),
-                    self.max_tokens,
-                    self.max_tokens / len(data.tokens),
-                ),
+                *(order.dataset, data.documents, len(data.tokens), len(tokenizer), budget, budget / len(data.tokens)),
             )
             yield tokenizer, data
 
-    def _train(self, job: JobRun, name: str, seed: int, tokenizer: Any, data: Packed, folder: Path) -> dict[str, Any]:
+    def train(
+        self, job: JobRun, order: Order, data: tuple[Any, Packed], folder: Path, checkpoints: Checkpoints
+    ) -> dict[str, Any]:
         """Train one model and save it; returns what is to be recorded about it."""
-        library = compute.transformers()
-        library.set_seed(seed)
-        model = library.GPT2LMHeadModel(self._architecture(tokenizer))
-        blocks = Blocks(data.tokens, self.block_size, self.max_tokens, seed)
-        steps = -(-len(blocks) // self.batch_size)
-        with job.progress.task(f"training {name}", total=steps) as task, tempfile.TemporaryDirectory() as unused:
-            report = reporter(name, job.watcher, task, self.batch_size * self.block_size)
-            arguments = self._arguments(seed, steps, unused)
-            trainer = library.Trainer(model=model, args=arguments, train_dataset=blocks, callbacks=[report])
-            trainer.remove_callback(library.PrinterCallback)
-            trainer.train()
-        model.to("cpu").save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        for weights in folder.glob("*.safetensors"):  # written for their owner alone
-            weights.chmod((folder / "config.json").stat().st_mode)
+        library, method = compute.transformers(), METHODS[self.method]
+        tokenizer, documents = data
+        block, budget = (order.wanted["parameters"][key] for key in ("block_size", "max_tokens"))
+        library.set_seed(order.seed)
+        model = method.model(self, tokenizer)
+        blocks = Blocks(documents.tokens, block, budget, order.seed, self.batch_size if self.num_processes > 1 else 1)
+        steps = loop.steps_of(len(blocks), self.batch_size)
+        arguments = loop.arguments(
+            library.TrainingArguments,
+            self,
+            order.seed,
+            checkpoints.folder,
+            train_sampling_strategy="sequential",  # Blocks are shuffled already
+            **method.options,
+        )
+        trainer = library.Trainer(model=model, args=arguments, train_dataset=blocks)
+        last = loop.run(trainer, job, order.name, steps, self, checkpoints, self.batch_size * block)
+        loop.save(model, tokenizer, folder, self.merge)
         return {
-            "rows": data.rows,
-            "documents": data.documents,
-            "dataset_tokens": len(data.tokens),
-            "epochs": self.max_tokens / len(data.tokens),
+            "rows": documents.rows,
+            "documents": documents.documents,
+            "dataset_tokens": len(documents.tokens),
+            "epochs": budget / len(documents.tokens),
             "steps": steps,
             "vocabulary": len(tokenizer),
             "weights": model.num_parameters(),
-            "final_loss": report.last["loss"],
+            "final_loss": last["loss"],
         }
-
-    def _architecture(self, tokenizer: Any) -> Any:
-        return compute.transformers().GPT2Config(
-            vocab_size=len(tokenizer),
-            n_positions=self.block_size,
-            n_embd=self.n_embd,
-            n_layer=self.n_layer,
-            n_head=self.n_head,
-            activation_function="gelu_pytorch_tanh",  # GPT-2's own function, in one kernel instead of eight
-            resid_pdrop=self.dropout,
-            embd_pdrop=self.dropout,
-            attn_pdrop=self.dropout,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-
-    def _arguments(self, seed: int, steps: int, folder: str) -> Any:
-        arguments = compute.transformers().TrainingArguments(
-            output_dir=folder,  # Trainer wants one; nothing is to be saved there
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            logging_steps=max(1, steps // SHOWN),
-            logging_nan_inf_filter=False,
-            train_sampling_strategy="sequential",  # Blocks are shuffled already
-            num_train_epochs=1,
-            per_device_train_batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=round(self.warmup_ratio * steps),
-            weight_decay=self.weight_decay,
-            adam_beta2=0.95,
-            max_grad_norm=self.max_grad_norm,
-            dataloader_pin_memory=False,
-            use_cpu=compute.device() == "cpu",
-            bf16=self._precision() == "bfloat16",
-            seed=seed,
-        )
-        arguments._n_gpu = min(
-            arguments.n_gpu, 1
-        )  # more than one would be split over (DataParallel), and scale the batch
-        return arguments

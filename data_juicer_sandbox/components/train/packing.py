@@ -96,15 +96,18 @@ class Blocks:
         block_size: tokens of a block.
         budget: tokens in all.
         seed: of the cuts and the order.
+        multiple: there are a multiple of so many examples, those beyond the budget without any label: processes that
+            train together would begin again at the first example to have one each.
     """
 
-    def __init__(self, tokens: Any, block_size: int, budget: int, seed: int):
+    def __init__(self, tokens: Any, block_size: int, budget: int, seed: int, multiple: int = 1):
         self.tokens, self.block_size, self.budget, self.seed = tokens, block_size, budget, seed
+        self._multiple = multiple
         self._each = max(1, len(tokens) // block_size)
         self._pass, self._starts = 0, self._cut(0)
 
     def __len__(self) -> int:
-        return -(-self.budget // self.block_size)
+        return -(-self.budget // (self.block_size * self._multiple)) * self._multiple
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Tokens and labels, int64 of shape (block_size,); labels beyond the budget are ignored."""

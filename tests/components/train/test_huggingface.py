@@ -123,7 +123,7 @@ def test_a_shared_tokenizer(job, corpus, tmp_path):
     for given in (first, f"{first}/tokenizer.json"):
         (second,) = HuggingFaceTrainer(corpus, str(tmp_path / "b"), tokenizer_path=given, **settings).run(job)
         assert digest(Path(second) / "model.safetensors") == digest(Path(first) / "model.safetensors")
-        assert json.loads((Path(second) / "training.json").read_text())["parameters"]["tokenizer"]["path"] == given
+        assert json.loads((Path(second) / "training.json").read_text())["parameters"]["tokenizer_path"]["path"] == given
 
 
 def test_a_training_that_breaks_down_says_so_and_leaves_nothing(job, corpus):

@@ -1,0 +1,44 @@
+"""Trains one model in a process of its own: `python -m data_juicer_sandbox.components.train.worker SPEC`.
+
+SPEC is JSON: the trainer's class and config, the order, the job. Torch wants fresh processes: a fork of one that has
+computed hangs or has no GPU. What it tells goes to standard output (see `relay`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from data_juicer_sandbox.components import compute
+from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.train.order import Order
+from data_juicer_sandbox.components.train.relay import Sender, send
+from data_juicer_sandbox.errors import SandboxError
+from data_juicer_sandbox.plugins import import_object
+
+
+def main(spec: dict[str, Any]) -> int:
+    """Train; returns the exit status."""
+    leads = compute.leads()
+    logger.remove()
+    if leads:
+        logger.add(lambda message: send("log", level=message.record["level"].name, text=message.record["message"]))
+    told = Sender() if leads else Quiet()
+    job = JobRun(spec["pipeline"], spec["job"], Path(spec["folder"]), told, told)
+    try:
+        trainer = import_object(spec["trainer"])(**spec["config"])
+        trainer.make(job, [Order(**spec["order"])])
+    except SandboxError as error:
+        if leads:
+            where = f"{error.where}: " if error.where else ""
+            send("failed", what=f"{where}{error.what}", hint=error.hint)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
+from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import digest
+
+
+@pytest.fixture
+def pools(jsonl, docstrings):
+    return [
+        jsonl(f"{name}.jsonl", [{"text": text} for text in docstrings[start : start + 60]])
+        for name, start in (("low", 0), ("high", 60))
+    ]
+
+
+def test_side_by_side_gives_the_same_bytes_and_metrics_as_one_after_the_other(job, quiet, other_job, pools, tiny):
+    beside = HuggingFaceTrainer(pools, max_parallel=2, **tiny).run(job)
+    after = HuggingFaceTrainer(pools, **tiny).run(other_job)
+    assert [Path(path).name for path in beside] == ["low_seed42", "high_seed42"]
+    assert [digest(path) for path in beside] == [digest(path) for path in after]
+
+    def told(watcher):
+        return sorted(
+            (name, step, figures["loss"], figures["learning_rate"])
+            for step, values in watcher.values
+            for name, figures in values.items()
+        )
+
+    assert len(told(quiet)) == 64
+    assert told(quiet) == told(other_job.watcher)
+    HuggingFaceTrainer(pools, max_parallel=2, **tiny).run(job)  # nothing to do, and nothing is started
+    assert len(quiet.values) == 66
+
+
+def test_a_failure_names_the_model(job, pools, tiny, jsonl):
+    bad = jsonl("bad.jsonl", [{"text": "fine"}, {"body": "no text"}])
+    with pytest.raises(JobError, match=r"training bad_seed42: .*'text' is missing in row 2 of .*bad.jsonl"):
+        HuggingFaceTrainer([pools[0], bad], max_parallel=2, **{**tiny, "max_tokens": 10_000_000}).run(job)
+    assert not (job.folder / "low_seed42").exists()
+
+
+SCRIPT = """
+import json, pathlib, sys
+from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
+class Loud(Quiet):
+    def watch(self, values, step=None):
+        print(step, *values, flush=True)
+loud = Loud()
+HuggingFaceTrainer(**json.loads(sys.argv[2])).run(JobRun("p", "n", pathlib.Path(sys.argv[1]), loud, loud))
+"""
+
+
+def workers(folder):
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            text = line.read_bytes()
+        except OSError:
+            continue
+        if b"components.train.worker" in text and str(folder).encode() in text:
+            found.append(line.parent.name)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_the_end_of_the_run_ends_all_workers_and_they_go_on_the_next_time(job, other_job, pools, tiny, how):
+    settings = {**tiny, "max_tokens": 200_000, "save_steps": 20}
+    config = json.dumps({"dataset_path": pools, "max_parallel": 2, **settings})
+    argv = [sys.executable, "-c", SCRIPT, str(job.folder), config]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        seen = {}
+        for line in process.stdout:
+            step, name = line.split()
+            seen[name] = int(step)
+            if len(seen) == 2 and min(seen.values()) > 50:
+                break
+        assert workers(job.folder)
+        os.kill(process.pid, how)
+    assert process.returncode not in (0, 1) or how == signal.SIGINT
+    until = time.monotonic() + 20
+    while workers(job.folder) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert workers(job.folder) == []
+
+    models = HuggingFaceTrainer(pools, max_parallel=2, **settings).run(job)
+    assert min(step for step, _ in job.watcher.values) > 20
+    whole = HuggingFaceTrainer(pools, **settings).run(other_job)
+    assert [digest(path) for path in models] == [digest(path) for path in whole]
+
+
+@pytest.mark.slow
+def test_processes_that_train_one_model_together_do_the_same_steps(job, quiet, other_job, pools, tiny):
+    settings = {**tiny, "max_tokens": 4001}  # the last step is one of a single token
+    (together,) = HuggingFaceTrainer(pools[0], num_processes=2, **settings).run(job)
+    HuggingFaceTrainer(pools[0], **settings).run(other_job)
+    one, two = ([values["low_seed42"]["loss"] for _, values in w.values] for w in (quiet, other_job.watcher))
+    assert len(one) == 32
+    assert one == pytest.approx(two, rel=1e-3)
+    assert json.loads((Path(together) / "training.json").read_text())["parameters"]["num_processes"] == 2
+    assert [path.name for path in job.folder.iterdir()] == ["low_seed42"]
