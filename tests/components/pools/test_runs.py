@@ -132,10 +132,17 @@ def combining(config_file, tmp_path):
         run.wait()
 
 
+def alive(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def gone(children: list[str]) -> bool:
     """Whether processes end within some seconds."""
     for _ in range(500):
-        if not any(Path("/proc", child).exists() for child in children):
+        if not any(map(alive, children)):
             return True
         time.sleep(0.02)
     return False
