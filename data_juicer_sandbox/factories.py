@@ -98,7 +98,11 @@ FACTORIES: dict[str, Factory] = {
         ),
         Factory(
             "DataEvaluatorFactory",
-            {"accuracy": "evaluate.accuracy:Accuracy", "mse": "evaluate.mse:MeanSquaredError"},
+            {
+                "accuracy": "evaluate.accuracy:Accuracy",
+                "dj_text_quality_classifier": "evaluate.quality_classifier:DJTextQualityClassifier",
+                "mse": "evaluate.mse:MeanSquaredError",
+            },
         ),
         Factory("GeneralProbeFactory", {"data_pool_ranking": "pools.ranking:DataPoolRanking"}),
         Factory(
@@ -110,7 +114,11 @@ FACTORIES: dict[str, Factory] = {
         ),
         Factory(
             "ModelTrainExecutorFactory",
-            {"huggingface": "train.huggingface:HuggingFaceTrainer", "command": "train.command:CommandTrainer"},
+            {
+                "huggingface": "train.huggingface:HuggingFaceTrainer",
+                "text_quality_classifier": "train.quality_classifier:TextQualityClassifier",
+                "command": "train.command:CommandTrainer",
+            },
         ),
         Factory("ModelInferExecutorFactory", {"api": "infer.api:APIInference"}),
         Factory(
