@@ -43,7 +43,7 @@ class Stamps:
             return None
 
     def take_all(self, paths: Sequence[str]) -> dict[str, Stamp]:
-        """The stamps of those that are there. Several large files are read side by side: hashing leaves Python alone."""
+        """The stamps of those that are there; large files are read side by side, since hashing leaves Python alone."""
         workers = min(4, len(os.sched_getaffinity(0)))
         if workers > 1 and len(paths) > 1 and sum(map(_size, paths)) > LARGE:
             from concurrent.futures import ThreadPoolExecutor

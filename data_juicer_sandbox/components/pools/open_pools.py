@@ -54,6 +54,8 @@ def open_pools(
     work = [stretch for files in pieces for file in files for stretch in file]
     scans = []
     large = sum(stretch.end - stretch.start for stretch in work) > LARGE
+    if large and engine == "local":
+        scan(look, Stretch(work[0].file, 0, 0))  # what this imports, workers need not import each for itself
     reading = closing(run_all(scan, look, work, engine, large=large))
     with job.progress.task("reading rows", total=len(work)) as task, reading as found:
         for one in found:
