@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 SHOWN = 50
 """Times the metrics are watched per model."""
 
+_DEFAULTS = {
+    "lr_scheduler_type": "cosine",
+    "dataloader_pin_memory": False,
+    "gradient_checkpointing": False,  # as transformers has it; trl saves memory instead of time
+}
+"""What a user may want to have otherwise."""
+
 
 def arguments(kind: Any, given: ModelTrainer, seed: int, folder: Path, **own: Any) -> Any:
     """The arguments of a Trainer.
@@ -60,8 +67,7 @@ def arguments(kind: Any, given: ModelTrainer, seed: int, folder: Path, **own: An
         "seed": seed,
         **own,
     }
-    # what a user may want to set otherwise
-    wished = {"lr_scheduler_type": "cosine", "dataloader_pin_memory": False, **(given.training_args or {})}
+    wished = {**_DEFAULTS, **(given.training_args or {})}
     known = inspect.signature(kind).parameters
     for key in wished:
         if key in ours or key in ("warmup_steps", "logging_steps", "save_steps"):

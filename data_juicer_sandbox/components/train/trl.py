@@ -1,0 +1,138 @@
+"""What the trainers of trl share: a model and its tokenizer, rows on disk, adapters where they are wanted."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+from loguru import logger
+
+from data_juicer_sandbox import optional
+from data_juicer_sandbox.components import compute
+from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.train import chat, loop, lora
+from data_juicer_sandbox.components.train.checkpoints import Checkpoints
+from data_juicer_sandbox.components.train.methods.full import context
+from data_juicer_sandbox.components.train.order import Order
+from data_juicer_sandbox.components.train.trainer import ModelTrainer
+from data_juicer_sandbox.errors import ConfigError
+
+RATES = {False: 2e-5, True: 2e-4}
+"""Default learning rates, without and with LoRA."""
+
+
+class TrlTrainer(ModelTrainer):
+    """Base of the trainers that work through trl.
+
+    Attributes:
+        rates: default learning rates, without and with LoRA.
+    """
+
+    rates: ClassVar[dict[bool, float]] = RATES
+
+    model: str
+    chat_template: str | None
+    lora: bool
+    lora_r: int
+    lora_alpha: float
+    lora_dropout: float
+    lora_target_modules: str | list[str]
+    merge: bool
+    max_length: int
+
+    @abstractmethod
+    def fields(self, row: dict[str, Any]) -> dict[str, Any]:
+        """What is wanted of a row.
+
+        Raises:
+            ValueError: it does not have that; says why.
+        """
+
+    @abstractmethod
+    def trainer(self, order: Order, rows: Any, tokenizer: Any, folder: Path) -> tuple[Any, int, dict[str, Any]]:
+        """A trainer of trl, the number of its steps, and what is to be recorded.
+
+        Args:
+            order: which model.
+            rows: the data set.
+            tokenizer: the model's.
+            folder: of the checkpoints.
+        """
+
+    def check(self) -> None:
+        """Find what is wrong with the parameters, and settle those whose default depends on others.
+
+        Raises:
+            ConfigError: something is wrong.
+        """
+        self.check_common()
+        if not self.lora:
+            self.refuse(lora.NAMES, "only with `lora: true`")
+        if self.warmup_ratio > 1 or self.lora_dropout >= 1:
+            raise ConfigError("warmup_ratio lies between 0 and 1, lora_dropout below 1")
+        self.learning_rate = self.learning_rate or self.rates[self.lora]
+
+    def decisive(self) -> dict[str, Any]:
+        """The parameters that the weights depend on."""
+        found = super().decisive()
+        return {key: value for key, value in found.items() if self.lora or key not in lora.NAMES}
+
+    @contextmanager
+    def prepared(self, job: JobRun, order: Order) -> Iterator[tuple[Any, Any]]:
+        """The tokenizer, and the rows on disk."""
+        with (
+            job.progress.task(f"rows of {order.dataset}"),
+            TemporaryDirectory(dir=job.folder, prefix=".rows-", ignore_cleanup_errors=True) as folder,
+        ):
+            tokenizer = chat.load_tokenizer(self.model, self.chat_template)
+            rows = chat.dataset(order.path, self.fields, Path(folder))
+            logger.info("{}: {:,} rows", order.dataset, len(rows))
+            yield tokenizer, rows
+
+    def train(
+        self, job: JobRun, order: Order, data: tuple[Any, Any], folder: Path, checkpoints: Checkpoints
+    ) -> dict[str, Any]:
+        """Train one model and save it; returns what is to be recorded about it."""
+        tokenizer, rows = data
+        compute.transformers().set_seed(order.seed)
+        trainer, steps, about = self.trainer(order, rows, tokenizer, checkpoints.folder)
+        last = loop.run(trainer, job, order.name, steps, self, checkpoints)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        weights = model.num_parameters()
+        loop.save(model, tokenizer, folder, self.merge)
+        return {
+            "rows": len(rows),
+            **about,
+            "steps": steps,
+            "weights": weights,
+            "final_loss": last["loss"],
+            "final": last,
+        }
+
+    def base_model(self) -> Any:
+        """The model as it is, in training mode."""
+        dtype = compute.precision(self.precision) if self.lora else "float32"
+        return compute.load_causal_lm(self.model, dtype).train()
+
+    def adapters(self) -> Any:
+        """The shape of the adapters for trl; None where there are to be none."""
+        return lora.lora_config(self) if self.lora else None
+
+    def arguments(self, name: str, order: Order, folder: Path, **own: Any) -> Any:
+        """The arguments of one of trl's trainers, by the name of their class."""
+        return loop.arguments(getattr(library(), name), self, order.seed, folder, **own)
+
+    def length(self) -> int:
+        """Tokens of an example at most: as given, but no more than the model's context."""
+        longest = context(self.model)
+        return min(self.max_length, longest) if longest else self.max_length
+
+
+def library() -> Any:
+    """The trl library."""
+    compute.transformers()
+    return optional.load("trl", extra=compute.EXTRA)
