@@ -116,6 +116,9 @@ FACTORIES: dict[str, Factory] = {
             "ModelTrainExecutorFactory",
             {
                 "huggingface": "train.huggingface:HuggingFaceTrainer",
+                "trl_sft": "train.sft:SupervisedTrainer",
+                "trl_dpo": "train.dpo:PreferenceTrainer",
+                "trl_grpo": "train.grpo:RewardTrainer",
                 "text_quality_classifier": "train.quality_classifier:TextQualityClassifier",
                 "command": "train.command:CommandTrainer",
             },
