@@ -28,11 +28,13 @@ class Fault:
             within the body), `hang` (no answer ever comes), `slow` (the body comes in pieces, `seconds` in all),
             `malformed` (half of the JSON), `html` (a page), `no_choices`, `null` (a message without content).
         retry_after: what the header of that name says.
+        code: of the error.
         seconds: of `slow`.
     """
 
     kind: int | str
     retry_after: str | None = None
+    code: str | None = None
     seconds: float = 0.05
 
 
@@ -45,6 +47,8 @@ class Asked:
     body: dict[str, Any]
     headers: dict[str, str]
     fault: Fault | None
+    in_flight: int
+    """How many were, with this one."""
 
 
 @dataclass
@@ -57,6 +61,7 @@ class FaultServer:
         always: a fault for every prompt that is not scripted.
         shares: how likely faults are, for every request that is not scripted.
         seed: of that.
+        most: requests beyond so many at once get a 429.
         keep: remember the requests.
         port: 0 for any.
     """
@@ -66,6 +71,7 @@ class FaultServer:
     always: Fault | None = None
     shares: Mapping[Fault, float] = field(default_factory=dict)
     seed: int = 0
+    most: int | None = None
     keep: bool = True
     port: int = 0
 
@@ -108,6 +114,8 @@ class FaultServer:
         """The fault of this request, if it has one."""
         seen = self.times[prompt]
         self.times[prompt] += 1
+        if self.most is not None and self.in_flight > self.most:
+            return Fault(429)
         if prompt in self.scripted:
             script = self.scripted[prompt]
             return script[seen] if seen < len(script) else None
@@ -148,16 +156,18 @@ class _Connection(asyncio.Protocol):
         server.max_in_flight = max(server.max_in_flight, server.in_flight)
         fault = server.choose(prompt)
         if server.keep:
-            server.asked.append(Asked(prompt, path, body, headers, fault))
+            server.asked.append(Asked(prompt, path, body, headers, fault, server.in_flight))
         assert server._loop is not None
         if fault is not None and fault.kind == "hang":
             return
         if server.latency:
-            server._loop.call_later(server.latency, self.answer, path, prompt, body, fault)
+            server._loop.call_later(server.latency, self.answer, path, headers, prompt, body, fault)
         else:
-            self.answer(path, prompt, body, fault)
+            self.answer(path, headers, prompt, body, fault)
 
-    def answer(self, path: str, prompt: str, body: dict[str, Any], fault: Fault | None) -> None:
+    def answer(
+        self, path: str, headers: dict[str, str], prompt: str, body: dict[str, Any], fault: Fault | None
+    ) -> None:
         server = self.server
         server.in_flight -= 1
         if fault is None:
@@ -168,7 +178,8 @@ class _Connection(asyncio.Protocol):
             extra = f"Retry-After: {fault.retry_after}\r\n" if fault.retry_after else ""
             if fault.kind in (301, 307, 308):
                 extra += f"Location: {server.url}/elsewhere\r\n"
-            told = {"error": {"message": f"fault {fault.kind} for {prompt}", "type": "fault"}}
+            message = f"fault {fault.kind} for {prompt}, which came with {headers.get('authorization')}"
+            told = {"error": {"message": message, "type": "fault", "code": fault.code}}
             self.transport.write(response(fault.kind, json.dumps(told).encode(), extra))
         elif fault.kind == "drop":
             self.transport.abort()
@@ -199,7 +210,7 @@ class _Connection(asyncio.Protocol):
 def content(path: str, prompt: str, body: dict[str, Any]) -> bytes:
     """The body of an answer."""
     texts = [f"answer to {prompt}" + (f" #{number}" if number else "") for number in range(body.get("n") or 1)]
-    chat = path.endswith("/chat/completions")
+    chat = path.partition("?")[0].endswith("/chat/completions")
     choices = [
         {
             "index": number,

@@ -37,9 +37,10 @@ class APIInference(LLMInference):
     failed; after one that was interrupted only with `retry_failed`.
 
     A request is sent again, `max_retry_num` times at most, after 408, 429, 5xx, a time-out or a broken connection:
-    after a random time of up to 1, 2, 4, ... 60 s, and no sooner than the server's `Retry-After`, which holds for all
-    requests. On 429 and 503 fewer are sent at once. Any other refusal marks its row; a 401 or 404 before any answer, or
-    ten in a row, end the job at once, as does a failure of the first 100 rows.
+    after a random time of up to `retry_wait`, twice that, four times, ... (60 s at most), and no sooner than the
+    server's `Retry-After`, which holds for all requests. On 429 and 503 fewer are sent at once. Any other refusal marks
+    its row; a 401 or 404 before any answer, or ten in a row, end the job at once, as does a failure of the first 100
+    rows.
 
     The key is read from the environment. Redirects are not followed.
 
@@ -72,6 +73,7 @@ class APIInference(LLMInference):
         requests_per_minute: no more than that, evenly.
         tokens_per_minute: no more tokens than that, read and written ones.
         max_retry_num: how often a request is sent again.
+        retry_wait: seconds at most before that is done for the first time; twice as many each time after.
         api_key_env: the environment variable with the key. A server of your own needs none.
         api_key: the key itself; better not in a file. It is masked wherever it would be shown or stored.
         price_per_million: what a million tokens cost, `input` and `output`.
@@ -101,6 +103,7 @@ class APIInference(LLMInference):
         requests_per_minute: PositiveFloat | None = None,
         tokens_per_minute: PositiveFloat | None = None,
         max_retry_num: NonNegativeInt = 5,
+        retry_wait: PositiveFloat = 1.0,
         api_key_env: str = "OPENAI_API_KEY",
         api_key: str | None = None,
         price_per_million: dict[str, float] | None = None,
@@ -131,7 +134,7 @@ class APIInference(LLMInference):
         if "max_retries" in self.model_params:
             raise ConfigError("model_params.max_retries would retry within retries", hint="max_retry_num is the number")
         self.endpoint, self.response_path = endpoint, response_path
-        self.max_concurrency, self.max_retry_num = max_concurrency, max_retry_num
+        self.max_concurrency, self.max_retry_num, self.retry_wait = max_concurrency, max_retry_num, retry_wait
         self.requests_per_minute, self.tokens_per_minute = requests_per_minute, tokens_per_minute
         if self.sampling_params.get("stream"):
             raise ConfigError("sampling_params.stream: answers are not streamed", hint="leave it out")
@@ -152,6 +155,8 @@ class APIInference(LLMInference):
     def answering(self, job: JobRun) -> Iterator[Answering]:
         """Find the key; what it gives asks the server."""
         load("openai", extra="api")
+        load("httpx2", extra="api")
+        from data_juicer_sandbox.components.infer.remote import window  # noqa: F401  # before the clock starts
         from data_juicer_sandbox.components.infer.remote.server import access
 
         found = access(self.url, self.key, self.key_env, self.model_params)
@@ -174,7 +179,7 @@ class APIInference(LLMInference):
                 self._body,
                 Reading(self.response_path or PATHS[self.endpoint], self.samples),
                 Pace(self.max_concurrency, self.requests_per_minute, self.tokens_per_minute),
-                Backoff(self.max_retry_num),
+                Backoff(self.max_retry_num, self.retry_wait),
                 Refusals(found.url, self.key_env),
                 self.counted,
                 float(longest) * self.samples,

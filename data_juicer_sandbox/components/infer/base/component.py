@@ -173,6 +173,7 @@ class LLMInference(Component):
             if journal.kept:
                 logger.info("{}: {:,} of {:,} rows were answered before", name, journal.kept, rows)
                 task.advance(journal.kept)
+            answer_all = answering() if len(journal) < rows else None  # before the clock starts
             meter, limit, kinds = Meter(task, journal, self.price), FailureLimit(self.limit, rows), Counter[str]()
 
             def put(question: Question, answer: Answer | Failure) -> None:
@@ -190,9 +191,9 @@ class LLMInference(Component):
                 meter.row()
 
             try:
-                with closing(questions(path, self.asking, journal, put)) as asked:
-                    if len(journal) < rows:
-                        answering()(asked, put)
+                if answer_all is not None:
+                    with closing(questions(path, self.asking, journal, put)) as asked:
+                        answer_all(asked, put)
                 limit.judge_all(journal.failed)
             except Exception:
                 journal.forget_failures()  # what made them fail may be mended by then

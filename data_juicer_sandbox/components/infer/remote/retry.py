@@ -11,6 +11,7 @@ from data_juicer_sandbox.components.infer.base import Failure
 from data_juicer_sandbox.components.infer.remote.reply import complaint
 from data_juicer_sandbox.components.infer.remote.transport import Reply
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.secrets import mask_text
 
 LONGEST_WAIT = 600.0
 """Seconds: a server that asks for more is not waited for."""
@@ -93,6 +94,7 @@ class Refusals:
         """
         status = reply.status
         message, code = complaint(reply)
+        message = mask_text(message)  # some tell the key that they refuse
         if status == 429 and code == "insufficient_quota":
             raise JobError(f"{self._url} refuses: {message}", hint="the account is used up; go on when it is not")
         if passes(status) and (wait := retry_after(reply) or 0) > LONGEST_WAIT:

@@ -7,18 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx2
 from loguru import logger
 
-from data_juicer_sandbox.components.infer.remote.transport import (
-    Connections,
-    KeepingClient,
-    Reply,
-    Unreachable,
-    is_loopback,
-)
+from data_juicer_sandbox.components.infer.remote.transport import Connections, Keeping, Reply, is_loopback
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.optional import load
-from data_juicer_sandbox.secrets import remember
+from data_juicer_sandbox.secrets import mask, remember
 
 OPENAI = "https://api.openai.com/v1"
 NO_KEY = "none"
@@ -61,6 +56,7 @@ def access(endpoint: str | None, key: str | None, key_env: str, params: Mapping[
     if not found and url.startswith(OPENAI):
         raise JobError(f"there is no key for {url}", hint=f"export {key_env}=...; or name your server: api_endpoint")
     remember(found)
+    mask(dict(params))  # remembers what stands in headers
     if found and url.startswith("http://") and not is_loopback(url):
         logger.warning("the key for {} goes over the net unencrypted: its address begins with http://", url)
     others = {name: value for name, value in params.items() if name != "timeout"}
@@ -75,35 +71,38 @@ class Server:
         path: below its address, such as `/chat/completions`.
         most: connections at most.
         options: `headers` and `params` (of the query) of every request.
-
-    Raises:
-        JobError: the `openai` client does not take the arguments.
     """
 
     def __init__(self, access: Access, path: str, most: int, options: dict[str, Any]):
-        openai = load("openai", extra="api")
-        self._status_error, self._no_reply = openai.APIStatusError, openai.APIConnectionError
-        self._path, self._options = path, options
-        self._connections = Connections(access.url, most, access.timeout)
-        self._http = KeepingClient(self._connections)
-        try:
-            self._client = openai.AsyncOpenAI(
-                base_url=access.url,
-                api_key=access.key,
-                timeout=access.timeout,
-                max_retries=0,
-                http_client=self._http,
-                **access.params,
-            )
-        except TypeError as error:
-            raise JobError(f"model_params do not suit the openai client: {error}") from error
+        self._access, self._path, self._most, self._options = access, path, most, options
 
     async def __aenter__(self) -> Server:
+        """Have the `openai` client make a request, which all that are sent will be like.
+
+        Raises:
+            JobError: the client does not take its arguments.
+        """
+        openai = load("openai", extra="api")
+        keeping = Keeping()
+        try:
+            client = openai.AsyncOpenAI(
+                base_url=self._access.url,
+                api_key=self._access.key,
+                timeout=self._access.timeout,
+                max_retries=0,
+                http_client=httpx2.AsyncClient(transport=keeping, trust_env=False),
+                **self._access.params,
+            )
+            async with client:
+                await client.post(self._path, cast_to=httpx2.Response, content=b"{}", options=self._options)
+        except (TypeError, ValueError, openai.OpenAIError) as error:
+            raise JobError(f"model_params do not suit the openai client: {error}") from error
+        self._form = keeping.form
+        self._connections = Connections(self._access.url, self._most, self._access.timeout)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._connections.close()
-        await self._client.close()
 
     async def post(self, content: bytes) -> Reply:
         """Send a body of JSON.
@@ -111,15 +110,4 @@ class Server:
         Raises:
             Unreachable: there was no reply.
         """
-        form = self._http.form
-        if form is not None:
-            return await self._connections.send(*form, content)
-        import httpx2
-
-        try:
-            made = await self._client.post(self._path, cast_to=httpx2.Response, content=content, options=self._options)
-        except self._status_error as error:
-            made = error.response
-        except self._no_reply as error:
-            raise Unreachable("connection", str(error.__cause__ or error)) from error
-        return Reply(made.status_code, made.headers, made.content)
+        return await self._connections.send(*self._form, content)

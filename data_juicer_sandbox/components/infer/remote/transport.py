@@ -1,9 +1,9 @@
-"""How requests travel: the `openai` client makes the first one, and those after it are the same with another body.
+"""How requests travel: the `openai` client makes one, and it is sent over aiohttp with one body after the other.
 
 With some dozens of requests in flight it is the client that limits how many a second there are, not the server. To make
-a request anew each time takes the `openai` client five times as long as aiohttp needs to send it, and httpx, which it
-uses by itself, grows slower with the number of connections. So this is the HTTP client that it is given: it sends over
-aiohttp, and keeps address and headers of what it was given to send. They are the same for all requests of a job.
+a request anew each time takes the `openai` client several times as long as aiohttp needs to send it, and httpx, which
+it sends with by itself, grows slower with the number of connections. But address and headers are the same for all
+requests of a job.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import aiohttp
 import httpx2
 
 _OF_HTTPX = ("accept-encoding", "connection", "content-length", "host")  # aiohttp knows its own
-_AS_SENT = ("content-encoding", "content-length", "transfer-encoding")  # a body that was read is unpacked and whole
 
 
 @dataclass(frozen=True)
@@ -79,39 +78,28 @@ class Connections:
         except (asyncio.TimeoutError, TimeoutError) as error:  # two classes before Python 3.11
             raise Unreachable("timeout", str(error) or "no answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable("connection", f"{type(error).__name__}: {error}") from error
+            cause = getattr(error, "os_error", error)  # aiohttp tells of its settings as well
+            raise Unreachable("connection", f"{type(cause).__name__}: {cause}") from error
 
     async def close(self) -> None:
         """Close them all."""
         await self._session.close()
 
 
-class KeepingClient(httpx2.AsyncClient):
-    """The HTTP client of an AsyncOpenAI: sends over `Connections`, and keeps what is alike in all requests.
+class Keeping(httpx2.AsyncBaseTransport):
+    """Sends nothing: keeps address and headers of the last request that the `openai` client made.
 
     Attributes:
-        form: address and headers of the last request; None before there was one.
+        form: the address, and the headers.
     """
 
-    def __init__(self, connections: Connections):
-        super().__init__(trust_env=False, transport=_Unused())
-        self._connections = connections
-        self.form: tuple[str, list[tuple[str, str]]] | None = None
-
-    async def send(self, request: httpx2.Request, **_: Any) -> httpx2.Response:
-        """Send a request that the `openai` client made."""
-        headers = [(name, value) for name, value in request.headers.multi_items() if name not in _OF_HTTPX]
-        self.form = (str(request.url), headers)
-        reply = await self._connections.send(*self.form, request.content)
-        kept = [(name, value) for name, value in reply.headers.items() if name.lower() not in _AS_SENT]
-        return httpx2.Response(reply.status, headers=kept, content=reply.body, request=request)
-
-
-class _Unused(httpx2.AsyncBaseTransport):
-    """Spares the base class one of its own, which would load certificates."""
+    form: tuple[str, list[tuple[str, str]]]
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        raise httpx2.UnsupportedProtocol("requests go through KeepingClient.send")
+        """Keep a request, and say that all is well."""
+        headers = [(name, value) for name, value in request.headers.multi_items() if name not in _OF_HTTPX]
+        self.form = (str(request.url), headers)
+        return httpx2.Response(200, content=b"{}", request=request)
 
 
 def is_loopback(url: str) -> bool:
