@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.probe.source import whole, with_data
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.resolve import ResolvedJob
 from data_juicer_sandbox.factories import FACTORIES
@@ -25,9 +26,10 @@ class ProbeViaAnalyzerHook(Hook):
 class ProbeViaModelInferHook(Hook):
     """Asks a model about a sample of a data set, row by row.
 
-    Where the job has a recipe, Data-Juicer draws the sample from it (`data_probe_ratio`, `data_probe_algo`), and the
-    component is given the sample as its `dataset_path`. Puts out what the evaluator does: the rows with their
-    feedback, and its summary.
+    The data set is that of the recipe or, where it names none, the component's own `dataset_path`. With
+    `data_probe_ratio` or `data_probe_algo` in the recipe, Data-Juicer draws a sample of it (its OPs are not applied),
+    which the component is asked about; the component's own parameters of these names draw without Data-Juicer, and
+    leave the rows as they are. Puts out what the evaluator does: the rows with their feedback, and its summary.
     """
 
     phases = (Phase.PROBE, Phase.EVALUATION)
@@ -44,8 +46,9 @@ class ProbeViaModelInferHook(Hook):
         component = self.component_class(resolved.extra_configs)
         given = arguments(component, None, resolved.extra_configs)
         if resolved.dj_configs is not None:
-            executor = build(FACTORIES["DataExecutorFactory"].find(None), {"dj_configs": resolved.dj_configs})
-            given["dataset_path"] = executor.sample(job)
+            recipe = with_data(resolved.dj_configs, given.get("dataset_path"))
+            executor = build(FACTORIES["DataExecutorFactory"].find(None), {"dj_configs": recipe})
+            given["dataset_path"] = whole(recipe) or executor.sample(job)
         return build(component, given).run(job)
 
 

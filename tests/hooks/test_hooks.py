@@ -64,6 +64,20 @@ def test_a_model_is_asked_about_a_sample_and_its_feedback_refines_the_recipe(con
                 },
                 {
                     "hook": "ProbeViaModelInferHook",
+                    "meta_name": "another_quarter",
+                    "output": ["feedback", "summary"],
+                    "dj_configs": {"data_probe_ratio": 0.25},
+                    "extra_configs": {"type": "toy_lab.judge.LengthJudge", "dataset_path": "rows.jsonl", "limit": 100},
+                },
+                {
+                    "hook": "ProbeViaModelInferHook",
+                    "meta_name": "as_it_is",
+                    "output": ["feedback", "summary"],
+                    "dj_configs": recipe,
+                    "extra_configs": {"type": "toy_lab.judge.LengthJudge", "limit": 100},
+                },
+                {
+                    "hook": "ProbeViaModelInferHook",
                     "meta_name": "all",
                     "output": ["feedback", "summary"],
                     "extra_configs": {"type": "toy_lab.judge.LengthJudge", "dataset_path": "rows.jsonl", "limit": 100},
@@ -73,7 +87,7 @@ def test_a_model_is_asked_about_a_sample_and_its_feedback_refines_the_recipe(con
                 {
                     "hook": "RefineRecipeViaModelFeedbackHook",
                     "meta_name": "refine",
-                    "output": "recipe",
+                    "output": ["recipe", "evidence"],
                     "input": {
                         "extra_configs.analyzed_path": "stats.analyzed",
                         "extra_configs.feedback_path": "all.feedback",
@@ -96,7 +110,11 @@ def test_a_model_is_asked_about_a_sample_and_its_feedback_refines_the_recipe(con
     (pipelines,) = pickle.loads((tmp_path / "out/context_infos.pkl").read_bytes())
     records = {record["meta_name"]: record for record in pipelines["anonymous"]}
     assert records["quarter"]["summary"]["rows"] == 100
-    assert records["all"]["summary"]["rows"] == 400
+    assert records["another_quarter"]["summary"]["rows"] == 100
+    assert records["as_it_is"]["summary"]["rows"] == records["all"]["summary"]["rows"] == 400
+    assert not (tmp_path / "out/jobs/anonymous/as_it_is/sample.jsonl").exists()
     refined = yaml.safe_load((tmp_path / records["refine"]["recipe"]).read_text())
-    assert 60 <= refined["process"][0]["text_length_filter"]["min_len"] <= 140
+    assert 95 <= refined["process"][0]["text_length_filter"]["min_len"] <= 105
+    (accepted,) = [one for one in records["refine"]["evidence"] if one["accepted"]]
+    assert accepted["new"] == refined["process"][0]["text_length_filter"]["min_len"]
     assert records["infer"]["res_2"]["rows"] == 400

@@ -69,7 +69,11 @@ class Asking:
         model = model.to(compute.device()).eval()
         if function is not None:
             return ScoreJudge(function, str(self.score_func), model, tokenizer)
-        options: dict[str, Any] = {"text_key": self.text_key, "max_tokens": self.max_tokens, "batch_size": self.batch_size}
+        options: dict[str, Any] = {
+            "text_key": self.text_key,
+            "max_tokens": self.max_tokens,
+            "batch_size": self.batch_size,
+        }
         if not causal:
             return Classifier(model, tokenizer, label_key=self.label_key, **options)
         return CausalJudge(model, tokenizer, block_size=self.block_size, stride=self.stride, **options)

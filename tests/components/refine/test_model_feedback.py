@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 from data_juicer_sandbox.components.base import JobRun, Quiet
 from data_juicer_sandbox.components.data.recipe_check import check
 from data_juicer_sandbox.components.refine.model_feedback import ModelFeedbackRefiner
-from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.errors import ConfigError, JobError
 
 RECIPE: dict[str, Any] = {
     "dataset_path": "rows.jsonl",
@@ -41,9 +42,9 @@ def refine(
     job: JobRun, jsonl: Callable[..., str], data: tuple[list[Any], list[Any]], **params: Any
 ) -> tuple[dict[str, Any], str]:
     given = {"feedback_key": "model.score", "higher_is_better": True, **params}
-    path = ModelFeedbackRefiner(RECIPE, jsonl("analyzed.jsonl", data[0]), jsonl("said.jsonl", data[1]), **given).run(
-        job
-    )
+    analyzed, said = jsonl("analyzed.jsonl", data[0]), jsonl("said.jsonl", data[1])
+    path, evidence = ModelFeedbackRefiner(RECIPE, analyzed, said, **given).run(job)
+    json.dumps(evidence, allow_nan=False)
     text = Path(path).read_text()
     made = yaml.safe_load(text)
     assert check(made) == []
@@ -57,7 +58,7 @@ def planted(stats: dict[str, Any], rng: random.Random) -> float:
 
 def test_a_planted_bound_is_found(job: JobRun, jsonl: Callable[..., str], quiet: Quiet) -> None:
     made, text = refine(job, jsonl, rows(2000, planted))
-    assert 280 <= made["text_length_filter"]["min_len"] <= 520
+    assert 290 <= made["text_length_filter"]["min_len"] <= 310
     assert isinstance(made["text_length_filter"]["min_len"], int)
     assert "max_len" not in made["text_length_filter"]
     assert made["special_characters_filter"] == {"max_ratio": 0.9}
@@ -65,9 +66,55 @@ def test_a_planted_bound_is_found(job: JobRun, jsonl: Callable[..., str], quiet:
     values = quiet.values[-1][1]
     assert values["accepted"] == 1
     assert values["text_length_filter.min_len"] == made["text_length_filter"]["min_len"]
-    assert 0.5 <= values["kept_ratio"] < 1
+    assert 0.65 <= values["kept_ratio"] <= 0.75
     assert "# text_length_filter.min_len: 1 -> " in text
-    assert "is not proven" in text
+    assert "is refused: not proven" in text
+
+
+@pytest.mark.parametrize("step", [150, 450])
+@pytest.mark.parametrize("side", ["min", "max"])
+def test_wherever_it_was_planted(job: JobRun, jsonl: Callable[..., str], step: int, side: str) -> None:
+    def score(stats: dict[str, Any], rng: random.Random) -> float:
+        bad = stats["text_len"] < step if side == "min" else stats["text_len"] > 1000 - step
+        return -float(bad) + rng.gauss(0, 0.5)
+
+    made, _ = refine(job, jsonl, rows(2000, score, seed=step))
+    found = made["text_length_filter"]
+    assert abs(found["min_len"] - step) <= 15 if side == "min" else abs(found["max_len"] - (1000 - step)) <= 15
+    assert found.keys() == {"min_len"} if side == "min" else found["min_len"] == 1
+
+
+def test_the_evidence_is_what_the_rows_say(job: JobRun, jsonl: Callable[..., str]) -> None:
+    analyzed, feedback = rows(2000, planted)
+    paths = jsonl("analyzed.jsonl", analyzed), jsonl("said.jsonl", feedback)
+    path, evidence = ModelFeedbackRefiner(RECIPE, *paths, "model.score", True).run(job)
+    (accepted,) = [one for one in evidence if one["accepted"]]
+    assert [accepted[key] for key in ("op", "place", "param", "stat", "old", "verdict", "over")] == [
+        "text_length_filter", 0, "min_len", "text_len", 1, "accepted", 1000,
+    ]  # fmt: skip
+    kept = [said["model"]["score"] for row, said in zip(analyzed, feedback, strict=True)
+            if row["__dj__stats__"]["text_len"] >= accepted["new"]]  # fmt: skip
+    every = [said["model"]["score"] for said in feedback]
+    gain = sum(kept) / len(kept) - sum(every) / len(every)
+    assert accepted["gain_low"] <= gain <= accepted["gain_high"]
+    assert accepted["gain_low"] < accepted["gain"] < accepted["gain_high"]
+    assert accepted["kept_ratio"] == len(kept) / 2000
+    assert 1.2 < accepted["effect"] < 1.8  # 1 in standard deviations of 0.68
+    assert 0.3 < accepted["rank_correlation"] < 0.7
+    assert len(evidence) <= 6
+    for one in evidence:
+        assert one["verdict"] in Path(path).read_text() or one["accepted"]
+
+
+def test_what_is_proven_but_small_is_left(job: JobRun, jsonl: Callable[..., str]) -> None:
+    def little(stats: dict[str, Any], rng: random.Random) -> float:
+        return (0.3 if stats["text_len"] >= 300 else 0.0) + rng.gauss(0, 1)
+
+    data = rows(6000, little)
+    assert refine(job, jsonl, data, min_effect=0.1)[0]["text_length_filter"]["min_len"] > 200
+    made, text = refine(job, jsonl, data, min_effect=0.6)
+    assert made["text_length_filter"] == {"min_len": 1}
+    assert "too small an effect" in text
 
 
 def test_a_loss_is_better_when_lower(job: JobRun, jsonl: Callable[..., str]) -> None:
@@ -75,20 +122,21 @@ def test_a_loss_is_better_when_lower(job: JobRun, jsonl: Callable[..., str]) -> 
         return 3.0 + (1.0 if stats["special_char_ratio"] > 0.7 else 0.0) + rng.gauss(0, 0.3)
 
     made, _ = refine(job, jsonl, rows(2000, loss), higher_is_better=False)
-    assert 0.5 <= made["special_characters_filter"]["max_ratio"] <= 0.72
+    assert 0.68 <= made["special_characters_filter"]["max_ratio"] <= 0.72
     assert "min_ratio" not in made["special_characters_filter"]
     assert made["text_length_filter"] == {"min_len": 1}
 
 
 def test_noise_changes_nothing(job: JobRun, jsonl: Callable[..., str], quiet: Quiet) -> None:
-    accepted = 0
-    for seed in range(12):
+    """At most 5 in 100 refinements may be wrong; 3 in 100 were, of 300 with other seeds."""
+    wrong = 0
+    for seed in range(30):
         made, _ = refine(job, jsonl, rows(400, lambda _, rng: rng.gauss(0, 1), seed), seed=seed)
-        accepted += quiet.values[-1][1]["accepted"]
-        assert quiet.values[-1][1]["tried"] == 6
+        assert quiet.values[-1][1]["tried"] >= 3
         if not quiet.values[-1][1]["accepted"]:
             assert made == {name: args or {} for entry in RECIPE["process"] for name, args in entry.items()}
-    assert accepted <= 2  # a chance of 5 in 100 each
+        wrong += bool(quiet.values[-1][1]["accepted"])
+    assert wrong <= 3
 
 
 def test_enough_is_kept(job: JobRun, jsonl: Callable[..., str], quiet: Quiet) -> None:
@@ -114,6 +162,31 @@ def test_joined_by_a_key(job: JobRun, jsonl: Callable[..., str]) -> None:
     assert joined == in_order
 
 
+def test_a_sample_is_joined_by_its_row_numbers(job: JobRun, jsonl: Callable[..., str]) -> None:
+    """As a model infer evaluator puts it out, on the analysed rows or on those before the analysis."""
+    analyzed, feedback = rows(1600, planted)
+    chosen = sorted(random.Random(1).sample(range(1600), 800))
+    text = [{"id": number, "text": f"text {number}"} for number in range(1600)]
+    analyzed = [{**row, **more} for row, more in zip(analyzed, text, strict=True)]
+    said = [{"__feedback__": {"row": number, "loss": -feedback[number]["model"]["score"]}} for number in chosen]
+    outside = [{**text[number], **one} for number, one in zip(chosen, said, strict=True)]
+    within = [{**analyzed[number], **one} for number, one in zip(chosen, said, strict=True)]
+    paths = jsonl("analyzed.jsonl", analyzed), jsonl("outside.jsonl", outside), jsonl("within.jsonl", within)
+    joined = Path(ModelFeedbackRefiner(RECIPE, *paths[:2]).run(job)[0]).read_text()
+    assert "on 800 rows (lower is better)" in joined
+    assert Path(ModelFeedbackRefiner(RECIPE, feedback_path=paths[2]).run(job)[0]).read_text() == joined
+    assert 285 <= yaml.safe_load(joined)["process"][0]["text_length_filter"]["min_len"] <= 315
+
+    with pytest.raises(JobError, match="they differ in 'id'"):
+        ModelFeedbackRefiner(RECIPE, jsonl("other.jsonl", analyzed[1:]), paths[1]).run(job)
+    with pytest.raises(JobError, match="has no row"):
+        ModelFeedbackRefiner(RECIPE, jsonl("fewer.jsonl", analyzed[: chosen[-1]]), paths[1]).run(job)
+    with pytest.raises(JobError, match="do not rise"):
+        ModelFeedbackRefiner(RECIPE, paths[0], jsonl("turned.jsonl", outside[::-1])).run(job)
+    with pytest.raises(JobError, match="has __dj__stats__"):
+        ModelFeedbackRefiner(RECIPE, feedback_path=paths[1]).run(job)
+
+
 def test_rows_without_feedback_or_stat(job: JobRun, jsonl: Callable[..., str]) -> None:
     analyzed, feedback = rows(1500, planted)
     for number in range(0, 1500, 5):
@@ -121,7 +194,7 @@ def test_rows_without_feedback_or_stat(job: JobRun, jsonl: Callable[..., str]) -
         analyzed[number + 1]["__dj__stats__"].pop("text_len")
         analyzed[number + 2]["__dj__stats__"]["text_len"] = [analyzed[number + 2]["__dj__stats__"]["text_len"]]
     made, text = refine(job, jsonl, (analyzed, feedback))
-    assert 280 <= made["text_length_filter"]["min_len"] <= 520
+    assert 285 <= made["text_length_filter"]["min_len"] <= 315
     assert "on 1200 rows" in text
 
 
@@ -145,3 +218,19 @@ def test_keys_that_do_not_fit(job: JobRun, jsonl: Callable[..., str]) -> None:
         refine(job, jsonl, (analyzed, [*feedback, feedback[0]]), id_key="id")
     with pytest.raises(JobError, match="has the 'id' of a row"):
         refine(job, jsonl, ([{**row, "id": -1 - row["id"]} for row in analyzed], feedback), id_key="id")
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({}, "there is no feedback"),
+        ({"feedback_path": "x", "pool_paths": "p", "pool_scores": []}, "or two kinds"),
+        ({"pool_scores": []}, "go together"),
+        ({"feedback_path": "x", "pool_paths": "p"}, "go together"),
+        ({"pool_paths": "p", "pool_scores": [], "id_key": "id"}, "for the feedback of rows"),
+        ({"feedback_path": "x", "feedback_key": "model.taste"}, "its name does not tell"),
+    ],
+)
+def test_configs_that_make_no_sense(params: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ModelFeedbackRefiner(RECIPE, **params)

@@ -1,0 +1,37 @@
+"""The data set that a model is asked about, where a recipe has a say in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from data_juicer_sandbox.components.rows.shards import ENDINGS, is_data
+from data_juicer_sandbox.errors import JobError
+
+_SOURCES = ("dataset_path", "dataset", "generated_dataset_config")
+
+
+def with_data(recipe: Mapping[str, Any], dataset_path: str | None) -> dict[str, Any]:
+    """The recipe, its data set the one that it names or else the one of the component's own.
+
+    Raises:
+        JobError: both are given, and differ.
+    """
+    named = [recipe[key] for key in _SOURCES if recipe.get(key)]
+    if dataset_path is None or named == [dataset_path]:
+        return dict(recipe)
+    if named:
+        what = f"dj_configs names the data set {named[0]!r:.80}, extra_configs {dataset_path!r:.80}"
+        raise JobError(what, hint="one of them")
+    return {**recipe, "dataset_path": dataset_path}
+
+
+def whole(recipe: Mapping[str, Any]) -> str | None:
+    """The path of the recipe's data set where nothing is to be drawn from it, so that its rows can stay as they are."""
+    path = recipe.get("dataset_path")
+    ratio, algo = recipe.get("data_probe_ratio"), recipe.get("data_probe_algo")
+    if isinstance(path, list) and len(path) == 1:
+        path = path[0]
+    if ratio not in (None, 1) or algo not in (None, "uniform") or not isinstance(path, str):
+        return None
+    return path if path.endswith(ENDINGS) and is_data(path) else None

@@ -1,0 +1,106 @@
+"""A new bound with what speaks for it, in numbers and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from data_juicer_sandbox.components.refine.bounds import RecipeBound
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The best new value of a bound, taken or not.
+
+    Args:
+        bound: the bound.
+        value: its new value.
+        keep: which rows it keeps, shape (rows,); those without the stat are kept.
+        gain: mean feedback of what is kept less that of all; above 0 is better, whatever the sign of the feedback.
+        low: lower end of the gain's confidence interval.
+        high: its upper end.
+        effect: mean feedback of what is kept less that of what goes, in standard deviations of the feedback.
+        correlation: Spearman's rank correlation of the stat and the feedback, the feedback as it is (of a loss, below 0
+            says that more of the stat is better); NaN where one of them never changes.
+        over: rows, or pools, that the evidence rests on.
+    """
+
+    bound: RecipeBound
+    value: float
+    keep: np.ndarray
+    gain: float
+    low: float
+    high: float
+    effect: float
+    correlation: float
+    over: int
+
+    @property
+    def kept(self) -> float:
+        """Share of the rows that it keeps."""
+        return float(self.keep.mean())
+
+    def told(self) -> str:
+        """The evidence in a line."""
+        return (
+            f"gain {self.gain:.4g}, between {self.low:.4g} and {self.high:.4g}; effect {self.effect:.3g};"
+            f" rank correlation {self.correlation:.3g} with {self.bound.stat}; keeps {self.kept:.1%}"
+        )
+
+    def row(self, verdict: str) -> dict[str, Any]:
+        """The evidence as a row of a table of plain values.
+
+        Args:
+            verdict: `accepted`, or why not.
+        """
+        return {
+            "op": self.bound.op,
+            "place": self.bound.index,
+            "param": self.bound.param,
+            "stat": self.bound.stat,
+            "old": self.bound.old,
+            "new": int(self.value) if self.bound.integer else self.value,
+            "accepted": verdict == ACCEPTED,
+            "verdict": verdict,
+            "gain": _plain(self.gain),
+            "gain_low": _plain(self.low),
+            "gain_high": _plain(self.high),
+            "effect": _plain(self.effect),
+            "rank_correlation": _plain(self.correlation),
+            "kept_ratio": self.kept,
+            "over": self.over,
+        }
+
+
+ACCEPTED = "accepted"
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if value - value == 0 else None
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's rank correlation, ties sharing the mean of their ranks; pairs with a NaN are left out.
+
+    Args:
+        first: shape (n,).
+        second: shape (n,).
+    """
+    import numpy as np
+
+    known = ~(np.isnan(first) | np.isnan(second))
+    ranks = np.stack([_ranks(first[known]), _ranks(second[known])])
+    if known.sum() < 2 or not (ranks.std(axis=1) > 0).all():
+        return float("nan")
+    return float(np.corrcoef(ranks)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[places]
