@@ -1,0 +1,158 @@
+"""Language models by lm-evaluation-harness."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
+from loguru import logger
+
+from data_juicer_sandbox.components.base import Component, InputPath, JobRun, Models, OutputPath
+from data_juicer_sandbox.components.evaluate.harness import lm_eval_run
+from data_juicer_sandbox.components.evaluate.harness.outside import Outside
+from data_juicer_sandbox.components.evaluate.harness.samples import keep
+from data_juicer_sandbox.components.names import as_list, distinct_names
+from data_juicer_sandbox.errors import ConfigError
+
+Score = dict[str, Any]
+
+
+class LMEval(Component):
+    """Score language models on tasks of lm-evaluation-harness, or on tasks of one's own in its form.
+
+    Puts out `scores`, one mapping for each model and task (groups too): `model`, `task`, `samples`, `num_fewshot`, and
+    the task's metrics with their standard errors (`acc`, `acc_stderr`, `acc_norm`, ...; where a task filters answers,
+    the filter's name follows, as in `exact_match_strict-match`). They are watched as `<model>.<task>.<metric>`.
+
+    lm-eval runs in a process of its own, by this interpreter or one that `python` names (its dependencies may clash
+    with others). Models run one after the other.
+
+    Source: Gao et al., "The Language Model Evaluation Harness" (github.com/EleutherAI/lm-evaluation-harness).
+
+    Args:
+        model: a model or several: folders or hub ids; with `api_endpoint` the names by which the server knows them.
+        tasks: names of tasks or groups; all of `task_path` by default.
+        task_path: a folder of tasks in lm-eval's YAML form. Data files that a task names are relative to the folder of
+            the run.
+        api_endpoint: URL of an OpenAI-compatible server (`http://localhost:8000/v1`).
+        api_kind: `completions`, which multiple choice needs (the server must give the prompt's log-probabilities), or
+            `chat`, for tasks that generate.
+        api_key_env: the environment variable that holds the server's key.
+        tokenizer: with `api_endpoint`: hub id or folder of the model's tokenizer; multiple choice needs it.
+        num_fewshot: examples put before each question; each task's own number by default.
+        limit: questions of each task, the first ones; below 1: a part of them. All by default.
+        batch_size: questions in a batch, or `auto`.
+        apply_chat_template: put questions as chat messages.
+        system_instruction: put before every question.
+        gen_kwargs: how answers are generated, over what the tasks say (`max_gen_toks`, `temperature`, ...).
+        model_args: more arguments for lm-eval's model class (`dtype`, `peft`, `max_length`, `num_concurrent`, ...).
+        device: `cpu`, `cuda`, `cuda:1`, ...; the GPU where there is one by default.
+        threads: CPU threads; torch's choice by default.
+        log_samples: write every question, answer and score into `export_path`.
+        export_path: folder of the samples, `<model>_<task>_samples.jsonl`; the job's folder by default.
+        bootstrap_iters: draws for the standard errors of metrics that have no formula; 0 for no standard errors.
+        python: an interpreter that has lm-eval; the one of this run by default.
+        seed: of few-shot examples and sampling.
+    """
+
+    outputs = ("scores",)
+
+    def __init__(
+        self,
+        model: Models,
+        tasks: str | list[str] | None = None,
+        task_path: InputPath | None = None,
+        api_endpoint: str | None = None,
+        api_kind: Literal["completions", "chat"] = "completions",
+        api_key_env: str = "OPENAI_API_KEY",
+        tokenizer: str | None = None,
+        num_fewshot: NonNegativeInt | None = None,
+        limit: PositiveFloat | None = None,
+        batch_size: PositiveInt | Literal["auto"] = 8,
+        apply_chat_template: bool = False,
+        system_instruction: str | None = None,
+        gen_kwargs: dict[str, Any] | None = None,
+        model_args: dict[str, Any] | None = None,
+        device: str | None = None,
+        threads: PositiveInt | None = None,
+        log_samples: bool = False,
+        export_path: OutputPath | None = None,
+        bootstrap_iters: NonNegativeInt = 1000,
+        python: str | None = None,
+        seed: NonNegativeInt = 42,
+    ):
+        if not tasks and not task_path:
+            raise ConfigError("no task is named", hint="`tasks`, or `task_path` for a folder of your own")
+        if tokenizer and not api_endpoint:
+            raise ConfigError("`tokenizer` goes with `api_endpoint`", hint="model_args: {tokenizer: ...} for a folder")
+        self.models, self.export_path, self.log_samples = as_list(model), export_path, log_samples
+        self.api_endpoint, self.api_kind, self.tokenizer = api_endpoint, api_kind, tokenizer
+        self.outside = Outside(
+            "lm_eval",
+            "pip install 'data-juicer-sandbox[evaluate]'",
+            str(lm_eval_run.__file__),
+            python,
+            api_key_env,
+        )
+        self.request = {
+            "tasks": as_list(tasks or []),
+            "task_path": task_path,
+            "kind": "hf" if api_endpoint is None else f"local-{'chat-' if api_kind == 'chat' else ''}completions",
+            "model_args": {**self._server(), **(model_args or {})},
+            "device": device,
+            "threads": threads,
+            "seed": seed,
+            "options": {
+                "num_fewshot": num_fewshot,
+                "limit": int(limit) if limit is not None and limit >= 1 else limit,
+                "batch_size": batch_size,
+                "apply_chat_template": apply_chat_template or (api_kind == "chat" and api_endpoint is not None),
+                "system_instruction": system_instruction,
+                "gen_kwargs": gen_kwargs,
+                "log_samples": log_samples,
+                "bootstrap_iters": bootstrap_iters,
+            },
+        }
+
+    def run(self, job: JobRun) -> list[Score]:
+        """Score every model on every task."""
+        scores: list[Score] = []
+        names = iter(distinct_names(self.models))
+        for number, (model, folder, answer) in enumerate(self.outside.answers(job, self.models, self.request)):
+            name = next(names)
+            found = read(answer)
+            for task, metrics in found.items():
+                about = {"samples": answer["n-samples"].get(task, {}).get("effective")}
+                scores.append(
+                    {"model": model, "task": task, "num_fewshot": answer["n-shot"].get(task), **about, **metrics}
+                )
+            job.watcher.watch({name: found})
+            logger.info("{}: {}", name, found)
+            if self.log_samples:
+                keep(folder, number, name, self.export_path or job.folder)
+        return scores
+
+    def _server(self) -> dict[str, Any]:
+        """What lm-eval is to know of the server."""
+        if self.api_endpoint is None:
+            return {}
+        ending = "/chat/completions" if self.api_kind == "chat" else "/completions"
+        address = self.api_endpoint.rstrip("/")
+        spoken = {"tokenizer_backend": "huggingface", "tokenizer": self.tokenizer} if self.tokenizer else {}
+        return {
+            "base_url": address if address.endswith(ending) else address + ending,
+            "tokenizer_backend": "none",
+            "tokenized_requests": False,
+            **spoken,
+        }
+
+
+def read(answer: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The metrics of each task: lm-eval names them `metric,filter`, and the filter is mostly `none`."""
+    found: dict[str, dict[str, float]] = {}
+    for task, metrics in answer["results"].items():
+        for key, value in metrics.items():
+            name, comma, chosen = key.partition(",")
+            if comma and isinstance(value, int | float):
+                found.setdefault(task, {})[name if chosen == "none" else f"{name}_{chosen}"] = float(value)
+    return found
