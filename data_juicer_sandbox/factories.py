@@ -128,6 +128,8 @@ FACTORIES: dict[str, Factory] = {
             "ModelEvaluatorFactory",
             {
                 "huggingface_perplexity": "evaluate.perplexity:HuggingFacePerplexity",
+                "lm_eval": "evaluate.lm_eval:LMEval",
+                "evalscope": "evaluate.evalscope:EvalScope",
                 "command": "evaluate.command:CommandEvaluator",
             },
         ),
