@@ -73,7 +73,7 @@ def iterate(config: SandboxConfig, views: Sequence[JobView], setting: Setting) -
         setting.watcher.turn_to(number)
         steps = one.plan()
         if config.max_iter_num != 1:
-            setting.screen.message(f"iteration {number}")
+            setting.screen.pass_started(number)
             logger.info("iteration {}", number)
         one.go(steps)
         made.ran.extend(one.ran)

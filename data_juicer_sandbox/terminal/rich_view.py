@@ -47,6 +47,14 @@ class RichView(View):
         self._bars.start()
         logs.show_through(self._show)
 
+    def pass_started(self, number: int) -> None:
+        """Set the bars back."""
+        self._n_pipelines = 0
+        self._bars.reset(self._jobs)
+        if self._pipelines != _NO_TASK:
+            self._bars.reset(self._pipelines)
+        self.message(f"iteration {number}")
+
     def pipeline_started(self, name: str) -> None:
         """Name the pipeline."""
         if self._pipelines != _NO_TASK:

@@ -25,6 +25,10 @@ class View(ABC):
         """The run begins."""
 
     @abstractmethod
+    def pass_started(self, number: int) -> None:
+        """All jobs begin again, for the so-manieth time, counted from 1."""
+
+    @abstractmethod
     def pipeline_started(self, name: str) -> None:
         """The jobs that follow are this pipeline's."""
 
