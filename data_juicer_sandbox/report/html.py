@@ -16,12 +16,12 @@ margin:2rem auto;padding:0 1.2rem;max-width:75rem}
 h1{font-size:1.6rem;margin:0 0 .2rem}
 h2{font-size:1.2rem;margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line)}
 h3{font-size:1rem;margin:1.2rem 0 .4rem}
-p{margin:.3rem 0}.dim{color:var(--dim)}.ok{color:var(--ok)}.bad{color:var(--bad)}
+p{margin:.3rem 0}.dim{color:var(--dim)}.ok{color:var(--ok)}.bad{color:var(--bad)}.t{white-space:nowrap}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;margin:.4rem 0}
 th,td{border:1px solid var(--line);padding:.25rem .6rem;text-align:left;vertical-align:top}
 th{background:var(--head)}td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 code,pre{font:.85rem/1.4 ui-monospace,monospace}pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0}
-td code{overflow-wrap:anywhere}details{margin:.4rem 0}summary{cursor:pointer}
+td code{overflow-wrap:anywhere}td:has(>code){min-width:14rem}details{margin:.4rem 0}summary{cursor:pointer}
 .plots{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0}figcaption{font-weight:600;font-size:.9rem}
 svg.plot{max-width:100%;height:auto;font:11px system-ui,sans-serif}.plot text{fill:var(--fg)}
 .plot .grid{stroke:var(--line)}.plot .axis{stroke:var(--dim)}.plot polyline{fill:none;stroke-width:1.6}

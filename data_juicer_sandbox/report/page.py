@@ -46,7 +46,7 @@ def _jobs(jobs: Sequence[JobRow]) -> Iterator[str]:
         status = str(about.get("status", ""))
         told = html.Raw(f'<span class="{"ok" if status == "done" else "bad"}">{escape(status)}</span>')
         seconds = about.get("seconds")
-        took = "" if seconds is None else duration(float(seconds))
+        took = "" if seconds is None else html.Raw(f'<span class="t">{duration(float(seconds))}</span>')
         error = html.Raw(f'<pre class="bad">{escape(str(about["error"]))}</pre>') if about.get("error") else None
         outputs = error or html.Raw("".join(_output(name, value) for name, value in job.outputs.items()))
         row = [job.pipeline, str(about.get("phase", "")), job.name, str(about.get("hook", "")), told, took, outputs]
