@@ -123,7 +123,14 @@ FACTORIES: dict[str, Factory] = {
                 "command": "train.command:CommandTrainer",
             },
         ),
-        Factory("ModelInferExecutorFactory", {"api": "infer.api:APIInference"}),
+        Factory(
+            "ModelInferExecutorFactory",
+            {
+                "api": "infer.api:APIInference",
+                "huggingface": "infer.huggingface:HuggingFaceInference",
+                "vllm": "infer.vllm:VLLMInference",
+            },
+        ),
         Factory(
             "ModelEvaluatorFactory",
             {
