@@ -30,9 +30,10 @@ class PipelineJudge:
         device = "gpu" if compute.device() == "cuda" else "cpu"
         try:
             self.pipeline = pipelines.pipeline(task, model=model, **{"device": device, **params})
-        except (OSError, ValueError, KeyError, ImportError) as error:
+        except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
             said = str(error).strip().splitlines()[0]
-            raise JobError(f"ModelScope makes no {task!r} pipeline of {model!r}: {said}") from error
+            hint = "ModelScope's own models want transformers below 5" if not isinstance(error, OSError) else None
+            raise JobError(f"ModelScope makes no {task!r} pipeline of {model!r}: {said}", hint=hint) from error
         self.text_key, self.batch_size = text_key, batch_size
 
     def say(self, rows: list[Row]) -> list[Feedback]:
