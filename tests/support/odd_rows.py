@@ -125,5 +125,8 @@ def number(line: bytes, name: str) -> float | None:
     if isinstance(value, list) and value and all(type(item) in (int, float) for item in value):
         value = sum(map(float, value)) / len(value)
     if type(value) is int:
-        value = float(value) if abs(value) < 2**1023 else math.copysign(math.inf, value)
+        try:
+            value = float(value)
+        except OverflowError:
+            value = math.inf if value > 0 else -math.inf
     return None if type(value) is not float or math.isnan(value) else value

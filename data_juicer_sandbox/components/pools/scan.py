@@ -77,6 +77,8 @@ def scan(look: Callable[[], Look], stretch: Stretch) -> Scan:
     starts[1:] = ends[:-1]
     starts[:1] = len(codecs.BOM_UTF8) if not stretch.start and data.startswith(codecs.BOM_UTF8) else 0
     eye = look()
+    if _is_text(data) and _is_regular(data, starts, ends) and eye.see_all(data, len(ends)):
+        return _scanned(stretch, starts, ends, [], eye, data)
     see = eye.see if _is_text(data) else partial(_see_text, eye.see)  # JSON readers pass over texts they do not need
     bad: list[tuple[int, str]] = []
     left_out: list[int] = []
@@ -90,10 +92,35 @@ def scan(look: Callable[[], Look], stretch: Stretch) -> Scan:
                 bad.append((stretch.start + start, str(error)))
     if left_out:
         starts, ends = np.delete(starts, left_out), np.delete(ends, left_out)
+    return _scanned(stretch, starts, ends, bad, eye, data)
+
+
+def _scanned(
+    stretch: Stretch, starts: np.ndarray, ends: np.ndarray, bad: list[tuple[int, str]], eye: Look, data: bytes
+) -> Scan:
+    import numpy as np
+
     lengths = ends - starts
     if not len(lengths) or int(lengths.max()) < 1 << 32:
         lengths = lengths.astype(np.uint32)
     return Scan(starts + stretch.start, lengths, bad, eye.told(), xxhash.xxh3_128_digest(data))
+
+
+def _is_regular(data: bytes, starts: np.ndarray, ends: np.ndarray) -> bool:
+    """Whether every line is like `{...}` with a line break behind it.
+
+    No JSON value goes over the end of such lines, since in none does `{` follow `}`: so where there are as many values
+    as lines, each line is one.
+    """
+    import numpy as np
+
+    signs = np.frombuffer(data, np.uint8)
+    return (
+        len(ends) > 0
+        and data.endswith(b"\n")
+        and bool((ends - starts > 2).all())
+        and bool((signs[starts] == ord("{")).all() and (signs[ends - 2] == ord("}")).all())
+    )
 
 
 def _is_text(data: bytes) -> bool:

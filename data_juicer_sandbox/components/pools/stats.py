@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox.components.pools.looks import Look
-from data_juicer_sandbox.components.rows.parse import parse
+from data_juicer_sandbox.components.rows.parse import BadRow, parse
 from data_juicer_sandbox.components.rows.stream import read_lines
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class Stats(Look):
         self._keys = keys
         self._refusals = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
         self._names: list[str] = []
-        self._quick: Callable[[bytes], Any] | None = None
+        self._quick: Any = None
+        """The decoder made for the stats of the first row that has some."""
         self._flat: Callable[[Any], tuple[float | None, ...]] = msgspec.structs.astuple
         self._seen: list[tuple[float | None, ...]] = []
         self._odd: dict[int, dict[str, float]] = {}
@@ -42,7 +43,7 @@ class Stats(Look):
         """Take the stats of the row."""
         if self._quick is not None:
             try:
-                self._seen.append(self._flat(self._quick(line).stats)[: len(self._names)])
+                self._seen.append(self._flat(self._quick.decode(line).stats)[: len(self._names)])
                 return
             except self._refusals:  # other stats, lists, NaN, no stats; or no row at all
                 pass
@@ -57,6 +58,21 @@ class Stats(Look):
             if numbers:
                 self._odd[len(self._seen)] = numbers
         self._seen.append(())
+
+    def see_all(self, data: bytes, rows: int) -> bool:
+        """Take the stats of all rows, if they are alike."""
+        first = data.index(b"\n") + 1
+        try:
+            self.see(data[:first])
+            found = self._quick.decode_lines(data[first:]) if self._quick is not None else []
+        except (*self._refusals, BadRow):
+            found = []
+        if len(found) != rows - 1:
+            self._seen, self._odd = [], {}
+            return False
+        count = len(self._names)
+        self._seen += [self._flat(row.stats)[:count] for row in found]
+        return True
 
     def told(self) -> dict[str, np.ndarray]:
         """Columns by stat, as float64 arrays as long as there were rows."""
@@ -82,7 +98,7 @@ def numeric_stats(path: str, rows: int = 1_000) -> set[str]:
     return set(look.told())
 
 
-def _decoder(names: list[str], others: list[str] | None) -> Callable[[bytes], Any]:
+def _decoder(names: list[str], others: list[str] | None) -> Any:
     """Reads a row's stats if they are of the kind expected, and refuses others: quicker than making a mapping of them.
 
     Args:
@@ -101,7 +117,7 @@ def _decoder(names: list[str], others: list[str] | None) -> Callable[[bytes], An
         gc=False,
     )
     row = msgspec.defstruct("Row", [("stats", stats)], rename={"stats": STATS}, gc=False)
-    return msgspec.json.Decoder(row).decode
+    return msgspec.json.Decoder(row)
 
 
 def _number(value: Any) -> float | None:
