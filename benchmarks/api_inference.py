@@ -32,6 +32,24 @@ peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({**quiet.query("infer"), "peak": peak}))
 """
 
+# The same requests by nothing but aiohttp: what this machine allows at this moment.
+BARE = """
+import aiohttp, asyncio, json, sys, time
+url, path, at_once = sys.argv[1:]
+asked = [json.loads(line)["query"] for line in open(path)]
+bodies = iter([{"model": "m", "messages": [{"role": "user", "content": text}]} for text in asked])
+async def work(session):
+    for body in bodies:
+        async with session.post(f"{url}/chat/completions", json=body) as answer:
+            json.loads(await answer.read())
+async def main():
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        started = time.perf_counter()
+        await asyncio.gather(*(work(session) for _ in range(int(at_once))))
+        print(time.perf_counter() - started)
+asyncio.run(main())
+"""
+
 
 @contextmanager
 def server(latency: float) -> Iterator[str]:
@@ -67,6 +85,12 @@ def alone(folder: Path, url: str, rows: int, at_once: int = AT_ONCE) -> dict[str
     return found
 
 
+def bare(folder: Path, url: str, rows: int) -> float:
+    """The seconds that aiohttp alone takes."""
+    command = [sys.executable, "-c", BARE, url, dataset(folder, rows), str(AT_ONCE)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
 def whole(folder: Path, url: str, rows: int) -> float:
     """The wall time of `dj-sandbox` with this one job."""
     given = {
@@ -87,7 +111,10 @@ def main() -> None:
         folder = Path(name)
         few = [alone(folder, url, 200)["seconds"] for _ in range(rounds)]
         one = alone(folder, url, 200, 1)["seconds"]
-        many = [alone(folder, url, 2000)["seconds"] for _ in range(rounds)]
+        many, least = [], []
+        for _ in range(rounds):
+            many.append(alone(folder, url, 2000)["seconds"])
+            least.append(bare(folder, url, 2000))
         walls = [whole(folder, url, 200) for _ in range(rounds)]
         empty = [whole(folder, url, 1) for _ in range(rounds)]
     with tempfile.TemporaryDirectory() as name, server(0) as url:
@@ -100,6 +127,7 @@ def main() -> None:
     print(f"| 200 prompts, the whole process | {statistics.median(walls):.2f} s | |")
     print(f"| 1 prompt, the whole process | {statistics.median(empty):.2f} s | |")
     print(f"| 2,000 prompts, {AT_ONCE} in flight | {rate:,.0f}/s: {rate / allowed:.0%} of {allowed:,.0f}/s | 90% |")
+    print(f"| the same by aiohttp alone | {2000 / statistics.median(least):,.0f}/s | |")
     print("\n| no latency | rows/s | peak memory |\n|---|---|---|")
     for rows, found in ((10_000, small), (100_000, large)):
         print(f"| {rows:,} rows | {rows / found['seconds']:,.0f} | {found['peak']:.0f} MiB |")
