@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,17 @@ def test_what_cannot_be_done_is_said(causal, job, jsonl):
         ask(job, "nobody/nothing", jsonl("x.jsonl", [{"text": "x"}]))
     with pytest.raises(JobError, match="block_size 25 is more than the model's context of 24"):
         ask(job, causal[0], jsonl("x.jsonl", [{"text": "x"}]), block_size=25)
+
+
+@pytest.mark.slow
+def test_a_model_that_knows_english(smollm2, docstrings, job, jsonl):
+    """Prose in its order is likelier than the same words in any other."""
+    prose = [text for text in docstrings if 150 < len(text) < 600][:12]
+    draw = random.Random(1)
+    mixed = [" ".join(draw.sample(text.split(), len(text.split()))) for text in prose]
+    said, summary = ask(job, smollm2, jsonl("rows.jsonl", [{"text": text} for text in prose + mixed]), batch_size=4)
+    for sense, nonsense in zip(said[:12], said[12:], strict=True):
+        assert sense["loss"] < nonsense["loss"]
+        assert sense["bits_per_byte"] < nonsense["bits_per_byte"]
+        assert sense["confidence"] > nonsense["confidence"]
+    assert summary["loss"]["count"] == 24
