@@ -27,7 +27,6 @@ SHOWN = 50
 _DEFAULTS = {
     "lr_scheduler_type": "cosine",
     "dataloader_pin_memory": False,
-    "gradient_checkpointing": False,  # as transformers has it; trl saves memory instead of time
 }
 """What a user may want to have otherwise."""
 
@@ -67,8 +66,10 @@ def arguments(kind: Any, given: ModelTrainer, seed: int, folder: Path, **own: An
         "seed": seed,
         **own,
     }
-    wished = {**_DEFAULTS, **(given.training_args or {})}
     known = inspect.signature(kind).parameters
+    wished = {**_DEFAULTS, **(given.training_args or {})}
+    if (checkpointing := known.get("gradient_checkpointing")) and checkpointing.default:  # trl saves memory, not time
+        wished.setdefault("gradient_checkpointing", False)
     for key in wished:
         if key in ours or key in ("warmup_steps", "logging_steps", "save_steps"):
             raise ConfigError(f"training_args cannot set {key}", hint="parameters of the component decide it")

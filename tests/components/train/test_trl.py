@@ -127,6 +127,7 @@ def test_prompts_and_completions_until_the_tokens_are_spent(job, jsonl, tiny_mod
     assert short["steps"] > 2 * long["steps"]
 
 
+@pytest.mark.slow
 def test_a_killed_training_on_chats_goes_on_with_the_same_bytes(job, quiet, other_job, chats, tiny_model, killed):
     settings = {"model": tiny_model, "max_steps": 20, "save_steps": 6, "lora": True, "lora_dropout": 0.1, **QUICK}
     killed(SupervisedTrainer, 14, dataset_path=chats, **settings)
@@ -204,3 +205,16 @@ def test_wrong_parameters_are_found_before_the_run(kind, given, message):
 def test_a_reward_that_is_not_there(job, prompts, tiny_model):
     with pytest.raises(ConfigError, match=r"cannot import 'nowhere.at_all'"):
         RewardTrainer(prompts, tiny_model, reward="nowhere.at_all", **{**QUICK, "batch_size": 8}).run(job)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("lora", [False, True])
+def test_chats_are_learned_on_a_gpu(job, quiet, chats, tiny_model, lora):
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA GPU")
+    (folder,) = SupervisedTrainer(chats, tiny_model, max_steps=25, lora=lora, learning_rate=1e-2, **QUICK).run(job)
+    assert (record(folder)["device"], record(folder)["precision"]) == ("cuda", "bfloat16")
+    losses = told(quiet, "loss")
+    assert sum(losses[-5:]) < sum(losses[:5]) - 2
