@@ -14,6 +14,8 @@ many = settings(
     max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), phases=set(Phase) - {Phase.explain}
 )
 """Of the tests that go through files."""
+quick = settings(deadline=None)
+"""Of the others: a busy machine is no fault."""
 BOM = b"\xef\xbb\xbf"
 STATS = "__dj__stats__"
 NAMES = ("len", "a/b", "é")

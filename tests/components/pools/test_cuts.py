@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from odd_rows import quick
 
 from data_juicer_sandbox.components.pools import cuts
 from data_juicer_sandbox.errors import ConfigError
@@ -17,6 +18,7 @@ shares = st.lists(st.fractions(Fraction(1, 1000), Fraction(999, 1000)), min_size
 
 
 @given(st.integers(0, 1000), shares)
+@quick
 def test_ratios_use_every_row_and_cut_at_the_nearest(rows, ratios):
     parts = cuts.by_ratios(rows, ratios)
     assert [start for start, _ in parts] == [0, *(end for _, end in parts[:-1])]
@@ -25,6 +27,7 @@ def test_ratios_use_every_row_and_cut_at_the_nearest(rows, ratios):
 
 
 @given(st.integers(0, 200), st.integers(1, 50))
+@quick
 def test_numbers(rows, number):
     parts = cuts.by_number(rows, number)
     assert [at for start, end in parts for at in range(start, end)] == list(range(rows))
@@ -32,6 +35,7 @@ def test_numbers(rows, number):
 
 
 @given(st.integers(1, 50), st.integers(1, 8), st.integers(0, 40))
+@quick
 def test_equal_parts_do_not_overlap_and_hold_both_ends(number, parts, over):
     rows = number * parts + over
     found = cuts.equal(rows, number, parts)
@@ -42,6 +46,7 @@ def test_equal_parts_do_not_overlap_and_hold_both_ends(number, parts, over):
 
 
 @given(st.lists(st.integers(0, 6), max_size=40).map(sorted), shares)
+@quick
 def test_quantiles_never_part_ties_and_are_the_values_they_should_be(values, quantiles):
     parts = cuts.by_quantiles(np.array(values, float), quantiles)
     assert [at for start, end in parts for at in range(start, end)] == list(range(len(values)))
@@ -56,6 +61,7 @@ def test_quantiles_never_part_ties_and_are_the_values_they_should_be(values, qua
     st.lists(st.integers(0, 9), max_size=20).map(sorted),
     st.lists(st.integers(0, 9), min_size=1, unique=True).map(sorted),
 )
+@quick
 def test_a_row_of_the_very_value_belongs_above(values, borders):
     parts = cuts.by_values(np.array(values, float), borders)
     between = list(zip([-1, *borders], [*borders, 99], strict=True))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from odd_rows import content, many, rows, spell
+from odd_rows import content, many, quick, rows, spell
 
 from data_juicer_sandbox.components.pools.identity import Identity, first_of_each, same
 from data_juicer_sandbox.components.pools.pool import Pool
@@ -119,6 +119,7 @@ def identities(rows):
 
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=8), min_size=1, max_size=4))
+@quick
 def test_numbers_and_firsts(pools):
     def told():
         return [

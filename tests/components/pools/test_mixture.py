@@ -6,12 +6,12 @@ from collections import Counter
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from odd_rows import quick
 
 from data_juicer_sandbox.components.pools import mixture
 
-quick = settings(deadline=None, phases=set(Phase) - {Phase.explain})
 weights = st.lists(st.integers(0, 50), min_size=1, max_size=6).filter(any)
 
 
