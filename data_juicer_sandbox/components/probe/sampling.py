@@ -82,11 +82,13 @@ class Sample:
         if groups is None:
             return count, drawn(count, wanted, self.seed)
         take = _by_frequency if self.algo == "frequency" else _proportional
-        members = [np.flatnonzero(groups == group) for group in range(groups.max() + 1)]
-        numbers = take([len(rows) for rows in members], wanted)
+        sizes = np.bincount(groups)
+        members = np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])
+        numbers = take(sizes.tolist(), wanted)
         chosen = [
             rows[drawn(len(rows), number, self.seed + place)]
             for place, (rows, number) in enumerate(zip(members, numbers, strict=True))
+            if number
         ]
         return count, np.sort(np.concatenate(chosen))
 
@@ -96,9 +98,10 @@ _Allocation = Callable[[list[int], int], list[int]]
 
 
 def _by_frequency(sizes: list[int], wanted: int) -> list[int]:
-    taken = [0] * len(sizes)
+    taken, left = [0] * len(sizes), wanted
     for place in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
-        taken[place] = min(sizes[place], wanted - sum(taken))
+        taken[place] = min(sizes[place], left)
+        left -= taken[place]
     return taken
 
 
