@@ -26,8 +26,9 @@ class EvalScope(Component):
     `<model>.<dataset>.<metric>`.
 
     EvalScope runs in a process of its own. Its dependencies exclude those of this package (`datasets` below 5), so it
-    wants an environment of its own, whose interpreter `python` names: `pip install evalscope` there, and `torch`,
-    `transformers` and `accelerate` for local models.
+    wants an environment of its own, whose interpreter `python` names: `pip install evalscope` there, and `torch` and
+    `accelerate` for local models. EvalScope runs Python code that a local model's folder brings. Its release 1.14.1
+    fails on local models with a chat template where transformers is 5 or later: let a server give those answers.
 
     Source: github.com/modelscope/evalscope.
 

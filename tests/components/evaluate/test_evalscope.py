@@ -114,9 +114,7 @@ def test_free_answers(server, jsonl, job):
         dataset_args={"general_qa": {"metric_list": ["Rouge"]}},
     ).run(job)
     assert score["samples"] == 1
-    recalls = [value for key, value in score.items() if "Rouge" in key and key.endswith("R")]
-    assert recalls
-    assert min(recalls) > 0.99
+    assert score["rouge_l_recall"] == score["rouge_1_precision"] == 1.0
 
 
 @pytest.mark.slow
@@ -128,7 +126,6 @@ def test_a_local_model(questions, job, tmp_path, docstrings):
     from data_juicer_sandbox.components.train.tokenizer import train_tokenizer
 
     tokenizer = train_tokenizer(docstrings[:50], 300)
-    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=300, n_positions=1024, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0

@@ -16,7 +16,7 @@ def main() -> None:
     """Score all models of the request."""
     del sys.path[0]  # this script's folder has nothing for the framework
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    from evalscope import TaskConfig, run_task
+    from evalscope import TaskConfig, run_task  # type: ignore[import-not-found]
 
     folder = Path(request["folder"])
     if request["threads"]:
@@ -41,12 +41,20 @@ def figures(report: Any) -> dict[str, Any]:
     """The metrics of a data set and of its subsets, and how many samples they are of."""
     found: dict[str, Any] = {"samples": report.num, "metrics": {}, "subsets": {}}
     for metric in report.metrics:
-        name = metric.legacy_name or metric.identity.name
+        name = spell(metric.identity)
         found["metrics"][name] = metric.score
         for category in metric.categories:
             for subset in category.subsets:
                 found["subsets"].setdefault(subset.name, {})[name] = subset.score
     return found
+
+
+def spell(identity: Any) -> str:
+    """A metric's name, its variants (`rouge_l_recall`) and how it was put together, where that is not the mean."""
+    order = sorted(identity.dimensions, key=lambda key: (key == "statistic", key))
+    dimensions = [str(identity.dimensions[key]) for key in order]
+    rest = [] if identity.aggregation in (None, "mean") else [str(identity.aggregation)]
+    return "_".join([identity.name, *dimensions, *rest])
 
 
 if __name__ == "__main__":
