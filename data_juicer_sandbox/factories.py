@@ -116,6 +116,7 @@ FACTORIES: dict[str, Factory] = {
             "ModelTrainExecutorFactory",
             {
                 "huggingface": "train.huggingface:HuggingFaceTrainer",
+                "modelscope": "train.modelscope:ModelScopeTrainer",
                 "trl_sft": "train.sft:SupervisedTrainer",
                 "trl_dpo": "train.dpo:PreferenceTrainer",
                 "trl_grpo": "train.grpo:RewardTrainer",

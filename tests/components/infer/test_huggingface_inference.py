@@ -148,24 +148,11 @@ def test_a_models_own_wish_to_draw_is_not_followed(infer, written, writers, tmp_
     assert drawn == [row["response"] for row in infer(asked, "plain", {"temperature": 9.0, "top_k": 3})]
 
 
-def test_an_adapter_writes_what_the_merged_model_writes(infer, written, writers, tmp_path):
-    peft = pytest.importorskip("peft", reason="needs the extra `train`")
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_pretrained(writers["chat"])
-    shape = peft.LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=32, target_modules=["q_proj", "v_proj", "up_proj"])
-    model = peft.get_peft_model(model, shape)
-    for name, weights in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weights, std=0.3)
-    model.save_pretrained(tmp_path / "adapter")
-    model.merge_and_unload().save_pretrained(tmp_path / "merged")
-    AutoTokenizer.from_pretrained(writers["chat"]).save_pretrained(tmp_path / "merged")
+def test_an_adapter_writes_what_the_merged_model_writes(infer, written, adapter):
+    apart, merged = adapter
     asked = ["Return the first", "Create"]
-    rows = infer(asked, str(tmp_path / "adapter"), chat=False)
-    assert [row["response"] for row in rows] == [written(str(tmp_path / "merged"), text)[0] for text in asked]
+    rows = infer(asked, apart, chat=False)
+    assert [row["response"] for row in rows] == [written(merged, text)[0] for text in asked]
     assert rows[0]["response"] != written("chat", asked[0])[0]
 
 
@@ -240,3 +227,15 @@ def test_parameters_of_transformers_reach_it(infer, written):
     for options in ({"repetition_penalty": 1.8}, {"num_beams": 3}):
         rows = infer(asked, sampling=options)
         assert [row["response"] for row in rows] == [written("plain", text, **options)[0] for text in asked]
+
+
+@pytest.mark.slow
+def test_a_real_model_answers_in_batches(infer, smollm2):
+    asked = [f"What is the capital of {country}?" for country in ("France", "Italy", "Spain", "Japan", "Germany")]
+    sampling = {"max_tokens": 16, "stop": "."}
+    rows = infer(asked, smollm2, sampling, batch_size=5)
+    cities = ("Paris", "Rome", "Madrid", "Tokyo", "Berlin")
+    assert sum(city in row["response"] for city, row in zip(cities, rows, strict=True)) >= 4
+    assert not any("." in row["response"] for row in rows)
+    alone = infer(asked, smollm2, sampling, batch_size=1)
+    assert [row["response"] for row in alone] == [row["response"] for row in rows]
