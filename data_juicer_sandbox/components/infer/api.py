@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,11 +11,12 @@ from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 
 from data_juicer_sandbox.components.base import InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.infer.base import Answering, LLMInference, Put, Question, as_messages, as_text
+from data_juicer_sandbox.components.rows.splice import to_json
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.optional import load
 
 if TYPE_CHECKING:
-    from data_juicer_sandbox.components.infer.remote.server import Access
+    from data_juicer_sandbox.components.infer.remote.server import Form
 
 _EXTRAS = ("extra_headers", "extra_query", "extra_body")
 
@@ -136,6 +136,8 @@ class APIInference(LLMInference):
         self.endpoint, self.response_path = endpoint, response_path
         self.max_concurrency, self.max_retry_num, self.retry_wait = max_concurrency, max_retry_num, retry_wait
         self.requests_per_minute, self.tokens_per_minute = requests_per_minute, tokens_per_minute
+        sampling = {key: value for key, value in self.sampling_params.items() if key not in _EXTRAS}
+        self._settings = {**sampling, **(self.sampling_params.get("extra_body") or {})}
         if self.sampling_params.get("stream"):
             raise ConfigError("sampling_params.stream: answers are not streamed", hint="leave it out")
         if self.samples > 1 and response_path and "0" not in response_path.split("."):
@@ -156,31 +158,31 @@ class APIInference(LLMInference):
         """Find the key; what it gives asks the server."""
         load("openai", extra="api")
         load("httpx2", extra="api")
-        from data_juicer_sandbox.components.infer.remote import window  # noqa: F401  # before the clock starts
-        from data_juicer_sandbox.components.infer.remote.server import access
+        from data_juicer_sandbox.components.infer.remote.server import access, form
 
+        path = "/chat/completions" if self.endpoint == "chat" else "/completions"
+        extras = {"headers": "extra_headers", "params": "extra_query"}
+        options = {name: self.sampling_params[key] for name, key in extras.items() if self.sampling_params.get(key)}
         found = access(self.url, self.key, self.key_env, self.model_params)
-        yield lambda questions, put: asyncio.run(self._ask(found, questions, put))
+        made = asyncio.run(form(found, path, options))
+        yield lambda questions, put: asyncio.run(self._ask(found.url, made, questions, put))
 
-    async def _ask(self, found: Access, questions: Iterator[Question], put: Put) -> None:
+    async def _ask(self, url: str, made: Form, questions: Iterator[Question], put: Put) -> None:
         from data_juicer_sandbox.components.infer.remote.pace import Pace
         from data_juicer_sandbox.components.infer.remote.reply import PATHS, Reading
         from data_juicer_sandbox.components.infer.remote.retry import Backoff, Refusals
         from data_juicer_sandbox.components.infer.remote.server import Server
         from data_juicer_sandbox.components.infer.remote.window import Window
 
-        path = "/chat/completions" if self.endpoint == "chat" else "/completions"
-        extras = {"headers": "extra_headers", "params": "extra_query"}
-        options = {name: self.sampling_params[key] for name, key in extras.items() if self.sampling_params.get(key)}
         longest = self.sampling_params.get("max_tokens") or self.sampling_params.get("max_completion_tokens") or 0
-        async with Server(found, path, self.max_concurrency, options) as server:
+        async with Server(made, self.max_concurrency) as server:
             window = Window(
                 server,
                 self._body,
                 Reading(self.response_path or PATHS[self.endpoint], self.samples),
                 Pace(self.max_concurrency, self.requests_per_minute, self.tokens_per_minute),
                 Backoff(self.max_retry_num, self.retry_wait),
-                Refusals(found.url, self.key_env),
+                Refusals(url, self.key_env),
                 self.counted,
                 float(longest) * self.samples,
             )
@@ -189,9 +191,7 @@ class APIInference(LLMInference):
     def _body(self, question: Question) -> bytes:
         prompt = question.prompt
         asked = {"messages": as_messages(prompt)} if self.endpoint == "chat" else {"prompt": as_text(prompt)}
-        sampling = {key: value for key, value in self.sampling_params.items() if key not in _EXTRAS}
-        body = {"model": self.model, **asked, **sampling, **(self.sampling_params.get("extra_body") or {})}
-        return json.dumps(body).encode()
+        return to_json({"model": self.model, **asked, **self._settings})
 
 
 def _address(endpoint: str | None, params: dict[str, Any]) -> str | None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from data_juicer_sandbox.components.infer.base import Answer, Failure
 from data_juicer_sandbox.components.infer.remote.transport import Reply
 from data_juicer_sandbox.components.rows.dig import MISSING, dig
 
+_decode = msgspec.json.Decoder().decode
 PATHS = {"chat": "choices.0.message.content", "completions": "choices.0.text"}
 
 
@@ -28,14 +32,14 @@ class Reading:
     def read(self, reply: Reply) -> Answer | Failure:
         """The answer in a good reply, or why there is none."""
         try:
-            body = json.loads(reply.body)
-        except ValueError as error:
+            body = _decode(reply.body)
+        except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
             return Failure("bad_reply", f"the reply is no JSON ({error}): {_excerpt(reply.body)}")
         usage = body.get("usage") if isinstance(body, dict) else None
         usage = usage if isinstance(usage, dict) else {}
         read, wrote = (_count(usage.get(key)) for key in ("prompt_tokens", "completion_tokens"))
         texts = []
-        for way in self._ways():
+        for way in self.ways:
             value = dig(body, way)
             if value is MISSING or value is None:
                 what = "is null" if value is None else "is not in the reply"
@@ -43,7 +47,9 @@ class Reading:
             texts.append(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         return Answer(texts, read, wrote)
 
-    def _ways(self) -> list[list[str]]:
+    @cached_property
+    def ways(self) -> list[list[str]]:
+        """The keys of every sample."""
         keys = self.path.split(".")
         if self.samples == 1:
             return [keys]

@@ -63,42 +63,64 @@ def access(endpoint: str | None, key: str | None, key_env: str, params: Mapping[
     return Access(url, found or NO_KEY, others, params.get("timeout", TIMEOUT))
 
 
+@dataclass(frozen=True)
+class Form:
+    """What all requests of a job are like.
+
+    Args:
+        url: where they go.
+        headers: with the key; never shown.
+        timeout: seconds one may take.
+    """
+
+    url: str
+    headers: list[tuple[str, str]] = field(repr=False)
+    timeout: float | None
+
+
+async def form(access: Access, path: str, options: dict[str, Any]) -> Form:
+    """Have the `openai` client make a request, which is kept and not sent.
+
+    Args:
+        access: where the server is and how it is spoken to.
+        path: below its address, such as `/chat/completions`.
+        options: `headers` and `params` (of the query) of every request.
+
+    Raises:
+        JobError: the client does not take its arguments.
+    """
+    openai = load("openai", extra="api")
+    keeping = Keeping()
+    try:
+        client = openai.AsyncOpenAI(
+            base_url=access.url,
+            api_key=access.key,
+            timeout=access.timeout,
+            max_retries=0,
+            http_client=httpx2.AsyncClient(transport=keeping, trust_env=False),
+            **access.params,
+        )
+        async with client:
+            await client.post(path, cast_to=httpx2.Response, content=b"{}", options=options)
+    except (TypeError, ValueError, openai.OpenAIError) as error:
+        raise JobError(f"model_params do not suit the openai client: {error}") from error
+    return Form(*keeping.form, access.timeout)
+
+
 class Server:
     """An OpenAI-compatible server, as long as the `async with` block lasts.
 
     Args:
-        access: where and how.
-        path: below its address, such as `/chat/completions`.
+        form: what its requests are like.
         most: connections at most.
-        options: `headers` and `params` (of the query) of every request.
     """
 
-    def __init__(self, access: Access, path: str, most: int, options: dict[str, Any]):
-        self._access, self._path, self._most, self._options = access, path, most, options
+    def __init__(self, form: Form, most: int):
+        self._form, self._most = form, most
 
     async def __aenter__(self) -> Server:
-        """Have the `openai` client make a request, which all that are sent will be like.
-
-        Raises:
-            JobError: the client does not take its arguments.
-        """
-        openai = load("openai", extra="api")
-        keeping = Keeping()
-        try:
-            client = openai.AsyncOpenAI(
-                base_url=self._access.url,
-                api_key=self._access.key,
-                timeout=self._access.timeout,
-                max_retries=0,
-                http_client=httpx2.AsyncClient(transport=keeping, trust_env=False),
-                **self._access.params,
-            )
-            async with client:
-                await client.post(self._path, cast_to=httpx2.Response, content=b"{}", options=self._options)
-        except (TypeError, ValueError, openai.OpenAIError) as error:
-            raise JobError(f"model_params do not suit the openai client: {error}") from error
-        self._form = keeping.form
-        self._connections = Connections(self._access.url, self._most, self._access.timeout)
+        form = self._form
+        self._connections = Connections(form.url, form.headers, self._most, form.timeout)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -110,4 +132,4 @@ class Server:
         Raises:
             Unreachable: there was no reply.
         """
-        return await self._connections.send(*self._form, content)
+        return await self._connections.send(content)
