@@ -91,14 +91,14 @@ def failed_record(view: JobView, error: BaseException, started: float) -> JobRec
             "started": started,
             "ended": ended,
             "seconds": round(ended - started, 3),
-            "error": mask_text(cause(error)),
+            "error": cause(error),
         },
     )
 
 
 def cause(error: BaseException) -> str:
-    """An error in words: ours speak for themselves, others need their kind (`KeyError: 'x'`)."""
-    return str(error) if isinstance(error, SandboxError) else f"{type(error).__name__}: {error}"
+    """An error in words, secrets masked: ours speak for themselves, others need their kind (`KeyError: 'x'`)."""
+    return mask_text(str(error) if isinstance(error, SandboxError) else f"{type(error).__name__}: {error}")
 
 
 def name_outputs(view: JobView, result: Any) -> dict[str, Any]:
