@@ -52,7 +52,8 @@ class ModelFeedbackRefiner(Component):
     Puts out the path of the new recipe, in the head of which the evidence stands, and the `evidence`, one mapping for
     each bound: `op`, `place` in the recipe, `param`, `stat`, `old`, `new`, `accepted`, `verdict`, `gain`, `gain_low`,
     `gain_high` (its interval), `effect` (the difference of the sides in standard deviations of the feedback),
-    `rank_correlation` (Spearman's, of stat and feedback), `kept_ratio`, `over` (so many rows or pools). Watches
+    `rank_correlation` (Spearman's, of stat and feedback), `kept_ratio`, `over` (so many rows or pools). What is kept is told of the new bounds alone: the
+    recipe's other bounds, and OPs' defaults, come on top. Watches
     `<op>.<param>` of what was changed, `tried`, `accepted`, `kept_ratio`.
 
     Args:
@@ -134,7 +135,7 @@ class ModelFeedbackRefiner(Component):
         kept = _kept_together(taken)
         head = [
             f"Refined by the feedback {self.feedback_key!r} of {over}"
-            f" ({'higher' if self.higher_is_better else 'lower'} is better); {kept:.1%} of the rows are kept."
+            f" ({'higher' if self.higher_is_better else 'lower'} is better); {kept:.1%} of the rows pass the new bounds."
             f" Intervals: {self.confidence:g}, simultaneous.",
             *(_line(cut, verdict) for cut, verdict in verdicts),
             *self._untried(bounds, cuts),
