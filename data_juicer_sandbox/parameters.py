@@ -112,8 +112,8 @@ def build(cls: type[Any], values: Mapping[str, Any]) -> Any:
 
 
 def unwrap(parameter: Parameter, value: Any) -> Any:
-    """Paths as they are wanted: a list of one is that one, where a single path is; lists within a list, which come about
-    where the results of several jobs are put together, are laid end to end.
+    """Paths as they are wanted: a list of one is that one, where a single path is; lists within a list, which come
+    about where the results of several jobs are put together, are laid end to end.
     """
     if parameter.role and isinstance(value, list) and not _fits(value, parameter.hint):
         if len(value) == 1:

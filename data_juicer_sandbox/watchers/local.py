@@ -1,7 +1,7 @@
 """The tracker that is always there: `<work_dir>/metrics.jsonl`, one JSON object a line.
 
-A value: {"time", "pipeline", "job", "name": "<job>.<key>", "value", "step"?, "iteration"? (from the second on)}. The begin of a job's attempt:
-{"time", "pipeline", "job", "event": "start", "config"?}.
+A value: {"time", "iteration"? (from the second on), "pipeline", "job", "name": "<job>.<key>", "value", "step"?}. The
+begin of a job's attempt: {"time", "iteration"?, "pipeline", "job", "event": "start", "config"?}.
 """
 
 from __future__ import annotations

@@ -52,9 +52,9 @@ class ModelFeedbackRefiner(Component):
     Puts out the path of the new recipe, in the head of which the evidence stands, and the `evidence`, one mapping for
     each bound: `op`, `place` in the recipe, `param`, `stat`, `old`, `new`, `accepted`, `verdict`, `gain`, `gain_low`,
     `gain_high` (its interval), `effect` (the difference of the sides in standard deviations of the feedback),
-    `rank_correlation` (Spearman's, of stat and feedback), `kept_ratio`, `over` (so many rows or pools). What is kept is told of the new bounds alone: the
-    recipe's other bounds, and OPs' defaults, come on top. Watches
-    `<op>.<param>` of what was changed, `tried`, `accepted`, `kept_ratio`.
+    `rank_correlation` (Spearman's, of stat and feedback), `kept_ratio`, `over` (so many rows or pools). What is kept is
+    told of the new bounds alone: the recipe's other bounds, and OPs' defaults, come on top. Watches `<op>.<param>` of
+    what was changed, `tried`, `accepted`, `kept_ratio`.
 
     Args:
         dj_configs: the recipe to refine.
@@ -135,8 +135,8 @@ class ModelFeedbackRefiner(Component):
         kept = _kept_together(taken)
         head = [
             f"Refined by the feedback {self.feedback_key!r} of {over}"
-            f" ({'higher' if self.higher_is_better else 'lower'} is better); {kept:.1%} of the rows pass the new bounds."
-            f" Intervals: {self.confidence:g}, simultaneous.",
+            f" ({'higher' if self.higher_is_better else 'lower'} is better); {kept:.1%} of the rows pass the new"
+            f" bounds. Intervals: {self.confidence:g}, simultaneous.",
             *(_line(cut, verdict) for cut, verdict in verdicts),
             *self._untried(bounds, cuts),
             *(one for one in found if isinstance(one, str)),
