@@ -82,7 +82,7 @@ def reporter(name: str, job: JobRun, task: Task, every: int) -> Any:
     hooks = optional.load("modelscope.trainers.hooks", extra=EXTRA)
     lowest = optional.load("modelscope.trainers.hooks.priority", extra=EXTRA).Priority.LOWEST
 
-    class Reporter(hooks.Hook):  # type: ignore[misc, name-defined]
+    class Reporter(hooks.Hook):  # type: ignore[name-defined]
         PRIORITY = lowest
 
         def __init__(self) -> None:
