@@ -55,7 +55,7 @@ def test_a_good_config_has_no_problems(problems):
         (probe(extra_configs={"type": "pathlib.Path"}), "Path is no component: it has no method `run(job)`"),
         (
             {"hook": "EvaluateDataHook", "extra_configs": {"type": "acuracy"}},
-            "unknown type 'acuracy' for DataEvaluatorFactory (did you mean 'accuracy'? known: accuracy, mse",
+            "unknown type 'acuracy' for DataEvaluatorFactory (did you mean 'accuracy'? known: accuracy, ",
         ),
         (make(row=3), "unknown parameter 'row' (did you mean 'rows'? known: delay, export_path, rows, seed)"),
         (make(rows="many"), "parameter 'rows': 'many' is no int"),

@@ -11,9 +11,9 @@ import sys
 
 def main() -> None:
     """Score the texts."""
-    from pyspark.ml import PipelineModel  # type: ignore[import-not-found]
-    from pyspark.ml.functions import vector_to_array  # type: ignore[import-not-found]
-    from pyspark.sql import SparkSession  # type: ignore[import-not-found]
+    from pyspark.ml import PipelineModel
+    from pyspark.ml.functions import vector_to_array
+    from pyspark.sql import SparkSession
 
     model, texts, scores, memory, threads = sys.argv[1:]
     spark = (

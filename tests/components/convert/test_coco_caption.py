@@ -205,8 +205,8 @@ def test_a_spliced_line_is_the_row_and_the_fields(row, new, escaped, separators,
 
 def test_only_utf_8_is_spliced(job, raw, tmp_path):
     row = '{"image": "a.jpg", "conversations": [{}, {"value": "x"}]}'
-    path = raw("a.jsonl", row.encode("utf-16-le"))  # Python's JSON reader takes it
-    with pytest.raises(JobError, match=r"a.jsonl:1: bad row: the line is not UTF-8"):
+    path = raw("a.jsonl", row.encode("utf-16-le"))
+    with pytest.raises(JobError, match=r"a.jsonl:1: bad row: not a JSON row"):
         CocoCaptionToDJ(path, str(tmp_path / "out")).run(job)
 
 

@@ -16,7 +16,7 @@ def main() -> None:
     """Score all models of the request."""
     del sys.path[0]  # this script's folder has nothing for the framework
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    from evalscope import TaskConfig, run_task  # type: ignore[import-not-found]
+    from evalscope import TaskConfig, run_task
 
     folder = Path(request["folder"])
     if request["threads"]:

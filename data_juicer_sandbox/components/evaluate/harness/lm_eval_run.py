@@ -17,8 +17,8 @@ def main() -> None:
     del sys.path[0]  # this script's folder has nothing for the framework
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     import torch
-    from lm_eval import simple_evaluate  # type: ignore[import-not-found]
-    from lm_eval.tasks import TaskManager  # type: ignore[import-not-found]
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
 
     if request["threads"]:
         torch.set_num_threads(request["threads"])
