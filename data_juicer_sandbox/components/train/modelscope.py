@@ -17,7 +17,14 @@ from data_juicer_sandbox import optional
 from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.names import as_list, distinct_names
-from data_juicer_sandbox.components.train.modelscope_link import EXTRA, dataset, known_trainer, modifier, reporter
+from data_juicer_sandbox.components.train.modelscope_link import (
+    EXTRA,
+    complete,
+    dataset,
+    known_trainer,
+    modifier,
+    reporter,
+)
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.plugins import import_object
@@ -135,6 +142,7 @@ class ModelScopeTrainer(Component):
         if made is None:
             logger.warning("{} left no folder with a whole model: its checkpoints are put out", self.trainer_name)
             return "."
+        complete(Path(made), Path(trainer.model_dir))
         return os.path.relpath(made, part.absolute())
 
 

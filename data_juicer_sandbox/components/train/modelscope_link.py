@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +17,8 @@ from data_juicer_sandbox.errors import JobError
 
 EXTRA = "modelscope"
 _OURS = "__dj__"
+_SMALL = (".json", ".txt", ".model", ".jinja")
+"""Endings of a tokenizer's files."""
 
 
 def dataset(path: str, mapping: Mapping[str, str], folder: Path) -> Any:
@@ -52,7 +55,8 @@ def modifier(changes: Mapping[str, Any], function: Callable[[Any], Any] | None) 
     """A `cfg_modify_fn`: makes the changes to a model's config, then calls the function."""
 
     def modify(config: Any) -> Any:
-        config.merge_from_dict(dict(changes))
+        for key, value in changes.items():  # one by one: of a key and one below it, together, the first would be lost
+            config.merge_from_dict({key: value})
         changed = function(config) if function else config
         return config if changed is None else changed
 
@@ -70,6 +74,25 @@ def known_trainer(name: str) -> None:
     if name not in known:
         near = get_close_matches(name, known, n=3, cutoff=0.5)
         raise JobError(f"ModelScope has no trainer {name!r}", hint=f"near: {', '.join(near)}" if near else None)
+
+
+def complete(output: Path, source: Path) -> None:
+    """Make the folder of a trained model a whole one that other programs can load.
+
+    ModelScope writes `pytorch_model.bin` there, copies the old weights beside it where they are safetensors, which most
+    programs would take instead, and leaves the tokenizer behind.
+
+    Args:
+        output: the folder.
+        source: that of the model that was trained.
+    """
+    if (output / "pytorch_model.bin").exists():
+        for old in [*output.glob("*.safetensors"), *output.glob("*.safetensors.index.json")]:
+            old.unlink()
+    for file in source.iterdir() if source.is_dir() else ():
+        wanted = file.suffix in _SMALL and not file.name.endswith(".index.json")
+        if wanted and file.is_file() and not (output / file.name).exists():
+            shutil.copyfile(file, output / file.name)
 
 
 def reporter(name: str, job: JobRun, task: Task, every: int) -> Any:
