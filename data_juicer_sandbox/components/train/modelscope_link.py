@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -61,6 +64,24 @@ def modifier(changes: Mapping[str, Any], function: Callable[[Any], Any] | None) 
         return config if changed is None else changed
 
     return modify
+
+
+@contextmanager
+def like_the_first() -> Iterator[None]:
+    """A training that has what the first of a process has: ModelScope's default hooks (checkpoints, a log of metrics),
+    which a trainer empties in their only place when it is built, and a log file, of which its logger takes but one.
+    """
+    defaults = optional.load("modelscope.trainers.default_config", extra=EXTRA).DEFAULT_HOOKS_CONFIG
+    logger = logging.getLogger("modelscope")
+    kept, handlers = copy.deepcopy(defaults), list(logger.handlers)
+    try:
+        yield
+    finally:
+        defaults.update(kept)
+        for handler in set(logger.handlers).difference(handlers):
+            if isinstance(handler, logging.FileHandler):
+                logger.removeHandler(handler)
+                handler.close()
 
 
 def known_trainer(name: str) -> None:

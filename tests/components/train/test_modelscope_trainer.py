@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,34 @@ def test_the_same_seed_trains_the_same_and_the_config_can_be_changed(train, gpt2
     assert not found[0].equal(found[2])
     assert [step for step, _ in quiet.values] == [4, 6] * 3  # max_epochs wins over the config
     assert quiet.query("a_job")["texts"]["learning_rate"] == pytest.approx(1e-3)
+
+
+@needs_modelscope
+@pytest.mark.slow
+@pytest.mark.parametrize("hooks", [None, [{"type": "EvaluationHook", "interval": 1}]])
+def test_every_data_set_has_the_checkpoints_and_logs_of_the_first(train, gpt2, job, jsonl, docstrings, hooks):
+    """In ModelScope, the first trainer of a process takes the default hooks and the log file from all later ones."""
+    paths = [jsonl(f"{name}.jsonl", [{"text": text[:200]} for text in docstrings[:88]]) for name in ("one", "two")]
+    given = {"cfg_modify": {"train.hooks": hooks}, "eval_dataset_path": paths[0]} if hooks else {}
+    first, second = (Path(folder).parent for folder in train(gpt2, dataset_path=paths, max_epochs=2, **given).run(job))
+    assert {"epoch_1.pth", "epoch_2.pth", "TIME.log", "TIME.log.json"} <= left_by(first)
+    assert left_by(second) == left_by(first)
+    (steps, _), (others, text) = map(logged, (first, second))
+    assert steps
+    assert others == steps
+    assert "Saving checkpoint at 2 epoch" in text
+
+
+def left_by(folder):
+    """The files of a training, without the times in their names."""
+    return {re.sub(r"[0-9]{8}_[0-9]{6}", "TIME", str(file.relative_to(folder))) for file in folder.rglob("*")}
+
+
+def logged(folder):
+    """The steps that ModelScope's own log of a training tells of, and its text."""
+    (table,), (text,) = folder.glob("*.log.json"), folder.glob("*.log")
+    rows = [json.loads(line) for line in table.read_text().splitlines()]
+    return [(row["mode"], row["epoch"], row["iter"]) for row in rows], text.read_text()
 
 
 @needs_modelscope
