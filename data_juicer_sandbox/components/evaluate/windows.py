@@ -109,7 +109,7 @@ def token_nats(model: Any, batch: list[Window]) -> list[Any]:
         tokens[row, :length] = torch.tensor(piece.tokens)
         mask[row, :length] = 1
         labels[row, length - piece.scored : length] = tokens[row, length - piece.scored : length]
-    with torch.inference_mode():
+    with torch.no_grad():  # what a model in training keeps of inference mode, it could not train with
         logits = model(input_ids=tokens.to(model.device), attention_mask=mask.to(model.device), use_cache=False).logits
         targets = labels[:, 1:].to(model.device)
         return [  # a row at a time: float32 copies of all logits may not fit where the vocabulary is large

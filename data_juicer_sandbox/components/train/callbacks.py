@@ -56,17 +56,17 @@ def reporter(name: str, watcher: Watching, task: Task, tokens_per_step: int | No
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
             if "loss" not in logs:  # the summary after the last step
                 return
-            if not math.isfinite(loss := float(logs["loss"])):
-                raise BrokeDown(
-                    f"training {name} broke down: its loss is {loss} at step {state.global_step}",
-                    hint="a lower learning_rate, or a higher warmup_ratio",
-                )
+            check(name, loss := float(logs["loss"]), state.global_step)
             self.last = figures(logs)
             speed = self._speed(state.global_step, logs)
             watcher.watch({name: self.last | speed}, step=state.global_step)
             reward = f", reward {self.last['reward']:.3f}" if "reward" in self.last else ""
             tokens = "".join(f", {value:,.0f} tokens/s" for value in speed.values())
             task.update(note=f"loss {loss:.3f}{reward}{tokens}")
+
+        def paused(self, seconds: float) -> None:
+            """Leave so much time out of the speed: it was not spent on training."""
+            self.when += seconds
 
         def _speed(self, step: int, logs: dict[str, Any]) -> dict[str, float]:
             """Tokens per second since the log before, where that can be told."""
@@ -78,6 +78,19 @@ def reporter(name: str, watcher: Watching, task: Task, tokens_per_step: int | No
             return {"tokens_per_second": (counted - before) / max(self.when - begun, 1e-9)}
 
     return Reporter()
+
+
+def check(name: str, loss: float, step: int) -> None:
+    """See that a training still works.
+
+    Raises:
+        BrokeDown: the loss is no longer a finite number.
+    """
+    if not math.isfinite(loss):
+        raise BrokeDown(
+            f"training {name} broke down: its loss is {loss} at step {step}",
+            hint="a lower learning_rate, or a higher warmup_ratio",
+        )
 
 
 def figures(logs: dict[str, Any]) -> dict[str, float]:

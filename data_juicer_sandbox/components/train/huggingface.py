@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import InputPath, InputPaths, JobRun, Model, OutputPath
+from data_juicer_sandbox.components.evaluate.held_out import BATCH, HeldOut
 from data_juicer_sandbox.components.train import loop
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.methods import METHODS
 from data_juicer_sandbox.components.train.order import Order
 from data_juicer_sandbox.components.train.packing import Blocks, Packed, packed
+from data_juicer_sandbox.components.train.scoring import Scoring
 from data_juicer_sandbox.components.train.trainer import ModelTrainer
 from data_juicer_sandbox.errors import ConfigError
 
@@ -82,6 +84,11 @@ class HuggingFaceTrainer(ModelTrainer):
         max_grad_norm: gradients are scaled down to this norm.
         precision: what the GPU computes in; `auto` is bfloat16 where the device is a GPU that has it, else float32.
         save_steps: steps from one checkpoint to the next.
+        eval_dataset_path: a data set held out, with the same `text_key`. On the way each model is scored on it as
+            `huggingface_perplexity` does it, with this `block_size`: `<model>.eval.loss` (nats per token) and
+            `<model>.eval.bits_per_byte`. The weights do not depend on it.
+        eval_steps: steps from one scoring to the next; the last step's model is scored too.
+        eval_max_rows: rows of `eval_dataset_path` to score, from its start; all by default.
         max_parallel: models trained side by side, each in a process of its own, with its share of the cores, on the
             next GPU in turn.
         num_processes: processes that train one model together, one a GPU, or on the CPU.
@@ -89,6 +96,12 @@ class HuggingFaceTrainer(ModelTrainer):
         training_args: more arguments of transformers' `TrainingArguments`, such as `optim` or
             `gradient_checkpointing`.
     """
+
+    indifferent: ClassVar[frozenset[str]] = ModelTrainer.indifferent | {
+        "eval_dataset_path",
+        "eval_steps",
+        "eval_max_rows",
+    }
 
     dataset_path: InputPaths
     export_path: OutputPath | None = None
@@ -118,6 +131,9 @@ class HuggingFaceTrainer(ModelTrainer):
     max_grad_norm: PositiveFloat = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     save_steps: PositiveInt = 200
+    eval_dataset_path: InputPath | None = None
+    eval_steps: PositiveInt = 50
+    eval_max_rows: PositiveInt | None = None
     max_parallel: PositiveInt = 1
     num_processes: PositiveInt = 1
     threads: PositiveInt | None = None
@@ -129,6 +145,8 @@ class HuggingFaceTrainer(ModelTrainer):
             foreign = [name for name in one.parameters if name not in METHODS[self.method].parameters]
             self.refuse(foreign, f"for method {method}, not for {self.method}")
         METHODS[self.method].check(self)
+        if self.eval_dataset_path is None:
+            self.refuse(("eval_steps", "eval_max_rows"), "only with an eval_dataset_path")
         if self.block_size is not None and self.block_size < 2:
             raise ConfigError("block_size 1 leaves no token to predict", hint="2 or more")
         if self.max_tokens and self.max_steps:
@@ -153,6 +171,32 @@ class HuggingFaceTrainer(ModelTrainer):
         if self.max_steps:
             return self.max_steps * self.batch_size * block
         return self.max_tokens or BUDGET
+
+    def held_out(self, block: int) -> HeldOut | None:
+        """The texts to score models on, if there are any, in windows of so many tokens."""
+        if self.eval_dataset_path is None:
+            return None
+        batch_size = self.device_batch_size or BATCH
+        return HeldOut(self.eval_dataset_path, self.text_key, self.eval_max_rows, block, batch_size=batch_size)
+
+    def orders(self, job: JobRun) -> list[Order]:
+        """All models that are wanted.
+
+        Raises:
+            JobError: a data set is not there, or there is no text to score models on.
+        """
+        found = super().orders(job)
+        if texts := self.held_out(METHODS[self.method].block_size(self)):
+            texts.check()
+        return found
+
+    def recall(self, job: JobRun, order: Order, steps: int) -> None:
+        """Score a model that stands."""
+        if texts := self.held_out(order.wanted["parameters"]["block_size"]):
+            with compute.steady(self.cpu_threads()), job.progress.task(f"scoring {order.name}") as task:
+                tokenizer = compute.load_tokenizer(order.folder)
+                model = compute.load_causal_lm(order.folder, "float32")
+                Scoring(texts, tokenizer, self.eval_steps).watch(model, order.name, steps, job.watcher, task)
 
     @contextmanager
     def prepared(self, job: JobRun, order: Order) -> Iterator[tuple[Any, Packed]]:
@@ -190,7 +234,9 @@ class HuggingFaceTrainer(ModelTrainer):
             **method.options,
         )
         trainer = library.Trainer(model=model, args=arguments, train_dataset=blocks)
-        last = loop.run(trainer, job, order.name, steps, self, checkpoints, self.batch_size * block)
+        texts = self.held_out(block)
+        scoring = Scoring(texts, tokenizer, self.eval_steps) if texts else None
+        last = loop.run(trainer, job, order.name, steps, self, checkpoints, self.batch_size * block, scoring)
         loop.save(model, tokenizer, folder, self.merge)
         return {
             "rows": documents.rows,

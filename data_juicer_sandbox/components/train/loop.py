@@ -15,6 +15,7 @@ from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.train.callbacks import reporter
 from data_juicer_sandbox.components.train.checkpoints import KEPT, Checkpoints
+from data_juicer_sandbox.components.train.scoring import Scoring
 from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import ConfigError
 
@@ -88,6 +89,7 @@ def run(
     given: ModelTrainer,
     checkpoints: Checkpoints,
     tokens_per_step: int | None = None,
+    scoring: Scoring | None = None,
 ) -> dict[str, float]:
     """Train, from the last checkpoint on if there is one; returns the last figures.
 
@@ -99,6 +101,7 @@ def run(
         given: the parameters.
         checkpoints: where to go on from, and to save on the way.
         tokens_per_step: of a full batch, where that is fixed.
+        scoring: of the model on texts that are held out, on the way.
     """
     trainer.args.warmup_steps = round(given.warmup_ratio * steps)
     trainer.args.logging_steps = max(1, steps // SHOWN)
@@ -110,6 +113,8 @@ def run(
     with job.progress.task(f"training {name}", total=steps) as task:
         report = reporter(name, job.watcher, task, tokens_per_step)
         trainer.add_callback(report)
+        if scoring and compute.leads():  # the others wait for it when they next add up gradients
+            trainer.add_callback(scoring.callback(name, job.watcher, task, report))
         trainer.add_callback(checkpoints.marker())
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     return dict(report.last)

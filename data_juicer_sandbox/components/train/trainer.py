@@ -73,7 +73,7 @@ class ModelTrainer(Component):
     def run(self, job: JobRun) -> list[str]:
         """Train all models; returns their folders, data set by data set, seed by seed."""
         orders = self.orders(job)
-        todo = [order for order in orders if not _stands(job, order)]
+        todo = [order for order in orders if not self.stands(job, order)]
         if todo and (self.num_processes > 1 or (self.max_parallel > 1 and len(todo) > 1)):
             workers.train_all(job, self, todo)
         else:
@@ -103,6 +103,17 @@ class ModelTrainer(Component):
                 folder = str(Path(self.export_path or job.folder) / name)
                 found.append(Order(name, dataset, path, seed, folder, {**origin, **settings, "seed": seed}))
         return found
+
+    def stands(self, job: JobRun, order: Order) -> bool:
+        """Whether the model is there, made of just this; then its last figures are watched again."""
+        if done := record.complete(order.target, order.wanted):
+            logger.info("{} stands complete for the same data and parameters: not trained again", order.folder)
+            job.watcher.watch({order.name: done.get("final") or {"loss": done["final_loss"]}}, step=done["steps"])
+            self.recall(job, order, done["steps"])
+        return bool(done)
+
+    def recall(self, job: JobRun, order: Order, steps: int) -> None:
+        """Watch what else the training of a model that stands would have ended with."""
 
     def make(self, job: JobRun, orders: list[Order]) -> None:
         """Train models on one data set, in this process."""
@@ -184,14 +195,6 @@ def data_digest(path: str) -> str:
     """The digest of a data set's content; of several files, of their digests in order."""
     files = shards(path)
     return digest(files[0]) if len(files) == 1 else record.fingerprint({"files": [digest(file) for file in files]})
-
-
-def _stands(job: JobRun, order: Order) -> bool:
-    """Whether the model is there, made of just this; then its last figures are watched again."""
-    if done := record.complete(order.target, order.wanted):
-        logger.info("{} stands complete for the same data and parameters: not trained again", order.folder)
-        job.watcher.watch({order.name: done.get("final") or {"loss": done["final_loss"]}}, step=done["steps"])
-    return bool(done)
 
 
 @contextmanager
