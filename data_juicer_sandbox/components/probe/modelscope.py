@@ -45,7 +45,8 @@ class ModelScopeInferEvaluator(ModelInferEvaluator):
       1977, "Sampling Techniques", section 5.5). Strata are the values of `strata_key`; of numbers that have more than
       `strata` different values, the quantiles. Rows without it are a stratum of their own.
 
-    modelscope wants an environment of its own where W&B is installed: their protobuf versions exclude each other.
+    modelscope wants an environment of its own, with the extra `modelscope`: its `datasets` is one below 5, the extra
+    `train` needs a later one.
 
     Args:
         model: a model folder, or an id on the ModelScope hub.

@@ -47,7 +47,8 @@ class ModelScopeTrainer(Component):
     Watches `<name>.loss` (a mean over `log_steps`), `<name>.learning_rate`, and `<name>.eval.<metric>` where the data
     to evaluate on is given.
 
-    modelscope wants an environment of its own where W&B is installed: their protobuf versions exclude each other.
+    modelscope wants an environment of its own, with the extra `modelscope`: its `datasets` is one below 5, the extra
+    `train` needs a later one.
 
     Args:
         trainer_name: a trainer of ModelScope, such as `text-generation-trainer` or `nlp-base-trainer`.

@@ -1,4 +1,4 @@
-"""Models through modelscope's own doors. It clashes with W&B, so this runs in an environment of its own:
+"""Models through modelscope's own doors. Its `datasets` is below 5, so this runs in an environment of its own:
 
 python -m venv ms && ms/bin/pip install -e ".[modelscope]" pytest hypothesis
 ms/bin/python -m pytest -m slow tests/components/probe
