@@ -91,6 +91,8 @@ FACTORIES: dict[str, Factory] = {
             "GeneralDataExecutorFactory",
             {
                 "python_docs_corpus": "data.python_docs:PythonDocsCorpus",
+                "inline_rows": "data.inline_rows:InlineRows",
+                "unfold_lists": "data.unfold:UnfoldLists",
                 "coco_caption_to_dj_conversion": "convert.coco_caption:CocoCaptionToDJ",
                 "coco_caption_meta_generation": "convert.coco_meta:CocoCaptionMeta",
                 "dj_to_easyanimate_video_dataset_conversion": "convert.easyanimate:DJToEasyAnimate",

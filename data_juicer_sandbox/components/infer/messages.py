@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from data_juicer_sandbox.components.rows.dig import MISSING, dig
 from data_juicer_sandbox.errors import JobError
 
 Row = Mapping[str, Any]
@@ -27,23 +28,26 @@ def build_messages(
     row: Row,
     *,
     query_key: str = "query",
+    template: str | None = None,
     system_prompt: str | None = None,
     system_key: str = "system",
     history_key: str = "history",
     messages_key: str = "messages",
 ) -> list[Message]:
-    """Messages of a row: the system prompt, earlier turns, the question. A row that has messages already keeps them.
+    r"""Messages of a row: the system prompt, earlier turns, the question. A row that has messages already keeps them.
 
     Args:
         row: a row of the data set.
         query_key: the field of the question.
+        template: the question made of several fields instead: `{name}` stands for the field of that name, dots go
+            deeper; `{{` and `}}` are braces. Such as "{question}\n{prompt}".
         system_prompt: put first, unless the row has one of its own.
         system_key: the field of the row's own system prompt.
         history_key: the field of earlier turns, pairs of question and answer.
         messages_key: the field of ready messages.
 
     Raises:
-        JobError: the row has neither a question nor messages.
+        JobError: the row has neither a question nor messages, or lacks a field of the template.
     """
     if row.get(messages_key):
         ready = [Message(role=str(one["role"]), content=one["content"]) for one in row[messages_key]]
@@ -53,7 +57,8 @@ def build_messages(
     messages = [Message(role="system", content=str(system))] if system else []
     for question, answer in row.get(history_key) or []:
         messages += [Message(role="user", content=str(question)), Message(role="assistant", content=str(answer))]
-    return [*messages, Message(role="user", content=_field(row, query_key))]
+    asked = _field(row, query_key) if template is None else _filled(template, row)
+    return [*messages, Message(role="user", content=asked)]
 
 
 def build_messages_for_math_qa(
@@ -92,7 +97,18 @@ def parse_output(output: str, *, pattern: str | None = None, strip: bool = True)
     return output.strip() if strip else output
 
 
+_PLACE = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
+
+
+def _filled(template: str, row: Row) -> str:
+    """A template with a row's fields. Not `str.format`: what stands in braces is a field's name and nothing else."""
+    return _PLACE.sub(lambda found: _field(row, found[1]) if found[1] else found[0][0], template)
+
+
 def _field(row: Row, key: str) -> str:
-    if row.get(key) is None:
+    value = row.get(key)
+    if value is None:
+        value = dig(row, key.split("."))
+    if value is None or value is MISSING:
         raise JobError(f"a row has no {key!r}", hint=f"its fields: {', '.join(row)}")
-    return str(row[key])
+    return str(value)

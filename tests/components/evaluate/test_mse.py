@@ -7,7 +7,7 @@ from data_juicer_sandbox.errors import JobError
 
 
 def test_the_mean_leaves_format_errors_out_and_counts_them(job, quiet, jsonl):
-    pairs = [(1, 3), ("2.5", 2), (None, 1), ("two", 2), (True, 1), ("nan", 1), (1, "inf"), ([1], 1)]
+    pairs = [(1, 3), ("2.5", 2), (None, 1), ("two", 2), (True, 1), ("nan", 1), (1, "inf"), ({"a": 1}, 1)]
     path = jsonl("a.jsonl", [{"p": {"score": first}, "t": second} for first, second in pairs] + [{"t": 1}])
     results, best = MeanSquaredError(path, "p.score", "t").run(job)
     assert results == [{"dataset": path, "mse": (4 + 0.25) / 2, "rows": 9, "format_errors": 7}]
@@ -37,3 +37,19 @@ def test_nothing_but_format_errors_fails(job, jsonl):
         MeanSquaredError(jsonl("a.jsonl", [{"label": 1}, {"predicted": "?", "label": 1}])).run(job)
     with pytest.raises(JobError, match="there are no rows"):
         MeanSquaredError(jsonl("b.jsonl", [])).run(job)
+
+
+def test_of_several_predictions_their_mean_counts(job, jsonl):
+    rows = [([1, "3"], 5), ([None, 4, "x"], 4), ([None], 1), ([], 1), ([[2]], 1)]
+    path = jsonl("a.jsonl", [{"predicted": first, "label": second} for first, second in rows])
+    assert MeanSquaredError(path).run(job)[1] == {"dataset": path, "mse": 4.5, "rows": 5, "format_errors": 3}
+
+
+def test_format_errors_at_a_cost(job, jsonl):
+    rows = [{"predicted": 3, "label": 1}, {"predicted": "?", "label": 1}, {"label": 2}]
+    path = jsonl("a.jsonl", [*rows, {"predicted": 1}])  # a row without a truth says nothing of the prediction
+    best = MeanSquaredError(path, format_error_cost=10).run(job)[1]
+    assert best == {"dataset": path, "mse": (4 + 10 + 10) / 3, "rows": 4, "format_errors": 3}
+    assert MeanSquaredError(jsonl("b.jsonl", rows[1:]), format_error_cost=0).run(job)[1]["mse"] == 0
+    with pytest.raises(JobError, match="all 1 rows are format errors"):
+        MeanSquaredError(jsonl("c.jsonl", [{"predicted": 1}]), format_error_cost=10).run(job)

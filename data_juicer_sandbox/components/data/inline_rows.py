@@ -1,0 +1,45 @@
+"""A data set out of the rows that stand in a config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data_juicer_sandbox.components.base import Component, JobRun, OutputPath
+from data_juicer_sandbox.components.rows import write_rows
+from data_juicer_sandbox.errors import ConfigError
+
+
+class InlineRows(Component):
+    """Write the rows that stand in the config as a data set.
+
+    For what is small and belongs to the experiment itself: prompts to start from, questions with their answers.
+
+    Args:
+        rows: the rows, each a mapping; or plain values, which `key` makes rows of.
+        export_path: the data set, a `.jsonl` file.
+        key: the field that plain values are put in.
+    """
+
+    outputs = ("path",)
+
+    def __init__(self, rows: list[Any], export_path: OutputPath, key: str | None = None):
+        if not export_path.endswith(".jsonl"):
+            raise ConfigError(f"export_path {export_path!r} is not a .jsonl file")
+        if not rows:
+            raise ConfigError("rows is empty")
+        self.export_path = export_path
+        self.rows = [_row(value, key, place) for place, value in enumerate(rows)]
+
+    def run(self, job: JobRun) -> str:
+        """Returns the path of the data set."""
+        write_rows(self.export_path, self.rows)
+        job.watcher.watch({"rows": len(self.rows)})
+        return self.export_path
+
+
+def _row(value: Any, key: str | None, place: int) -> dict[str, Any]:
+    if key is not None:
+        return {key: value}
+    if not isinstance(value, dict):
+        raise ConfigError(f"rows.{place} is {value!r:.60}, no mapping", hint="key: the field plain values are put in")
+    return value

