@@ -27,11 +27,12 @@ from data_juicer_sandbox.components.train.modelscope_link import (
     reporter,
 )
 from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.files import remove, replacing
 from data_juicer_sandbox.plugins import import_object
 
 _MEGATRON = ("nlp-gpt3-trainer", "nlp-gpt-moe-trainer", "nlp-plug-trainer")
 """Trainers that compute with megatron_util."""
+_ROWS = ".rows-"
 
 
 class ModelScopeTrainer(Component):
@@ -106,6 +107,8 @@ class ModelScopeTrainer(Component):
         optional.load("modelscope", extra=EXTRA)
         known_trainer(self.trainer_name)
         function = import_object(self.cfg_modify_fn) if self.cfg_modify_fn else None
+        for left in job.folder.glob(f"{_ROWS}*"):  # by a process that was killed
+            remove(left)
         paths = as_list(self.dataset_path)
         models = []
         with compute.steady(self.threads):
@@ -151,5 +154,5 @@ class ModelScopeTrainer(Component):
 @contextmanager
 def _data(job: JobRun) -> Iterator[Path]:
     """A folder for the data in the form that ModelScope reads; gone when the training has ended."""
-    with TemporaryDirectory(dir=job.folder, prefix="data-") as folder:
+    with TemporaryDirectory(dir=job.folder, prefix=_ROWS) as folder:
         yield Path(folder)

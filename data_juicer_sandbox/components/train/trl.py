@@ -20,9 +20,11 @@ from data_juicer_sandbox.components.train.methods.full import context
 from data_juicer_sandbox.components.train.order import Order
 from data_juicer_sandbox.components.train.trainer import ModelTrainer
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.files import remove
 
 RATES = {False: 2e-5, True: 2e-4}
 """Default learning rates, without and with LoRA."""
+_ROWS = ".rows-"
 
 
 class TrlTrainer(ModelTrainer):
@@ -81,12 +83,18 @@ class TrlTrainer(ModelTrainer):
         found = super().decisive()
         return {key: value for key, value in found.items() if self.lora or key not in lora.NAMES}
 
+    def run(self, job: JobRun) -> list[str]:
+        """Train all models; returns their folders, data set by data set, seed by seed."""
+        for left in job.folder.glob(f"{_ROWS}*"):  # by a process that was killed
+            remove(left)
+        return super().run(job)
+
     @contextmanager
     def prepared(self, job: JobRun, order: Order) -> Iterator[tuple[Any, Any]]:
         """The tokenizer, and the rows on disk."""
         with (
             job.progress.task(f"rows of {order.dataset}"),
-            TemporaryDirectory(dir=job.folder, prefix=".rows-", ignore_cleanup_errors=True) as folder,
+            TemporaryDirectory(dir=job.folder, prefix=_ROWS, ignore_cleanup_errors=True) as folder,
         ):
             tokenizer = chat.load_tokenizer(self.model, self.chat_template)
             rows = chat.dataset(order.path, self.fields, Path(folder))

@@ -174,6 +174,52 @@ def test_rewards_rise(job, quiet, prompts, tiny_model, monkeypatch):
     assert sum(rewards[-4:]) > 1.2 * sum(rewards[:4])
 
 
+@pytest.fixture
+def rewards(prompts, tiny_model, monkeypatch):
+    """How to train by rewards, quickly; what finds the reward also in other processes."""
+    here = str(Path(__file__).parent)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.setenv("PYTHONPATH", here)
+    about = {"model": tiny_model, "reward": "test_trl.many_of", "num_generations": 4, "max_completion_length": 8}
+    return {"dataset_path": prompts, **about, **QUICK}
+
+
+@pytest.fixture
+def preferences(pairs, tiny_model):
+    """How to train by preferences, quickly."""
+    return {"dataset_path": pairs, "model": tiny_model, **QUICK}
+
+
+KINDS = {"preferences": PreferenceTrainer, "rewards": RewardTrainer}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", KINDS)
+@pytest.mark.parametrize("lora", [False, True])
+def test_a_killed_tuning_goes_on_with_the_same_bytes(job, quiet, other_job, killed, request, way, lora):
+    settings = {**request.getfixturevalue(way), "max_steps": 20, "save_steps": 6, "learning_rate": 1e-3, "lora": lora}
+    killed(KINDS[way], 14, **settings)
+    (resumed,) = KINDS[way](**settings).run(job)
+    assert quiet.values[0][0] == 13
+    (undisturbed,) = KINDS[way](**settings).run(other_job)
+    assert unlike(undisturbed, settings["model"])
+    assert digest(resumed) == digest(undisturbed)
+    assert [path.name for path in job.folder.iterdir()] == [Path(resumed).name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", KINDS)
+def test_tuned_side_by_side_they_have_the_same_bytes(job, quiet, other_job, request, way):
+    settings = {**request.getfixturevalue(way), "max_steps": 5, "learning_rate": 1e-3, "seeds": [1, 2]}
+    beside = KINDS[way](max_parallel=2, **settings).run(job)
+    after = KINDS[way](**settings).run(other_job)
+    assert digest(beside[0]) != digest(beside[1])
+    assert [digest(path) for path in beside] == [digest(path) for path in after]
+    told = [sorted(key for _, values in watcher.values for key in values) for watcher in (quiet, other_job.watcher)]
+    assert len(told[0]) == 10
+    assert told[0] == told[1]
+
+
 def test_rows_that_do_not_fit_are_named(job, jsonl, tiny_model):
     bad = jsonl("bad.jsonl", [{"prompt": "a", "completion": "b"}, {"prompt": "a", "completion": 3}])
     with pytest.raises(JobError, match=r"row 2 of .*bad.jsonl: 'completion' is int; a text or a list of messages"):
