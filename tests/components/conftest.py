@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import smollm2 as smollm2_folder
 
 from data_juicer_sandbox.components.base import JobRun, Quiet
 
@@ -47,6 +48,14 @@ def jsonl(tmp_path: Path) -> Callable[..., str]:
 def docstrings() -> list[str]:
     """Some hundred docstrings of the standard library, about 100 kB."""
     return _docstrings()
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a real model that chats."""
+    if smollm2_folder.MISSING:
+        pytest.skip(smollm2_folder.REASON)
+    return smollm2_folder.model_folder(tmp_path_factory.mktemp("models"))
 
 
 @cache

@@ -96,7 +96,9 @@ class DataJuicerExecutor(Component):
             if config.data_probe_algo != _UNIFORM:
                 if "field_key" not in params:
                     raise JobError(
-                        f"{config.data_probe_algo} needs a field", hint="sample_params: {field_key: meta.score}"
+                        f"data_probe_algo: {config.data_probe_algo} needs a field, which a recipe cannot name",
+                        hint="in extra_configs: data_probe_algo: frequency with frequency_key: <field>, "
+                        "or stratified with strata_key: <field>",
                     )
                 if not params.keys() & {"top_ratio", "topk"}:
                     params["top_ratio"] = config.data_probe_ratio

