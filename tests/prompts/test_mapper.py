@@ -20,6 +20,7 @@ def rule(prompt, body):
     return [f"Here it is.\nPrompt: {shown[-1].upper()}!\n"]
 
 
+@pytest.mark.slow
 def test_the_mapper_of_the_page(config_file, dj_sandbox, rows):
     block = next(text for text in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL) if "optimize" in text)
     seeds = ["Answer in digits.", "Say how many."]
