@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from data_juicer_sandbox.checks.components import check_component, check_recipe
 from data_juicer_sandbox.checks.files import check_files
 from data_juicer_sandbox.checks.references import check_inputs, check_outputs, check_targets
+from data_juicer_sandbox.checks.settings import applied, settings
+from data_juicer_sandbox.checks.sweep import check_sweep
 from data_juicer_sandbox.checks.view import JobView, view
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.errors import ConfigError
@@ -42,11 +44,12 @@ def check(config: SandboxConfig) -> Findings:
         views.append(job_view)
     problems += check_targets(config, views)
     problems += _endless(config)
-    problems += _not_here_yet(config)
+    problems += check_sweep(config, views)
     problems += _unknown_watchers(config)
     if not views:
         warnings.append(ConfigError("there are no jobs in this config", where=config.source.where()))
-    return Findings(views, problems, warnings)
+    changes, faults = settings(config.parameters, views, lambda name: config.source.where(("parameters", name)))
+    return Findings(applied(views, changes, config.variables), problems + faults, warnings)
 
 
 def _unread_recipe(job_view: JobView) -> list[ConfigError]:
@@ -57,23 +60,13 @@ def _unread_recipe(job_view: JobView) -> list[ConfigError]:
     return []
 
 
-def _not_here_yet(config: SandboxConfig) -> list[ConfigError]:
-    """Keys of the contract that this version does not carry out: better said than ignored."""
-    problems = []
-    if config.hpo_config is not None:
-        problems.append(
-            ConfigError("this version cannot search: `hpo_config` must be null", where=config.where("hpo_config"))
-        )
-    return problems
-
-
 def _endless(config: SandboxConfig) -> list[ConfigError]:
     """Iterations that nothing could end, and settings of iterations that could do nothing."""
     problems = []
     if config.max_iter_num == 0 and not config.iter_targets and config.max_hours is None:
         what = "`max_iter_num: 0` goes on until the targets hold, but there are no `iter_targets`"
         problems.append(ConfigError(what, where=config.where("max_iter_num"), hint="a target, or max_hours"))
-    if config.patience and not config.iter_targets:
+    if config.patience and not config.iter_targets and config.hpo_config is None:
         what = "`patience` waits for gains in the first target, but there are no `iter_targets`"
         problems.append(ConfigError(what, where=config.where("patience")))
     return problems

@@ -48,7 +48,8 @@ def _run(path: str, overrides: dict[str, Any]) -> int:
     log = Path(config.work_dir) / sandbox.LOG
     try:
         result = sandbox.run(config, screen)
-        screen.run_done(result.seconds, len(result.ran), len(result.kept), _report(Path(config.work_dir)))
+        notes = [*result.notes, *_report(Path(config.work_dir))]
+        screen.run_done(result.seconds, len(result.ran), len(result.kept), notes)
         for table in (*tables(result.context), *result.tables):
             screen.table(table.title, table.columns, table.rows)
         return 0

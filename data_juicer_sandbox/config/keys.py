@@ -27,6 +27,7 @@ KEYS: dict[str, Key] = {
         Key("resume", bool, False, "go on from the checkpoint in work_dir"),
         Key("debug", bool, False, "DEBUG logging and full tracebacks"),
         Key("hpo_config", str | None, None, "path of the file that turns the run into a search"),
+        Key("parameters", dict | None, None, "values over all else, by the names a search uses: <op_name>.<arg>, ..."),
         Key("pipelines", list | dict | None, None, "several pipelines: name -> job lists"),
         *(
             Key(phase.key, list | None, None, f"the {phase.value} jobs, in the form with one pipeline")

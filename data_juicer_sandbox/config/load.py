@@ -11,6 +11,7 @@ from data_juicer_sandbox.config.jobs import JobReader
 from data_juicer_sandbox.config.keys import KEYS
 from data_juicer_sandbox.config.schema import Phase, Pipeline, SandboxConfig
 from data_juicer_sandbox.config.source import KeyPath, Source
+from data_juicer_sandbox.config.sweep import Sweep, read_sweep
 from data_juicer_sandbox.config.targets import read_targets
 from data_juicer_sandbox.config.words import fill, suggest
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, Where
@@ -79,6 +80,8 @@ class _Loading:
             debug=values["debug"],
             pipelines=tuple(pipelines),
             hpo_config=values["hpo_config"],
+            sweep=self._sweep(variables),
+            parameters=fill(values["parameters"] or {}, variables, lambda name: None),
             max_iter_num=values["max_iter_num"],
             iter_targets=read_targets(values["iter_targets"], self.fault),
             iter_targets_mode=values["iter_targets_mode"],
@@ -126,6 +129,17 @@ class _Loading:
                 for other in unknown:
                     self.fault(f"unknown variable ${{{other}}}", (name,), suggest(other, variables))
         return variables
+
+    def _sweep(self, variables: Mapping[str, str]) -> Sweep | None:
+        if self.values["hpo_config"] is None:
+            return None
+        path = fill(self.values["hpo_config"], variables, lambda name: None)
+        sweep, problems = read_sweep(path, variables)
+        if sweep is None and problems[0].what == "no such file":
+            self.fault(f"`hpo_config`: there is no file {path!r}", ("hpo_config",))
+        else:
+            self.problems += problems
+        return sweep
 
     def _pipelines(self, reader: JobReader) -> list[Pipeline]:
         given = self.values["pipelines"]

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from data_juicer_sandbox.config.source import KeyPath, Source
+from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.errors import Where
 
 
@@ -94,6 +95,10 @@ class SandboxConfig:
     debug: bool
     pipelines: tuple[Pipeline, ...]
     hpo_config: str | None = None
+    sweep: Sweep | None = None
+    """What `hpo_config` says."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Values set over all else, by the names that a search gives them."""
     max_iter_num: int = 1
     iter_targets: tuple[Target, ...] = ()
     iter_targets_mode: str = "all"

@@ -73,7 +73,7 @@ def iterate(config: SandboxConfig, views: Sequence[JobView], setting: Setting) -
         setting.watcher.turn_to(number)
         steps = one.plan()
         if config.max_iter_num != 1:
-            setting.screen.pass_started(number)
+            setting.screen.pass_started(f"iteration {number}", len(jobs))
             logger.info("iteration {}", number)
         one.go(steps)
         made.ran.extend(one.ran)

@@ -23,13 +23,18 @@ def bind() -> None:
     os.register_at_fork(before=_remember, after_in_child=_watch)
 
 
+def end_with(parent: int) -> None:
+    """This process ends when that one, which started it, is gone."""
+    threading.Thread(target=_end_with, args=(parent,), name="ends-with-its-parent", daemon=True).start()
+
+
 def _remember() -> None:
     global _forking
     _forking = os.getpid()
 
 
 def _watch() -> None:
-    threading.Thread(target=_end_with, args=(_forking,), name="ends-with-its-parent", daemon=True).start()
+    end_with(_forking)
 
 
 def _end_with(parent: int) -> None:

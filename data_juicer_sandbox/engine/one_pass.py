@@ -31,6 +31,10 @@ class JobFailed(SandboxError):
         self.label, self.log, self.cause = label, log, cause
 
 
+class Stopped(Exception):
+    """A job is ended for what it reported; nothing failed."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """What the passes of a run share."""
@@ -51,10 +55,11 @@ class Pass:
         views: all jobs, in order.
         places: where they write.
         setting: what it shares with other passes.
+        quiet: ids of jobs that are kept without a word.
     """
 
-    def __init__(self, views: Sequence[JobView], places: Places, setting: Setting):
-        self.views, self.places, self.setting = views, places, setting
+    def __init__(self, views: Sequence[JobView], places: Places, setting: Setting, quiet: frozenset[str] = frozenset()):
+        self.views, self.places, self.setting, self.quiet = views, places, setting, quiet
         self.context, self.screen = setting.context, setting.screen
         self.ran: list[str] = []
         self.kept: list[str] = []
@@ -102,7 +107,8 @@ class Pass:
             elif step.record is not None:
                 record = step.record
                 self.kept.append(job.label)
-                self.screen.job_kept(job.pipeline, job.meta_name, step.reason)
+                if job.id not in self.quiet:
+                    self.screen.job_kept(job.pipeline, job.meta_name, step.reason)
             finished.append((job.pipeline, record))
 
     def _replan(self, steps: Sequence[Step]) -> list[Step]:
@@ -131,6 +137,10 @@ class Pass:
                     stamps=self.setting.stamps,
                 )
         except Exception as error:
+            stopped = _stopped(error)
+            if stopped:
+                logger.info("job {} is stopped: {}", job.label, stopped)
+                raise stopped from error
             # with its traceback, into the file; the terminal gets the cause, at the end of the run once more
             logger.bind(file_only=True).opt(exception=error).error("job {} failed: {}", job.label, cause(error))
             self.screen.job_failed(job.pipeline, job.meta_name, time.time() - started, cause(error))
@@ -152,6 +162,13 @@ class Pass:
         if self.resumed:  # if not, records come in order anyway
             self.context.arrange(self.order)
         self.setting.checkpoint.write(self.context)
+
+
+def _stopped(error: BaseException | None) -> Stopped | None:
+    """The wish to stop that an error came from, if it did: components wrap what is raised in them."""
+    while error is not None and not isinstance(error, Stopped):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _differs(before: JobRecord, now: JobRecord) -> bool:

@@ -23,17 +23,19 @@ class Places:
         work_dir: the run's work directory.
         folder: where to, below the work directory (`iter_1`, `trials/trial_3`); empty to move nothing.
         written: the paths that the config's jobs write, as the config names them.
+        only: ids of the jobs that are moved; None for all.
     """
 
     work_dir: Path
     folder: str = ""
     written: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
 
     @classmethod
-    def of(cls, work_dir: Path, folder: str, views: Iterable[JobView]) -> Places:
+    def of(cls, work_dir: Path, folder: str, views: Iterable[JobView], only: frozenset[str] | None = None) -> Places:
         """The places of a config whose jobs are `views`; only what these write is moved."""
         written = frozenset(path for view in views for path, _, _ in view.paths(Role.OUTPUT))
-        return cls(work_dir, folder, written)
+        return cls(work_dir, folder, written, only)
 
     @property
     def root(self) -> Path:
@@ -54,7 +56,7 @@ class Places:
 
     def apply(self, view: JobView, resolved: ResolvedJob) -> ResolvedJob:
         """A resolved job with its paths moved: all it writes, and all it reads that the config names as written."""
-        if not self.folder:
+        if not self.folder or (self.only is not None and view.job.id not in self.only):
             return resolved
         extra = {name: self._read(value) for name, value in resolved.extra_configs.items()}
         recipe = None if resolved.dj_configs is None else self._read(resolved.dj_configs)

@@ -29,7 +29,10 @@ from data_juicer_sandbox.watchers.watcher import Watcher
 __all__ = ["LOG", "JobFailed", "Result", "look", "plan", "run", "session"]
 
 LOG = "sandbox.log"
-BESIDE = ("metrics.jsonl", "config.json", "wandb_run.json", "report.html", LOG)
+BESIDE = (
+    "metrics.jsonl", "config.json", "wandb_run.json", "wandb_sweep.json", "report.html", "study.journal", "trials",
+    "trials.csv", "best.yaml", "front", "plots", LOG,
+)  # fmt: skip
 """What belongs to a run beside its checkpoint, and goes aside with it."""
 
 
@@ -42,7 +45,8 @@ class Result:
         ran: labels of the jobs that ran.
         kept: labels of the jobs that were kept.
         seconds: how long it took.
-        tables: how its iterations went.
+        tables: how its iterations or trials went.
+        notes: lines that say where things lie.
     """
 
     context: ContextInfos
@@ -50,6 +54,7 @@ class Result:
     kept: tuple[str, ...]
     seconds: float
     tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def look(config: SandboxConfig) -> tuple[list[JobView], list[str]]:
@@ -74,6 +79,10 @@ def plan(config: SandboxConfig) -> list[Step]:
     views, _ = look(config)
     checkpoint = Checkpoint(Path(config.work_dir))
     context = checkpoint.read() if config.resume and checkpoint.exists() else ContextInfos()
+    if config.sweep is not None:
+        from data_juicer_sandbox.engine.search import search
+
+        return search.plan_of(config, config.sweep, views, context)
     return plan_of(config, views, context)
 
 
@@ -98,6 +107,12 @@ def run(config: SandboxConfig, screen: View) -> Result:
         for warning in warnings:
             logger.warning(warning)
         screen.run_started(len(config.pipelines), len(views))
+        if config.sweep is not None:
+            from data_juicer_sandbox.engine.search.search import search  # Optuna takes a second and a half
+
+            found = search(config, config.sweep, views, setting)
+            seconds = time.time() - started
+            return Result(setting.context, tuple(found.ran), tuple(found.kept), seconds, found.tables, found.notes)
         made = iterate(config, views, setting)
         several = len(made.history) > 1 or bool(config.iter_targets)
         tables = (made.table(),) if several else ()

@@ -25,10 +25,10 @@ class PlainView(View):
         self._n_jobs, self._n_seen = n_jobs, 0
         self.message(f"{_count(n_jobs, 'job')} in {_count(n_pipelines, 'pipeline')}")
 
-    def pass_started(self, number: int) -> None:
+    def pass_started(self, title: str, n_jobs: int) -> None:
         """Count from one again."""
-        self._n_seen = 0
-        self.message(f"iteration {number}")
+        self._n_jobs, self._n_seen = n_jobs, 0
+        self.message(title)
 
     def pipeline_started(self, name: str) -> None:
         """Nothing to say: every job's line names its pipeline."""

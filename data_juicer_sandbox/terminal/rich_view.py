@@ -47,13 +47,13 @@ class RichView(View):
         self._bars.start()
         logs.show_through(self._show)
 
-    def pass_started(self, number: int) -> None:
+    def pass_started(self, title: str, n_jobs: int) -> None:
         """Set the bars back."""
         self._n_pipelines = 0
-        self._bars.reset(self._jobs)
+        self._bars.reset(self._jobs, total=n_jobs)
         if self._pipelines != _NO_TASK:
             self._bars.reset(self._pipelines)
-        self.message(f"iteration {number}")
+        self.message(title)
 
     def pipeline_started(self, name: str) -> None:
         """Name the pipeline."""

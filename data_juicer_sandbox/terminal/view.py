@@ -25,8 +25,8 @@ class View(ABC):
         """The run begins."""
 
     @abstractmethod
-    def pass_started(self, number: int) -> None:
-        """All jobs begin again, for the so-manieth time, counted from 1."""
+    def pass_started(self, title: str, n_jobs: int) -> None:
+        """So many jobs begin, again: those of an iteration or of a trial."""
 
     @abstractmethod
     def pipeline_started(self, name: str) -> None:

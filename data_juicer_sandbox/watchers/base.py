@@ -19,6 +19,7 @@ class RunInfo:
         experiment: the config's `experiment_name`.
         config: the run's config, secrets masked.
         resume: go on with what is there of an earlier run in `work_dir`.
+        group: what several runs belong to, such as the trials of a search.
     """
 
     work_dir: Path
@@ -26,6 +27,7 @@ class RunInfo:
     experiment: str
     config: Mapping[str, Any]
     resume: bool
+    group: str | None = None
 
 
 class Tracker:

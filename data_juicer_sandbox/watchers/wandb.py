@@ -71,9 +71,10 @@ class WandbTracker(Tracker):
                 id=self._run_id(),
                 project=self.run.project,
                 name=self.run.experiment,
+                group=self.run.group,
                 config=dict(self.run.config),
                 dir=str(self.run.work_dir),
-                resume="allow" if not _offline() else None,
+                resume="allow" if not offline() else None,
                 settings=wandb.Settings(
                     silent=True,
                     console="off",  # the terminal and the log are ours
@@ -98,7 +99,8 @@ def _name(pipeline: str, job: str) -> str:
     return job if pipeline == ANONYMOUS else f"{pipeline}.{job}"
 
 
-def _offline() -> bool:
+def offline() -> bool:
+    """Whether W&B is to write files only."""
     return (os.environ.get("WANDB_MODE") or _settings().get("mode", "")) in ("offline", "dryrun")
 
 

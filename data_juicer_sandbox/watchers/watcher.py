@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
@@ -16,6 +16,9 @@ from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.watchers import local
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker, flatten
 from data_juicer_sandbox.watchers.wandb import configured
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 LOCAL = "local"
 TRACKERS = {
@@ -65,7 +68,8 @@ class Watcher:
         names: Sequence[str] | None,
         config: Mapping[str, Any],
         resume: bool = True,
-    ) -> Watcher:
+        group: str | None = None,
+    ) -> Self:
         """Make the trackers of a run.
 
         Args:
@@ -75,11 +79,12 @@ class Watcher:
             names: the config key `watchers`: None for local, and W&B where it is configured.
             config: the whole config, for the record; secrets are masked here.
             resume: go on with the metrics that are there; if not, they are moved aside under a dated name.
+            group: what several runs belong to, such as the trials of a search.
 
         Raises:
             ConfigError: unknown tracker, or one that is named but not configured.
         """
-        run = RunInfo(work_dir, project, experiment, mask(dict(config)), resume)
+        run = RunInfo(work_dir, project, experiment, mask(dict(config)), resume, group)
         trackers = {}
         for name in chosen(names):
             try:

@@ -166,9 +166,7 @@ def test_targets_name_jobs_and_outputs(problems):
     assert "there is no such job (did you mean 'anonymous.m'?" in "\n".join(found)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("hpo_config", "x.yaml"), ("max_iter_num", 0), ("patience", 2), ("watchers", ["wanbd"])]
-)
+@pytest.mark.parametrize(("key", "value"), [("max_iter_num", 0), ("patience", 2), ("watchers", ["wanbd"])])
 def test_top_level_keys(problems, key, value):
     (found,) = problems({key: value, "probe_job_configs": []})
     assert "sandbox.yaml:1: " in found

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
+
+from jsonargparse.typing import PositiveInt
 
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.rows import read_rows
@@ -108,6 +112,48 @@ class Give(Component):
 
     def run(self, job: JobRun) -> Any:
         return tuple(self.value) if self.several else self.value
+
+
+class Descend(Component):
+    """Gradient descent on (x - 3)^2 from 0, the loss watched at each step.
+
+    Args:
+        rate: the learning rate; from 1 on it diverges.
+        steps: how many.
+        delay: seconds to wait at each step.
+        fail_above: raise where the rate is higher.
+        die_above: kill the own process where the rate is higher.
+        log: a file that gets a line for each step made.
+    """
+
+    outputs = ("loss",)
+
+    def __init__(
+        self,
+        rate: float,
+        steps: PositiveInt = 10,
+        delay: float = 0.0,
+        fail_above: float | None = None,
+        die_above: float | None = None,
+        log: str | None = None,
+    ):
+        self.rate, self.steps, self.delay, self.log = rate, steps, delay, log
+        self.fail_above, self.die_above = fail_above, die_above
+
+    def run(self, job: JobRun) -> float:
+        if self.fail_above is not None and self.rate > self.fail_above:
+            raise JobError(f"a rate of {self.rate:.3g} is too high", hint="a lower one")
+        if self.die_above is not None and self.rate > self.die_above:
+            os.kill(os.getpid(), signal.SIGKILL)
+        x = 0.0
+        for step in range(1, self.steps + 1):
+            x -= self.rate * 2 * (x - 3)
+            job.watcher.watch({"loss": (x - 3) ** 2, "gain": -((x - 3) ** 2)}, step=step)
+            if self.log:
+                with Path(self.log).open("a") as stream:
+                    stream.write(f"{self.rate} {step}\n")
+            time.sleep(self.delay)
+        return (x - 3) ** 2
 
 
 def _write(path: str, rows: Any, delay: float, job: JobRun) -> str:

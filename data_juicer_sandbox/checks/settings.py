@@ -1,0 +1,121 @@
+"""What a parameter's name sets: `<pipeline>.<meta_name>.<dj_configs|extra_configs>.<path>`, or `<op_name>.<arg>`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from data_juicer_sandbox.checks.view import JobView, view
+from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.context.lookup import plant
+from data_juicer_sandbox.errors import ConfigError, ResolveError, Where
+from data_juicer_sandbox.parameters import check, parameters
+
+Changes = dict[str, dict[str, Any]]
+"""By the id of a job: key to set (`dj_configs.process.0.text_length_filter.min_len`), value."""
+
+CONFIGS = ("dj_configs", "extra_configs")
+
+
+def targets(name: str, views: Sequence[JobView]) -> list[tuple[JobView, str]]:
+    """The jobs that a parameter sets something in, each with the key it sets there; none where the name is unknown."""
+    parts = name.split(".")
+    if len(parts) > 3 and parts[2] in CONFIGS:
+        return [(one, ".".join(parts[2:])) for one in views if one.job.label == ".".join(parts[:2])]
+    op, _, argument = name.partition(".")
+    return [
+        (one, f"dj_configs.process.{index}.{op}.{argument}")
+        for one in views
+        for index, entry in enumerate(_process(one))
+        if argument and (entry == op or (isinstance(entry, Mapping) and op in entry))
+    ]
+
+
+def settings(
+    values: Mapping[str, Any], views: Sequence[JobView], where: Callable[[str], Where]
+) -> tuple[Changes, list[ConfigError]]:
+    """What values do to jobs, and what is wrong with them."""
+    changes: Changes = {}
+    problems = []
+    for name, value in values.items():
+        faults = check_values(name, [value], views, where(name))
+        problems += faults
+        for one, key in targets(name, views) if not faults else ():
+            changes.setdefault(one.job.id, {})[key] = value
+    return changes, problems
+
+
+def applied(views: Sequence[JobView], changes: Changes, variables: Mapping[str, str]) -> list[JobView]:
+    """The jobs with the changes over all that they say themselves."""
+    return [
+        view(replace(one.job, updates={**one.job.updates, **changes[one.job.id]}), variables)
+        if one.job.id in changes
+        else one
+        for one in views
+    ]
+
+
+def check_values(name: str, values: Iterable[Any], views: Sequence[JobView], where: Where) -> list[ConfigError]:
+    """What is wrong with a parameter: nothing has its name, or a value is not one that may stand there."""
+    found = targets(name, views)
+    if not found:
+        hint = suggest(name, _names(name, views), what="there are")
+        return [ConfigError(f"parameter {name!r} sets nothing: there is no such job or OP", where=where, hint=hint)]
+    for one, key in found:
+        for value in values:
+            for what, meant in _faults(one, key, value):
+                return [ConfigError(f"parameter {name!r}: {what}", where=where, hint=meant)]
+    return []
+
+
+def _faults(one: JobView, key: str, value: Any) -> Iterator[tuple[str, str | None]]:
+    """What speaks against a value at a key of a job, as far as its configs are known."""
+    config, _, way = key.partition(".")
+    known = one.recipe if config == "dj_configs" else one.extra
+    if not known.known:
+        return  # `input` brings the whole of it
+    if known.value is None and config == "dj_configs":
+        yield f"job {one.job.label!r} has no `dj_configs`", None
+        return
+    try:
+        planted = plant(known.value, way.split("."), value)
+    except ResolveError as error:
+        yield f"{key!r} cannot be set in job {one.job.label!r}: {error.what}", None
+        return
+    if config == "dj_configs":
+        from data_juicer_sandbox.components.data import recipe_check
+
+        for fault in recipe_check.check(planted, known.skip):
+            if _on(tuple(map(str, fault.path)), way.split(".")):
+                yield f"{fault.message} (job {one.job.label!r})", fault.hint
+    elif one.component is not None:
+        head = way.partition(".")[0]
+        if head != "type":
+            wanted = {name: item for name, item in planted.items() if name != "type"}
+            others = set(parameters(one.component)[0]) | set(wanted)
+            for problem in check(one.component, wanted, lambda name: name in others and name != head):
+                if problem.name == head:
+                    yield f"{problem.what} (job {one.job.label!r})", problem.hint
+
+
+def _on(path: tuple[str, ...], way: Sequence[str]) -> bool:
+    """Whether a fault lies on the way to a key, or below it."""
+    return all(a == b for a, b in zip(path, way, strict=False))
+
+
+def _process(one: JobView) -> list[Any]:
+    takes = bool(one.hook and one.component and one.hook.takes_recipe(one.component))
+    process = (one.recipe.value or {}).get("process") if takes else None
+    return process if isinstance(process, list) else []
+
+
+def _names(name: str, views: Sequence[JobView]) -> list[str]:
+    """Names of the kind that was probably meant."""
+    parts = name.split(".")
+    if len(parts) > 3 and parts[2] in CONFIGS:
+        return [f"{one.job.label}.{'.'.join(parts[2:])}" for one in views]
+    ops = {str(next(iter(entry)) if isinstance(entry, Mapping) else entry) for one in views for entry in _process(one)}
+    return sorted(f"{op}.{name.partition('.')[2]}" for op in ops) or [
+        f"{one.job.label}.extra_configs.<key>" for one in views
+    ]

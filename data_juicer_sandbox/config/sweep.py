@@ -1,0 +1,261 @@
+"""The file that turns a run into a search: a W&B sweep, with Optuna's own words beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from data_juicer_sandbox.config import source as sources
+from data_juicer_sandbox.config.distributions import Fault, Parameter, read_parameters
+from data_juicer_sandbox.config.source import Source
+from data_juicer_sandbox.config.words import fill, suggest
+from data_juicer_sandbox.errors import ConfigError, Where
+
+METHODS = ("grid", "random", "bayes")
+_NUMBERS: dict[str, tuple[type, ...]] = {
+    "sweep_max_count": (int,), "run_cap": (int,), "max_trials": (int,), "n_jobs": (int,), "seed": (int,),
+    "max_failures": (int,), "patience": (int,), "timeout": (int, float), "max_hours": (int, float),
+}  # fmt: skip
+_TEXTS = ("sweep_name", "name", "storage", "backend", "method", "description")
+_OTHER = ("metric", "metrics", "parameters", "early_terminate", "sampler", "pruner", "plots")
+_FOR_WANDB = ("program", "command", "project", "entity", "controller", "imageuri", "job", "launch")
+"""Keys of a sweep file that say how W&B starts a program: nothing is started here."""
+KNOWN = (*_NUMBERS, *_TEXTS, *_OTHER, *_FOR_WANDB)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a search looks at.
+
+    Args:
+        name: a context key `<pipeline>.<meta_name>.<output>`, or a watched name `<meta_name>.<key>`.
+        maximize: whether more is better.
+        target: a value good enough to stop.
+        path: where it stands in the file.
+    """
+
+    name: str
+    maximize: bool = False
+    target: float | None = None
+    path: sources.KeyPath = ()
+
+
+@dataclass(frozen=True)
+class Named:
+    """A sampler or pruner of Optuna by its class's name, with the arguments of its constructor."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A whole search.
+
+    Args:
+        name: of the study; the same in every process that takes part.
+        method: `grid`, `random` or `bayes`.
+        metrics: one; several for a Pareto front.
+        parameters: what is searched.
+        pruner: what ends trials that lag behind; None for nothing.
+        reports: the watched name by which it judges them.
+        sampler: another than the method's own.
+        max_trials: trials in all, failed and pruned ones included; None for no bound.
+        n_jobs: trials side by side.
+        seed: of the suggestions.
+        timeout: seconds after which a run begins no more trials.
+        storage: an Optuna storage URL, or the path of a journal file; None for one in the work directory.
+        max_failures: trials that may fail in one run before it gives up.
+        max_hours: none begins once the trials have taken so long.
+        patience: stop after so many trials without gain.
+        backend: `optuna` or `wandb`.
+        plots: whether to draw them when it ends.
+        given: the file's content.
+    """
+
+    name: str | None
+    method: str
+    metrics: tuple[Metric, ...]
+    parameters: tuple[Parameter, ...]
+    pruner: Named | None = None
+    reports: Metric | None = None
+    sampler: Named | None = None
+    max_trials: int | None = None
+    n_jobs: int = 1
+    seed: int = 42
+    timeout: float | None = None
+    storage: str | None = None
+    max_failures: int = 5
+    max_hours: float | None = None
+    patience: int | None = None
+    backend: str = "optuna"
+    plots: bool = True
+    given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    source: Source = field(default_factory=lambda: Source("<memory>", None), compare=False, repr=False)
+
+    def where(self, *path: str | int) -> Where:
+        """The line of one of its keys."""
+        return self.source.where(path)
+
+
+def read_sweep(path: str, variables: Mapping[str, str]) -> tuple[Sweep | None, list[ConfigError]]:
+    """Read a sweep file.
+
+    Args:
+        path: a YAML or JSON file.
+        variables: what `${...}` stands for.
+
+    Returns:
+        the search (None where nothing can be made of the file) and all faults found.
+    """
+    try:
+        source = sources.read(path)
+        if not isinstance(source.value, dict):
+            raise ConfigError("a search is a mapping of keys", where=source.where(), hint="method, metric, parameters")
+    except ConfigError as error:
+        return None, [error]
+    problems: list[ConfigError] = []
+
+    def fault(what: str, way: sources.KeyPath = (), hint: str | None = None) -> None:
+        problems.append(ConfigError(what, where=source.where(way), hint=hint))
+
+    def unknown(name: str) -> None:
+        fault(f"unknown variable ${{{name}}}", (), suggest(name, variables))
+
+    return _sweep(fill(source.value, variables, unknown), source, fault), problems
+
+
+def _sweep(given: dict[str, Any], source: Source, fault: Fault) -> Sweep:
+    for key, value in given.items():
+        if key not in KNOWN:
+            fault(f"unknown key {key!r}", (key,), suggest(str(key), KNOWN))
+        elif value is not None and key in _NUMBERS and (type(value) not in _NUMBERS[key]):
+            fault(f"{key!r} must be {'a whole ' if float not in _NUMBERS[key] else 'a '}number", (key,))
+        elif value is not None and key in _NUMBERS and key != "seed" and value <= 0:
+            fault(f"{key!r} must be more than 0", (key,))
+        elif key == "plots" and not isinstance(value, bool):
+            fault("'plots' must be true or false", (key,))
+        elif value is not None and key in _TEXTS and not isinstance(value, str):
+            fault(f"{key!r} must be text", (key,))
+    values = {key: value for key, value in given.items() if value is not None}
+    values = {key: value for key, value in values.items() if key not in _NUMBERS or type(value) in _NUMBERS[key]}
+    counts = [key for key in ("sweep_max_count", "run_cap", "max_trials") if key in values]
+    if len(counts) > 1:
+        fault(f"{counts[0]!r} and {counts[1]!r} say the same", (counts[1],))
+    method = values.get("method", "bayes")
+    if method not in METHODS:
+        fault(f"unknown method {method!r}", ("method",), suggest(str(method), METHODS))
+    if values.get("backend", "optuna") not in ("optuna", "wandb"):
+        fault("'backend' must be optuna or wandb", ("backend",))
+    pruner, reports = _pruner(values, fault)
+    sampler, _ = _named(values["sampler"], "sampler", fault) if "sampler" in values else (None, {})
+    wanted = values.get("metric", values.get("metrics"))
+    return Sweep(
+        name=values.get("sweep_name", values.get("name")),
+        method=str(method),
+        metrics=tuple(_metrics(wanted, "metric" if "metric" in values else "metrics", fault)),
+        parameters=tuple(read_parameters(values.get("parameters"), ("parameters",), fault)),
+        pruner=pruner,
+        reports=reports,
+        sampler=sampler,
+        max_trials=values[counts[0]] if counts else None,
+        given=given,
+        source=source,
+        **{
+            key: values[key]
+            for key in (
+                "n_jobs",
+                "seed",
+                "timeout",
+                "storage",
+                "max_failures",
+                "max_hours",
+                "patience",
+                "backend",
+                "plots",
+            )
+            if key in values
+        },
+    )
+
+
+def _metrics(given: Any, key: str, fault: Fault) -> list[Metric]:
+    entries = given if isinstance(given, list) else [given]
+    found: list[Metric] = []
+    for index, entry in enumerate(entries):
+        path: sources.KeyPath = (key, index) if isinstance(given, list) else (key,)
+        metric = _metric(entry, path, fault)
+        if metric is not None and any(metric.name == other.name for other in found):
+            fault(f"metric {metric.name!r} stands here twice", path)
+        elif metric is not None:
+            found.append(metric)
+    return found
+
+
+def _metric(entry: Any, path: sources.KeyPath, fault: Fault) -> Metric | None:
+    if isinstance(entry, str):
+        entry = {"name": entry}
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+        fault("a search needs a metric with a name", path, "metric: {name: <meta_name>.<key>, goal: minimize}")
+        return None
+    for key in entry:
+        if key not in ("name", "goal", "target"):
+            fault(f"unknown key {key!r} of a metric", (*path, key), suggest(str(key), ("name", "goal", "target")))
+    goal, target = entry.get("goal", "minimize"), entry.get("target")
+    if goal not in ("minimize", "maximize"):
+        fault(f"`goal` must be minimize or maximize, not {goal!r}", (*path, "goal"))
+    if target is not None and (isinstance(target, bool) or not isinstance(target, int | float)):
+        fault(f"`target` must be a number, not {target!r}", (*path, "target"))
+        target = None
+    return Metric(entry["name"], goal == "maximize", target, path)
+
+
+def _pruner(values: Mapping[str, Any], fault: Fault) -> tuple[Named | None, Metric | None]:
+    """`early_terminate` as Optuna's successive halving, or a `pruner` of Optuna by name; and what it judges by."""
+    if "early_terminate" in values and "pruner" in values:
+        fault("`early_terminate` and `pruner` cannot stand together", ("pruner",))
+    if "pruner" in values:
+        named, rest = _named(values["pruner"], "pruner", fault)
+        return named, _reports(rest, ("pruner",), fault)
+    if "early_terminate" not in values:
+        return None, None
+    given, path = values["early_terminate"], ("early_terminate",)
+    if not isinstance(given, Mapping) or given.get("type") != "hyperband":
+        fault("`early_terminate` must have `type: hyperband`", path)
+        return None, None
+    known = ("type", "min_iter", "max_iter", "s", "eta", "strict", "metric", "goal")
+    for key, value in given.items():
+        if key not in known:
+            fault(f"unknown key {key!r} of early_terminate", (*path, key), suggest(str(key), known))
+        elif key in ("min_iter", "max_iter", "s", "eta") and (type(value) is not int or value < 1 + (key == "eta")):
+            fault(f"{key!r} must be a whole number of {2 if key == 'eta' else 1} or more", (*path, key))
+            return None, None
+    eta = given.get("eta", 3)
+    if ("min_iter" in given) == ("max_iter" in given):
+        fault("hyperband takes either `min_iter`, or `max_iter` with `s`", path)
+        return None, None
+    if "max_iter" in given and "s" not in given:
+        fault("`max_iter` of hyperband needs `s`, the number of its brackets", path)
+        return None, None
+    first = given.get("min_iter") or max(1, given["max_iter"] // eta ** given["s"])
+    arguments = {"min_resource": first, "reduction_factor": eta}
+    return Named("SuccessiveHalvingPruner", arguments), _reports(given, path, fault)
+
+
+def _reports(given: Mapping[str, Any], path: sources.KeyPath, fault: Fault) -> Metric | None:
+    if "metric" not in given:
+        return None
+    return _metric({"name": given["metric"], "goal": given.get("goal", "minimize")}, path, fault)
+
+
+def _named(given: Any, key: str, fault: Fault) -> tuple[Named | None, dict[str, Any]]:
+    """A class by name, or by name and arguments; `metric` and `goal` are not among these."""
+    if isinstance(given, str):
+        return Named(given), {}
+    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+        fault(f"`{key}` must be a name, or a mapping with `name` and arguments", (key,))
+        return None, {}
+    own = {name: given[name] for name in ("metric", "goal") if name in given and key == "pruner"}
+    rest = {name: value for name, value in given.items() if name not in ("name", *own)}
+    return Named(given["name"], rest), own

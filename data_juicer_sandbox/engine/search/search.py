@@ -1,0 +1,153 @@
+"""A search from its first trial to its results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loguru import logger
+
+from data_juicer_sandbox.checks.view import JobView
+from data_juicer_sandbox.config.schema import SandboxConfig
+from data_juicer_sandbox.config.sweep import Sweep
+from data_juicer_sandbox.context.infos import ContextInfos
+from data_juicer_sandbox.engine.one_pass import Pass, Setting
+from data_juicer_sandbox.engine.places import Places
+from data_juicer_sandbox.engine.plan import Step, make_plan
+from data_juicer_sandbox.engine.search import study as studies
+from data_juicer_sandbox.engine.search.board import FAILED, Assignment, Board, Outcome
+from data_juicer_sandbox.engine.search.outcome import Files
+from data_juicer_sandbox.engine.search.space import shown
+from data_juicer_sandbox.engine.search.trial import Trials, reached
+from data_juicer_sandbox.engine.summary import Table
+from data_juicer_sandbox.engine.trace import Stamps
+from data_juicer_sandbox.errors import SandboxError
+from data_juicer_sandbox.terminal.view import duration
+
+
+class SearchFailed(SandboxError):
+    """A search that gave up, or found nothing."""
+
+
+@dataclass
+class Search:
+    """How a search came out.
+
+    Args:
+        ran: labels of the jobs that ran, in all trials.
+        kept: labels of the jobs that were kept.
+        tables: the trials.
+        notes: where things lie.
+    """
+
+    ran: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def search(config: SandboxConfig, sweep: Sweep, views: Sequence[JobView], setting: Setting) -> Search:
+    """Run what all trials share, then trials until there is a reason to stop.
+
+    Raises:
+        JobFailed: a shared job did.
+        SearchFailed: too many trials failed, or none was completed.
+        StudyError: the study cannot be used.
+    """
+    made = Search()
+    common = shared(sweep, views, setting.context)
+    one = Pass(common, Places(Path(config.work_dir)), setting)
+    steps = one.plan()
+    if not common:
+        logger.info("the parameters reach every job: nothing is shared between trials")
+    one.go(steps)
+    made.ran, made.kept = list(one.ran), list(one.kept)
+    trials = Trials(config, sweep, views, list(setting.context.records()), setting)
+    if sweep.backend == "wandb":
+        from data_juicer_sandbox.engine.search.wandb_agent import run_agent
+
+        run_agent(config, sweep, trials, setting.screen)
+        return made
+    board = open_board(config, sweep)
+    files = Files(config, sweep, board)
+    try:
+        if sweep.n_jobs == 1:
+            _one_by_one(board, trials, setting, files)
+        else:
+            from data_juicer_sandbox.engine.search.workers import side_by_side
+
+            side_by_side(config, board, trials, setting, files)
+    finally:
+        files.write()
+    made.tables = (files.table(),)
+    logger.info("no more trials: {}", board.reason)
+    if not board.best() or board.failures >= sweep.max_failures:
+        errors = [trial.user_attrs.get("error") for trial in board.trials() if trial.user_attrs.get("error")]
+        last = f"; the last said: {errors[-1]}" if errors else ""
+        raise SearchFailed(
+            f"{board.reason}, none of them completed{last}" if not board.best() else f"{board.reason}{last}"
+        )
+    made.notes = files.finish()
+    return made
+
+
+def shared(sweep: Sweep, views: Sequence[JobView], context: ContextInfos) -> list[JobView]:
+    """The jobs that no parameter reaches."""
+    found = reached([parameter.name for parameter in sweep.parameters], views, context)
+    return [view for view in views if view.job.id not in found]
+
+
+def plan_of(config: SandboxConfig, sweep: Sweep, views: Sequence[JobView], context: ContextInfos) -> list[Step]:
+    """The plan of the shared jobs, with those of each trial behind them."""
+    common = {view.job.id for view in shared(sweep, views, context)}
+    places = Places(Path(config.work_dir))
+    steps = make_plan(views, context, Stamps(), config.variables, places)
+    return [
+        step if step.view.job.id in common else Step(step.view, True, "once in each trial", step.reads, None)
+        for step in steps
+    ]
+
+
+def open_board(config: SandboxConfig, sweep: Sweep) -> Board:
+    """The board of a search's study."""
+    name = sweep.name or config.experiment_name
+    jobs = {key: value for key, value in config.given.items() if key.endswith("_job_configs") or key == "pipelines"}
+    space = [(one.name, one.distribution) for one in sweep.parameters]
+    goals = [(metric.name, metric.maximize) for metric in sweep.metrics]
+    return Board(
+        config, sweep, studies.open_study(sweep, name, Path(config.work_dir), studies.digest(jobs, space, goals))
+    )
+
+
+def _one_by_one(board: Board, trials: Trials, setting: Setting, files: Files) -> None:
+    while (given := board.next()) is not None:
+        announce(given, len(trials.reached), setting)
+        number = given.number
+        outcome = trials.run(given, lambda step, value, number=number: board.report(number, step, value))  # type: ignore[misc]
+        settle(board, given, outcome, setting, files)
+
+
+def announce(given: Assignment, jobs: int, setting: Setting) -> None:
+    """Say that a trial begins."""
+    again = ", begun before" if given.again else ""
+    logger.info("trial {} starts{}: {}", given.number, again, dict(given.values))
+    setting.screen.pass_started(f"trial {given.number}{again}: {shown(given.values)}", jobs)
+
+
+def settle(board: Board, given: Assignment, outcome: Outcome, setting: Setting, files: Files) -> None:
+    """Record a trial's outcome, in the study, the metrics and on the screen."""
+    board.finish(given.number, outcome)
+    metrics = {metric.name: value for metric, value in zip(board.sweep.metrics, outcome.values, strict=False)}
+    setting.watcher.watch("search", "trial", {"state": outcome.state, **metrics}, step=given.number)
+    logger.info("trial {} is {}: {}", given.number, outcome.state, outcome.error or metrics)
+    text = f"trial {given.number} {outcome.state} after {duration(outcome.seconds)}"
+    if outcome.state == FAILED:
+        text += f": {outcome.error}"
+    elif metrics:
+        best = board.best()[0]
+        ahead = "the best so far" if best.number == given.number else f"best: trial {best.number}, {best.values[0]:.5g}"
+        text += ": " + ", ".join(f"{name} = {value:.5g}" for name, value in metrics.items()) + f" ({ahead})"
+    setting.screen.message(text)
+    files.write_now_and_then(time.monotonic())

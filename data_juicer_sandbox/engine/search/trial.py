@@ -1,0 +1,204 @@
+"""One trial: the jobs that its parameters reach, in a folder of its own, upon what all trials share."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from data_juicer_sandbox.checks.settings import applied, settings, targets
+from data_juicer_sandbox.checks.view import JobView
+from data_juicer_sandbox.config.schema import SandboxConfig
+from data_juicer_sandbox.config.sweep import Metric, Sweep
+from data_juicer_sandbox.context.checkpoint import Checkpoint
+from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.engine.graph import edges
+from data_juicer_sandbox.engine.job import cause
+from data_juicer_sandbox.engine.one_pass import JobFailed, Pass, Setting, Stopped
+from data_juicer_sandbox.engine.places import Places
+from data_juicer_sandbox.engine.search.board import COMPLETE, FAILED, PRUNED, Assignment, Outcome
+from data_juicer_sandbox.errors import CheckpointError, SandboxError
+from data_juicer_sandbox.files import remove
+from data_juicer_sandbox.watchers.base import flatten
+from data_juicer_sandbox.watchers.local import CONFIG_FILE
+from data_juicer_sandbox.watchers.watcher import Watcher
+
+FOLDER = "trials"
+Report = Callable[[int, float], bool]
+"""Takes a step and a value; says whether the trial is to be pruned."""
+
+
+class MetricError(SandboxError):
+    """A trial's metric is missing, or no number."""
+
+
+class Listening(Watcher):
+    """A trial's watcher: what the pruner judges by goes to it as well."""
+
+    name: str | None = None
+    report: Report | None = None
+    _heard: str | None = None
+
+    def watch(self, pipeline: str, meta_name: str, values: Mapping[str, Any], step: int | None = None) -> None:
+        """Record what a job measured.
+
+        Raises:
+            Stopped: the pruner has seen enough.
+        """
+        super().watch(pipeline, meta_name, values, step)
+        if step is None or self.name is None or self.report is None:
+            return
+        for key, value in flatten(values):
+            name = f"{meta_name}.{key}"
+            if self._heard is None and fnmatch.fnmatchcase(name, self.name):
+                self._heard = name  # where several fit a pattern, the first that came
+            if name == self._heard and isinstance(value, int | float) and self.report(int(step), float(value)):
+                raise Stopped(f"{name} is {value:.5g} at step {step}")
+
+
+class Trials:
+    """Carries trials out.
+
+    Args:
+        config: the run.
+        sweep: the search.
+        views: all its jobs.
+        shared: records of the jobs that no parameter reaches, by pipeline.
+        setting: the run's own; its stamps, screen and log serve all trials.
+    """
+
+    def __init__(
+        self,
+        config: SandboxConfig,
+        sweep: Sweep,
+        views: Sequence[JobView],
+        shared: Sequence[tuple[str, JobRecord]],
+        setting: Setting,
+    ):
+        self.config, self.sweep, self.views, self.shared, self.setting = config, sweep, views, shared, setting
+        names = [one.name for one in sweep.parameters]
+        self.reached = reached(names, views, setting.context)
+        self.watchers = config.watchers
+        reports = sweep.reports or (sweep.metrics[0] if sweep.pruner else None)
+        self._listens_to = reports.name if reports else None
+
+    def folder(self, number: int) -> Path:
+        """Where a trial lies."""
+        return Path(self.config.work_dir) / FOLDER / f"trial_{number}"
+
+    def prepare(self, given: Assignment) -> Path:
+        """A trial's folder, with what an earlier run left of this trial, and nothing of any other search."""
+        folder = self.folder(given.number)
+        if not given.again and (folder / CONFIG_FILE).exists():
+            remove(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def run(self, given: Assignment, report: Report | None) -> Outcome:
+        """Carry a trial out; what goes wrong in it is its outcome.
+
+        Args:
+            given: the trial.
+            report: told of intermediate values.
+        """
+        folder = self.prepare(given)
+        checkpoint = Checkpoint(folder)
+        context = self._context(checkpoint)
+        watcher = self._watcher(folder, given, report)
+        one = self._pass(given, replace(self.setting, context=context, checkpoint=checkpoint, watcher=watcher))
+        try:
+            one.go(one.plan())
+            values = tuple(value_of(metric, context, watcher) for metric in self.sweep.metrics)
+            outcome = Outcome(COMPLETE, values)
+        except Stopped as stopped:
+            logger.info("trial {} is pruned: {}", given.number, stopped)
+            outcome = Outcome(PRUNED)
+        except JobFailed as error:
+            outcome = Outcome(FAILED, error=str(error))
+        except SandboxError as error:
+            outcome = Outcome(FAILED, error=cause(error))
+        finally:
+            watcher.close()
+        own = [found[1] for found in context.records() if self._own(*found)]
+        return replace(outcome, seconds=sum(record.job.get("seconds", 0.0) for record in own))
+
+    def _pass(self, given: Assignment, setting: Setting) -> Pass:
+        changes, faults = settings(given.values, self.views, lambda name: self.sweep.where("parameters", name))
+        if faults:  # of a value in between, say: the ends were looked at beforehand
+            raise faults[0]
+        views = applied(self.views, changes, self.config.variables)
+        own = [view for view in views if view.job.id in self.reached]
+        places = Places.of(Path(self.config.work_dir), f"{FOLDER}/trial_{given.number}", own, frozenset(self.reached))
+        quiet = frozenset(view.job.id for view in views) - self.reached
+        return Pass(views, places, setting, quiet)
+
+    def _context(self, checkpoint: Checkpoint) -> ContextInfos:
+        """What the trial has done already, upon what all share."""
+        try:
+            begun = checkpoint.read() if checkpoint.exists() else ContextInfos()
+        except CheckpointError as error:
+            logger.warning("the trial begins anew: {}", error)
+            begun = ContextInfos()
+        context = ContextInfos()
+        for pipeline, record in (*self.shared, *(found for found in begun.records() if self._own(*found))):
+            context.put(pipeline, record)
+        return context
+
+    def _own(self, pipeline: str, record: JobRecord) -> bool:
+        return f"{pipeline}/{record.job.get('phase')}/{record.meta_name}" in self.reached
+
+    def _watcher(self, folder: Path, given: Assignment, report: Report | None) -> Listening:
+        watcher = Listening.open(
+            folder,
+            project=self.config.project_name,
+            experiment=f"{self.config.experiment_name}-trial_{given.number}",
+            names=self.watchers,
+            config={**self.config.given, "parameters": dict(given.values)},
+            group=self.sweep.name or self.config.experiment_name,
+        )
+        watcher.name, watcher.report = self._listens_to, report
+        return watcher
+
+
+def reached(names: Sequence[str], views: Sequence[JobView], context: ContextInfos) -> frozenset[str]:
+    """The ids of the jobs that parameters set something in, and of all that read from those."""
+    found = {one.job.id for name in names for one, _ in targets(name, views)}
+    graph = edges(views, context)
+    for view in views:  # in order, so that what is found later reads from what was found before
+        if graph[view.job.id] & found:
+            found.add(view.job.id)
+    return frozenset(found)
+
+
+def value_of(metric: Metric, context: ContextInfos, watcher: Watcher) -> float:
+    """The value of a metric after a trial: a result in the context, or else what a job watched last.
+
+    Raises:
+        MetricError: it is missing, or no number.
+    """
+    head, _, rest = metric.name.partition(".")
+    value: Any = None
+    labels = [metric.name, *(f"{pipeline}.{metric.name}" for pipeline in context.current)]
+    for label in labels:
+        try:
+            value = context[label]
+            break
+        except SandboxError:
+            continue
+    watched = watcher.query(head)
+    if value is None or isinstance(value, Mapping | list):
+        value = watched.get(rest, value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        there = [f"{head}.{key}" for key, item in watched.items() if isinstance(item, int | float)]
+        there += [f"{pipe}.{record.meta_name}.{out}" for pipe, record in context.records() for out in record.outputs]
+        what = (
+            f"the metric {metric.name!r} is missing"
+            if value is None
+            else f"the metric {metric.name!r} is {value!r:.60}, no number"
+        )
+        raise MetricError(what, hint="there are: " + ", ".join(there[:40]))
+    return float(value)
