@@ -41,6 +41,7 @@ bench: $(INSTALLED) ## measure; prints the tables of docs/benchmarks.md
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/k_sigma_chain.py
 	$(BIN)/python benchmarks/pools
+	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/api_inference.py
 	$(BIN)/python benchmarks/hf_inference.py
 
@@ -55,5 +56,5 @@ $(INSTALLED): pyproject.toml $(wildcard constraints/*.txt)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "venv failed; on Debian: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(if $(TORCH),$(BIN)/pip install --quiet $(TORCH) || $(BIN)/pip install --quiet $(TORCH) --index-url $(TORCH_INDEX))
-	$(BIN)/pip install --quiet --constraint constraints/python$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt --editable '.[train,api,evaluate,wandb,dev]'
+	$(BIN)/pip install --quiet --constraint constraints/python$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt --editable '.[train,api,evaluate,wandb,study,dev]'
 	@touch $@

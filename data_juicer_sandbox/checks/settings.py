@@ -22,7 +22,10 @@ def targets(name: str, views: Sequence[JobView]) -> list[tuple[JobView, str]]:
     """The jobs that a parameter sets something in, each with the key it sets there; none where the name is unknown."""
     parts = name.split(".")
     if len(parts) > 3 and parts[2] in CONFIGS:
-        return [(one, ".".join(parts[2:])) for one in views if one.job.label == ".".join(parts[:2])]
+        named = [one for one in views if one.job.label == ".".join(parts[:2])]
+        if len(named) > 1 and parts[2] == "extra_configs":  # a probe and its refine job share a name, but no keys
+            named = [one for one in named if one.component and parts[3] in parameters(one.component)[0]] or named
+        return [(one, ".".join(parts[2:])) for one in named]
     op, _, argument = name.partition(".")
     return [
         (one, f"dj_configs.process.{index}.{op}.{argument}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 from data_juicer_sandbox.config import source as sources
@@ -134,6 +135,9 @@ class _Loading:
         if self.values["hpo_config"] is None:
             return None
         path = fill(self.values["hpo_config"], variables, lambda name: None)
+        beside = Path(self.source.file).parent / path
+        if not Path(path).exists() and beside.exists():  # a sweep lies beside its config, wherever that was copied to
+            path = str(beside)
         sweep, problems = read_sweep(path, variables)
         if sweep is None and problems[0].what == "no such file":
             self.fault(f"`hpo_config`: there is no file {path!r}", ("hpo_config",))

@@ -32,7 +32,7 @@ class LocalTracker(Tracker):
         self._pass: dict[str, int] = {}
         if not run.resume:
             _move_aside(self.path)
-        _repair(self.path)
+        repair(self.path)
         with replacing(run.work_dir / CONFIG_FILE) as part:
             part.write_text(json.dumps(run.config, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
         self._stream = self.path.open("ab", buffering=0)  # unbuffered: a line is the file's as soon as it is written
@@ -118,7 +118,7 @@ def last_values(path: Path, job: str, pipeline: str | None = None) -> dict[str, 
     return found.get(latest, {})
 
 
-def _repair(path: Path) -> None:
+def repair(path: Path) -> None:
     """Cut off the part of a line that a `kill -9` or a full disk left at the end."""
     if not path.is_file():
         return

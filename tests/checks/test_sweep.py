@@ -113,6 +113,24 @@ def test_it_must_end_and_a_grid_must_be_finite(said):
     assert said(method="grid", parameters=grid, sweep_max_count=None) == []
 
 
+def test_a_probe_and_its_refine_job_share_a_name_and_the_key_says_which_is_meant(config_file):
+    from data_juicer_sandbox.checks.settings import targets
+
+    recipe = {"dataset_path": "rows.jsonl", "export_path": "out/a.jsonl", "process": [{"text_length_filter": None}]}
+    refine = {"path_k_sigma_recipe": "out/recipe.yaml", "k": 3}
+    probe = {"hook": "ProbeViaAnalyzerHook", "meta_name": "look", "dj_configs": recipe}
+    lab = {
+        "work_dir": "out",
+        "probe_job_configs": [probe],
+        "refine_recipe_job_configs": [{**probe, "hook": "RefineRecipeViaKSigmaHook", "extra_configs": refine}],
+    }
+    config_file('{"text": "a"}\n', "rows.jsonl")
+    views = check(load(str(config_file(lab)))[0]).views
+    assert [one.job.phase.value for one, _ in targets("anonymous.look.extra_configs.k", views)] == ["refine_recipe"]
+    assert [one.job.phase.value for one, _ in targets("anonymous.look.extra_configs.plots", views)] == ["probe"]
+    assert len(targets("anonymous.look.dj_configs.export_path", views)) == 2
+
+
 def test_two_names_of_one_key(said):
     parameters = {
         "text_length_filter.min_len": {"min": 1, "max": 20},

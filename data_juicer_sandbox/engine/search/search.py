@@ -13,22 +13,24 @@ from data_juicer_sandbox.checks.view import JobView
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import ContextInfos
-from data_juicer_sandbox.engine.one_pass import Pass, Setting
+from data_juicer_sandbox.engine.one_pass import JobFailed, Pass, Setting
 from data_juicer_sandbox.engine.places import Places
 from data_juicer_sandbox.engine.plan import Step, make_plan
 from data_juicer_sandbox.engine.search import study as studies
-from data_juicer_sandbox.engine.search.board import FAILED, Assignment, Board, Outcome
+from data_juicer_sandbox.engine.search.board import ERROR, FAILED, Assignment, Board, Outcome
 from data_juicer_sandbox.engine.search.outcome import Files
 from data_juicer_sandbox.engine.search.space import shown
 from data_juicer_sandbox.engine.search.trial import Trials, reached
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.engine.trace import Stamps
-from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.terminal.view import duration
 
 
-class SearchFailed(SandboxError):
+class SearchFailed(JobFailed):
     """A search that gave up, or found nothing."""
+
+    def __init__(self, name: str, log: Path, cause: str):
+        super().__init__(f"search {name}", log, cause)
 
 
 @dataclass
@@ -57,6 +59,7 @@ def search(config: SandboxConfig, sweep: Sweep, views: Sequence[JobView], settin
         StudyError: the study cannot be used.
     """
     made = Search()
+    board = None if sweep.backend == "wandb" else open_board(config, sweep)  # what is wrong with it is said at once
     common = shared(sweep, views, setting.context)
     one = Pass(common, Places(Path(config.work_dir)), setting)
     steps = one.plan()
@@ -65,12 +68,11 @@ def search(config: SandboxConfig, sweep: Sweep, views: Sequence[JobView], settin
     one.go(steps)
     made.ran, made.kept = list(one.ran), list(one.kept)
     trials = Trials(config, sweep, views, list(setting.context.records()), setting)
-    if sweep.backend == "wandb":
+    if board is None:
         from data_juicer_sandbox.engine.search.wandb_agent import run_agent
 
         run_agent(config, sweep, trials, setting.screen)
         return made
-    board = open_board(config, sweep)
     files = Files(config, sweep, board)
     try:
         if sweep.n_jobs == 1:
@@ -84,11 +86,10 @@ def search(config: SandboxConfig, sweep: Sweep, views: Sequence[JobView], settin
     made.tables = (files.table(),)
     logger.info("no more trials: {}", board.reason)
     if not board.best() or board.failures >= sweep.max_failures:
-        errors = [trial.user_attrs.get("error") for trial in board.trials() if trial.user_attrs.get("error")]
-        last = f"; the last said: {errors[-1]}" if errors else ""
-        raise SearchFailed(
-            f"{board.reason}, none of them completed{last}" if not board.best() else f"{board.reason}{last}"
-        )
+        errors = [trial.user_attrs[ERROR] for trial in board.trials() if ERROR in trial.user_attrs]
+        cause = f"{board.reason}{'' if board.best() else ', none of them completed'}"
+        cause += f"; the last said: {errors[-1]}" if errors else ""
+        raise SearchFailed(sweep.name or config.experiment_name, setting.log, cause)
     made.notes = files.finish()
     return made
 

@@ -14,6 +14,7 @@ from data_juicer_sandbox.engine.search.space import grid
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.optional import load
 from data_juicer_sandbox.secrets import mask_text
+from data_juicer_sandbox.watchers.local import repair
 
 EXTRA = "study"
 JOURNAL = "study.journal"
@@ -43,7 +44,7 @@ def open_study(sweep: Sweep, name: str, work_dir: Path, made_of: str) -> Any:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.create_study(
-            storage=_storage(optuna, sweep.storage or str(work_dir / JOURNAL)),
+            storage=_own(optuna, work_dir / JOURNAL) if sweep.storage is None else _storage(optuna, sweep.storage),
             study_name=name,
             directions=["maximize" if metric.maximize else "minimize" for metric in sweep.metrics],
             sampler=seeded(optuna, sweep),
@@ -75,6 +76,13 @@ def _storage(optuna: Any, wanted: str) -> Any:
         return wanted
     Path(wanted).parent.mkdir(parents=True, exist_ok=True)
     return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(wanted))
+
+
+def _own(optuna: Any, journal: Path) -> Any:
+    """The journal in a work directory, which nobody else is using: what a killed process left of it goes."""
+    repair(journal)
+    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)  # Optuna would wait half a minute for its owner
+    return _storage(optuna, str(journal))
 
 
 def seeded(optuna: Any, sweep: Sweep) -> Any:

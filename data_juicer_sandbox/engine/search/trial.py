@@ -24,7 +24,7 @@ from data_juicer_sandbox.engine.search.board import COMPLETE, FAILED, PRUNED, As
 from data_juicer_sandbox.errors import CheckpointError, SandboxError
 from data_juicer_sandbox.files import remove
 from data_juicer_sandbox.watchers.base import flatten
-from data_juicer_sandbox.watchers.local import CONFIG_FILE
+from data_juicer_sandbox.watchers.local import CONFIG_FILE, FILE, last_values
 from data_juicer_sandbox.watchers.watcher import Watcher
 
 FOLDER = "trials"
@@ -41,6 +41,7 @@ class Listening(Watcher):
 
     name: str | None = None
     report: Report | None = None
+    shared: Path | None = None
     _heard: str | None = None
 
     def watch(self, pipeline: str, meta_name: str, values: Mapping[str, Any], step: int | None = None) -> None:
@@ -58,6 +59,11 @@ class Listening(Watcher):
                 self._heard = name  # where several fit a pattern, the first that came
             if name == self._heard and isinstance(value, int | float) and self.report(int(step), float(value)):
                 raise Stopped(f"{name} is {value:.5g} at step {step}")
+
+    def query(self, meta_name: str, pipeline: str | None = None) -> dict[str, Any]:
+        """The last values that a job of this trial watched, or else one that all trials share."""
+        found = super().query(meta_name, pipeline)
+        return found if found or self.shared is None else last_values(self.shared, meta_name, pipeline)
 
 
 class Trials:
@@ -161,6 +167,7 @@ class Trials:
             group=self.sweep.name or self.config.experiment_name,
         )
         watcher.name, watcher.report = self._listens_to, report
+        watcher.shared = Path(self.config.work_dir) / FILE
         return watcher
 
 

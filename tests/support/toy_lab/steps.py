@@ -114,6 +114,21 @@ class Give(Component):
         return tuple(self.value) if self.several else self.value
 
 
+class Ask(Component):
+    """Put out what a job watched.
+
+    Args:
+        job: its name.
+        after: anything; a job that this one waits for.
+    """
+
+    def __init__(self, job: str, after: Any = None):
+        self.job, self.after = job, after
+
+    def run(self, job: JobRun) -> dict[str, Any]:
+        return job.watcher.query(self.job)
+
+
 class Descend(Component):
     """Gradient descent on (x - 3)^2 from 0, the loss watched at each step.
 

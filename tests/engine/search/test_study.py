@@ -1,0 +1,39 @@
+"""The study's own file after a crash, and what cannot be opened."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[study]'")
+
+
+def test_what_a_killed_process_left_of_the_journal_goes(lab, sweep, go, table):
+    assert go(lab, sweep) == 0
+    before = table()
+    with Path("out/study.journal").open("a") as stream:
+        stream.write('{"op_code": 4, "worker_id": "x')  # torn in the middle of a line
+    Path("out/study.journal.lock").symlink_to("study.journal")
+    started = time.monotonic()
+    assert go(lab, {**sweep, "sweep_max_count": 8}, "--resume", "true") == 0
+    assert time.monotonic() - started < 25  # Optuna's grace for a lock whose owner is gone is 30 s
+    assert table()[:6] == before
+    assert len(table()) == 8
+
+
+def test_a_storage_that_is_not_there(lab, sweep, go, capsys):
+    assert go(lab, {**sweep, "storage": "sqlite:////no/such/folder/study.db"}) == 2
+    said = capsys.readouterr().err
+    assert re.search(r"sweep\.yaml:\d+: the study cannot be opened: ", said)
+    assert " started" not in said  # no job has run in vain
+
+
+def test_no_password_of_a_storage_is_shown(lab, sweep, go, capsys):
+    assert go(lab, {**sweep, "storage": "postgresql://me:hunter2hunter2@nowhere.invalid/db"}) == 2
+    said = capsys.readouterr().err
+    assert "the study cannot be opened" in said
+    for text in (said, Path("out/sandbox.log").read_text(), Path("out/config.json").read_text()):
+        assert "hunter2hunter2" not in text
