@@ -34,7 +34,8 @@ def dig(value: Any, way: str) -> Any:
 
 
 def plant(config: Any, way: list[str], value: Any) -> Any:
-    """A copy of `config` with `value` at the end of the way; mappings missing on it are made, lists are not.
+    """A copy of `config` with `value` at the end of the way; mappings missing on it are made, and lists
+    from their first item on.
 
     Only what lies on the way is copied.
 
@@ -44,6 +45,10 @@ def plant(config: Any, way: list[str], value: Any) -> Any:
     if not way:
         return value
     head, rest = way[0], way[1:]
+    if config is None and head == "0":
+        config = []  # `paths.0`, `paths.1` where nothing stands yet
+    if isinstance(config, list) and head == str(len(config)):
+        return [*config, plant(None, rest, value)]
     if isinstance(config, list):
         index = _index(head, len(config))
         return [plant(item, rest, value) if at == index else item for at, item in enumerate(config)]

@@ -33,6 +33,15 @@ def test_missing_mappings_on_the_way_are_made():
     assert found.dj_configs == {"process": [2]}
 
 
+def test_a_list_is_made_from_its_first_item_on():
+    inputs = {"extra_configs.paths.0": "j.a", "extra_configs.paths.1": "j.b", "extra_configs.given.1": "j.b"}
+    before = [done("p", "j", a="one", b="two")]
+    found = resolve(job(input=inputs, extra_configs={"given": ["x"]}), before, {})
+    assert found.extra_configs == {"given": ["x", "two"], "paths": ["one", "two"]}
+    with pytest.raises(ResolveError, match="index 2 of a list of 1"):
+        resolve(job(input={"extra_configs.given.2": "j.a"}, extra_configs={"given": ["x"]}), before, {})
+
+
 def test_order_is_file_then_local_then_input(tmp_path):
     path = tmp_path / "extra.yaml"
     path.write_text("a: file\nb: file\nc: file\n")

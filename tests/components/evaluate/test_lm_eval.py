@@ -5,7 +5,9 @@ import json
 import os
 import sys
 
+import model_server
 import pytest
+import yaml
 
 from data_juicer_sandbox.components.evaluate.lm_eval import LMEval, read
 from data_juicer_sandbox.components.rows import read_rows
@@ -122,3 +124,53 @@ def test_limits_and_unknown_tasks(models, tasks, job):
     assert list(job.folder.iterdir()) == []
     with pytest.raises(JobError, match=r"lm-eval knows no task 'own_shrt'; near ones: own_short"):
         LMEval(models[0], "own_shrt", tasks, python=PYTHON).run(job)
+
+
+CAPITALS = {"France": "Paris", "Japan": "Tokyo", "Germany": "Berlin", "Norway": "Oslo", "China": "Beijing"}
+
+
+@pytest.mark.slow
+@runs
+@pytest.mark.skipif(bool(model_server.MISSING), reason=model_server.REASON)
+@pytest.mark.parametrize(
+    ("kind", "words"), [("chat", "Name the capital city of {}."), ("completions", "The capital of {} is")]
+)
+def test_a_real_model_behind_a_server(job, jsonl, tmp_path, quiet, kind, words):
+    rows = [{"q": words.format(country), "a": city} for country, city in CAPITALS.items()]
+    (tmp_path / "tasks").mkdir()
+    task = {
+        "task": "capitals",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": jsonl("q.jsonl", rows)}},
+        "test_split": "test",
+        "output_type": "generate_until",
+        "doc_to_text": "q",
+        "doc_to_target": "a",
+        "generation_kwargs": {"until": ["."], "max_gen_toks": 16, "temperature": 0},
+        "metric_list": [{"metric": "exact_match"}],
+        "filter_list": [
+            {
+                "name": "city",
+                "filter": [
+                    {"function": "regex", "regex_pattern": f"({'|'.join(CAPITALS.values())})"},
+                    {"function": "take_first"},
+                ],
+            }
+        ],
+    }
+    (tmp_path / "tasks" / "capitals.yaml").write_text(yaml.safe_dump(task))
+    with model_server.serving() as address:
+        (score,) = LMEval(
+            "SmolLM2",
+            task_path=str(tmp_path / "tasks"),
+            api_endpoint=address,
+            api_kind=kind,
+            model_args={"num_concurrent": 2},
+            python=PYTHON,
+            log_samples=True,
+        ).run(job)
+    assert (score["model"], score["task"], score["samples"]) == ("SmolLM2", "capitals", 5)
+    assert score["exact_match_city"] >= 0.6
+    assert quiet.query("a_job")["SmolLM2"]["capitals"]["exact_match_city"] == score["exact_match_city"]
+    (samples,) = job.folder.iterdir()
+    assert {row["doc"]["q"] for row in read_rows(samples)} == {row["q"] for row in rows}
