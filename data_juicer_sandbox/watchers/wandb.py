@@ -75,6 +75,7 @@ class WandbTracker(Tracker):
                 config=dict(self.run.config),
                 dir=str(self.run.work_dir),
                 resume="allow" if not offline() else None,
+                reinit="create_new",  # a trial of a search has a run of its own beside the search's
                 settings=wandb.Settings(
                     silent=True,
                     console="off",  # the terminal and the log are ours

@@ -2,11 +2,11 @@
 
 import json
 import os
-import struct
 import subprocess
 import sys
 
 import pytest
+from wandb_file import records
 
 from data_juicer_sandbox.watchers.wandb import configured
 
@@ -74,26 +74,6 @@ def test_configured_by_files(nobody, file, text, expected):
     path.write_text(text)
     path.chmod(0o600)
     assert configured() is expected
-
-
-def records(path):
-    """W&B's file of a run: 7 bytes of header, then protobuf records in 32 KiB blocks (leveldb's log format)."""
-    from wandb.proto import wandb_internal_pb2
-
-    data, position, whole = path.read_bytes(), 7, b""
-    assert data[:4] == b":W&B"
-    while position + 7 <= len(data):
-        if (left := 32768 - position % 32768) < 7:
-            position += left
-            continue
-        _, size, kind = struct.unpack("<IHB", data[position : position + 7])
-        whole += data[position + 7 : position + 7 + size]
-        position += 7 + size
-        if kind in (1, 4):  # the only part, or the last one
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(whole)
-            whole = b""
-            yield record
 
 
 def offline_run(folder, first):
