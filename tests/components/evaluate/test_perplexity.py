@@ -5,7 +5,6 @@ import math
 from pathlib import Path
 
 import pytest
-import torch
 
 from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity, summarize
@@ -13,6 +12,7 @@ from data_juicer_sandbox.components.evaluate.windows import Window, nats, window
 from data_juicer_sandbox.components.train.tokenizer import train_tokenizer
 from data_juicer_sandbox.errors import ConfigError, JobError
 
+torch = pytest.importorskip("torch", reason="needs the extra `train`")
 CONTEXT = 24
 
 

@@ -12,6 +12,8 @@ from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import digest
 
+pytest.importorskip("torch", reason="needs the extra `train`")
+
 TINY = {
     "max_tokens": 4000,
     "vocab_size": 400,

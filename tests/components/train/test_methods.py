@@ -10,6 +10,8 @@ from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import digest
 
+pytest.importorskip("torch", reason="needs the extra `train`")
+
 QUICK = {"max_tokens": 12_000, "block_size": 64, "batch_size": 4, "threads": 1}
 
 

@@ -11,6 +11,8 @@ from data_juicer_sandbox.components.train.packing import IGNORED, Blocks, encode
 from data_juicer_sandbox.components.train.tokenizer import END, train_tokenizer
 from data_juicer_sandbox.errors import JobError
 
+pytest.importorskip("torch", reason="needs the extra `train`")
+
 
 @pytest.fixture(scope="module")
 def tokenizer(docstrings):

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.files import digest
+
+pytest.importorskip("torch", reason="needs the extra `train`")
 
 
 def checkpoints(job):

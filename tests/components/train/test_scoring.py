@@ -11,6 +11,8 @@ from data_juicer_sandbox.components.train.scoring import as_it_is
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import digest
 
+pytest.importorskip("torch", reason="needs the extra `train`")
+
 
 @pytest.fixture
 def held(jsonl, docstrings):

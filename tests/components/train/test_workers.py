@@ -14,6 +14,8 @@ from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import digest
 
+pytest.importorskip("torch", reason="needs the extra `train`")
+
 
 @pytest.fixture
 def pools(jsonl, docstrings):
