@@ -79,6 +79,8 @@ def written(folder: Path, *rows) -> pa.Table:
 
 @pytest.mark.parametrize("array", CASES, ids=[f"{number}-{array.type}" for number, array in enumerate(CASES)])
 def test_every_type_comes_through(tmp_path, array):
+    if pa.types.is_fixed_size_list(array.type) and array.null_count and int(pa.__version__.split(".")[0]) < 26:
+        pytest.skip("pyarrow 25, the last for Python 3.10, cannot read what it wrote: a missing list of fixed size")
     before = pa.table({"x": array, "n": pa.array(range(len(array)))})
     after = through(tmp_path, before)
     assert after.schema.types == pq.read_table(tmp_path / "0.parquet").schema.types
