@@ -102,7 +102,7 @@ class Pass:
                 self.screen.pipeline_started(pipeline)
             if step.runs:
                 record = self._run(step, finished)
-                if step.record is not None and step.record.done and _differs(step.record, record):
+                if step.record is not None and step.record.done and differs(step.record, record):
                     steps[index + 1 :] = self._replan(steps)[index + 1 :]
             elif step.record is not None:
                 record = step.record
@@ -171,7 +171,7 @@ def _stopped(error: BaseException | None) -> Stopped | None:
     return error
 
 
-def _differs(before: JobRecord, now: JobRecord) -> bool:
+def differs(before: JobRecord, now: JobRecord) -> bool:
     """Whether a job put out something else than last time: other values, or files of other content."""
 
     def left(record: JobRecord) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def test_killed_again_and_again_it_still_gets_there(tmp_path, slow_chain, suppor
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_politely(tmp_path, slow_chain, support_path, expected, number):
-    for job in slow_chain["pipelines"]["add"]["execution_job_configs"]:
+    for job in slow_chain["pipelines"]["use"]["execution_job_configs"]:
         job["extra_configs"]["delay"] = 0.2  # however late this test gets its turn, the run has not ended yet
     process = start(tmp_path, slow_chain, support=support_path)
     while not (tmp_path / "out/data/scaled.jsonl").exists():

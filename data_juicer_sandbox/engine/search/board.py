@@ -42,12 +42,14 @@ class Outcome:
         values: of the metrics, if complete.
         seconds: that its own jobs took.
         error: why it failed.
+        ran: labels of the jobs that ran for it.
     """
 
     state: str
     values: tuple[float, ...] = ()
     seconds: float = 0.0
     error: str | None = None
+    ran: tuple[str, ...] = ()
 
 
 class Board:
@@ -69,14 +71,16 @@ class Board:
         bounds = [bound for bound in (sweep.max_trials, size) if bound]
         self.limit = min(bounds) if bounds else None
         self.failures = 0
+        self.ran: list[str] = []
         self.reason: str | None = None
-        self._begun = time.time()
+        self._begun: float | None = None
         self._owner = f"{socket.gethostname()}:{Path(config.work_dir).resolve()}"
         self._live: dict[int, Any] = {}
         self._left = self._abandoned()
 
     def next(self) -> Assignment | None:
         """The next trial, one that an earlier run left unfinished first; None where there is a `reason` for no more."""
+        self._begun = self._begun or time.time()
         self.reason = self._enough()
         if self.reason and not (self._left and self.failures < self.sweep.max_failures):
             return None
@@ -111,6 +115,7 @@ class Board:
         if outcome.error:
             trial.set_user_attr(ERROR, outcome.error)
         self.failures += outcome.state == FAILED
+        self.ran += outcome.ran
         if outcome.state == COMPLETE:
             self.study.tell(trial, values=list(outcome.values))
         else:
@@ -157,7 +162,7 @@ class Board:
             hours = sum(one.user_attrs.get(SECONDS, 0.0) for one in trials) / 3600 / sweep.n_jobs
             if hours >= self.max_hours:
                 return f"max_hours {self.max_hours:g} are spent"
-        if sweep.timeout is not None and time.time() - self._begun >= sweep.timeout:
+        if sweep.timeout is not None and self._begun and time.time() - self._begun >= sweep.timeout:
             return f"the timeout of {sweep.timeout:g} s is over"
         if self.patience and best:
             since = sum(one.state.is_finished() and one.number > max(b.number for b in best) for one in trials)

@@ -10,10 +10,10 @@ from pathlib import Path
 from loguru import logger
 
 from data_juicer_sandbox.checks.view import JobView
-from data_juicer_sandbox.config.schema import SandboxConfig
+from data_juicer_sandbox.config.schema import Phase, SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import ContextInfos
-from data_juicer_sandbox.engine.one_pass import JobFailed, Pass, Setting
+from data_juicer_sandbox.engine.one_pass import JobFailed, Pass, Setting, differs
 from data_juicer_sandbox.engine.places import Places
 from data_juicer_sandbox.engine.plan import Step, make_plan
 from data_juicer_sandbox.engine.search import study as studies
@@ -23,6 +23,7 @@ from data_juicer_sandbox.engine.search.space import shown
 from data_juicer_sandbox.engine.search.trial import Trials, reached
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.engine.trace import Stamps
+from data_juicer_sandbox.files import digest, is_there
 from data_juicer_sandbox.terminal.view import duration
 
 
@@ -59,7 +60,8 @@ def search(config: SandboxConfig, sweep: Sweep, views: Sequence[JobView], settin
         StudyError: the study cannot be used.
     """
     made = Search()
-    board = None if sweep.backend == "wandb" else open_board(config, sweep)  # what is wrong with it is said at once
+    # what is wrong with the study is said at once
+    board = None if sweep.backend == "wandb" else open_board(config, sweep, views)
     common = shared(sweep, views, setting.context)
     one = Pass(common, Places(Path(config.work_dir)), setting)
     steps = one.plan()
@@ -67,7 +69,11 @@ def search(config: SandboxConfig, sweep: Sweep, views: Sequence[JobView], settin
         logger.info("the parameters reach every job: nothing is shared between trials")
     one.go(steps)
     made.ran, made.kept = list(one.ran), list(one.kept)
-    trials = Trials(config, sweep, views, list(setting.context.records()), setting)
+    if board is not None and board.trials():
+        _warn_of(steps, setting.context)
+    ids = {(view.job.pipeline, view.job.phase.value, view.job.meta_name) for view in common}
+    records = [(pipeline, record) for pipeline, record in setting.context.records() if (pipeline, *record.id) in ids]
+    trials = Trials(config, sweep, views, records, setting)
     if board is None:
         from data_juicer_sandbox.engine.search.wandb_agent import run_agent
 
@@ -83,6 +89,7 @@ def search(config: SandboxConfig, sweep: Sweep, views: Sequence[JobView], settin
             side_by_side(config, board, trials, setting, files)
     finally:
         files.write()
+    made.ran += board.ran
     made.tables = (files.table(),)
     logger.info("no more trials: {}", board.reason)
     if not board.best() or board.failures >= sweep.max_failures:
@@ -111,15 +118,37 @@ def plan_of(config: SandboxConfig, sweep: Sweep, views: Sequence[JobView], conte
     ]
 
 
-def open_board(config: SandboxConfig, sweep: Sweep) -> Board:
+def open_board(config: SandboxConfig, sweep: Sweep, views: Sequence[JobView]) -> Board:
     """The board of a search's study."""
     name = sweep.name or config.experiment_name
-    jobs = {key: value for key, value in config.given.items() if key.endswith("_job_configs") or key == "pipelines"}
+    keys = ("pipelines", "parameters", *(phase.key for phase in Phase))
+    jobs = {key: config.given.get(key) for key in keys}
     space = [(one.name, one.distribution) for one in sweep.parameters]
     goals = [(metric.name, metric.maximize) for metric in sweep.metrics]
-    return Board(
-        config, sweep, studies.open_study(sweep, name, Path(config.work_dir), studies.digest(jobs, space, goals))
-    )
+    made_of = studies.digest(jobs, _config_files(config, views), space, goals)
+    return Board(config, sweep, studies.open_study(sweep, name, Path(config.work_dir), made_of))
+
+
+def _warn_of(steps: Sequence[Step], context: ContextInfos) -> None:
+    """Say which shared jobs have put out something else than they did for earlier trials."""
+    changed = []
+    for step in steps:
+        job, before = step.view.job, step.record
+        now = context.find(job.pipeline, job.phase.value, job.meta_name)
+        if step.runs and before is not None and before.done and now is not None and differs(before, now):
+            changed.append(job.label)
+    if changed:
+        logger.warning("{} put out something else than before: earlier trials do not know it", ", ".join(changed))
+
+
+def _config_files(config: SandboxConfig, views: Sequence[JobView]) -> list[tuple[str, str]]:
+    """The files that jobs' configs stand in, and what is in them; those that the run writes itself are left out."""
+    work_dir = Path(config.work_dir).resolve()
+    named = {
+        value for view in views for value in (view.job.dj_configs, view.job.extra_configs) if isinstance(value, str)
+    }
+    outside = [path for path in sorted(named) if work_dir not in Path(path).resolve().parents]
+    return [(path, digest(path)) for path in outside if is_there(path, file=True)]
 
 
 def _one_by_one(board: Board, trials: Trials, setting: Setting, files: Files) -> None:

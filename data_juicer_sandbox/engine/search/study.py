@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ from data_juicer_sandbox.watchers.local import repair
 EXTRA = "study"
 JOURNAL = "study.journal"
 _MADE_OF = "made_of"
+PAUSES = (0.3, 1.0, 2.0, None)
+"""Seconds between attempts to open a database; None: the last one."""
 
 
 class StudyError(SandboxError):
@@ -42,19 +45,18 @@ def open_study(sweep: Sweep, name: str, work_dir: Path, made_of: str) -> Any:
     optuna = load("optuna", extra=EXTRA)
     optuna.logging.disable_default_handler()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.create_study(
-            storage=_own(optuna, work_dir / JOURNAL) if sweep.storage is None else _storage(optuna, sweep.storage),
-            study_name=name,
-            directions=["maximize" if metric.maximize else "minimize" for metric in sweep.metrics],
-            sampler=seeded(optuna, sweep),
-            pruner=_made(optuna.pruners, sweep.pruner) if sweep.pruner else optuna.pruners.NopPruner(),
-            load_if_exists=True,
-        )
-        before = study.user_attrs.get(_MADE_OF)
-    except Exception as error:
-        what = f"the study cannot be opened: {type(error).__name__}: {mask_text(str(error))}"
-        raise StudyError(what, where=sweep.where("storage" if sweep.storage else "sweep_name")) from error
+    for pause in PAUSES:
+        try:
+            study = _open(optuna, sweep, name, work_dir)
+            before = study.user_attrs.get(_MADE_OF)
+            break
+        except Exception as error:
+            # two processes that make the tables of a new database at once are in each other's way, once
+            if pause is not None and "://" in (sweep.storage or ""):
+                time.sleep(pause)
+                continue
+            what = f"the study cannot be opened: {type(error).__name__}: {mask_text(str(error))}"
+            raise StudyError(what, where=sweep.where("storage" if sweep.storage else "sweep_name")) from error
     if before is None:
         study.set_user_attr(_MADE_OF, made_of)
     elif before != made_of:
@@ -64,6 +66,17 @@ def open_study(sweep: Sweep, name: str, work_dir: Path, made_of: str) -> Any:
         hint = "another `sweep_name`, or `resume: false`" if sweep.storage is None else "another `sweep_name`"
         raise StudyError(what, where=sweep.where("sweep_name"), hint=hint)
     return study
+
+
+def _open(optuna: Any, sweep: Sweep, name: str, work_dir: Path) -> Any:
+    return optuna.create_study(
+        storage=_own(optuna, work_dir / JOURNAL) if sweep.storage is None else _storage(optuna, sweep.storage),
+        study_name=name,
+        directions=["maximize" if metric.maximize else "minimize" for metric in sweep.metrics],
+        sampler=seeded(optuna, sweep),
+        pruner=_made(optuna.pruners, sweep.pruner) if sweep.pruner else optuna.pruners.NopPruner(),
+        load_if_exists=True,
+    )
 
 
 def digest(*parts: Any) -> str:

@@ -115,11 +115,12 @@ class Trials:
         checkpoint = Checkpoint(folder)
         context = self._context(checkpoint)
         watcher = self._watcher(folder, given, report)
-        one = self._pass(given, replace(self.setting, context=context, checkpoint=checkpoint, watcher=watcher))
+        ran: list[str] = []
         try:
+            one = self._pass(given, replace(self.setting, context=context, checkpoint=checkpoint, watcher=watcher))
+            ran = one.ran
             one.go(one.plan())
-            values = tuple(value_of(metric, context, watcher) for metric in self.sweep.metrics)
-            outcome = Outcome(COMPLETE, values)
+            outcome = Outcome(COMPLETE, tuple(value_of(metric, context, watcher) for metric in self.sweep.metrics))
         except Stopped as stopped:
             logger.info("trial {} is pruned: {}", given.number, stopped)
             outcome = Outcome(PRUNED)
@@ -130,7 +131,7 @@ class Trials:
         finally:
             watcher.close()
         own = [found[1] for found in context.records() if self._own(*found)]
-        return replace(outcome, seconds=sum(record.job.get("seconds", 0.0) for record in own))
+        return replace(outcome, seconds=sum(record.job.get("seconds", 0.0) for record in own), ran=tuple(ran))
 
     def _pass(self, given: Assignment, setting: Setting) -> Pass:
         changes, faults = settings(given.values, self.views, lambda name: self.sweep.where("parameters", name))

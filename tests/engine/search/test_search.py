@@ -137,6 +137,35 @@ def test_a_study_of_other_jobs_or_parameters_is_not_mixed_up(lab, sweep, go, cap
     assert "sweep.yaml:1: the study 'toy' was made with other parameters, metrics or jobs" in capsys.readouterr().err
 
 
+def test_a_changed_recipe_file_makes_another_study_and_changed_data_is_told(lab, sweep, go, capsys, config_file):
+    config_file("", "empty")  # into the test's folder
+    Path("extra.yaml").write_text("type: toy_lab.steps.Descend\nrate: 0.1\nsteps: 8\n")
+    lab["pipelines"]["use"]["execution_job_configs"][1]["extra_configs"] = "extra.yaml"
+    Path("data.jsonl").write_text('{"x": 1}\n')
+    del lab["pipelines"]["use"]["evaluation_job_configs"][0]["input"]
+    lab["pipelines"]["use"]["evaluation_job_configs"][0]["extra_configs"]["dataset_path"] = "data.jsonl"
+    assert go(lab, sweep) == 0
+    Path("data.jsonl").write_text('{"x": 2}\n')
+    Path("out/data/rows.jsonl").unlink()  # made again just as it was: nothing to tell
+    capsys.readouterr()
+    assert go(lab, {**sweep, "sweep_max_count": 7}, "--resume", "true") == 0
+    assert "WARNING: use.sum put out something else than before: earlier trials" in capsys.readouterr().err
+    Path("extra.yaml").write_text("type: toy_lab.steps.Descend\nrate: 0.1\nsteps: 9\n")
+    assert go(lab, sweep, "--resume", "true") == 2
+    assert "was made with other parameters, metrics or jobs" in capsys.readouterr().err
+
+
+def test_records_of_a_run_without_a_search_are_not_taken_for_shared_ones(lab, sweep, go, config_file, table, started):
+    from data_juicer_sandbox.cli.main import main
+
+    alone = {key: value for key, value in lab.items() if key != "hpo_config"}
+    assert main(["--config", str(config_file(alone, "alone.yaml"))]) == 0
+    assert go(lab, sweep, "--resume", "true") == 0
+    assert started() == {"rows": 1, "scale": 1, "sum": 1, "learn": 1 + 6}
+    for row in table():
+        assert float(row["use.learn.loss"]) == pytest.approx(loss(float(row[RATE])))
+
+
 def test_hopeless_trials_are_pruned_and_stop_their_job(lab, sweep, go, table):
     learn = lab["pipelines"]["use"]["execution_job_configs"][1]["extra_configs"]
     learn |= {"steps": 27, "log": str(Path("steps.log").absolute())}
