@@ -108,7 +108,7 @@ def _shown(optuna: Any, sweep: Sweep, trials: Sequence[Any]) -> tuple[Any, list[
     of = optuna.distributions
     kinds: dict[str, Any] = {}
     for one in sweep.parameters:
-        values = [trial.user_attrs[PARAMETERS][one.name] for trial in trials if PARAMETERS in trial.user_attrs]
+        values = [trial.user_attrs[PARAMETERS][one.name] for trial in trials if _counts(trial)]
         if isinstance(one.distribution, Choice):
             if len(one.distribution.values) > 1:
                 kinds[one.name] = of.CategoricalDistribution([_plain(value) for value in one.distribution.values])
@@ -120,19 +120,22 @@ def _shown(optuna: Any, sweep: Sweep, trials: Sequence[Any]) -> tuple[Any, list[
     study = optuna.create_study(directions=["maximize" if metric.maximize else "minimize" for metric in sweep.metrics])
     opposed = sweep.reports is not None and sweep.reports.maximize != sweep.metrics[0].maximize
     for trial in trials:
-        if trial.state.name in ("COMPLETE", "PRUNED") and PARAMETERS in trial.user_attrs:
-            seen = {step: -value if opposed else value for step, value in trial.intermediate_values.items()}
-            params = {name: _plain(trial.user_attrs[PARAMETERS][name]) for name in kinds}
-            study.add_trial(
-                optuna.trial.create_trial(
-                    state=trial.state,
-                    values=trial.values if trial.state.name == "COMPLETE" else None,
-                    params=params,
-                    distributions=kinds,
-                    intermediate_values=seen,
-                )
+        seen = {step: -value if opposed else value for step, value in trial.intermediate_values.items()}
+        counts = _counts(trial)
+        study.add_trial(  # the others too, so that the numbers are those of the table
+            optuna.trial.create_trial(
+                state=trial.state if counts else optuna.trial.TrialState.FAIL,
+                values=trial.values if trial.state.name == "COMPLETE" else None,
+                params={name: _plain(trial.user_attrs[PARAMETERS][name]) for name in kinds} if counts else {},
+                distributions=kinds if counts else {},
+                intermediate_values=seen,
             )
+        )
     return study, list(kinds)
+
+
+def _counts(trial: Any) -> bool:
+    return PARAMETERS in trial.user_attrs and trial.state.name in ("COMPLETE", "PRUNED")
 
 
 def _plain(value: Any) -> Any:

@@ -48,7 +48,8 @@ def _value(trial: Any, name: str, wanted: Distribution) -> Any:
     if wanted.rounded is not None:
         drawn = trial.suggest_float(name + DRAWN, wanted.low, wanted.high, log=wanted.log)
         return nearest(drawn, wanted.rounded)
-    return trial.suggest_float(name, wanted.low, wanted.high, step=wanted.step, log=wanted.log)
+    found = trial.suggest_float(name, wanted.low, wanted.high, step=wanted.step, log=wanted.log)
+    return found if wanted.step is None else nearest(found, wanted.step)  # 0.3, not 0.30000000000000004
 
 
 def grid(parameters: Iterable[Parameter]) -> dict[str, list[Any]]:
