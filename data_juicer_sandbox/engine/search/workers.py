@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -41,36 +42,40 @@ def side_by_side(config: SandboxConfig, board: Board, trials: Trials, setting: S
     from data_juicer_sandbox.engine.search.search import settle
 
     count = board.sweep.n_jobs
-    workers: list[Worker] = []
+    workers: dict[int, Worker] = {}
     done = 0
     total = board.limit - len([one for one in board.trials() if one.state.is_finished()]) if board.limit else None
     try:
         with setting.screen.task("trials", total=total) as bar:
             while True:
                 for place in range(count):
-                    given = board.next() if place >= len(workers) or workers[place].given is None else None
-                    if given is None:
-                        continue
-                    if place >= len(workers):
-                        workers.append(_start(config, trials, place, count))
-                    workers[place].given = given
-                    logger.info("trial {} starts in worker {}: {}", given.number, place, dict(given.values))
-                    workers[place].pipe.send(given)
-                busy = [worker for worker in workers if worker.given is not None]
+                    if place not in workers or workers[place].given is None:
+                        _give(board.next(), place, workers, partial(_start, config, trials, place, count))
+                busy = [worker for worker in workers.values() if worker.given is not None]
                 if not busy:
                     return
-                for pipe in wait([worker.pipe for worker in busy]):
-                    worker = next(one for one in busy if one.pipe is pipe)
+                ready = wait([worker.pipe for worker in busy])
+                for worker in (one for one in busy if one.pipe in ready):
                     outcome = _heard(worker, board)
                     if outcome is not None and worker.given is not None:
                         done += 1
                         bar.update(completed=done)
                         given, worker.given = worker.given, None
                         settle(board, given, outcome, setting, files)
-                        if not worker.process.is_alive():
-                            workers[workers.index(worker)] = _start(config, trials, workers.index(worker), count)
     finally:
-        _end(workers)
+        _end(list(workers.values()))
+
+
+def _give(given: Assignment | None, place: int, workers: dict[int, Worker], start: Callable[[], Worker]) -> None:
+    """Hand a trial to the worker of a place; where there is none, or it has died, to a new one."""
+    if given is None:
+        return
+    if place not in workers or not workers[place].process.is_alive():
+        workers[place] = start()
+    workers[place].given = given
+    logger.info("trial {} starts in worker {}: {}", given.number, place, dict(given.values))
+    with suppress(OSError):  # it has died just now: nothing will be heard of it either, and that is seen
+        workers[place].pipe.send(given)
 
 
 def _heard(worker: Worker, board: Board) -> Outcome | None:
@@ -87,7 +92,8 @@ def _heard(worker: Worker, board: Board) -> Outcome | None:
         return message
     step, value = message
     if given is not None:
-        worker.pipe.send(board.report(given.number, step, value))
+        with suppress(OSError):
+            worker.pipe.send(board.report(given.number, step, value))
     return None
 
 
