@@ -40,9 +40,10 @@ class Outcome:
     Args:
         state: `complete`, `pruned` or `failed`.
         values: of the metrics, if complete.
-        seconds: that its own jobs took.
+        seconds: that it took, those of an earlier run included.
         error: why it failed.
         ran: labels of the jobs that ran for it.
+        note: by what it was pruned.
     """
 
     state: str
@@ -50,6 +51,7 @@ class Outcome:
     seconds: float = 0.0
     error: str | None = None
     ran: tuple[str, ...] = ()
+    note: str = ""
 
 
 class Board:

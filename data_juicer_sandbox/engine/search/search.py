@@ -171,10 +171,12 @@ def settle(board: Board, given: Assignment, outcome: Outcome, setting: Setting, 
     board.finish(given.number, outcome)
     metrics = {metric.name: value for metric, value in zip(board.sweep.metrics, outcome.values, strict=False)}
     setting.watcher.watch("search", "trial", {"state": outcome.state, **metrics}, step=given.number)
-    logger.info("trial {} is {}: {}", given.number, outcome.state, outcome.error or metrics)
+    logger.info("trial {} is {}: {}", given.number, outcome.state, outcome.error or outcome.note or metrics)
     text = f"trial {given.number} {outcome.state} after {duration(outcome.seconds)}"
     if outcome.state == FAILED:
         text += f": {outcome.error}"
+    elif outcome.note:
+        text += f": {outcome.note}"
     elif metrics:
         best = board.best()[0]
         ahead = "the best so far" if best.number == given.number else f"best: trial {best.number}, {best.values[0]:.5g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +117,8 @@ class Trials:
         context = self._context(checkpoint)
         watcher = self._watcher(folder, given, report)
         ran: list[str] = []
+        before = sum(record.job["seconds"] for _, record in self._done(context))
+        started = time.monotonic()
         try:
             one = self._pass(given, replace(self.setting, context=context, checkpoint=checkpoint, watcher=watcher))
             ran = one.ran
@@ -123,15 +126,18 @@ class Trials:
             outcome = Outcome(COMPLETE, tuple(value_of(metric, context, watcher) for metric in self.sweep.metrics))
         except Stopped as stopped:
             logger.info("trial {} is pruned: {}", given.number, stopped)
-            outcome = Outcome(PRUNED)
+            outcome = Outcome(PRUNED, note=str(stopped))
         except JobFailed as error:
             outcome = Outcome(FAILED, error=str(error))
         except SandboxError as error:
             outcome = Outcome(FAILED, error=cause(error))
         finally:
             watcher.close()
-        own = [found[1] for found in context.records() if self._own(*found)]
-        return replace(outcome, seconds=sum(record.job.get("seconds", 0.0) for record in own), ran=tuple(ran))
+        return replace(outcome, seconds=before + time.monotonic() - started, ran=tuple(ran))
+
+    def _done(self, context: ContextInfos) -> list[tuple[str, JobRecord]]:
+        """The trial's own jobs that an earlier run finished."""
+        return [found for found in context.records() if self._own(*found) and found[1].done]
 
     def _pass(self, given: Assignment, setting: Setting) -> Pass:
         changes, faults = settings(given.values, self.views, lambda name: self.sweep.where("parameters", name))
