@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from data_juicer_sandbox.checks.check import Findings, check
+from data_juicer_sandbox.checks.check import Findings, check, look
 
-__all__ = ["Findings", "check"]
+__all__ = ["Findings", "check", "look"]

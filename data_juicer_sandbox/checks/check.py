@@ -11,7 +11,7 @@ from data_juicer_sandbox.checks.settings import applied, settings
 from data_juicer_sandbox.checks.sweep import check_sweep
 from data_juicer_sandbox.checks.view import JobView, view
 from data_juicer_sandbox.config.schema import SandboxConfig
-from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.errors import ConfigError, ConfigErrors
 from data_juicer_sandbox.watchers.watcher import chosen
 
 
@@ -50,6 +50,18 @@ def check(config: SandboxConfig) -> Findings:
         warnings.append(ConfigError("there are no jobs in this config", where=config.source.where()))
     changes, faults = settings(config.parameters, views, lambda name: config.source.where(("parameters", name)))
     return Findings(applied(views, changes, config.variables), problems + faults, warnings)
+
+
+def look(config: SandboxConfig) -> tuple[list[JobView], list[str]]:
+    """All jobs of a config, checked, and what is odd about it.
+
+    Raises:
+        ConfigErrors: anything is wrong with it.
+    """
+    findings = check(config)
+    if findings.problems:
+        raise ConfigErrors(findings.problems)
+    return findings.views, [str(warning) for warning in findings.warnings]
 
 
 def _unread_recipe(job_view: JobView) -> list[ConfigError]:

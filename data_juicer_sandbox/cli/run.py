@@ -45,7 +45,7 @@ def _run(path: str, overrides: dict[str, Any]) -> int:
     again = _command(path, overrides)
     signal.signal(signal.SIGTERM, _interrupt)
     screen = view_for(sys.stderr)
-    log = Path(config.work_dir) / sandbox.LOG
+    log = Path(config.work_dir) / logs.FILE
     try:
         result = sandbox.run(config, screen)
         notes = [*result.notes, *_report(Path(config.work_dir))]

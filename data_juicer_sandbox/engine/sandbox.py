@@ -10,8 +10,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from data_juicer_sandbox.checks import check
-from data_juicer_sandbox.checks.view import JobView
+from data_juicer_sandbox.checks import look
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos
@@ -21,17 +20,16 @@ from data_juicer_sandbox.engine.iteration import iterate, plan_of
 from data_juicer_sandbox.engine.one_pass import JobFailed, Setting
 from data_juicer_sandbox.engine.plan import Step
 from data_juicer_sandbox.engine.summary import Table
-from data_juicer_sandbox.errors import ConfigErrors, WorkDirError
+from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.watchers.watcher import Watcher
 
-__all__ = ["LOG", "JobFailed", "Result", "look", "plan", "run", "session"]
+__all__ = ["JobFailed", "Result", "plan", "run", "session"]
 
-LOG = "sandbox.log"
 BESIDE = (
     "metrics.jsonl", "config.json", "wandb_run.json", "wandb_sweep.json", "report.html", "study.journal", "trials",
-    "trials.csv", "best.yaml", "front", "plots", LOG,
+    "trials.csv", "best.yaml", "front", "plots", logs.FILE,
 )  # fmt: skip
 """What belongs to a run beside its checkpoint, and goes aside with it."""
 
@@ -55,18 +53,6 @@ class Result:
     seconds: float
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-def look(config: SandboxConfig) -> tuple[list[JobView], list[str]]:
-    """All jobs of a config, checked, and what is odd about it.
-
-    Raises:
-        ConfigErrors: anything is wrong with it.
-    """
-    findings = check(config)
-    if findings.problems:
-        raise ConfigErrors(findings.problems)
-    return findings.views, [str(warning) for warning in findings.warnings]
 
 
 def plan(config: SandboxConfig) -> list[Step]:
@@ -131,7 +117,7 @@ def session(config: SandboxConfig, screen: View) -> Iterator[Setting]:
     checkpoint = Checkpoint(work_dir)
     context = _start_context(config, checkpoint, screen)
     try:
-        logs.setup(work_dir / LOG, config.debug)
+        logs.setup(work_dir / logs.FILE, config.debug)
         watcher = Watcher.open(
             work_dir,
             project=config.project_name,
@@ -142,7 +128,7 @@ def session(config: SandboxConfig, screen: View) -> Iterator[Setting]:
     except OSError as error:
         raise WorkDirError(f"the work directory cannot be written: {error.strerror}", where=str(work_dir)) from error
     try:
-        yield Setting(work_dir / LOG, context, checkpoint, watcher, screen, config.variables)
+        yield Setting(work_dir / logs.FILE, context, checkpoint, watcher, screen, config.variables)
     finally:
         watcher.close()
 

@@ -19,6 +19,7 @@ from data_juicer_sandbox.secrets import mask_text, remember_environment
 if TYPE_CHECKING:
     from loguru import Message, Record
 
+FILE = "sandbox.log"
 _FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} | {level: <8} | {extra[job]} | {name}:{line} | {message}"
 # Libraries that hang a handler of their own onto their logger and keep it from the root's. They warn of much that a
 # user of ours cannot mend: in the log it is kept, on the terminal only their errors are shown.

@@ -22,6 +22,7 @@ from data_juicer_sandbox.engine import offspring
 from data_juicer_sandbox.engine.one_pass import Setting
 from data_juicer_sandbox.engine.search.board import FAILED, Assignment, Board, Outcome
 from data_juicer_sandbox.engine.search.outcome import Files
+from data_juicer_sandbox.engine.search.telling import settle
 from data_juicer_sandbox.engine.search.trial import Trials
 
 GRACE = 20.0
@@ -39,8 +40,6 @@ class Worker:
 
 def side_by_side(config: SandboxConfig, board: Board, trials: Trials, setting: Setting, files: Files) -> None:
     """Carry out trials in `n_jobs` processes until the board has no more of them."""
-    from data_juicer_sandbox.engine.search.search import settle
-
     count = board.sweep.n_jobs
     workers: dict[int, Worker] = {}
     done = 0
@@ -173,7 +172,6 @@ def _work(pipe: Connection, config: SandboxConfig, sweep: Sweep, records: list[A
 
 
 def _carry_out(trials: Trials, given: Assignment, pipe: Connection) -> Outcome:
-    from data_juicer_sandbox.engine import sandbox
     from data_juicer_sandbox.terminal import logs
 
     def report(step: int, value: float) -> bool:
@@ -181,8 +179,8 @@ def _carry_out(trials: Trials, given: Assignment, pipe: Connection) -> Outcome:
         return bool(pipe.recv())
 
     folder = trials.prepare(given)
-    logs.setup(folder / sandbox.LOG, False)
-    trials.setting = replace(trials.setting, log=folder / sandbox.LOG)
+    logs.setup(folder / logs.FILE, False)
+    trials.setting = replace(trials.setting, log=folder / logs.FILE)
     try:
         return trials.run(given, report)
     finally:
@@ -190,13 +188,14 @@ def _carry_out(trials: Trials, given: Assignment, pipe: Connection) -> Outcome:
 
 
 def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
+    from data_juicer_sandbox.checks import look
     from data_juicer_sandbox.context.checkpoint import Checkpoint
     from data_juicer_sandbox.context.infos import BOOKKEEPING, ContextInfos
-    from data_juicer_sandbox.engine import sandbox
+    from data_juicer_sandbox.terminal import logs
     from data_juicer_sandbox.terminal.plain_view import PlainView
     from data_juicer_sandbox.watchers.watcher import Watcher
 
-    views, _ = sandbox.look(config)
+    views, _ = look(config)
     shared = []
     context = ContextInfos()
     for pipeline, plain in records:
@@ -207,7 +206,7 @@ def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
     work_dir = Path(config.work_dir)
     silent = PlainView(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     nowhere = Watcher({}, work_dir / "metrics.jsonl")
-    setting = Setting(work_dir / sandbox.LOG, context, Checkpoint(work_dir), nowhere, silent, config.variables)
+    setting = Setting(work_dir / logs.FILE, context, Checkpoint(work_dir), nowhere, silent, config.variables)
     return Trials(config, sweep, views, shared, setting)
 
 

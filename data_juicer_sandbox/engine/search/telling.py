@@ -1,0 +1,39 @@
+"""What is said of a trial, and where: the study, the metrics, the log, the screen."""
+
+from __future__ import annotations
+
+import time
+
+from loguru import logger
+
+from data_juicer_sandbox.engine.one_pass import Setting
+from data_juicer_sandbox.engine.search.board import FAILED, Assignment, Board, Outcome
+from data_juicer_sandbox.engine.search.outcome import Files
+from data_juicer_sandbox.engine.search.space import shown
+from data_juicer_sandbox.terminal.view import duration
+
+
+def announce(given: Assignment, jobs: int, setting: Setting) -> None:
+    """Say that a trial begins."""
+    again = ", begun before" if given.again else ""
+    logger.info("trial {} starts{}: {}", given.number, again, dict(given.values))
+    setting.screen.pass_started(f"trial {given.number}{again}: {shown(given.values)}", jobs)
+
+
+def settle(board: Board, given: Assignment, outcome: Outcome, setting: Setting, files: Files) -> None:
+    """Record a trial's outcome, in the study, the metrics and on the screen."""
+    board.finish(given.number, outcome)
+    metrics = {metric.name: value for metric, value in zip(board.sweep.metrics, outcome.values, strict=False)}
+    setting.watcher.watch("search", "trial", {"state": outcome.state, **metrics}, step=given.number)
+    logger.info("trial {} is {}: {}", given.number, outcome.state, outcome.error or outcome.note or metrics)
+    text = f"trial {given.number} {outcome.state} after {duration(outcome.seconds)}"
+    if outcome.state == FAILED:
+        text += f": {outcome.error}"
+    elif outcome.note:
+        text += f": {outcome.note}"
+    elif metrics:
+        best = board.best()[0]
+        ahead = "the best so far" if best.number == given.number else f"best: trial {best.number}, {best.values[0]:.5g}"
+        text += ": " + ", ".join(f"{name} = {value:.5g}" for name, value in metrics.items()) + f" ({ahead})"
+    setting.screen.message(text)
+    files.write_now_and_then(time.monotonic())
