@@ -10,6 +10,7 @@ from data_juicer_sandbox.checks.view import JobView, view
 from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.context.lookup import plant
 from data_juicer_sandbox.errors import ConfigError, ResolveError, Where
+from data_juicer_sandbox.files import is_there
 from data_juicer_sandbox.parameters import check, parameters
 
 Changes = dict[str, dict[str, Any]]
@@ -21,9 +22,11 @@ CONFIGS = ("dj_configs", "extra_configs")
 def targets(name: str, views: Sequence[JobView]) -> list[tuple[JobView, str]]:
     """The jobs that a parameter sets something in, each with the key it sets there; none where the name is unknown."""
     parts = name.split(".")
-    if len(parts) > 3 and parts[2] in CONFIGS:
+    if len(parts) > 2 and parts[2] in CONFIGS:
         named = [one for one in views if one.job.label == ".".join(parts[:2])]
-        if len(named) > 1 and parts[2] == "extra_configs":  # a probe and its refine job share a name, but no keys
+        if (
+            len(named) > 1 and len(parts) > 3 and parts[2] == "extra_configs"
+        ):  # a probe and its refine job share a name, but no keys
             named = [one for one in named if one.component and parts[3] in parameters(one.component)[0]] or named
         return [(one, ".".join(parts[2:])) for one in named]
     op, _, argument = name.partition(".")
@@ -75,6 +78,10 @@ def check_values(name: str, values: Iterable[Any], views: Sequence[JobView], whe
 def _faults(one: JobView, key: str, value: Any) -> Iterator[tuple[str, str | None]]:
     """What speaks against a value at a key of a job, as far as its configs are known."""
     config, _, way = key.partition(".")
+    if not way:  # the whole config: a file, or what it would hold
+        if isinstance(value, str) and not is_there(value, file=True):
+            yield f"there is no file {value!r}", None
+        return
     known = one.recipe if config == "dj_configs" else one.extra
     if not known.known:
         return  # `input` brings the whole of it
@@ -116,7 +123,7 @@ def _process(one: JobView) -> list[Any]:
 def _names(name: str, views: Sequence[JobView]) -> list[str]:
     """Names of the kind that was probably meant."""
     parts = name.split(".")
-    if len(parts) > 3 and parts[2] in CONFIGS:
+    if len(parts) > 2 and parts[2] in CONFIGS:
         return [f"{one.job.label}.{'.'.join(parts[2:])}" for one in views]
     ops = {str(next(iter(entry)) if isinstance(entry, Mapping) else entry) for one in views for entry in _process(one)}
     return sorted(f"{op}.{name.partition('.')[2]}" for op in ops) or [

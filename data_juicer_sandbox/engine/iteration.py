@@ -12,7 +12,8 @@ from typing import Any
 
 from loguru import logger
 
-from data_juicer_sandbox.checks.view import JobView, view
+from data_juicer_sandbox.checks.settings import Changes, applied, targets
+from data_juicer_sandbox.checks.view import JobView
 from data_juicer_sandbox.config.schema import SandboxConfig, Target
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.context.lookup import dig
@@ -113,18 +114,12 @@ def prepared(
         updates: `<pipeline>.<meta_name>.<key to set>` and value.
     """
     folder = f"iter_{number}" if config.max_iter_num != 1 or config.iter_subdir else ""
-    jobs = [updated(one, updates, config.variables) for one in views]
+    changes: Changes = {}
+    for name, value in updates.items():
+        for one, key in targets(name, views):
+            changes.setdefault(one.job.id, {})[key] = value
+    jobs = applied(views, changes, config.variables)
     return jobs, Places.of(Path(config.work_dir), folder, jobs)
-
-
-def updated(one: JobView, updates: Mapping[str, Any], variables: Mapping[str, str]) -> JobView:
-    """A job with those of the updates that are for it."""
-    mine = {key.removeprefix(f"{one.job.label}."): value for key, value in updates.items() if _is_for(key, one)}
-    return view(replace(one.job, updates={**one.job.updates, **mine}), variables) if mine else one
-
-
-def _is_for(key: str, one: JobView) -> bool:
-    return key.startswith((f"{one.job.label}.dj_configs", f"{one.job.label}.extra_configs"))
 
 
 def carried(config: SandboxConfig, context: ContextInfos, number: int) -> dict[str, Any]:

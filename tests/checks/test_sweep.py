@@ -76,6 +76,7 @@ def test_a_good_one(said):
         ("p.learn.dj_configs.process.0.x.y", {"value": 1}, "job 'p.learn' has no `dj_configs`"),
         ("p.process.dj_configs.process.7.text_length_filter.min_len", {"value": 1}, "index 7 of a list of 2"),
         ("rate", {"value": 1}, "sets nothing"),
+        ("p.process.dj_configs", {"values": ["rows.jsonl", "none.yaml"]}, "there is no file 'none.yaml'"),
     ],
 )
 def test_a_parameter_that_leads_nowhere_or_may_not_have_such_values(said, name, spec, expected):

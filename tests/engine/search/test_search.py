@@ -166,6 +166,15 @@ def test_records_of_a_run_without_a_search_are_not_taken_for_shared_ones(lab, sw
         assert float(row["use.learn.loss"]) == pytest.approx(loss(float(row[RATE])))
 
 
+def test_a_whole_config_may_be_searched_file_by_file(lab, sweep, go, table, config_file):
+    for steps in (2, 5):
+        config_file({"type": "toy_lab.steps.Descend", "rate": 0.1, "steps": steps}, f"{steps}.yaml")
+    sweep |= {"method": "grid", "parameters": {"use.learn.extra_configs": {"values": ["2.yaml", "5.yaml"]}}}
+    assert go(lab, sweep) == 0
+    found = {row["use.learn.extra_configs"]: float(row["use.learn.loss"]) for row in table()}
+    assert found == {"2.yaml": pytest.approx(loss(0.1, 2)), "5.yaml": pytest.approx(loss(0.1, 5))}
+
+
 def test_hopeless_trials_are_pruned_and_stop_their_job(lab, sweep, go, table):
     learn = lab["pipelines"]["use"]["execution_job_configs"][1]["extra_configs"]
     learn |= {"steps": 27, "log": str(Path("steps.log").absolute())}
