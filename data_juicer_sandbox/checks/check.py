@@ -8,7 +8,6 @@ from data_juicer_sandbox.checks.components import check_component, check_recipe
 from data_juicer_sandbox.checks.files import check_files
 from data_juicer_sandbox.checks.references import check_inputs, check_outputs, check_targets
 from data_juicer_sandbox.checks.settings import applied, settings
-from data_juicer_sandbox.checks.sweep import check_sweep
 from data_juicer_sandbox.checks.view import JobView, view
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors
@@ -44,7 +43,10 @@ def check(config: SandboxConfig) -> Findings:
         views.append(job_view)
     problems += check_targets(config, views)
     problems += _endless(config)
-    problems += check_sweep(config, views)
+    if config.sweep is not None:
+        from data_juicer_sandbox.checks.sweep import check_sweep
+
+        problems += check_sweep(config, config.sweep, views)
     problems += _unknown_watchers(config)
     if not views:
         warnings.append(ConfigError("there are no jobs in this config", where=config.source.where()))

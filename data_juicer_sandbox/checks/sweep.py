@@ -19,11 +19,8 @@ EXTRA = "study"
 """The extra of this package that brings Optuna."""
 
 
-def check_sweep(config: SandboxConfig, views: Sequence[JobView]) -> list[ConfigError]:
+def check_sweep(config: SandboxConfig, sweep: Sweep, views: Sequence[JobView]) -> list[ConfigError]:
     """Everything about a search that can be known beforehand."""
-    sweep = config.sweep
-    if sweep is None:
-        return []
     problems = []
     for parameter in sweep.parameters:
         where = sweep.where(*parameter.path)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from data_juicer_sandbox.config import source as sources
 from data_juicer_sandbox.config.jobs import JobReader
 from data_juicer_sandbox.config.keys import KEYS
 from data_juicer_sandbox.config.schema import Phase, Pipeline, SandboxConfig
 from data_juicer_sandbox.config.source import KeyPath, Source
-from data_juicer_sandbox.config.sweep import Sweep, read_sweep
 from data_juicer_sandbox.config.targets import read_targets
 from data_juicer_sandbox.config.words import fill, suggest
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, Where
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.config.sweep import Sweep
 
 
 def load(path: str, overrides: Mapping[str, Any] | None = None) -> tuple[SandboxConfig | None, list[ConfigError]]:
@@ -134,6 +136,8 @@ class _Loading:
     def _sweep(self, variables: Mapping[str, str]) -> Sweep | None:
         if self.values["hpo_config"] is None:
             return None
+        from data_juicer_sandbox.config.sweep import read_sweep  # only a search needs it
+
         path = fill(self.values["hpo_config"], variables, lambda name: None)
         beside = Path(self.source.file).parent / path
         if not Path(path).exists() and beside.exists():  # a sweep lies beside its config, wherever that was copied to

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox.config.source import KeyPath, Source
-from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.errors import Where
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.config.sweep import Sweep
 
 
 class Phase(str, Enum):
