@@ -132,7 +132,7 @@ def read_parameters(given: Any, path: KeyPath, fault: Fault, prefix: str = "") -
                 yield Parameter(name, found, way)
 
 
-_SHAPES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+SHAPES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "constant": (frozenset({"value"}), frozenset()),
     "categorical": (frozenset({"values"}), frozenset({"probabilities"})),
     "categorical_w_probabilities": (frozenset({"values", "probabilities"}), frozenset()),
@@ -149,17 +149,18 @@ _SHAPES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     **{name: (frozenset[str](), frozenset({"mu", "sigma"})) for name in ("normal", "log_normal")},
     **{name: (frozenset[str](), frozenset({"mu", "sigma", "q"})) for name in ("q_normal", "q_log_normal")},
 }  # fmt: skip
+"""Distributions by name: the keys each needs, and those it may have."""
 
 
 def _distribution(name: str, spec: dict[str, Any], path: KeyPath, fault: Fault) -> Distribution | None:
     kind = spec.pop("distribution", None) or _guess(spec)
-    if kind not in _SHAPES:
+    if kind not in SHAPES:
         if kind is None:
             fault(f"parameter {name!r} says nothing of what it may be", path, "value, values, or min and max")
         else:
-            fault(f"parameter {name!r}: unknown distribution {kind!r}", path, suggest(str(kind), _SHAPES))
+            fault(f"parameter {name!r}: unknown distribution {kind!r}", path, suggest(str(kind), SHAPES))
         return None
-    needed, optional = _SHAPES[kind]
+    needed, optional = SHAPES[kind]
     for key in spec:
         if key not in needed | optional:
             hint = suggest(str(key), needed | optional)

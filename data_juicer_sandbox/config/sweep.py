@@ -19,9 +19,9 @@ _NUMBERS: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 _TEXTS = ("sweep_name", "name", "storage", "backend", "method", "description")
 _OTHER = ("metric", "metrics", "parameters", "early_terminate", "sampler", "pruner", "plots")
-_FOR_WANDB = ("program", "command", "project", "entity", "controller", "imageuri", "job", "launch")
+FOR_WANDB = ("program", "command", "project", "entity", "controller", "imageuri", "job", "launch")
 """Keys of a sweep file that say how W&B starts a program: nothing is started here."""
-KNOWN = (*_NUMBERS, *_TEXTS, *_OTHER, *_FOR_WANDB)
+KNOWN = (*_NUMBERS, *_TEXTS, *_OTHER, *FOR_WANDB)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_juicer_sandbox.cli.main import COMMANDS
+from data_juicer_sandbox.config import distributions, sweep
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks import HOOKS
 
@@ -111,3 +112,9 @@ def test_the_component_of_the_developer_guide_runs(tmp_path, dj_sandbox):
 def test_nothing_names_a_folder_of_one_machine():
     for page in PAGES:
         assert not re.search(r"/(home|root|work|Users)/", page.read_text()), page
+
+
+def test_the_page_of_the_search_names_every_key_and_distribution():
+    page = (ROOT / "docs/search.md").read_text()
+    wanted = {*sweep.KNOWN, *distributions.SHAPES} - {*sweep.FOR_WANDB, "name", "description", "metrics"}
+    assert {word for word in wanted if not re.search(rf"\b{word}\b", page)} <= {"categorical_w_probabilities"}

@@ -100,7 +100,7 @@ def _start(config: SandboxConfig, trials: Trials, place: int, count: int) -> Wor
     """Start a worker with its share of the machine."""
     mine, its = multiprocessing.get_context("spawn").Pipe()
     cores = share(place, count)
-    settings = {"OMP_NUM_THREADS": str(len(cores)), **_gpu(place)}
+    settings = {"OMP_NUM_THREADS": str(len(cores)), **gpu(place)}
     records = [(pipeline, record.plain()) for pipeline, record in trials.shared]
     arguments = (its, config, trials.sweep, records, cores)
     process = multiprocessing.get_context("spawn").Process(target=_work, args=arguments, name=f"trials-{place}")
@@ -116,7 +116,7 @@ def share(place: int, count: int) -> list[int]:
     return cores[place::count] if count <= len(cores) else [cores[place % len(cores)]]
 
 
-def _gpu(place: int) -> dict[str, str]:
+def gpu(place: int) -> dict[str, str]:
     """The GPU that a worker sees: one in turn of those this process may use."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is None:

@@ -160,3 +160,12 @@ def test_each_worker_has_its_share_of_the_machine():
     if len(there) > 1:
         assert not set(shares[0]) & set(shares[1])
     assert all(len(share(place, len(there) + 3)) == 1 for place in range(len(there) + 3))
+
+
+def test_each_worker_sees_one_gpu_in_turn(monkeypatch):
+    from data_juicer_sandbox.engine.search.workers import gpu
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert [gpu(place) for place in range(3)] == [{"CUDA_VISIBLE_DEVICES": number} for number in ("3", "5", "3")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpu(0) == {}
