@@ -70,11 +70,13 @@ def test_killed_side_by_side_the_workers_end_too_and_the_search_is_finished_late
         time.sleep(0.01)
     process.kill()
     process.communicate()
-    time.sleep(1)
     log = tmp_path / "steps.log"
-    before = log.read_text()
-    time.sleep(0.5)
+    before, deadline = "", time.time() + 20
+    while log.read_text() != before and time.time() < deadline:  # left alone, they would go on for seconds
+        before = log.read_text()
+        time.sleep(0.7)
     assert log.read_text() == before
+    assert len(before.splitlines()) < 8 * 10
     finish(start(slow, sweep, "--resume", "true"))
     rows = table(tmp_path / "out")
     assert [row["number"] for row in rows] == list("01234567")
@@ -120,6 +122,7 @@ def test_pruning_reaches_a_worker(lab, sweep, go, table):
 
 @pytest.mark.parametrize("storage", ["sqlite:///{}/study.db", "{}/study.journal"])
 def test_two_searches_on_one_study_share_its_trials(slow, sweep, start, table, tmp_path, storage):
+    slow["pipelines"]["use"]["execution_job_configs"][1]["extra_configs"]["delay"] = 0.1  # the second starts in time
     sweep |= {"sweep_max_count": 9, "method": "grid", "storage": storage.format(tmp_path)}
     sweep["parameters"][RATE] = {"values": [n / 10 for n in range(1, 10)]}
     processes = [start(slow, sweep, folder="one"), start(slow, sweep, folder="two")]
