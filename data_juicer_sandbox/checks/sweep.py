@@ -98,13 +98,14 @@ def _check_pruning(sweep: Sweep) -> list[ConfigError]:
 
 def _check_end(config: SandboxConfig, sweep: Sweep) -> list[ConfigError]:
     count = combinations(sweep)
-    if sweep.method == "grid" and count is None:
+    if sweep.grid and count is None:
+        key = "sampler" if sweep.sampler else "method"
         endless = [one.name for one in sweep.parameters if _size(one.distribution) is None]
         what = f"a grid needs parameters with a number of values, but {', '.join(endless)} can be anything in between"
-        return [ConfigError(what, where=sweep.where("method"), hint="values, a step `q`, or another method")]
+        return [ConfigError(what, where=sweep.where(key), hint="values, a step `q`, or another method")]
     bounds = (sweep.max_trials, sweep.timeout, sweep.max_hours, config.max_hours, sweep.patience, config.patience)
     ends = any(bounds) or any(metric.target is not None for metric in sweep.metrics)
-    if sweep.method != "grid" and not ends:
+    if not sweep.grid and not ends:
         what = "nothing would end this search"
         return [ConfigError(what, where=sweep.where(), hint="sweep_max_count: the number of trials")]
     return []

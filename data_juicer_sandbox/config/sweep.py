@@ -94,6 +94,11 @@ class Sweep:
     given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     source: Source = field(default_factory=lambda: Source("<memory>", None), compare=False, repr=False)
 
+    @property
+    def grid(self) -> bool:
+        """Whether every combination is taken once."""
+        return self.sampler.name == "GridSampler" if self.sampler else self.method == "grid"
+
     def where(self, *path: str | int) -> Where:
         """The line of one of its keys."""
         return self.source.where(path)

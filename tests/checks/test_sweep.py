@@ -143,6 +143,11 @@ def test_two_names_of_one_key(said):
 def test_samplers_and_pruners_by_name(said):
     pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[study]'")
     assert said(sampler={"name": "TPESampler", "n_startup_trials": 3}, pruner="MedianPruner") == []
+    by_name = said(sampler="GridSampler")
+    assert len(by_name) == 1
+    assert "can be anything in between" in by_name[0]
+    grid = {"p.learn.extra_configs.rate": {"values": [0.1, 0.2]}}
+    assert said(sampler="GridSampler", parameters=grid, sweep_max_count=None) == []
     assert "did you mean 'TPESampler'?" in said(sampler="TPESampeler")[0]
     assert "TPESampler takes no 'startup'" in said(sampler={"name": "TPESampler", "startup": 3})[0]
     assert "did you mean 'MedianPruner'?" in said(pruner="MedianPrunner")[0]

@@ -69,7 +69,7 @@ class Board:
         self._optuna, self.sweep, self.study = optuna, sweep, study
         self.max_hours = sweep.max_hours or config.max_hours
         self.patience = sweep.patience or config.patience
-        size = combinations(sweep) if sweep.method == "grid" else None
+        size = combinations(sweep) if sweep.grid else None
         bounds = [bound for bound in (sweep.max_trials, size) if bound]
         self.limit = min(bounds) if bounds else None
         self.failures = 0

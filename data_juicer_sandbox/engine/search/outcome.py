@@ -18,6 +18,7 @@ from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.secrets import mask
 
 TRIALS, BEST, FRONT, PLOTS = "trials.csv", "best.yaml", "front", "plots"
+_OF_THE_SEARCH = ("hpo_config", "resume", "max_hours", "patience")
 EVERY = 2.0
 """Seconds between two writings of the table while the search runs."""
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
@@ -125,9 +126,9 @@ class Files:
             folder: of its run, in this work directory.
             part: where it is written to.
         """
-        given = {key: value for key, value in self.config.given.items() if key not in ("hpo_config", "resume")}
+        given = {key: value for key, value in self.config.given.items() if key not in _OF_THE_SEARCH}
         given["work_dir"] = str(Path(self.config.work_dir) / folder)
-        given["parameters"] = {**given.get("parameters", {}), **trial.user_attrs.get(PARAMETERS, {})}
+        given["parameters"] = {**(given.get("parameters") or {}), **trial.user_attrs.get(PARAMETERS, {})}
         jobs = [key for key in given if key == "pipelines" or key.endswith("_job_configs")]
         order = [*(key for key in given if key not in jobs), *jobs]
         masked = mask({key: given[key] for key in order})

@@ -99,7 +99,7 @@ def _importances(optuna: Any, study: Any, target: Any, names: list[str]) -> list
     """The parameters, the most important first."""
     try:
         return list(optuna.importance.get_param_importances(study, params=names, target=target))
-    except Exception:  # too few trials, or all alike
+    except (RuntimeError, ValueError):  # too few trials, or all alike
         return names
 
 

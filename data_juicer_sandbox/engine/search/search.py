@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from loguru import logger
@@ -152,6 +153,5 @@ def _config_files(config: SandboxConfig, views: Sequence[JobView]) -> list[tuple
 def _one_by_one(board: Board, trials: Trials, setting: Setting, files: Files) -> None:
     while (given := board.next()) is not None:
         announce(given, len(trials.reached), setting)
-        number = given.number
-        outcome = trials.run(given, lambda step, value, number=number: board.report(number, step, value))  # type: ignore[misc]
+        outcome = trials.run(given, partial(board.report, given.number))
         settle(board, given, outcome, setting, files)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from training_workers import workers
 
 from data_juicer_sandbox.components.base import JobRun, Quiet
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity
@@ -194,15 +195,3 @@ def test_scoring_on_a_gpu(job, quiet, other_job, corpus, held, settings, which):
     (score,), _ = HuggingFacePerplexity(folder, held, block_size=given["block_size"]).run(other_job)
     close = 2e-2 if which == "lora" else 1e-6  # the weights beside the matrices are held in bfloat16
     assert scored(quiet)["corpus_seed42", 16]["bits_per_byte"] == pytest.approx(score["bits_per_byte"], rel=close)
-
-
-def workers(folder):
-    found = []
-    for line in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            text = line.read_bytes()
-        except OSError:
-            continue
-        if b"components.train.worker" in text and str(folder).encode() in text:
-            found.append(line.parent.name)
-    return found

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from training_workers import workers
 
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.errors import JobError
@@ -61,18 +62,6 @@ class Loud(Quiet):
 loud = Loud()
 HuggingFaceTrainer(**json.loads(sys.argv[2])).run(JobRun("p", "n", pathlib.Path(sys.argv[1]), loud, loud))
 """
-
-
-def workers(folder):
-    found = []
-    for line in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            text = line.read_bytes()
-        except OSError:
-            continue
-        if b"components.train.worker" in text and str(folder).encode() in text:
-            found.append(line.parent.name)
-    return found
 
 
 @pytest.mark.slow

@@ -38,6 +38,7 @@ def test_best_yaml_gives_the_same_result(lab, sweep, go, table, outputs, config_
 
     sweep["parameters"] = {FACTOR: {"min": 0.5, "max": 4.0}, RATE: {"min": 0.01, "max": 0.9}}
     sweep["metric"] = {"name": "sum.scaled", "goal": "maximize"}  # a watched name
+    lab |= {"patience": 50, "max_hours": 1, "parameters": None}  # bounds of the search, not of the best trial's run
     assert go(lab, sweep) == 0
     best = max(table(), key=lambda row: float(row["sum.scaled"]))
     assert main(["--config", "out/best.yaml"]) == 0
