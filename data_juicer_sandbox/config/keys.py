@@ -38,7 +38,7 @@ KEYS: dict[str, Key] = {
         Key("iter_targets_mode", str, "all", "whether `all` or `any` of the targets must hold"),
         Key("iter_updater", dict | None, None, "<pipeline>.<meta_name>.<output>: the key it sets in the next pass"),
         Key("iter_subdir", bool, False, "put iter_<n>/ into every export path, also where one pass is all there is"),
-        Key("max_hours", float | int | None, None, "iterations, trials: none begins once they have taken so long in all"),
+        Key("max_hours", float | int | None, None, "iterations, trials: none begins after so long in all"),
         Key("patience", int | None, None, "iterations, trials: stop after so many without gain"),
         Key("watchers", list | str | None, None, "where metrics go (default: local, and W&B where it is configured)"),
     )
