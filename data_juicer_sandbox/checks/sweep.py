@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from importlib.util import find_spec
 from math import prod
 
 from data_juicer_sandbox.checks.settings import check_values, targets
@@ -38,6 +39,9 @@ def check_sweep(config: SandboxConfig, sweep: Sweep, views: Sequence[JobView]) -
         problems.append(ConfigError(what, where=config.where("hpo_config")))
     if sweep.backend == "wandb":
         problems += _check_wandb(sweep)
+    elif find_spec("optuna") is None:
+        hint = f"pip install 'data-juicer-sandbox[{EXTRA}]'"
+        problems.append(ConfigError("a search needs Optuna, which is not installed", where=sweep.where(), hint=hint))
     return problems
 
 

@@ -7,6 +7,8 @@ import pytest
 from data_juicer_sandbox.checks import check
 from data_juicer_sandbox.config.load import load
 
+pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[study]'")
+
 TOY = "toy_lab.steps."
 
 
@@ -141,7 +143,6 @@ def test_two_names_of_one_key(said):
 
 
 def test_samplers_and_pruners_by_name(said):
-    pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[study]'")
     assert said(sampler={"name": "TPESampler", "n_startup_trials": 3}, pruner="MedianPruner") == []
     by_name = said(sampler="GridSampler")
     assert len(by_name) == 1
@@ -152,6 +153,13 @@ def test_samplers_and_pruners_by_name(said):
     assert "TPESampler takes no 'startup'" in said(sampler={"name": "TPESampler", "startup": 3})[0]
     assert "did you mean 'MedianPruner'?" in said(pruner="MedianPrunner")[0]
     assert "ThresholdPruner takes no 'top'" in said(pruner={"name": "ThresholdPruner", "top": 1})[0]
+
+
+def test_without_optuna_the_command_that_installs_it(said, monkeypatch):
+    monkeypatch.setattr("data_juicer_sandbox.checks.sweep.find_spec", lambda name: None)
+    assert said() == [
+        "sweep.yaml:1: a search needs Optuna, which is not installed (pip install 'data-juicer-sandbox[study]')"
+    ]
 
 
 def test_what_cannot_be_had_together(said):
