@@ -1,40 +1,130 @@
-"""Files that are whole or not there: written beside their place, then renamed into it. And what is in them: digests."""
+"""Files and folders that appear complete or not at all, the guard of what a job may write, and content digests.
+
+Everything that is written goes through `replacing`, or is announced to `claim` before it is written. While a job runs,
+a `WriteGuard` decides there which paths the job may write.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 import xxhash
+
+from data_juicer_sandbox.errors import JobError, WorkDirError
+from data_juicer_sandbox.output_folders import MARKER, Owner, mark, refuse_foreign
 
 CHUNK = 1 << 20
 
 
-@contextmanager
-def replacing(path: str | Path, *, durable: bool = False, shared: bool = False) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and is gone when it does not.
+class WriteGuard(Protocol):
+    """Decides what a job may write; see `output_guard.OutputGuard`."""
 
-    The block makes a file or a folder there, whichever it wants.
+    @property
+    def owner(self) -> Owner:
+        """The job."""
+
+    def claim(self, path: Path, *, folder: bool = False) -> None:
+        """Refuse a path that the job must not write; record it as written by the run otherwise."""
+
+
+_guard: WriteGuard | None = None
+
+
+@contextmanager
+def guarded_by(guard: WriteGuard) -> Iterator[None]:
+    """Let a guard decide on all that this process writes while the block runs."""
+    global _guard
+    before, _guard = _guard, guard
+    try:
+        yield
+    finally:
+        _guard = before
+
+
+def output_owner() -> Owner:
+    """The job that is running; an empty owner outside a run."""
+    return _guard.owner if _guard is not None else Owner()
+
+
+def claim(path: str | Path, *, folder: bool = False) -> None:
+    """Announce that the running job is going to write a path, before any work for it begins.
+
+    `replacing` does so itself; call this for files that are written in another way, and early, where work for an
+    output takes long.
 
     Args:
-        path: where the result belongs. Its parent folders are made. What stood there is replaced.
+        path: the file, or the folder that is replaced as a whole.
+        folder: whether it is such a folder.
+
+    Raises:
+        JobError: the path must not be written; says why.
+    """
+    if _guard is not None:
+        _guard.claim(Path(path), folder=folder)
+    else:
+        refuse_replacing(Path(path), folder, Owner())
+
+
+def refuse_replacing(path: Path, folder: bool, owner: Owner) -> None:
+    """Refuse to put a file where a folder is, a folder where a file is, or a folder where somebody else's is.
+
+    Raises:
+        JobError: one of these, or a device or pipe is there.
+    """
+    if path.is_symlink() or not path.exists():
+        return
+    if path.is_dir() and folder:
+        refuse_foreign(path, owner)
+    elif path.is_dir():
+        raise JobError(f"{path} is a folder, and a file is to be written there", hint="choose another path")
+    elif folder or not path.is_file():
+        kind = "file" if path.is_file() else "device or pipe"
+        what = f"{path} is a {kind}, and a {'folder' if folder else 'file'} is to be written there"
+        raise JobError(what, hint="choose another path")
+
+
+@contextmanager
+def replacing(
+    path: str | Path, *, durable: bool = False, shared: bool = False, folder: bool = False, owner: Owner | None = None
+) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and is removed when it does not.
+
+    Args:
+        path: the result. Its parent folders are created. A file that stood there is replaced; a folder only if
+            `folder` is set, and the same owner wrote all that is in it.
         durable: also wait until the disk has it (fsync), for what must outlast a power cut.
-        shared: other processes may be writing the same file now. If not, the temporary path is the same each time,
-            so that what a killed process left is swept away by the next one.
+        shared: a cache that other processes may be writing now. If not, the temporary path is the same each time, so
+            that the next run removes what a killed process left.
+        folder: the block creates a folder, not a file.
+        owner: the job that writes a folder; the running job by default.
+
+    Raises:
+        JobError: the path must not be written; nothing was changed.
     """
     final = Path(path)
+    owner = owner or output_owner()
+    if _guard is not None and not shared:
+        _guard.claim(final, folder=folder)
+    refuse_replacing(final, folder, owner)
     if not final.parent.is_dir():
         final.parent.mkdir(parents=True, exist_ok=True)
     part = final.with_name(f".{final.name}.part{os.getpid() if shared else ''}")
     remove(part)
     try:
         yield part
+        if folder:
+            mark(part, owner)
         if durable:
             sync(part)
-        if part.is_dir() or final.is_dir():  # rename(2) replaces a file by a file, but no full folder
+        refuse_replacing(final, folder, owner)  # once more: the work may have taken hours
+        if folder and not final.is_symlink():  # rename(2) does not replace a folder that holds something
             remove(final)
         part.replace(final)
         if durable:
@@ -42,6 +132,59 @@ def replacing(path: str | Path, *, durable: bool = False, shared: bool = False) 
     except BaseException:
         remove(part)
         raise
+
+
+def make_folder(root: Path, folder: Path) -> None:
+    """Create a folder below a root, without following a link on the way.
+
+    Raises:
+        WorkDirError: a link, or something else that is no folder, stands where a folder belongs.
+    """
+    current = root
+    for name in folder.relative_to(root).parts:
+        current = current / name
+        if current.is_symlink() or (current.exists() and not current.is_dir()):
+            kind = "symbolic link" if current.is_symlink() else "file"
+            raise WorkDirError(f"{current} is a {kind}, and the run needs a folder there", hint="remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a file or folder to a dated name beside it; returns the new path."""
+    stem = f"previous_{path.name}_{time.strftime('%Y%m%d_%H%M%S')}"
+    names = (path.with_name(stem + (f"_{number}" if number > 1 else "")) for number in range(1, 10_000))
+    return path.rename(next(name for name in names if not name.exists()))
+
+
+def open_append(path: Path) -> BinaryIO:
+    """Open a file of a run for appending, unbuffered; only its owner may read a new one.
+
+    Raises:
+        WorkDirError: a symbolic link, or something else that is not a regular file, stands there.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    refuse_special(path)
+    descriptor = os.open(path, flags, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        refuse_special(path)
+    return os.fdopen(descriptor, "r+b", buffering=0)
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse to open a link, a folder, a pipe or a device as a file of a run.
+
+    Raises:
+        WorkDirError: it is one.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        kind = "symbolic link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "special file"
+        what = f"{path.name} is a {kind}, and the run writes a file of that name"
+        raise WorkDirError(what, where=str(path.parent), hint="remove it, or choose another `work_dir`")
 
 
 def is_there(text: str, *, file: bool = False) -> bool:
@@ -82,10 +225,10 @@ def digest(path: str | Path) -> str:
 
 
 def walk(path: Path) -> Iterator[Path]:
-    """The file itself, or all files of a folder in a stable order; temporary ones (`.*.part*`) left out."""
+    """The file itself, or all files of a folder in a stable order; no temporary ones (`.*.part*`), no markers."""
     if path.is_dir():
         for child in sorted(path.iterdir()):
-            if not (child.name.startswith(".") and ".part" in child.name):
+            if child.name != MARKER and not (child.name.startswith(".") and ".part" in child.name):
                 yield from walk(child)
     else:
         yield path

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from data_juicer_sandbox.components.base import Role
+from data_juicer_sandbox.components.base import Role, Written
 from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import ConfigError
 
@@ -28,6 +28,8 @@ class Parameter:
     role: Role | None
     required: bool
     default: Any
+    written: Written = Written.BY_NAME
+    """How an output is written."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,11 @@ def _read_signature(cls: type[Any]) -> tuple[dict[str, Parameter], bool]:
     for name, parameter in signature.parameters.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
-        hint, role = _role(hints.get(name, Any))
+        hint, notes = _notes(hints.get(name, Any))
+        role = next((note for note in notes if isinstance(note, Role)), None)
+        written = next((note for note in notes if isinstance(note, Written)), Written.BY_NAME)
         required = parameter.default is parameter.empty
-        found[name] = Parameter(name, hint, role, required, None if required else parameter.default)
+        found[name] = Parameter(name, hint, role, required, None if required else parameter.default, written)
     return found, any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
 
@@ -139,16 +143,16 @@ def spell(hint: Any) -> str:
     return getattr(hint, "__name__", str(hint))
 
 
-def _role(hint: Any) -> tuple[Any, Role | None]:
-    """A type without its role, and the role; found inside a union with None as well."""
+def _notes(hint: Any) -> tuple[Any, list[Any]]:
+    """A type without its annotations, and these; found inside a union with None as well."""
     if get_origin(hint) is Annotated:
         base, *notes = get_args(hint)
-        return base, next((note for note in notes if isinstance(note, Role)), None)
+        return base, notes
     if get_origin(hint) in (Union, types.UnionType):
-        parts = [_role(choice) for choice in get_args(hint)]
-        role = next((role for _, role in parts if role), None)
-        return Union[tuple(part for part, _ in parts)], role  # noqa: UP007  # made at run time
-    return hint, None
+        parts = [_notes(choice) for choice in get_args(hint)]
+        notes = [note for _, part_notes in parts for note in part_notes]
+        return Union[tuple(part for part, _ in parts)], notes  # noqa: UP007  # made at run time
+    return hint, []
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from data_juicer_sandbox.checks.components import check_component, check_recipe
 from data_juicer_sandbox.checks.files import check_files
+from data_juicer_sandbox.checks.outputs import check_output_paths
 from data_juicer_sandbox.checks.references import check_inputs, check_outputs, check_targets
 from data_juicer_sandbox.checks.settings import applied, settings
 from data_juicer_sandbox.checks.view import JobView, view
@@ -39,6 +40,8 @@ def check(config: SandboxConfig) -> Findings:
         problems += check_component(job_view)
         problems += check_recipe(job_view)
         problems += check_files(job_view, views)
+        if not moves_outputs(config):
+            problems += check_output_paths(job_view, config.work_dir, config.files)
         warnings += _unread_recipe(job_view)
         views.append(job_view)
     problems += check_targets(config, views)
@@ -52,6 +55,11 @@ def check(config: SandboxConfig) -> Findings:
         warnings.append(ConfigError("there are no jobs in this config", where=config.source.where()))
     changes, faults = settings(config.parameters, views, lambda name: config.source.where(("parameters", name)))
     return Findings(applied(views, changes, config.variables), problems + faults, warnings)
+
+
+def moves_outputs(config: SandboxConfig) -> bool:
+    """Whether what jobs write goes into folders of iterations or trials, so that its paths are not those named."""
+    return config.max_iter_num != 1 or config.iter_subdir or config.sweep is not None
 
 
 def look(config: SandboxConfig) -> tuple[list[JobView], list[str]]:

@@ -29,15 +29,30 @@ def run(args: argparse.Namespace) -> int:
         print(f"dj-sandbox: {error}", file=sys.stderr)
         return error.exit_code
     if args.html:
-        from data_juicer_sandbox.files import replacing
-
-        with replacing(args.html) as part:
-            part.write_text(render(comparison), encoding="utf-8")
-        print(args.html)
-        return 0
+        return _write_page(Path(args.html), render(comparison))
     from data_juicer_sandbox.terminal.progress import view_for
 
     view = view_for(sys.stdout)
     view.table("Metrics", ["metric", *comparison.names], comparison.metrics)
     view.table("Configs, where they differ", ["key", *comparison.names], comparison.configs)
+    return 0
+
+
+def _write_page(target: Path, page: str) -> int:
+    """Write the page; only another page may be replaced by it."""
+    from data_juicer_sandbox.files import replacing
+
+    if target.is_file() and not target.read_bytes()[:64].lstrip().lower().startswith(b"<!doctype html"):
+        print(f"dj-sandbox: {target} is there already, and is not an HTML page", file=sys.stderr)
+        return 2
+    try:
+        with replacing(target) as part:
+            part.write_text(page, encoding="utf-8")
+    except OSError as error:
+        print(f"dj-sandbox: {target} cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
+    except SandboxError as error:
+        print(f"dj-sandbox: {error}", file=sys.stderr)
+        return 2
+    print(target)
     return 0

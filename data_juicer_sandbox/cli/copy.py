@@ -10,6 +10,7 @@ from pathlib import Path
 
 import data_juicer_sandbox
 from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.files import replacing
 
 NAME = "cp"
@@ -46,6 +47,9 @@ def run(args: argparse.Namespace) -> int:
             shutil.copyfile(names[args.name], part)
     except OSError as error:
         print(f"dj-sandbox: {target} cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
+    except SandboxError as error:
+        print(f"dj-sandbox: {error}", file=sys.stderr)
         return 2
     print(f"{target}\nrun it with: dj-sandbox --config {target}")
     return 0

@@ -24,9 +24,22 @@ class Role(Enum):
     MODEL = "model"
 
 
+class Written(Enum):
+    """How the path of an output parameter is written."""
+
+    BY_NAME = "a file where the name has the ending of one, else a folder that new files are put into"
+    FILE = "a file"
+    FOLDER = "a folder that is replaced as a whole"
+    BY_PROGRAM = "a file or folder that a program of the user's writes"
+
+
 InputPath = Annotated[str, Role.INPUT]
 InputPaths = Annotated[str | list[str], Role.INPUT]
-OutputPath = Annotated[str, Role.OUTPUT]
+OutputPath = Annotated[str, Role.OUTPUT, Written.BY_NAME]
+OutputFile = Annotated[str, Role.OUTPUT, Written.FILE]
+OutputFolder = Annotated[str, Role.OUTPUT, Written.FOLDER]
+ProgramOutput = Annotated[str, Role.OUTPUT, Written.BY_PROGRAM]
+ProgramOutputs = Annotated[str | list[str], Role.OUTPUT, Written.BY_PROGRAM]
 Model = Annotated[str, Role.MODEL]
 """A model: a folder, or the id of one on a hub (so a path that is not there is no error)."""
 Models = Annotated[str | list[str], Role.MODEL]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from jsonargparse.typing import PositiveFloat
 from loguru import logger
 
-from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, ProgramOutput
 from data_juicer_sandbox.components.program import Line, Program
 from data_juicer_sandbox.errors import ConfigError, JobError
 
@@ -35,7 +35,7 @@ class CommandComponent(Component):
         timeout: PositiveFloat | None = None,
         metrics: Literal["jsonl"] | None = None,
         metrics_pattern: str | None = None,
-        metrics_file: OutputPath | None = None,
+        metrics_file: ProgramOutput | None = None,
         reads: InputPaths | None = None,
     ):
         if not argv or not str(argv[0]):

@@ -117,6 +117,11 @@ class SandboxConfig:
     """The keys that came by flag or environment variable."""
     source: Source = field(default_factory=lambda: Source("<memory>", None), compare=False, repr=False)
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that the config was read from."""
+        return (self.source.file, *((self.hpo_config,) if self.hpo_config else ()))
+
     def where(self, key: str) -> Where | str:
         """The place of a top-level key: its line, or the flag."""
         return f"--{key}" if key in self.overridden else self.source.where((key,))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_juicer_sandbox.checks.outputs import check_output, declared_outputs
 from data_juicer_sandbox.checks.view import JobView
 from data_juicer_sandbox.components.base import JobRun, Progress
 from data_juicer_sandbox.config.schema import Phase
@@ -14,9 +15,11 @@ from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.context.plain import plain
 from data_juicer_sandbox.context.resolve import Finished, ResolvedJob, resolve
 from data_juicer_sandbox.engine.places import Places
-from data_juicer_sandbox.engine.trace import Stamps, config_digests, input_paths, output_paths
+from data_juicer_sandbox.engine.trace import Stamps, config_digests, declared_inputs, input_paths, output_paths
 from data_juicer_sandbox.errors import JobError, SandboxError
+from data_juicer_sandbox.files import guarded_by, make_folder
 from data_juicer_sandbox.hooks import find_hook
+from data_juicer_sandbox.output_guard import OutputGuard, OutputLedger
 from data_juicer_sandbox.secrets import mask_text
 from data_juicer_sandbox.watchers.watcher import Watcher
 
@@ -30,6 +33,7 @@ def run_job(
     watcher: Watcher,
     progress: Progress,
     stamps: Stamps,
+    config_files: Sequence[str] = (),
 ) -> JobRecord:
     """Resolve a job, run its hook, and record what it put out.
 
@@ -44,7 +48,7 @@ def run_job(
         job.pipeline, job.meta_name, {"dj_configs": resolved.dj_configs, "extra_configs": resolved.extra_configs}
     )
     folder = job_folder(places.root, view)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(places.work_dir, folder)
     hook = find_hook(job.hook)
     # `input` may have set the type: only now is it sure which component it is
     component = hook.component_class(resolved.extra_configs)
@@ -53,7 +57,13 @@ def run_job(
         resolved = places.apply(view, resolved)
     read = {path: stamps.take(path) for path in input_paths(view, resolved)}
     run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
-    outputs = name_outputs(view, hook().run(resolved, run))
+    guard = _guard_outputs(view, resolved, places, folder, config_files)
+    try:
+        with guarded_by(guard):
+            result = hook().run(resolved, run)
+    finally:
+        guard.release_unwritten()
+    outputs = name_outputs(view, result)
     left = output_paths(view, resolved, outputs)
     # An input that the job itself changed (an export over its own source) is what it left, not what it was made from.
     left += [path for path, stamp in read.items() if path not in left and stamps.take(path) != stamp]
@@ -76,6 +86,26 @@ def run_job(
             "trace": trace,
         },
     )
+
+
+def _guard_outputs(
+    view: JobView, resolved: ResolvedJob, places: Places, folder: Path, config_files: Sequence[str]
+) -> OutputGuard:
+    """The guard of a job's outputs; what its configs name as outputs is judged at once.
+
+    Raises:
+        JobError: it must not write one of them; says which key of its config names it.
+    """
+    inputs = [*config_files, *resolved.files, *declared_inputs(view, resolved)]
+    ledger = OutputLedger(places.work_dir)
+    guard = OutputGuard(places.work_dir, view.job.id, inputs, ledger, folder, places.root)
+    for key, path, written in declared_outputs(view, resolved.extra_configs, resolved.dj_configs):
+        try:
+            check_output(guard, path, written, claim=True)
+        except JobError as error:
+            name = ".".join(map(str, key))
+            raise JobError(f"`{name}`: {error.what}", where=view.job.where(key[0]), hint=error.hint) from error
+    return guard
 
 
 def failed_record(view: JobView, error: BaseException, started: float) -> JobRecord:

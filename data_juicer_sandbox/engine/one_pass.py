@@ -46,6 +46,7 @@ class Setting:
     screen: View
     variables: Mapping[str, str]
     stamps: Stamps = field(default_factory=Stamps)
+    config_files: tuple[str, ...] = ()
 
 
 class Pass:
@@ -135,6 +136,7 @@ class Pass:
                     watcher=self.setting.watcher,
                     progress=self.screen,
                     stamps=self.setting.stamps,
+                    config_files=self.setting.config_files,
                 )
         except Exception as error:
             stopped = _stopped(error)

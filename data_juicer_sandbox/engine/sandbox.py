@@ -21,6 +21,7 @@ from data_juicer_sandbox.engine.one_pass import JobFailed, Setting
 from data_juicer_sandbox.engine.plan import Step
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.errors import WorkDirError
+from data_juicer_sandbox.output_guard import refuse_links
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.watchers.watcher import Watcher
@@ -114,6 +115,7 @@ def session(config: SandboxConfig, screen: View) -> Iterator[Setting]:
         CheckpointError: the checkpoint is damaged.
     """
     work_dir = Path(config.work_dir)
+    refuse_links(work_dir)
     checkpoint = Checkpoint(work_dir)
     context = _start_context(config, checkpoint, screen)
     try:
@@ -128,7 +130,9 @@ def session(config: SandboxConfig, screen: View) -> Iterator[Setting]:
     except OSError as error:
         raise WorkDirError(f"the work directory cannot be written: {error.strerror}", where=str(work_dir)) from error
     try:
-        yield Setting(work_dir / logs.FILE, context, checkpoint, watcher, screen, config.variables)
+        yield Setting(
+            work_dir / logs.FILE, context, checkpoint, watcher, screen, config.variables, config_files=config.files
+        )
     finally:
         watcher.close()
 

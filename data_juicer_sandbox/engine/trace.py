@@ -85,22 +85,29 @@ def input_paths(view: JobView, resolved: ResolvedJob) -> list[str]:
 
     That is: what its component and recipe declare as inputs or models, and any other value that is the path of a file.
     """
-    declared: list[str] = []
     written: set[str] = set()
     if view.component is not None:
         for name, parameter in parameters(view.component)[0].items():
-            value = resolved.extra_configs.get(name)
             if parameter.role is Role.OUTPUT:
-                written.update(texts(value))
-            elif parameter.role is not None:
-                declared += texts(value)
+                written.update(texts(resolved.extra_configs.get(name)))
     if resolved.dj_configs and view.uses_recipe:
-        declared += [path for _, path in recipe_paths(resolved.dj_configs, Role.INPUT)]
         written.update(path for _, path in recipe_paths(resolved.dj_configs, Role.OUTPUT))
-    found = {path for path in declared if is_there(path)}
+    found = {path for path in declared_inputs(view, resolved) if is_there(path)}
     mentioned = texts([resolved.extra_configs, resolved.dj_configs])
     found.update(text for text in mentioned if (os.sep in text or "." in text) and is_there(text, file=True))
     return sorted(found - written)
+
+
+def declared_inputs(view: JobView, resolved: ResolvedJob) -> list[str]:
+    """Every path that a resolved job's component and recipe declare as inputs or models, whether it exists or not."""
+    declared: list[str] = []
+    if view.component is not None:
+        for name, parameter in parameters(view.component)[0].items():
+            if parameter.role in (Role.INPUT, Role.MODEL):
+                declared += texts(resolved.extra_configs.get(name))
+    if resolved.dj_configs and view.uses_recipe:
+        declared += [path for _, path in recipe_paths(resolved.dj_configs, Role.INPUT)]
+    return declared
 
 
 def output_paths(view: JobView, resolved: ResolvedJob, outputs: Mapping[str, Any]) -> list[str]:

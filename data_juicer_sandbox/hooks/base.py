@@ -20,7 +20,8 @@ class Hook:
         factory: the factory that knows its components by `type`.
         component: the one component it works through, where there is no choice, as `module:Class`.
         reads_probe: whether it reads what the probe of the same `meta_name` watched.
-        runs_recipe: whether the data set that the recipe names is read, and its export written.
+        runs_recipe: whether the data set that the recipe names is read.
+        writes_export: whether the recipe's `export_path` is written, where the recipe is run.
         from_recipe: parameters of the component that the hook gives where the job has a recipe.
     """
 
@@ -29,6 +30,7 @@ class Hook:
     component: ClassVar[str | None] = None
     reads_probe: ClassVar[bool] = False
     runs_recipe: ClassVar[bool] = True
+    writes_export: ClassVar[bool] = True
     from_recipe: ClassVar[tuple[str, ...]] = ()
 
     @classmethod

@@ -21,6 +21,7 @@ class ProbeViaAnalyzerHook(Hook):
 
     phases = (Phase.PROBE, Phase.EVALUATION)
     factory = "DataAnalyzerFactory"
+    writes_export = False  # it writes a file of a name of its own beside it
 
 
 class ProbeViaModelInferHook(Hook):
@@ -34,6 +35,7 @@ class ProbeViaModelInferHook(Hook):
 
     phases = (Phase.PROBE, Phase.EVALUATION)
     factory = "ModelInferEvaluatorFactory"
+    writes_export = False
     from_recipe = ("dataset_path",)
 
     @classmethod

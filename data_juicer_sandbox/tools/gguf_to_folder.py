@@ -68,7 +68,7 @@ def convert(file: Path, folder: str | Path) -> None:
     plain.load_state_dict(read.state_dict())
     plain.generation_config = read.generation_config
     tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
-    with replacing(folder) as part:
+    with replacing(folder, folder=True) as part:
         plain.save_pretrained(part)
         tokenizer.save_pretrained(part)
 

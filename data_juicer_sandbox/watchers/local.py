@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.files import open_append, refuse_special, replacing
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker, from_json, to_json
 
 FILE = "metrics.jsonl"
@@ -35,7 +35,7 @@ class LocalTracker(Tracker):
         repair(self.path)
         with replacing(run.work_dir / CONFIG_FILE) as part:
             part.write_text(json.dumps(run.config, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-        self._stream = self.path.open("ab", buffering=0)  # unbuffered: a line is the file's as soon as it is written
+        self._stream = open_append(self.path)  # unbuffered: a line is the file's as soon as it is written
 
     def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:
         """Mark where an attempt begins."""
@@ -120,6 +120,7 @@ def last_values(path: Path, job: str, pipeline: str | None = None) -> dict[str, 
 
 def repair(path: Path) -> None:
     """Cut off the part of a line that a `kill -9` or a full disk left at the end."""
+    refuse_special(path)
     if not path.is_file():
         return
     with path.open("r+b") as stream:

@@ -14,7 +14,7 @@ from data_juicer_sandbox.components.convert.rows_in import Allowance, RowsIn
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.rows.shards import ENDINGS, is_data, refuse_overwriting
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.files import claim, replacing
 
 
 class Conversion(Component):
@@ -65,6 +65,7 @@ class Conversion(Component):
         planned = self.plan(self._sources())
         for target, sources in planned:
             refuse_overwriting(target, [rows.path for rows in sources])
+            claim(target)
         with job.progress.task(self.label, total=len(planned)) as task:
             for target, sources in planned:
                 with replacing(target) as part, part.open("wb") as stream:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data_juicer_sandbox.files import remove
+from data_juicer_sandbox.files import claim, output_owner, remove
+from data_juicer_sandbox.output_folders import mark
+
+_MARK = ".dj_sandbox_temporary"
+"""Tells a folder that this program made from others of such a name."""
 
 
 class Export:
@@ -38,21 +43,26 @@ def exporting(path: str) -> Iterator[Export]:
         export.files = [path]
         return
     final = Path(path)
+    claim(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     # Data-Juicer replaces the suffix wherever it finds it in the path, so it must not be in the folder's name.
     hidden = f".{final.stem.split('.')[0]}.part"
-    for left in final.parent.glob(glob.escape(hidden) + "*"):  # from runs that were killed
-        remove(left)
+    for folder in final.parent.glob(glob.escape(hidden) + "*"):
+        if re.fullmatch(r"\d+", folder.name.removeprefix(hidden)) and (folder / _MARK).is_file():  # of a killed run
+            remove(folder)
     folder = final.parent / f"{hidden}{os.getpid()}"
     folder.mkdir()
+    (folder / _MARK).touch()
     export = Export(path, str(folder / final.name))
     try:
         yield export
-        made = sorted(folder.iterdir())
+        made = sorted(file for file in folder.iterdir() if file.name != _MARK)
         extras = [file for file in made if file.name.endswith("_stats.jsonl") and file.name != final.name]
         for file in [*extras, *(file for file in made if file not in extras)]:  # stats first: the data set says "done"
             place = final.parent / file.name
-            if file.is_dir() or place.is_dir():
+            claim(place, folder=file.is_dir())
+            if file.is_dir():
+                mark(file, output_owner())
                 remove(place)
             file.replace(place)
             if file not in extras:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from data_juicer_sandbox.components.base import Component, JobRun, OutputPath
+from data_juicer_sandbox.components.base import Component, JobRun, OutputFile
 from data_juicer_sandbox.components.rows import write_rows
 from data_juicer_sandbox.errors import ConfigError
 
@@ -22,7 +22,7 @@ class InlineRows(Component):
 
     outputs = ("path",)
 
-    def __init__(self, rows: list[Any], export_path: OutputPath, key: str | None = None):
+    def __init__(self, rows: list[Any], export_path: OutputFile, key: str | None = None):
         if not export_path.endswith(".jsonl"):
             raise ConfigError(f"export_path {export_path!r} is not a .jsonl file")
         if not rows:

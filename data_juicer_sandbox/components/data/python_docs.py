@@ -15,7 +15,7 @@ from typing import Any, Literal
 from jsonargparse.typing import OpenUnitInterval, PositiveInt
 from loguru import logger
 
-from data_juicer_sandbox.components.base import Component, JobRun, OutputPath
+from data_juicer_sandbox.components.base import Component, JobRun, OutputFile
 from data_juicer_sandbox.components.rows import write_rows
 from data_juicer_sandbox.errors import ConfigError, JobError
 
@@ -51,8 +51,8 @@ class PythonDocsCorpus(Component):
 
     def __init__(
         self,
-        export_path: OutputPath,
-        heldout_path: OutputPath | None = None,
+        export_path: OutputFile,
+        heldout_path: OutputFile | None = None,
         size: PositiveInt | None = None,
         heldout: Literal["topics", "share"] = "topics",
         heldout_share: OpenUnitInterval = 0.1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from data_juicer_sandbox.components.base import Component, InputPath, JobRun, OutputPath
+from data_juicer_sandbox.components.base import Component, InputPath, JobRun, OutputFile
 from data_juicer_sandbox.components.rows import read_rows, write_rows
 from data_juicer_sandbox.components.rows.dig import MISSING, dig
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -31,7 +31,7 @@ class UnfoldLists(Component):
     def __init__(
         self,
         dataset_path: InputPath,
-        export_path: OutputPath,
+        export_path: OutputFile,
         list_key: str = "response",
         entry_key: str = "text",
         keep_keys: list[str] | None = None,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from jsonargparse.typing import PositiveFloat
 
-from data_juicer_sandbox.components.base import InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.base import InputPaths, JobRun, ProgramOutput
 from data_juicer_sandbox.components.command import CommandComponent, Metrics, Scalar
 from data_juicer_sandbox.errors import ConfigError, JobError
 
@@ -44,7 +44,7 @@ class CommandEvaluator(CommandComponent):
         timeout: PositiveFloat | None = None,
         metrics: Literal["jsonl"] | None = None,
         metrics_pattern: str | None = None,
-        metrics_file: OutputPath | None = None,
+        metrics_file: ProgramOutput | None = None,
         reads: InputPaths | None = None,
     ):
         super().__init__(argv, cwd, env, timeout, metrics, metrics_pattern, metrics_file, reads)

@@ -10,6 +10,7 @@ from typing import Any
 import xxhash
 
 from data_juicer_sandbox import __version__
+from data_juicer_sandbox.files import open_append
 
 
 class Made:
@@ -47,7 +48,7 @@ class Made:
         """Record that an output is whole."""
         # A line break in front too: what stands last may be half a line. At once, since others may be adding theirs.
         line = "\n" + json.dumps([str(path), *self._facts(key, state)]) + "\n"
-        with self._file.open("ab", buffering=0) as stream:
+        with open_append(self._file) as stream:
             stream.write(line.encode())
 
     def _facts(self, key: str, state: os.stat_result) -> list[Any]:

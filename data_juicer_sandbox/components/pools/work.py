@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +19,10 @@ from data_juicer_sandbox.components.pools.made import Made
 from data_juicer_sandbox.components.pools.open_pools import LARGE, open_pools
 from data_juicer_sandbox.components.pools.outputs import Output, spelled_out, write
 from data_juicer_sandbox.components.pools.pool import Pool
-from data_juicer_sandbox.components.rows.shards import ENDINGS, is_data, is_pattern
+from data_juicer_sandbox.components.rows.shards import ENDINGS, is_data
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import remove
+from data_juicer_sandbox.files import claim, remove
+from data_juicer_sandbox.output_guard import is_pattern, matches
 
 ExportType = Literal["jsonl", "parquet"]
 
@@ -108,6 +108,8 @@ class PoolWork:
         missing = [output for output in outputs if not made.has(output.path, output.content.key())]
         if kept := len(outputs) - len(missing):
             logger.info("{} of {} new pools are there already, whole: kept", kept, len(outputs))
+        for output in missing:
+            claim(output.path)
         size = sum(pool.bases[-1] for pool in pools) / max(1, sum(map(len, pools)))
         large = sum(output.content.rows for output in missing) * size > LARGE
         source = pools if shared is None else shared
@@ -135,7 +137,7 @@ def check_places(pools: Sequence[Pool], outputs: Sequence[Output]) -> None:
         path = output.path.resolve()
         if path in sources:
             raise JobError(f"{output.path} is both a pool and the place of a new one", hint="another export_path")
-        if sources & set(path.parents) or any(_matches(output.path, pattern) for pattern in patterns):
+        if sources & set(path.parents) or any(matches(output.path, pattern) for pattern in patterns):
             what = f"{output.path} would lie among the files of a pool that is read"
             raise JobError(what, hint="an export_path outside of it")
         if path in taken:
@@ -145,19 +147,6 @@ def check_places(pools: Sequence[Pool], outputs: Sequence[Output]) -> None:
             raise JobError(f"{output.path}, the place of a new pool, is a folder")
         if not (above := next(folder for folder in path.parents if folder.exists())).is_dir():
             raise JobError(f"{above} is a file, and new pools need a folder there", hint="another export_path")
-
-
-def _matches(path: Path, pattern: str) -> bool:
-    """Whether a path would be found by a pattern, in which `**` stands for any folders."""
-
-    def match(names: Sequence[str], parts: Sequence[str]) -> bool:
-        if not parts:
-            return not names
-        if parts[0] == "**":
-            return match(names, parts[1:]) or (bool(names) and match(names[1:], parts))
-        return bool(names) and fnmatchcase(names[0], parts[0]) and match(names[1:], parts[1:])
-
-    return match(Path(os.path.abspath(path)).parts, Path(os.path.abspath(pattern)).parts)  # noqa: PTH100  # no `..` stays
 
 
 def common_name(paths: Sequence[str], default: str = "pools") -> str:

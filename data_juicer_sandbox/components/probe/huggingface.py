@@ -7,7 +7,7 @@ from typing import Any, Literal
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from data_juicer_sandbox.components import compute
-from data_juicer_sandbox.components.base import InputPath, Model, OutputPath
+from data_juicer_sandbox.components.base import InputPath, Model, OutputFile
 from data_juicer_sandbox.components.probe.evaluator import FIELD, ModelInferEvaluator, sample_of
 from data_juicer_sandbox.components.probe.judging import Judge
 from data_juicer_sandbox.components.probe.models import Asking
@@ -71,7 +71,7 @@ class HuggingFaceInferEvaluator(ModelInferEvaluator):
         self,
         model: Model,
         dataset_path: InputPath,
-        export_path: OutputPath | None = None,
+        export_path: OutputFile | None = None,
         text_key: str = "text",
         data_probe_ratio: float = 1.0,
         data_probe_algo: Literal["uniform", "frequency", "stratified"] = "uniform",

@@ -8,7 +8,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from data_juicer_sandbox import optional
 from data_juicer_sandbox.components import compute
-from data_juicer_sandbox.components.base import InputPath, Model, OutputPath
+from data_juicer_sandbox.components.base import InputPath, Model, OutputFile
 from data_juicer_sandbox.components.probe.evaluator import FIELD, ModelInferEvaluator, sample_of
 from data_juicer_sandbox.components.probe.judging import Judge
 from data_juicer_sandbox.components.probe.models import Asking
@@ -82,7 +82,7 @@ class ModelScopeInferEvaluator(ModelInferEvaluator):
         self,
         model: Model,
         dataset_path: InputPath,
-        export_path: OutputPath | None = None,
+        export_path: OutputFile | None = None,
         text_key: str = "text",
         data_probe_ratio: float = 1.0,
         data_probe_algo: Literal["uniform", "frequency", "stratified"] = "uniform",

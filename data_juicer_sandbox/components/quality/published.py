@@ -36,7 +36,7 @@ def classifier(job: JobRun, name: str) -> tuple[Path, Path | None]:
     """
     folder, tokenizer = cache() / f"{name}_quality_model", TOKENIZERS[name]
     if not folder.is_dir():
-        with replacing(folder, shared=True) as part:
+        with replacing(folder, shared=True, folder=True) as part:
             part.mkdir(parents=True)
             packed = part / "packed.zip"
             _download(job, f"{folder.name}.zip", packed)

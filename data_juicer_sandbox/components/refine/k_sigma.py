@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from loguru import logger
 
-from data_juicer_sandbox.components.base import Component, JobRun, OutputPath
+from data_juicer_sandbox.components.base import Component, JobRun, OutputFile
 from data_juicer_sandbox.components.refine.bounds import RecipeBound, crossed, recipe_bounds
 from data_juicer_sandbox.components.refine.recipe_file import editable, write_recipe
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -37,7 +37,7 @@ class KSigmaRefiner(Component):
     def __init__(
         self,
         dj_configs: dict[str, Any],
-        path_k_sigma_recipe: OutputPath | None = None,
+        path_k_sigma_recipe: OutputFile | None = None,
         k: float = 3,
         side: Literal["both", "lower", "upper"] = "both",
         probe: str | None = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, OpenUnitInterval
 from loguru import logger
 
-from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, OutputFile
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.refine import by_pools, by_rows
 from data_juicer_sandbox.components.refine.bounds import RecipeBound, crossed, recipe_bounds
@@ -97,7 +97,7 @@ class ModelFeedbackRefiner(Component):
         match_key: str = "train_dataset",
         min_keep_ratio: OpenUnitInterval = 0.5,
         min_effect: NonNegativeFloat = 0.2,
-        path_refined_recipe: OutputPath | None = None,
+        path_refined_recipe: OutputFile | None = None,
         confidence: OpenUnitInterval = 0.95,
         seed: NonNegativeInt = 42,
     ):

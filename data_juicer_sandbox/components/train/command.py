@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from jsonargparse.typing import PositiveFloat
 
-from data_juicer_sandbox.components.base import InputPaths, JobRun, OutputPath, Role
+from data_juicer_sandbox.components.base import InputPaths, JobRun, ProgramOutput, ProgramOutputs
 from data_juicer_sandbox.components.command import CommandComponent, Scalar
 from data_juicer_sandbox.errors import JobError
 
@@ -41,13 +41,13 @@ class CommandTrainer(CommandComponent):
     def __init__(
         self,
         argv: list[Scalar],
-        result: Annotated[str | list[str], Role.OUTPUT],
+        result: ProgramOutputs,
         cwd: str | None = None,
         env: dict[str, Scalar] | None = None,
         timeout: PositiveFloat | None = None,
         metrics: Literal["jsonl"] | None = None,
         metrics_pattern: str | None = None,
-        metrics_file: OutputPath | None = None,
+        metrics_file: ProgramOutput | None = None,
         reads: InputPaths | None = None,
     ):
         super().__init__(argv, cwd, env, timeout, metrics, metrics_pattern, metrics_file, reads)

@@ -114,7 +114,7 @@ class ModelScopeTrainer(Component):
         with compute.steady(self.threads):
             for name, path in zip(distinct_names(paths), paths, strict=True):
                 target = Path(self.export_path) / name
-                with replacing(target) as part, _data(job) as scratch, like_the_first():
+                with replacing(target, folder=True) as part, _data(job) as scratch, like_the_first():
                     found = self._train(job, name, path, function, part, scratch)
                 models.append(str(target / found))
         return models[0] if isinstance(self.dataset_path, str) else models

@@ -18,6 +18,7 @@ class Order:
         seed: of the weights and the order of the data.
         folder: where the finished model goes.
         wanted: all that the weights depend on: data, parameters, device, seed.
+        owner: the job and the work directory that the folder belongs to; see `output_folders.Owner`.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Order:
     seed: int
     folder: str
     wanted: dict[str, Any]
+    owner: tuple[str, ...] = ()
 
     @property
     def target(self) -> Path:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 from loguru import logger
 
-from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputFolder
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.quality import stored
 from data_juicer_sandbox.components.quality.classifier import Hashing
@@ -16,7 +16,7 @@ from data_juicer_sandbox.components.quality.learn import Examples, learn
 from data_juicer_sandbox.components.quality.tokens import TOKENIZERS
 from data_juicer_sandbox.components.rows.shards import shards
 from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.files import digest, replacing
+from data_juicer_sandbox.files import claim, digest, replacing
 
 
 class TextQualityClassifier(Component):
@@ -57,7 +57,7 @@ class TextQualityClassifier(Component):
         self,
         positive_path: InputPaths,
         negative_path: InputPaths,
-        export_path: OutputPath | None = None,
+        export_path: OutputFolder | None = None,
         text_key: str = "text",
         tokenizer: Literal["words", "characters"] = "words",
         n_features: PositiveInt = 1 << 18,
@@ -86,11 +86,12 @@ class TextQualityClassifier(Component):
             logger.info("{} stands complete for the same data and parameters: not learnt again", folder)
             job.watcher.watch(done["figures"])
             return str(folder)
+        claim(folder, folder=True)
         examples = Examples(self.paths, self.text_key, self.held_out, self.seed, self.max_rows)
         hashing = Hashing(TOKENIZERS[self.tokenizer], self.n_features, normalize=True)
         classifier, figures = learn(job, examples, hashing, self.epochs, self.alpha)
         job.watcher.watch(figures)
-        with replacing(folder) as part:
+        with replacing(folder, folder=True) as part:
             stored.save(part, classifier, wanted, {"figures": figures})
         return str(folder)
 

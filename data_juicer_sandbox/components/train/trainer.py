@@ -23,7 +23,8 @@ from data_juicer_sandbox.components.train.callbacks import BrokeDown
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.order import Order
 from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.files import digest, replacing
+from data_juicer_sandbox.files import claim, digest, output_owner, replacing
+from data_juicer_sandbox.output_folders import Owner
 
 
 class ModelTrainer(Component):
@@ -74,6 +75,8 @@ class ModelTrainer(Component):
         """Train all models; returns their folders, data set by data set, seed by seed."""
         orders = self.orders(job)
         todo = [order for order in orders if not self.stands(job, order)]
+        for order in todo:
+            claim(order.target, folder=True)
         if todo and (self.num_processes > 1 or (self.max_parallel > 1 and len(todo) > 1)):
             workers.train_all(job, self, todo)
         else:
@@ -101,7 +104,8 @@ class ModelTrainer(Component):
             for seed in self.seed_list():
                 name = f"{dataset}_seed{seed}"
                 folder = str(Path(self.export_path or job.folder) / name)
-                found.append(Order(name, dataset, path, seed, folder, {**origin, **settings, "seed": seed}))
+                wanted = {**origin, **settings, "seed": seed}
+                found.append(Order(name, dataset, path, seed, folder, wanted, tuple(output_owner())))
         return found
 
     def stands(self, job: JobRun, order: Order) -> bool:
@@ -124,7 +128,8 @@ class ModelTrainer(Component):
                 if leads:
                     checkpoints.sweep()
                 try:
-                    with replacing(order.target) if leads else _nowhere() as part:
+                    target = replacing(order.target, folder=True, owner=Owner(*order.owner))
+                    with target if leads else _nowhere() as part:
                         trained = self.train(job, order, data, part, checkpoints)
                         if leads:
                             record.write(part, order.wanted, trained)

@@ -61,7 +61,7 @@ class Files:
         if best:
             self._config(best[0], self.folder / BEST, "best", self.folder / BEST)
         if len(metrics) > 1:
-            with replacing(self.folder / FRONT) as part:
+            with replacing(self.folder / FRONT, folder=True) as part:
                 part.mkdir()
                 for trial in best:
                     name = f"trial_{trial.number}"

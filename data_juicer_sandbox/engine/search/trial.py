@@ -23,7 +23,7 @@ from data_juicer_sandbox.engine.one_pass import JobFailed, Pass, Setting, Stoppe
 from data_juicer_sandbox.engine.places import Places
 from data_juicer_sandbox.engine.search.board import COMPLETE, FAILED, PRUNED, Assignment, Outcome
 from data_juicer_sandbox.errors import CheckpointError, SandboxError
-from data_juicer_sandbox.files import remove
+from data_juicer_sandbox.files import make_folder, move_aside
 from data_juicer_sandbox.watchers.base import flatten
 from data_juicer_sandbox.watchers.local import CONFIG_FILE, FILE, last_values
 from data_juicer_sandbox.watchers.watcher import Watcher
@@ -98,11 +98,11 @@ class Trials:
         return Path(self.config.work_dir) / FOLDER / f"trial_{number}"
 
     def prepare(self, given: Assignment) -> Path:
-        """A trial's folder, with what an earlier run left of this trial, and nothing of any other search."""
+        """A trial's folder, with what an earlier run left of this trial; that of another search is moved aside."""
         folder = self.folder(given.number)
         if not given.again and (folder / CONFIG_FILE).exists():
-            remove(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+            move_aside(folder)
+        make_folder(Path(self.config.work_dir), folder)
         return folder
 
     def run(self, given: Assignment, report: Report | None) -> Outcome:

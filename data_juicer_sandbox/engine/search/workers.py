@@ -206,7 +206,15 @@ def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
     work_dir = Path(config.work_dir)
     silent = PlainView(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     nowhere = Watcher({}, work_dir / "metrics.jsonl")
-    setting = Setting(work_dir / logs.FILE, context, Checkpoint(work_dir), nowhere, silent, config.variables)
+    setting = Setting(
+        work_dir / logs.FILE,
+        context,
+        Checkpoint(work_dir),
+        nowhere,
+        silent,
+        config.variables,
+        config_files=config.files,
+    )
     return Trials(config, sweep, views, shared, setting)
 
 

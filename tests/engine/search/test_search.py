@@ -279,7 +279,7 @@ def test_several_metrics_give_a_front(lab, sweep, go, table, config_file, output
     assert go(lab, sweep) == 0
     points = [(float(row["use.learn.loss"]), -float(row["sum.scaled"])) for row in table()]
     front = {n for n, a in enumerate(points) if not any(b != a and b[0] <= a[0] and b[1] <= a[1] for b in points)}
-    assert {int(path.stem.removeprefix("trial_")) for path in Path("out/front").iterdir()} == front
+    assert {int(path.stem.removeprefix("trial_")) for path in Path("out/front").glob("*.yaml")} == front
     number = max(front)
     assert main(["--config", f"out/front/trial_{number}.yaml"]) == 0
     assert outputs(f"out/runs/trial_{number}")["learn"]["loss"] == points[number][0]

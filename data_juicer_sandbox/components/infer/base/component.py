@@ -23,7 +23,7 @@ from data_juicer_sandbox.components.infer.base.meter import Meter
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.rows.shards import is_data, refuse_overwriting
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import is_there, remove, walk
+from data_juicer_sandbox.files import claim, is_there, remove, walk
 from data_juicer_sandbox.secrets import mask
 
 Answering = Callable[[Iterator[Question], Put], None]
@@ -141,6 +141,7 @@ class LLMInference(Component):
         targets = [self._target(name) for name, _ in sources]
         for target in targets:
             refuse_overwriting(target, [path for _, path in sources])
+            claim(target)
         journals, figures = [], []
         with ExitStack() as stack:
             ready: list[Answering] = []

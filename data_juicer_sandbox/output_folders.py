@@ -1,0 +1,92 @@
+"""Folders that a job writes as a whole, such as a model: a marker inside says which job wrote what.
+
+A folder is replaced only if its marker names the same job, and if everything in it is listed there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from data_juicer_sandbox.errors import JobError
+
+MARKER = ".dj_sandbox_output.json"
+_VERSION = 1
+_SHOWN = 3
+_HINT = "move it away, or choose another path"
+
+
+class Owner(NamedTuple):
+    """The job that writes a folder.
+
+    Args:
+        job: its label, with the phase; empty outside a run.
+        work_dir: the absolute work directory of its run; empty outside a run.
+    """
+
+    job: str = ""
+    work_dir: str = ""
+
+
+def mark(folder: Path, owner: Owner) -> None:
+    """Write the marker of a complete folder: its owner, and the relative path of everything in it."""
+    content = {"version": _VERSION, "job": owner.job, "work_dir": owner.work_dir, "files": sorted(_entries(folder))}
+    (folder / MARKER).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def refuse_foreign(folder: Path, owner: Owner) -> None:
+    """Refuse to replace a folder unless this owner wrote all that is in it.
+
+    An empty folder may be replaced. A folder inside the owner's work directory may have been copied there with the
+    whole directory, so there the job's label decides alone.
+
+    Raises:
+        JobError: somebody else wrote the folder, or part of it; names what is there.
+    """
+    entries = set(_entries(folder))
+    if not entries:
+        return
+    written = _read_marker(folder)
+    if written is None:
+        what = f"{folder} is a folder that this job did not write; it holds {_listed(entries)}"
+        raise JobError(what, hint=_HINT)
+    job, work_dir, files = written
+    copied_with_run = owner.work_dir and Path(os.path.realpath(folder)).is_relative_to(owner.work_dir)
+    if job != owner.job or not (work_dir == owner.work_dir or copied_with_run):
+        by = f"job {job!r} of {work_dir}" if job else "another program"
+        raise JobError(f"{folder} is a folder that {by} wrote, not this job", hint=_HINT)
+    if foreign := entries - files:
+        what = f"{folder} holds files that this job did not write: {_listed(foreign)}"
+        raise JobError(what, hint="move them away, or choose another path")
+
+
+def _read_marker(folder: Path) -> tuple[str, str, set[str]] | None:
+    """Job, work directory and files of a marker; None where there is no valid one."""
+    path = folder / MARKER
+    if path.is_symlink() or not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return str(content["job"]), str(content["work_dir"]), set(content["files"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _entries(folder: Path) -> Iterator[str]:
+    """The relative path of every file, link and empty folder below a folder, without the marker."""
+    for root, folders, files in os.walk(folder):
+        parent = Path(root)
+        links = [name for name in folders if (parent / name).is_symlink()]
+        for name in (*files, *links):
+            if (relative := str((parent / name).relative_to(folder))) != MARKER:
+                yield relative
+        if not folders and not files and parent != folder:
+            yield str(parent.relative_to(folder))
+
+
+def _listed(names: set[str]) -> str:
+    first = sorted(names)[:_SHOWN]
+    return ", ".join(first) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

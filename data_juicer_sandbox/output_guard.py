@@ -1,0 +1,297 @@
+"""Which paths a job may write: never an input, and never a file of the run itself.
+
+`OutputLedger` records, in the work directory, every path that the jobs of its runs wrote. `OutputGuard` compares one
+job's inputs with its outputs, and renames a file that the run did not write before it is replaced; `files.claim` and
+`files.replacing` ask it before they write.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch, fnmatchcase
+from pathlib import Path
+
+from loguru import logger
+
+from data_juicer_sandbox.errors import JobError, WorkDirError
+from data_juicer_sandbox.files import move_aside, open_append, refuse_replacing, refuse_special
+from data_juicer_sandbox.output_folders import Owner
+
+LEDGER = "written_files.jsonl"
+RUN_FILES = (
+    ".lock", "context_infos.pkl", "context_infos.prev.pkl", "context_infos.json", "sandbox.log", "metrics.jsonl",
+    "config.json", "iterations.json", "report.html", "wandb_run.json", "wandb_sweep.json", "study.journal",
+    "trials.csv", "best.yaml", LEDGER,
+)  # fmt: skip
+"""Files that the program itself writes into a work directory."""
+RUN_FOLDERS = ("jobs", "trials", "front", "plots", "wandb", "previous_*")
+"""Folders of it there, as patterns. A job writes only to its own folder in them."""
+
+_PATTERN = re.compile(r"[*?\[]")
+
+
+def refuse_links(work_dir: Path) -> None:
+    """Refuse a work directory in which a link stands for a file or folder of the run: it would be written through.
+
+    Raises:
+        WorkDirError: there is one; names all of them.
+    """
+    if not work_dir.is_dir():
+        return
+    names = (*RUN_FILES, *RUN_FOLDERS)
+    links = sorted(
+        entry.name
+        for entry in os.scandir(work_dir)
+        if entry.is_symlink() and any(fnmatch(entry.name, name) for name in names)
+    )
+    if links:
+        are = "is a symbolic link" if len(links) == 1 else "are symbolic links"
+        what = f"{', '.join(links)} {are}, and the run writes what has such a name"
+        raise WorkDirError(what, where=str(work_dir), hint="remove it, or choose another `work_dir`")
+
+
+class OutputLedger:
+    """The paths that the jobs of a work directory's runs wrote, one JSON line each: `{"path": P}`, `{"released": P}`.
+
+    Paths inside the work directory are stored relative to it, so that the directory can be moved or copied.
+
+    Args:
+        work_dir: the work directory; the ledger is created with the first entry.
+    """
+
+    def __init__(self, work_dir: Path):
+        self.work_dir = Path(os.path.realpath(work_dir))
+        self._file = work_dir / LEDGER
+        self._size = -1
+        self._paths: set[str] = set()
+
+    def __contains__(self, path: Path) -> bool:
+        name = self._name(path)
+        if name not in self._paths:
+            self._read()  # a worker process of the same run may have added it
+        return name in self._paths
+
+    def add(self, path: Path) -> None:
+        """Record a path. It is recorded before it is written, so that what a killed run left is known."""
+        if path in self:
+            return
+        name = self._name(path)
+        self._append({"path": name})
+        self._paths.add(name)
+
+    def release(self, path: Path) -> None:
+        """Take a path back that was recorded and not written."""
+        name = self._name(path)
+        self._append({"released": name})
+        self._paths.discard(name)
+
+    def _append(self, entry: dict[str, str]) -> None:
+        with open_append(self._file) as stream:
+            # A line break in front: the last line may have been cut by a full disk.
+            stream.write(b"\n" + json.dumps(entry).encode() + b"\n")
+
+    def _name(self, path: Path) -> str:
+        real = real_path(path)
+        return str(real.relative_to(self.work_dir)) if real.is_relative_to(self.work_dir) else str(real)
+
+    def _read(self) -> None:
+        try:
+            refuse_special(self._file)
+            size = self._file.stat().st_size
+        except FileNotFoundError:
+            return
+        if size == self._size:
+            return
+        self._size = size
+        for line in self._file.read_bytes().splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # an empty line, or one that was cut
+            if isinstance(entry, dict) and isinstance(entry.get("path"), str):
+                self._paths.add(entry["path"])
+            elif isinstance(entry, dict) and isinstance(entry.get("released"), str):
+                self._paths.discard(entry["released"])
+
+
+class OutputGuard:
+    """Decides which paths one job may write.
+
+    Args:
+        work_dir: the work directory of the run.
+        label: the job's label, with its phase.
+        inputs: the files, folders and patterns that the job reads, its config files among them.
+        ledger: what the runs of this work directory wrote.
+        job_folder: the job's own folder; what lies in it needs no entry in the ledger.
+        root: the folder of the trial or iteration that the job belongs to; the work directory by default.
+    """
+
+    def __init__(
+        self,
+        work_dir: Path,
+        label: str,
+        inputs: Iterable[str],
+        ledger: OutputLedger,
+        job_folder: Path | None = None,
+        root: Path | None = None,
+    ):
+        self.ledger = ledger
+        self.owner = Owner(label, str(ledger.work_dir))
+        self._work_dir = Path(os.path.abspath(work_dir))  # noqa: PTH100  # takes `..` out, keeps links
+        self._job_folder = None if job_folder is None else Path(os.path.realpath(job_folder))
+        self._root = Path(os.path.realpath(root or work_dir))
+        self._claimed: list[tuple[Path, Path | None]] = []
+        self._sources = [_Source(path) for path in dict.fromkeys(inputs) if path and "\0" not in path]
+
+    def claim(self, path: Path, *, folder: bool = False) -> None:
+        """Refuse a path that the job must not write; record it otherwise.
+
+        A file that is there already, and that no job of this work directory wrote, is renamed to a dated name.
+
+        Raises:
+            JobError: the path must not be written.
+        """
+        self.check(path, folder=folder)
+        refuse_replacing(path, folder, self.owner)
+        if self._in_job_folder(real_path(path)) or path in self.ledger:
+            return
+        aside = move_aside(path) if not folder and os.path.lexists(path) else None
+        if aside is not None:
+            logger.warning("{} was there already, and no job of this work directory wrote it: now {}", path, aside)
+        self.ledger.add(path)
+        self._claimed.append((path, aside))
+
+    def release_unwritten(self) -> None:
+        """Take back what was claimed and is not there when the job ends, and restore what was renamed for it."""
+        for path, aside in self._claimed:
+            if not os.path.lexists(path):
+                self.ledger.release(path)
+                if aside is not None:
+                    aside.rename(path)
+        self._claimed.clear()
+
+    def check(self, path: Path, *, folder: bool = False) -> None:
+        """Refuse a path that the job must not write.
+
+        Args:
+            path: the output.
+            folder: it is a folder that is replaced as a whole.
+
+        Raises:
+            JobError: it is an input, belongs to one, is a file of the run, or lies behind a link in the work directory.
+        """
+        real = real_path(path)
+        self._refuse_links(path)
+        self._refuse_run_files(path, real)
+        for source in self._sources:
+            source.refuse_output(path, real, folder)
+
+    def check_folder(self, path: Path) -> None:
+        """Refuse a folder that new files are to be put into, beside what it holds.
+
+        Raises:
+            JobError: it is a file, or lies in a folder that the job reads, or belongs to the run.
+        """
+        real = real_path(path)
+        self._refuse_links(path)
+        if not self._root.is_relative_to(real):  # new files beside those of the run are no harm
+            self._refuse_run_files(path, real)
+        for source in self._sources:
+            source.refuse_within(path, Path(os.path.realpath(path)))
+        existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+        if not existing.is_dir():
+            raise JobError(f"{existing} is a file, and a folder is needed there", hint="choose another path")
+
+    def _refuse_links(self, path: Path) -> None:
+        """No link inside the work directory is followed: it would lead out of what belongs to the run."""
+        absolute = Path(os.path.abspath(path))  # noqa: PTH100
+        for parent in absolute.parents:
+            if parent == self._work_dir or not parent.is_relative_to(self._work_dir):
+                break
+            if parent.is_symlink():
+                what = f"{parent} is a symbolic link in the work directory, and the job would write through it"
+                raise JobError(what, hint="replace it by a folder, or choose a path outside of the work directory")
+
+    def _refuse_run_files(self, path: Path, real: Path) -> None:
+        work_dir = self.ledger.work_dir
+        if self._in_job_folder(real):
+            return
+        if work_dir.is_relative_to(real) or self._root.is_relative_to(real):
+            raise JobError(f"{path} is the folder of the run, or holds it", hint="choose another path")
+        base = self._root if real.is_relative_to(self._root) else work_dir
+        if not real.is_relative_to(base):
+            return
+        parts = real.relative_to(base).parts
+        if (len(parts) == 1 and parts[0] in RUN_FILES) or any(fnmatch(parts[0], name) for name in RUN_FOLDERS):
+            raise JobError(f"{path} is a file or folder of the run itself", hint="choose another path")
+
+    def _in_job_folder(self, real: Path) -> bool:
+        folder = self._job_folder
+        return folder is not None and real != folder and real.is_relative_to(folder)
+
+
+class _Source:
+    """One input of a job: a file, a folder or a pattern."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self.is_pattern = is_pattern(path)
+        self.real = real_path(Path(path))
+        self.target = Path(os.path.realpath(path))
+        self.is_folder = self.target.is_dir()
+
+    def refuse_output(self, path: Path, real: Path, folder: bool) -> None:
+        """Refuse an output that is this input, belongs to it, or holds it."""
+        if self.is_pattern:
+            if matches(path, self.path):
+                raise JobError(f"{path} would be one of the files {self.path}, which the job reads", hint=_OTHER)
+            return
+        if real in (self.real, self.target) or (not self.is_folder and _same_file(path, self.target)):
+            raise JobError(f"{path} is what the job reads", hint=_OTHER)
+        self.refuse_within(path, real)
+        if folder and self.target.is_relative_to(real):
+            raise JobError(f"{path} holds {self.path}, which the job reads, and is replaced as a whole", hint=_OTHER)
+
+    def refuse_within(self, path: Path, real: Path) -> None:
+        """Refuse an output inside this folder."""
+        if self.is_folder and real.is_relative_to(self.target):
+            raise JobError(f"{path} lies in {self.path}, which the job reads", hint=_OTHER)
+
+
+_OTHER = "choose another path for the output"
+
+
+def real_path(path: Path) -> Path:
+    """The path with the links in its parents resolved; a link at the path itself is not followed."""
+    absolute = os.path.abspath(path)  # noqa: PTH100
+    return Path(os.path.realpath(os.path.dirname(absolute)), os.path.basename(absolute))  # noqa: PTH119, PTH120
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path is a pattern, and not the name of something that exists."""
+    return _PATTERN.search(path) is not None and not os.path.exists(path)  # noqa: PTH110
+
+
+def matches(path: Path, pattern: str) -> bool:
+    """Whether a pattern, in which `**` stands for any folders, would find a path."""
+
+    def match(names: Sequence[str], parts: Sequence[str]) -> bool:
+        if not parts:
+            return not names
+        if parts[0] == "**":
+            return match(names, parts[1:]) or (bool(names) and match(names[1:], parts))
+        return bool(names) and fnmatchcase(names[0], parts[0]) and match(names[1:], parts[1:])
+
+    parts = Path(os.path.abspath(pattern)).parts  # noqa: PTH100
+    return match(Path(os.path.abspath(path)).parts, parts) or match(real_path(path).parts, parts)  # noqa: PTH100
+
+
+def _same_file(path: Path, target: Path) -> bool:
+    """Whether two paths are names of one file (hard links)."""
+    try:
+        return os.path.samefile(path, target)  # noqa: PTH121
+    except OSError:
+        return False
