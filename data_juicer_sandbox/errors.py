@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -83,3 +83,20 @@ class JobError(SandboxError):
 
 class MissingDependency(SandboxError):
     """An optional library is not installed; the hint is the command that installs it."""
+
+
+def error_chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and all exceptions that it came from (`__cause__` and `__context__`), nearest first, each once.
+
+    Chains can contain circles: `raise a from b`, where `b` came from `a`.
+
+    Args:
+        error: the exception; None gives nothing.
+    """
+    pending, visited = [error], set()
+    while pending:
+        current = pending.pop(0)
+        if current is not None and id(current) not in visited:
+            visited.add(id(current))
+            yield current
+            pending += [current.__cause__, current.__context__]

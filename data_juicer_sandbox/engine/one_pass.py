@@ -18,7 +18,7 @@ from data_juicer_sandbox.engine.places import Places
 from data_juicer_sandbox.engine.plan import Step, make_plan
 from data_juicer_sandbox.engine.summary import shown
 from data_juicer_sandbox.engine.trace import Stamps
-from data_juicer_sandbox.errors import SandboxError
+from data_juicer_sandbox.errors import SandboxError, error_chain
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.watchers.watcher import Watcher
 
@@ -142,7 +142,7 @@ class Pass:
             stopped = _stopped(error)
             if stopped:
                 logger.info("job {} is stopped: {}", job.label, stopped)
-                raise stopped from error
+                raise Stopped(str(stopped)) from error  # a new one: `error` came from the old one
             # with its traceback, into the file; the terminal gets the cause, at the end of the run once more
             logger.bind(file_only=True).opt(exception=error).error("job {} failed: {}", job.label, cause(error))
             self.screen.job_failed(job.pipeline, job.meta_name, time.time() - started, cause(error))
@@ -167,10 +167,8 @@ class Pass:
 
 
 def _stopped(error: BaseException | None) -> Stopped | None:
-    """The wish to stop that an error came from, if it did: components wrap what is raised in them."""
-    while error is not None and not isinstance(error, Stopped):
-        error = error.__cause__ or error.__context__
-    return error
+    """The request to stop that an error came from, if it did: components wrap what is raised in them."""
+    return next((link for link in error_chain(error) if isinstance(link, Stopped)), None)
 
 
 def differs(before: JobRecord, now: JobRecord) -> bool:

@@ -8,8 +8,10 @@ from typing import Any
 
 from data_juicer_sandbox import optional
 from data_juicer_sandbox.components import compute
-from data_juicer_sandbox.components.rows import read_rows
-from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.components.rows import parse, read_rows
+from data_juicer_sandbox.components.rows.lines import numbered_lines
+from data_juicer_sandbox.components.rows.shards import shards
+from data_juicer_sandbox.errors import JobError, Where
 
 CHATML = (
     "{%- for message in messages %}"
@@ -23,6 +25,9 @@ CHATML = (
 )
 """For tokenizers that have none: ChatML, but that an answer ends with the tokenizer's own end-of-text token, at which
 generation stops. Tells which tokens are the assistant's."""
+
+CONVERSATION = ("messages", "prompt", "completion", "chosen", "rejected")
+"""The fields that trl reads a conversation from."""
 
 Fields = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -46,50 +51,166 @@ def load_tokenizer(model: str, template: str | None) -> Any:
     return tokenizer
 
 
-def dataset(path: str, fields: Fields, folder: Path) -> Any:
-    """The rows of a data set as a `datasets.Dataset` on disk.
+def check_rows(path: str, fields: Fields, check: Callable[[dict[str, Any]], None]) -> None:
+    """Find the first row that cannot be trained on.
+
+    All rows must have the same form: the same of the fields `messages`, `prompt`, ..., each a text in all rows or a
+    list of messages in all rows.
 
     Args:
         path: the data set.
-        fields: what is wanted of a row; raises ValueError with the reason where it does not have it.
+        fields: what is used of a row; raises ValueError with the reason where the row does not have it.
+        check: looks at these fields more closely; raises ValueError with the reason too.
+
+    Raises:
+        JobError: a row is unfit, with its file and its number there; or there is no row.
+    """
+    first: tuple[dict[str, str], Where] | None = None
+    for file in shards(path):
+        for number, line in numbered_lines(file):
+            where, hint = Where(str(file), number), None
+            try:
+                row = parse(line)
+                hint = f"the row's fields: {', '.join(row) or 'none'}"
+                chosen = fields(row)
+                form = _form(chosen)
+                first = first or (form, where)
+                if form != first[0]:
+                    raise ValueError(f"this row has {_words(form)}, the row at {first[1]} has {_words(first[0])}")
+                check(chosen)
+            except ValueError as fault:
+                raise JobError(str(fault), where=where, hint=hint) from fault
+    if first is None:
+        raise JobError(f"{path} has no rows")
+
+
+def dataset(path: str, fields: Fields, folder: Path) -> Any:
+    """The rows of a data set, which `check_rows` has passed, as a `datasets.Dataset` on disk.
+
+    Args:
+        path: the data set.
+        fields: what is used of a row.
         folder: where its Arrow files go.
 
     Raises:
-        JobError: a row is not as it should be, or there is none.
+        JobError: the rows do not make one table.
     """
     library = optional.load("datasets", extra=compute.EXTRA)
     library.disable_progress_bars()
-    error: list[JobError] = []  # here since the library wraps what is raised
-    if next(iter(read_rows(path)), None) is None:
-        raise JobError(f"{path} has no rows")
 
     def rows() -> Iterator[dict[str, Any]]:
-        for number, row in enumerate(read_rows(path), 1):
-            try:
-                yield fields(row)
-            except ValueError as fault:
-                error.append(JobError(f"row {number} of {path}: {fault}", hint=f"fields there: {', '.join(row)}"))
-                raise error[0] from fault
+        for row in read_rows(path):
+            yield fields(row)
 
     try:
         # its fingerprint is of the content here, not of the function, which cannot be told apart
-        made = library.Dataset.from_generator(rows, cache_dir=str(folder), fingerprint=folder.name)
+        table = library.Dataset.from_generator(rows, cache_dir=str(folder), fingerprint=folder.name)
     except library.exceptions.DatasetGenerationError as fault:
-        cause = fault.__cause__ or fault
-        raise (error[0] if error else JobError(f"{path} cannot be read as a table: {cause}")) from fault
-    return made
+        raise JobError(f"{path} cannot be read as a table: {fault.__cause__ or fault}") from fault
+    return table
 
 
 def text_or_messages(row: Mapping[str, Any], key: str) -> Any:
-    """A row's text, or messages with a role and a content each."""
-    value = row.get(key)
+    """A row's text, or its messages with a role and a content each.
+
+    Raises:
+        ValueError: it has neither; says why.
+    """
+    if key not in row:
+        raise ValueError(f"{key!r} is missing; a text or a list of messages (role, content) is expected")
+    value = row[key]
     if isinstance(value, str):
-        return value
-    if isinstance(value, list) and value and all(_is_message(message) for message in value):
-        return [{"role": message["role"], "content": message["content"]} for message in value]
-    what = f"is {type(value).__name__}" if key in row else "is missing"
-    raise ValueError(f"{key!r} {what}; a text or a list of messages (role, content) is wanted")
+        return _text(value, repr(key))
+    if isinstance(value, list):
+        return _messages(value, key)
+    raise ValueError(f"{key!r} is {_kind(value)}; a text or a list of messages (role, content) is expected")
 
 
-def _is_message(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("role", "content"))
+def messages(row: Mapping[str, Any], key: str) -> list[dict[str, str]]:
+    """A row's messages with a role and a content each.
+
+    Raises:
+        ValueError: it has none; says why.
+    """
+    value = row.get(key)
+    if not isinstance(value, list):
+        what = _kind(value) if key in row else "missing"
+        raise ValueError(f"{key!r} is {what}; a list of messages (role, content) is expected")
+    return _messages(value, key)
+
+
+def same_form(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields as they are.
+
+    Raises:
+        ValueError: some are texts and some are messages.
+    """
+    form = _form(fields)
+    if len(set(form.values())) > 1:
+        raise ValueError(f"this row has {_words(form)}; texts alone or messages alone are expected")
+    return dict(fields)
+
+
+def check_template(tokenizer: Any, fields: Mapping[str, Any]) -> None:
+    """Find out whether the chat template takes the conversations of a row.
+
+    Args:
+        tokenizer: the model's, with its template.
+        fields: of the row; see `CONVERSATION`.
+
+    Raises:
+        ValueError: it does not; says why.
+    """
+    for conversation in _conversations(fields):
+        try:
+            tokenizer.apply_chat_template(conversation, tokenize=False)
+        except Exception as fault:  # a template is a program: it raises errors of many kinds
+            roles = ", ".join(message["role"] for message in conversation)
+            raise ValueError(f"the chat template refuses messages of the roles {roles}: {fault}") from fault
+
+
+def _conversations(fields: Mapping[str, Any]) -> Iterator[list[dict[str, str]]]:
+    given = {name: fields[name] for name in CONVERSATION if isinstance(fields.get(name), list)}
+    start = given.pop("prompt", [])
+    if start:
+        yield start
+    for more in given.values():
+        yield start + more
+
+
+def _messages(value: list[Any], key: str) -> list[dict[str, str]]:
+    if not value:
+        raise ValueError(f"{key!r} is an empty list; one message (role, content) or more is expected")
+    for number, message in enumerate(value):
+        if not isinstance(message, dict):
+            raise ValueError(f"{key}[{number}] is {_kind(message)}; a message (role, content) is expected")
+        for part in ("role", "content"):
+            place = f"{key}[{number}].{part}"
+            if part not in message:
+                raise ValueError(f"{place} is missing; a text is expected")
+            if not isinstance(message[part], str):
+                raise ValueError(f"{place} is {_kind(message[part])}; a text is expected")
+            _text(message[part], place)
+    return [{"role": message["role"], "content": message["content"]} for message in value]
+
+
+def _text(value: str, place: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{place} has half of a surrogate pair; text that UTF-8 can hold is expected") from None
+    return value
+
+
+def _form(fields: Mapping[str, Any]) -> dict[str, str]:
+    """For each field of a conversation that is there, what it is."""
+    return {name: "text" if isinstance(fields[name], str) else "messages" for name in CONVERSATION if name in fields}
+
+
+def _words(form: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} as {what}" for name, what in form.items())
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    return kinds.get(type(value), "a number")

@@ -106,7 +106,12 @@ class PreferenceTrainer(TrlTrainer):
         keys = {"prompt": self.prompt_key, "chosen": self.chosen_key, "rejected": self.rejected_key}
         if self.prompt_key not in row:
             del keys["prompt"]
-        return {name: chat.text_or_messages(row, key) for name, key in keys.items()}
+        fields = chat.same_form({name: chat.text_or_messages(row, key) for name, key in keys.items()})
+        if self.prompt_key not in row:
+            for name in ("chosen", "rejected"):
+                if not fields[name]:
+                    raise ValueError(f"{keys[name]!r} is empty; without {self.prompt_key!r} it begins with the prompt")
+        return fields
 
     def trainer(self, order: Order, rows: Any, tokenizer: Any, folder: Path) -> tuple[Any, int, dict[str, Any]]:
         """The DPOTrainer over the rows of the budget, in their order."""

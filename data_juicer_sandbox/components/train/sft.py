@@ -108,18 +108,32 @@ class SupervisedTrainer(TrlTrainer):
     def fields(self, row: dict[str, Any]) -> dict[str, Any]:
         """The messages, or the prompt and the completion."""
         if self.messages_key in row:
-            messages = chat.text_or_messages(row, self.messages_key)
-            if isinstance(messages, str):
-                raise ValueError(f"{self.messages_key!r} is a text; a list of messages (role, content) is wanted")
-            return {"messages": messages}
+            return {"messages": chat.messages(row, self.messages_key)}
         if self.prompt_key not in row:
             raise ValueError(f"neither {self.messages_key!r} nor {self.prompt_key!r} is there")
         keys = {"prompt": self.prompt_key, "completion": self.completion_key}
-        return {name: chat.text_or_messages(row, key) for name, key in keys.items()}
+        return chat.same_form({name: chat.text_or_messages(row, key) for name, key in keys.items()})
+
+    def check_fields(self, fields: dict[str, Any], tokenizer: Any) -> None:
+        """Find out whether a row can be trained on: its template, and that the assistant says something.
+
+        Raises:
+            ValueError: it cannot; says why.
+        """
+        super().check_fields(fields, tokenizer)
+        messages = fields.get("messages", ())
+        if not messages or any(message["role"] == "assistant" and message["content"] for message in messages):
+            return
+        if self.assistant_only is not False and (template := _training_template(tokenizer)):
+            encoded = tokenizer.apply_chat_template(
+                messages, chat_template=template, return_dict=True, return_assistant_tokens_mask=True
+            )
+            if not any(encoded["assistant_masks"]):
+                raise ValueError(f"{self.messages_key!r} has no words of the assistant; one message of it is expected")
 
     def trainer(self, order: Order, rows: Any, tokenizer: Any, folder: Path) -> tuple[Any, int, dict[str, Any]]:
         """The SFTTrainer over the rows of the budget, in their order."""
-        alone = self._assistant_only(rows, tokenizer)
+        alone = self._assistant_only("messages" in rows.column_names, tokenizer)
         arguments = self.arguments(
             "SFTConfig",
             order,
@@ -157,21 +171,29 @@ class SupervisedTrainer(TrlTrainer):
         wanted = round(self.epochs * len(lengths)) if self.epochs else (self.max_steps or STEPS) * self.batch_size
         return budget.take(len(lengths), seed, max(1, wanted))
 
-    def _assistant_only(self, rows: Any, tokenizer: Any) -> bool:
+    def _assistant_only(self, messages: bool, tokenizer: Any) -> bool:
         """Whether only the assistant's words are to count."""
-        if "messages" not in rows.column_names or self.assistant_only is False:
+        if not messages or self.assistant_only is False:
             return False
-        known = library().chat_template_utils
-        if known.has_generation_markers(tokenizer.chat_template):
+        if _training_template(tokenizer):
             return True
-        try:
-            known.get_training_chat_template(tokenizer)
-        except ValueError as error:
-            if self.assistant_only:
-                raise JobError(
-                    f"the chat template of {self.model} does not tell which words are the assistant's",
-                    hint="a `chat_template` with {% generation %} around them, or assistant_only: false",
-                ) from error
-            logger.warning("the chat template of {} does not tell the assistant's words: all count", self.model)
-            return False
-        return True
+        if self.assistant_only:
+            raise JobError(
+                f"the chat template of {self.model} does not tell which words are the assistant's",
+                hint="a `chat_template` with {% generation %} around them, or assistant_only: false",
+            )
+        logger.warning("the chat template of {} does not tell the assistant's words: all count", self.model)
+        return False
+
+
+def _training_template(tokenizer: Any) -> str | None:
+    """The chat template that tells which words are the assistant's: the tokenizer's own, or trl's version of it; None
+    where there is neither.
+    """
+    utilities = library().chat_template_utils
+    if utilities.has_generation_markers(tokenizer.chat_template):
+        return str(tokenizer.chat_template)
+    try:
+        return utilities.get_training_chat_template(tokenizer) or str(tokenizer.chat_template)
+    except ValueError:  # it is none that trl has a version of
+        return None

@@ -77,12 +77,21 @@ class ModelTrainer(Component):
         todo = [order for order in orders if not self.stands(job, order)]
         for order in todo:
             claim(order.target, folder=True)
+        if todo:
+            self.check_data(job, todo)
         if todo and (self.num_processes > 1 or (self.max_parallel > 1 and len(todo) > 1)):
             workers.train_all(job, self, todo)
         else:
             for _, group in groupby(todo, key=lambda order: order.dataset):
                 self.make(job, list(group))
         return [order.folder for order in orders]
+
+    def check_data(self, job: JobRun, orders: list[Order]) -> None:
+        """Find what is wrong with the data of models that are to be trained, before the first one is.
+
+        Raises:
+            JobError: something is.
+        """
 
     def orders(self, job: JobRun) -> list[Order]:
         """All models that are wanted, in the order of the result.

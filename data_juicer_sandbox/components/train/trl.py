@@ -83,11 +83,30 @@ class TrlTrainer(ModelTrainer):
         found = super().decisive()
         return {key: value for key, value in found.items() if self.lora or key not in lora.NAMES}
 
+    def check_fields(self, fields: dict[str, Any], tokenizer: Any) -> None:
+        """Find out whether a row can be trained on: whether the chat template takes it.
+
+        Raises:
+            ValueError: it cannot; says why.
+        """
+        chat.check_template(tokenizer, fields)
+
     def run(self, job: JobRun) -> list[str]:
         """Train all models; returns their folders, data set by data set, seed by seed."""
         for left in job.folder.glob(f"{_ROWS}*"):  # by a process that was killed
             remove(left)
         return super().run(job)
+
+    def check_data(self, job: JobRun, orders: list[Order]) -> None:
+        """Find the first row that cannot be trained on, in all data sets.
+
+        Raises:
+            JobError: there is one; names its file and number.
+        """
+        tokenizer = chat.load_tokenizer(self.model, self.chat_template)
+        for path in dict.fromkeys(order.path for order in orders):
+            with job.progress.task(f"checking the rows of {path}"):
+                chat.check_rows(path, self.fields, lambda fields: self.check_fields(fields, tokenizer))
 
     @contextmanager
     def prepared(self, job: JobRun, order: Order) -> Iterator[tuple[Any, Any]]:

@@ -220,18 +220,6 @@ def test_tuned_side_by_side_they_have_the_same_bytes(job, quiet, other_job, requ
     assert told[0] == told[1]
 
 
-def test_rows_that_do_not_fit_are_named(job, jsonl, tiny_model):
-    bad = jsonl("bad.jsonl", [{"prompt": "a", "completion": "b"}, {"prompt": "a", "completion": 3}])
-    with pytest.raises(JobError, match=r"row 2 of .*bad.jsonl: 'completion' is int; a text or a list of messages"):
-        SupervisedTrainer(bad, tiny_model, **QUICK).run(job)
-    none = jsonl("none.jsonl", [{"text": "a"}])
-    with pytest.raises(JobError, match=r"row 1 .*neither 'messages' nor 'prompt' is there .*fields there: text"):
-        SupervisedTrainer(none, tiny_model, **QUICK).run(job)
-    with pytest.raises(JobError, match="has no rows"):
-        PreferenceTrainer(jsonl("empty.jsonl", []), tiny_model, **QUICK).run(job)
-    assert list(job.folder.iterdir()) == []
-
-
 @pytest.mark.parametrize(
     ("kind", "given", "message"),
     [
