@@ -169,6 +169,20 @@ def check_template(tokenizer: Any, fields: Mapping[str, Any]) -> None:
             raise ValueError(f"the chat template refuses messages of the roles {roles}: {fault}") from fault
 
 
+def texts(fields: Mapping[str, Any], tokenizer: Any) -> Iterator[str]:
+    """What a model reads of a row: its conversations in the words of the template, or its texts one after the other.
+
+    Args:
+        fields: of the row; see `CONVERSATION`.
+        tokenizer: the model's, with its template.
+    """
+    for conversation in _conversations(fields):
+        yield tokenizer.apply_chat_template(conversation, tokenize=False)
+    plain = [fields[name] for name in CONVERSATION if isinstance(fields.get(name), str)]
+    if plain:
+        yield "".join(plain)
+
+
 def _conversations(fields: Mapping[str, Any]) -> Iterator[list[dict[str, str]]]:
     given = {name: fields[name] for name in CONVERSATION if isinstance(fields.get(name), list)}
     start = given.pop("prompt", [])

@@ -14,7 +14,7 @@ from loguru import logger
 from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import InputPath, InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.evaluate.held_out import BATCH, HeldOut
-from data_juicer_sandbox.components.train import loop
+from data_juicer_sandbox.components.train import loop, saved
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.methods import METHODS
 from data_juicer_sandbox.components.train.order import Order
@@ -237,7 +237,8 @@ class HuggingFaceTrainer(ModelTrainer):
         texts = self.held_out(block)
         scoring = Scoring(texts, tokenizer, self.eval_steps) if texts else None
         last = loop.run(trainer, job, order.name, steps, self, checkpoints, self.batch_size * block, scoring)
-        loop.save(model, tokenizer, folder, self.merge)
+        examples = (blocks[number]["input_ids"].tolist() for number in range(len(blocks)))
+        loop.save(model, tokenizer, folder, order.name, self.merge, saved.sample(examples))
         return {
             "rows": documents.rows,
             "documents": documents.documents,

@@ -13,6 +13,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.train import saved
 from data_juicer_sandbox.components.train.callbacks import reporter
 from data_juicer_sandbox.components.train.checkpoints import KEPT, Checkpoints
 from data_juicer_sandbox.components.train.scoring import Scoring
@@ -120,13 +121,27 @@ def run(
     return dict(report.last)
 
 
-def save(model: Any, tokenizer: Any, folder: Path, merge: bool) -> None:
-    """Save a trained model, its adapters merged into it or alone, with its tokenizer.
+def save(model: Any, tokenizer: Any, folder: Path, name: str, merge: bool, batch: saved.Sample) -> None:
+    """Save a trained model, its adapters merged into it or alone, with its tokenizer; load it, and compare the two.
 
-    What is saved of the same model has the same bytes.
+    What is saved of the same model has the same bytes. Of processes that train together the leading one compares.
+
+    Args:
+        model: the model; it is moved to the CPU.
+        tokenizer: its tokenizer.
+        folder: where it goes.
+        name: the model's.
+        merge: whether adapters are merged.
+        batch: training examples to compare on.
+
+    Raises:
+        JobError: the saved model is not the one that was trained.
     """
     model.to("cpu")
-    if merge and hasattr(model, "merge_and_unload"):
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    dtype = base.dtype
+    expected = saved.logits(model, batch) if compute.leads() else None
+    if merged := merge and hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -139,6 +154,8 @@ def save(model: Any, tokenizer: Any, folder: Path, merge: bool) -> None:
     mode = next(folder.glob("*config.json")).stat().st_mode
     for weights in folder.glob("*.safetensors"):  # written for their owner alone
         weights.chmod(mode)
+    if expected is not None:
+        saved.check(folder, name, expected, batch, dtype, merged=merged)
 
 
 def steps_of(examples: int, batch_size: int) -> int:

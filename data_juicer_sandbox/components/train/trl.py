@@ -14,7 +14,7 @@ from loguru import logger
 from data_juicer_sandbox import optional
 from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import JobRun
-from data_juicer_sandbox.components.train import chat, loop, lora
+from data_juicer_sandbox.components.train import chat, loop, lora, saved
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.methods.full import context
 from data_juicer_sandbox.components.train.order import Order
@@ -130,7 +130,8 @@ class TrlTrainer(ModelTrainer):
         last = loop.run(trainer, job, order.name, steps, self, checkpoints)
         model = trainer.accelerator.unwrap_model(trainer.model)
         weights = model.num_parameters()
-        loop.save(model, tokenizer, folder, self.merge)
+        texts = (tokenizer(text)["input_ids"] for row in rows for text in chat.texts(row, tokenizer))
+        loop.save(model, tokenizer, folder, order.name, self.merge, saved.sample(texts, context(self.model)))
         return {
             "rows": len(rows),
             **about,
@@ -143,7 +144,10 @@ class TrlTrainer(ModelTrainer):
     def base_model(self) -> Any:
         """The model as it is, in training mode."""
         dtype = compute.precision(self.precision) if self.lora else "float32"
-        return compute.load_causal_lm(self.model, dtype).train()
+        model = compute.load_causal_lm(self.model, dtype).train()
+        if self.lora and self.merge:
+            lora.untie(model, lora.lora_config(self))
+        return model
 
     def adapters(self) -> Any:
         """The shape of the adapters for trl; None where there are to be none."""

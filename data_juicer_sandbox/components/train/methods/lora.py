@@ -21,4 +21,7 @@ class Lora(Full):
     def model(self, given: HuggingFaceTrainer, tokenizer: Any) -> Any:
         """The model with new matrices, which change nothing yet."""
         base = compute.load_causal_lm(str(given.model), compute.precision(given.precision))
-        return lora.peft().get_peft_model(base, lora.lora_config(given))
+        shape = lora.lora_config(given)
+        if given.merge:
+            lora.untie(base, shape)
+        return lora.peft().get_peft_model(base, shape)
