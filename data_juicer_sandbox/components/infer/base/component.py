@@ -169,7 +169,7 @@ class LLMInference(Component):
         rows, content = survey(path, self.asking.max_rows)
         if not rows:
             raise JobError(f"there are no rows in {path}")
-        journal = Journal(place, self._digest(content), rows, retry_failed=self.retry_failed)
+        journal = Journal(place, self._digest(content), rows, self.asking.fields.fit, retry_failed=self.retry_failed)
         with closing(journal), job.progress.task(f"asking about {name}", total=rows) as task:
             if journal.kept:
                 logger.info("{}: {:,} of {:,} rows were answered before", name, journal.kept, rows)

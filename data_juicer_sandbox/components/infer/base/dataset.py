@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -39,6 +39,11 @@ class Fields:
     answer: str
     error: str
     raw: str | None = None
+
+    def fit(self, new: Mapping[str, Any], failed: bool) -> bool:
+        """Whether new fields of a row are those of an answer, or of a failure."""
+        expected = {self.answer} | ({self.error} if failed else set()) | (set() if self.raw is None else {self.raw})
+        return new.keys() == expected
 
 
 @dataclass(frozen=True)
