@@ -17,7 +17,8 @@ class Made:
     """The record of the outputs that a job has finished, kept in its folder, a line each.
 
     An output is right still if it is as it was left, and was made of the same content in the same way. Whoever writes
-    an output adds it, so that none that is finished goes unrecorded.
+    an output adds it, so that none that is finished goes unrecorded. A damaged line has no effect but that its output is
+    made again: what it says must be equal to the digest of the recipe and the content, and to the output's size and time.
 
     Args:
         folder: the job's.
@@ -29,12 +30,13 @@ class Made:
         self._recipe = json.dumps([__version__, recipe], sort_keys=True, default=str)
         self._known: dict[str, list[Any]] = {}
         if self._file.is_file():
-            for line in self._file.read_text(encoding="utf-8").splitlines():
+            for line in self._file.read_bytes().splitlines():
                 try:
                     path, *facts = json.loads(line)
-                except (ValueError, TypeError):  # the half of a line that a killed run left
+                except (ValueError, TypeError, RecursionError):  # damaged, or the half that a killed run left
                     continue
-                self._known[path] = facts
+                if isinstance(path, str):
+                    self._known[path] = facts
 
     def has(self, path: Path, key: str) -> bool:
         """Whether an output with a content of this key need not be made again."""

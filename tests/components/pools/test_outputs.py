@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_juicer_sandbox.components.pools.made import Made
 from data_juicer_sandbox.components.pools.outputs import Chosen, Output, lines, write
@@ -83,6 +86,45 @@ def test_the_last_word_counts_and_half_a_line_harms_nobody(tmp_path):
     record.open("a").write("[]\n3\n")
     assert Made(tmp_path, "r").has(place, "two\n")
     assert not Made(tmp_path, "r").has(place, "one\n")
+
+
+DAMAGE = [
+    b"\xff\xfe no UTF-8",
+    bytes(64),
+    b'[["a list for a path"], 1, 2, 3]',
+    b'[{"a": 1}, 2]',
+    b"[" * 100_000,
+    b'"text"',
+    b"null",
+    b'{"an": "object"}',
+]
+
+
+@pytest.mark.parametrize("line", DAMAGE)
+def test_a_damaged_line_of_the_record_harms_no_other(tmp_path, line):
+    place, record = tmp_path / "p.jsonl", tmp_path / "made.jsonl"
+    record.write_bytes(line + b"\n")
+    write((None, Made(tmp_path, "r")), Output(place, Text(b"{}\n")))
+    assert Made(tmp_path, "r").has(place, "{}\n")
+
+
+@given(data=st.data())
+def test_a_damaged_record_never_passes_one_output_for_another(data):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        outputs = [Output(folder / f"{text}.jsonl", Text(b"%d\n" % text)) for text in range(4)]
+        for output in outputs:
+            write((None, Made(folder, "r")), output)
+        record = folder / "made.jsonl"
+        content = bytearray(record.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            place = data.draw(st.integers(0, len(content) - 1))
+            content[place : place + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
+        record.write_bytes(content)
+        made = Made(folder, "r")  # what it does not know is made again
+        for output in outputs:
+            for other in outputs:
+                assert other is output or not made.has(output.path, other.content.key())
 
 
 def test_the_key_of_chosen_rows_tells_them_apart():
