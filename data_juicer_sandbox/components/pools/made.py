@@ -17,8 +17,8 @@ class Made:
     """The record of the outputs that a job has finished, kept in its folder, a line each.
 
     An output is right still if it is as it was left, and was made of the same content in the same way. Whoever writes
-    an output adds it, so that none that is finished goes unrecorded. A damaged line has no effect but that its output is
-    made again: what it says must be equal to the digest of the recipe and the content, and to the output's size and time.
+    an output adds it, so that none that is finished goes unrecorded. The output of a damaged line is made again: a line
+    counts only if it has the digest of recipe and content, and the output's size and time.
 
     Args:
         folder: the job's.

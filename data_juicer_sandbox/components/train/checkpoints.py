@@ -1,22 +1,29 @@
-"""What a training that was killed goes on from: checkpoints in the job's folder, until the model is whole.
+"""What a training that was killed resumes from: checkpoints in the job's folder, until the model is saved.
 
 They are those of transformers' Trainer: weights, optimizer, learning rate schedule, random states, the place in the
-data. One whose writing was broken off is told by its missing mark.
+data. When all files of one are written, a manifest with the size and digest of each is. A checkpoint without a manifest
+is half written; one whose files differ from it is damaged, and the one before it is used.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from data_juicer_sandbox.components import compute
-from data_juicer_sandbox.files import remove
+from loguru import logger
 
+from data_juicer_sandbox import optional
+from data_juicer_sandbox.components import compute
+from data_juicer_sandbox.files import digest, remove, replacing, walk
+
+MANIFEST = "manifest.json"
 MARK = "whole"
+"""The empty file that earlier versions wrote where there is a manifest now."""
 KEPT = 2
-"""Checkpoints that stay: while the latest is being written, the one before is what there is."""
+"""Checkpoints that stay: while the latest is being written, or if it is damaged, the one before is what there is."""
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -32,21 +39,26 @@ class Checkpoints:
     def __init__(self, root: Path, model: str, fingerprint: str):
         self.root, self.of_model = root, root / model
         self.folder = self.of_model / fingerprint
+        self._faults: dict[Path, str | None] = {}
 
     def sweep(self) -> None:
-        """Delete what was made for other data or parameters, and what is half written."""
+        """Delete what was made for other data or parameters, what is half written, and what is damaged."""
         if self.of_model.is_dir():
             for other in self.of_model.iterdir():
                 if other != self.folder:
                     remove(other)
         for checkpoint in self._all():
-            if not (checkpoint / MARK).exists():
+            if not _is_finished(checkpoint):
                 remove(checkpoint)
+        for checkpoint in self._newest_first():
+            if (fault := self._fault(checkpoint)) is None:
+                break
+            logger.warning("the checkpoint {} is damaged and is not used: {}", checkpoint, fault)
+            remove(checkpoint)
 
     def last(self) -> Path | None:
-        """The latest whole checkpoint."""
-        whole = (checkpoint for checkpoint in self._all() if (checkpoint / MARK).exists())
-        return max(whole, key=_step, default=None)
+        """The latest checkpoint that is finished and undamaged."""
+        return next((found for found in self._newest_first() if self._fault(found) is None), None)
 
     def remove(self) -> None:
         """Delete all of this model's, and the folders that are empty then."""
@@ -64,12 +76,85 @@ class Checkpoints:
                 if together.is_available() and together.is_initialized():
                     together.barrier()  # every process writes its own random state
                 if state.is_world_process_zero:
-                    (folder / f"checkpoint-{state.global_step}" / MARK).touch()
+                    finish(folder / f"checkpoint-{state.global_step}")
 
         return Marker()
 
     def _all(self) -> list[Path]:
         return [path for path in self.folder.glob("checkpoint-*") if _NAME.fullmatch(path.name)]
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(filter(_is_finished, self._all()), key=_step, reverse=True)
+
+    def _fault(self, checkpoint: Path) -> str | None:
+        """What is wrong with a checkpoint; looked for once."""
+        if checkpoint not in self._faults:
+            self._faults[checkpoint] = find_fault(checkpoint)
+        return self._faults[checkpoint]
+
+
+def finish(checkpoint: Path) -> None:
+    """Write the manifest of a checkpoint whose files are all there."""
+    with replacing(checkpoint / MANIFEST, durable=True) as part:
+        part.write_text(json.dumps({"files": _contents(checkpoint)}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def find_fault(checkpoint: Path) -> str | None:
+    """What is wrong with a finished checkpoint: which of its files is not as it was written; None for nothing."""
+    try:
+        if not (checkpoint / MANIFEST).exists():
+            return _find_fault_by_loading(checkpoint)
+        expected = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))["files"]
+        if not expected:
+            return f"{MANIFEST} names no file"
+        for name, (size, content) in expected.items():
+            file = checkpoint / name
+            if not file.is_file():
+                return f"{name} is missing"
+            if file.stat().st_size != size:
+                return f"{name} has {file.stat().st_size:,} bytes instead of {size:,}"
+            if digest(file) != content:
+                return f"the content of {name} has changed"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return f"{MANIFEST} or a file that it names cannot be read: {type(error).__name__}: {error}"
+    return None
+
+
+def _find_fault_by_loading(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint of an earlier version, which has no manifest: its files are loaded."""
+    files = list(walk(checkpoint))
+    for required in ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state*.pth", "*.safetensors"):
+        if not any(file.match(required) for file in files):
+            return f"{required} is missing"
+    for file in files:
+        try:
+            _load(file)
+        except Exception as error:  # what a damaged file raises depends on the library and on the damage
+            return f"{file.name} cannot be loaded: {type(error).__name__}: {error}"
+    return None
+
+
+def _load(file: Path) -> None:
+    if file.suffix == ".json":
+        json.loads(file.read_text(encoding="utf-8"))
+    elif file.suffix == ".safetensors":
+        optional.load("safetensors.torch", extra=compute.EXTRA).load_file(file)
+    elif file.suffix in (".pt", ".pth"):
+        with optional.load("transformers.trainer_pt_utils", extra=compute.EXTRA).safe_globals():
+            compute.torch().load(file, map_location="cpu", weights_only=True)
+
+
+def _contents(checkpoint: Path) -> dict[str, list[Any]]:
+    """Size and digest of each file of a checkpoint."""
+    return {
+        str(file.relative_to(checkpoint)): [file.stat().st_size, digest(file)]
+        for file in walk(checkpoint)
+        if file.name != MANIFEST
+    }
+
+
+def _is_finished(checkpoint: Path) -> bool:
+    return (checkpoint / MANIFEST).exists() or (checkpoint / MARK).exists()
 
 
 def _step(checkpoint: Path) -> int:
