@@ -17,14 +17,14 @@ TOKENS = 128
 vocabulary in bfloat16, twice that in float32).
 """
 
-TOLERANCES = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 1e-1}
+TOLERANCES = {"float32": 1e-3, "bfloat16": 0.25}
 """How far the logits may differ: the root mean square of the difference over that of the logits, by the type of the
 weights.
 
 A model whose weights are saved as they are has the same logits. Merged adapters have not: `(W + BA) x` is rounded
-otherwise than `Wx + BAx`, by half a unit in the last place (2^-24 of the value in float32, 2^-11 in float16, 2^-8 in
-bfloat16) in each layer, and such errors add up over some tens of layers. Measured are 1e-6 (float32) and 1e-2
-(bfloat16) for small models; the tolerances leave room for deep ones. A wrong weight shows as 0.1 to more than 1.
+otherwise than `Wx + BAx`, by up to 2^-24 of the value in float32 and 2^-8 in bfloat16, in each layer. Measured on Llama
+models with random weights, which pass errors on more than trained ones do, with small to very large adapters: 2e-6 (4
+layers) to 1.1e-5 (64 layers) in float32, 0.02 to 0.11 in bfloat16. Adapters merged into a shared weight gave 0.5 to 50.
 """
 
 Sample = Sequence[Sequence[int]]
