@@ -285,8 +285,14 @@ def matches(path: Path, pattern: str) -> bool:
             return match(names, parts[1:]) or (bool(names) and match(names[1:], parts))
         return bool(names) and fnmatchcase(names[0], parts[0]) and match(names[1:], parts[1:])
 
+    return match(real_path(path).parts, _real_pattern(pattern).parts)
+
+
+def _real_pattern(pattern: str) -> Path:
+    """A pattern with the links in its folders resolved, up to the first folder that is itself a pattern."""
     parts = Path(os.path.abspath(pattern)).parts  # noqa: PTH100
-    return match(Path(os.path.abspath(path)).parts, parts) or match(real_path(path).parts, parts)  # noqa: PTH100
+    first = next(index for index, part in enumerate(parts) if _PATTERN.search(part))
+    return Path(os.path.realpath(Path(*parts[:first])), *parts[first:])
 
 
 def _same_file(path: Path, target: Path) -> bool:

@@ -89,6 +89,7 @@ def run(config: SandboxConfig, screen: View) -> Result:
     views, warnings = look(config)
     offspring.bind()
     work_dir = Path(config.work_dir)
+    refuse_links(work_dir)
     with locked(work_dir), session(config, screen) as setting:
         started = time.time()
         for warning in warnings:
@@ -115,7 +116,6 @@ def session(config: SandboxConfig, screen: View) -> Iterator[Setting]:
         CheckpointError: the checkpoint is damaged.
     """
     work_dir = Path(config.work_dir)
-    refuse_links(work_dir)
     checkpoint = Checkpoint(work_dir)
     context = _start_context(config, checkpoint, screen)
     try:

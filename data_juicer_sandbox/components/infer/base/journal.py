@@ -28,6 +28,7 @@ from data_juicer_sandbox.components.rows import parse
 from data_juicer_sandbox.components.rows.parse import BadRow, parse_slowly
 from data_juicer_sandbox.components.rows.splice import to_json
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import refuse_special
 
 _LINE = re.compile(rb"(\d{1,18}) ([+-]) (\d{1,18}) (\d{1,18}) (?:([0-9a-f]{16}) )?(\{.*\})\n", re.DOTALL)
 _RETRY = b"retry\n"
@@ -72,6 +73,7 @@ class Journal:
         self.answered = self.failed = self.prompt_tokens = self.completion_tokens = 0
         self._places = array("q", [0]) * rows  # where a row's line begins; below zero for a failure, 0 for none
         path.parent.mkdir(parents=True, exist_ok=True)
+        refuse_special(path)
         self._stream = path.open("a+b")
         self._end = 0
         self._take_over()

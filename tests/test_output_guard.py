@@ -1,0 +1,263 @@
+"""What a job may write: rules for single paths. `engine/test_output_safety.py` tries them on every component type."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from data_juicer_sandbox.cli.main import main
+from data_juicer_sandbox.engine import sandbox
+from data_juicer_sandbox.errors import JobError, WorkDirError
+from data_juicer_sandbox.files import claim, guarded_by, open_append, replacing
+from data_juicer_sandbox.output_folders import MARKER, Owner
+from data_juicer_sandbox.output_guard import LEDGER, RUN_FILES, RUN_FOLDERS, OutputGuard, OutputLedger, refuse_links
+
+
+@pytest.fixture
+def work_dir(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def guard_of(work_dir, inputs=(), label="p/execution/job"):
+    return OutputGuard(work_dir, label, inputs, OutputLedger(work_dir), work_dir / "jobs/p/job")
+
+
+def write(path, text, guard):
+    with guarded_by(guard), replacing(path) as part:
+        part.write_text(text)
+
+
+def write_folder(path, guard, **files):
+    with guarded_by(guard), replacing(path, folder=True) as part:
+        part.mkdir()
+        for name, text in files.items():
+            (part / name).write_text(text)
+
+
+def test_a_file_that_the_run_wrote_is_replaced_and_a_foreign_one_is_renamed(work_dir, tmp_path):
+    path = tmp_path / "clean.jsonl"
+    path.write_text("the user's own")
+    write(path, "first", guard_of(work_dir))
+    (aside,) = tmp_path.glob("previous_clean.jsonl_*")
+    assert (path.read_text(), aside.read_text()) == ("first", "the user's own")
+    write(path, "second", guard_of(work_dir))
+    assert path.read_text() == "second"
+    assert list(tmp_path.glob("previous_*")) == [aside]
+
+
+def test_a_job_that_fails_gives_the_file_back(work_dir, tmp_path):
+    path = tmp_path / "clean.jsonl"
+    path.write_text("the user's own")
+    guard = guard_of(work_dir)
+    with guarded_by(guard):
+        claim(path)
+        assert not path.exists()
+    guard.release_unwritten()
+    assert path.read_text() == "the user's own"
+    assert path not in OutputLedger(work_dir)
+
+
+def test_the_ledger_goes_with_a_work_dir_that_is_moved(work_dir, tmp_path):
+    write(work_dir / "a.jsonl", "1", guard_of(work_dir))
+    moved = tmp_path / "elsewhere"
+    work_dir.rename(moved)
+    assert moved / "a.jsonl" in OutputLedger(moved)
+    write(moved / "a.jsonl", "2", guard_of(moved))
+    assert not list(moved.glob("previous_*"))
+
+
+def test_a_torn_line_of_the_ledger_harms_no_other(work_dir, tmp_path):
+    ledger = OutputLedger(work_dir)
+    ledger.add(tmp_path / "a")
+    with (work_dir / LEDGER).open("ab") as stream:
+        stream.write(b'{"path": "/half')
+    OutputLedger(work_dir).add(tmp_path / "b")
+    fresh = OutputLedger(work_dir)
+    assert tmp_path / "a" in fresh
+    assert tmp_path / "b" in fresh
+    assert tmp_path / "c" not in fresh
+
+
+def test_a_folder_is_replaced_by_the_job_that_wrote_it_only(work_dir, tmp_path):
+    path = tmp_path / "model"
+    write_folder(path, guard_of(work_dir), weights="1")
+    write_folder(path, guard_of(work_dir), weights="2", config="c")
+    assert (path / "weights").read_text() == "2"
+    with pytest.raises(JobError, match=r"that job 'p/execution/job' of .* wrote, not this job"):
+        write_folder(path, guard_of(work_dir, label="p/execution/other"), weights="3")
+    other_run = tmp_path / "out2"
+    other_run.mkdir()
+    with pytest.raises(JobError, match="not this job"):
+        write_folder(path, guard_of(other_run), weights="3")
+    (path / "notes.txt").write_text("the user's own")
+    with pytest.raises(JobError, match="files that this job did not write: notes"):
+        write_folder(path, guard_of(work_dir), weights="3")
+    assert (path / "weights").read_text() == "2"
+
+
+def test_a_folder_without_marker_is_replaced_only_if_it_is_empty(work_dir, tmp_path):
+    path = tmp_path / "model"
+    path.mkdir()
+    write_folder(path, guard_of(work_dir), weights="1")
+    (path / MARKER).unlink()
+    with pytest.raises(JobError, match="did not write; it holds weights"):
+        write_folder(path, guard_of(work_dir), weights="2")
+    (path / MARKER).symlink_to(tmp_path / "forged.json")
+    (tmp_path / "forged.json").write_text(
+        json.dumps({"job": "p/execution/job", "work_dir": str(work_dir), "files": []})
+    )
+    with pytest.raises(JobError, match="did not write"):
+        write_folder(path, guard_of(work_dir), weights="2")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"job": 1}', '{"job": "", "work_dir": "", "files": 3}', "[" * 9999]
+)
+def test_a_damaged_marker_is_none(content, work_dir, tmp_path):
+    path = tmp_path / "model"
+    write_folder(path, guard_of(work_dir), weights="1")
+    (path / MARKER).write_text(content)
+    with pytest.raises(JobError, match="did not write"):
+        write_folder(path, guard_of(work_dir), weights="2")
+
+
+def test_links_and_empty_folders_inside_a_folder_count(work_dir, tmp_path):
+    path = tmp_path / "model"
+    write_folder(path, guard_of(work_dir), weights="1")
+    (path / "sub").mkdir()
+    with pytest.raises(JobError, match="did not write: sub"):
+        write_folder(path, guard_of(work_dir), weights="2")
+    (path / "sub").rmdir()
+    (path / "data").symlink_to(tmp_path)
+    with pytest.raises(JobError, match="did not write: data"):
+        write_folder(path, guard_of(work_dir), weights="2")
+
+
+def test_a_work_dir_can_be_copied_with_its_folders(work_dir, tmp_path):
+    write_folder(work_dir / "model", guard_of(work_dir), weights="1")
+    copy = tmp_path / "copy"
+    shutil.copytree(work_dir, copy)
+    write_folder(copy / "model", guard_of(copy), weights="2")
+    assert (copy / "model/weights").read_text() == "2"
+    assert (work_dir / "model/weights").read_text() == "1"
+
+
+def test_the_folder_is_judged_again_when_the_work_is_done(work_dir, tmp_path):
+    path = tmp_path / "model"
+    write_folder(path, guard_of(work_dir), weights="1")
+
+    def meanwhile():
+        with guarded_by(guard_of(work_dir)), replacing(path, folder=True) as part:
+            part.mkdir()
+            (path / "notes.txt").write_text("the user's own")
+
+    with pytest.raises(JobError, match=r"notes\.txt"):
+        meanwhile()
+    assert sorted(entry.name for entry in path.iterdir()) == [MARKER, "notes.txt", "weights"]
+    assert [entry.name for entry in tmp_path.glob(".*part*")] == []
+
+
+def test_a_folder_without_an_owner_outside_a_run(tmp_path):
+    for text in ("one", "two"):
+        with replacing(tmp_path / "model", folder=True, owner=Owner()) as part:
+            part.mkdir()
+            (part / "x").write_text(text)
+    assert (tmp_path / "model/x").read_text() == "two"
+
+
+@pytest.mark.parametrize("name", [*RUN_FILES, *(name.replace("*", "20260101") + "/x" for name in RUN_FOLDERS)])
+def test_files_of_the_run_are_no_outputs(name, work_dir):
+    with pytest.raises(JobError, match="of the run itself"):
+        guard_of(work_dir).check(work_dir / name)
+
+
+def test_own_folders_of_job_trial_and_iteration_are(work_dir):
+    guard = guard_of(work_dir)
+    guard.check(work_dir / "jobs/p/job/x.jsonl")
+    guard.check(work_dir / "iter_1/x.jsonl")
+    root = work_dir / "trials/trial_3"
+    trial = OutputGuard(work_dir, "l", (), OutputLedger(work_dir), root / "jobs/p/job", root)
+    trial.check(root / "x.jsonl")
+    trial.check(root / "jobs/p/job/x.jsonl")
+    for other in ("jobs/p/other/x", "context_infos.pkl"):
+        with pytest.raises(JobError, match="of the run itself"):
+            trial.check(root / other)
+    with pytest.raises(JobError, match="of the run itself"):
+        trial.check(work_dir / "trials/trial_4/x.jsonl")
+
+
+def test_all_that_a_run_moves_aside_is_known_as_its_own():
+    assert set(sandbox.BESIDE) <= {*RUN_FILES, *RUN_FOLDERS}
+
+
+def test_inputs_by_any_name_are_no_outputs(work_dir, tmp_path):
+    data = tmp_path / "data"
+    (data / "sub").mkdir(parents=True)
+    (data / "in.jsonl").write_text("{}\n")
+    (tmp_path / "link").symlink_to(data)
+    (tmp_path / "file_link.jsonl").symlink_to(data / "in.jsonl")
+    guard = guard_of(work_dir, ["link/in.jsonl"])
+    for name in ("data/in.jsonl", "link/in.jsonl", "data/sub/../in.jsonl", "file_link.jsonl"):
+        with pytest.raises(JobError, match="is what the job reads"):
+            guard.check(tmp_path / name)
+    guard.check(data / "other.jsonl")
+    with pytest.raises(JobError, match=r"holds link/in\.jsonl"):
+        guard.check(data, folder=True)
+    for source in ("data", "link", "data/"):
+        with pytest.raises(JobError, match=f"lies in {source}"):
+            guard_of(work_dir, [source]).check(data / "sub/new.jsonl")
+        with pytest.raises(JobError, match=f"lies in {source}"):
+            guard_of(work_dir, [source]).check_folder(tmp_path / "link/sub/deeper")
+    for pattern in ("data/*.jsonl", "data/**/*", f"{tmp_path}/d*/n[e]w.jsonl", "link/*"):
+        with pytest.raises(JobError, match="which the job reads"):
+            guard_of(work_dir, [pattern]).check(data / "new.jsonl")
+    guard_of(work_dir, ["data/*.csv", "", "\0"]).check(data / "new.jsonl")
+
+
+@pytest.mark.parametrize("name", [*RUN_FILES, *(name.replace("*", "20260101") for name in RUN_FOLDERS)])
+def test_no_link_in_a_work_dir_is_followed(name, work_dir, tmp_path, config_file, capsys):
+    target = tmp_path / "target"
+    target.mkdir() if name in RUN_FOLDERS or "previous" in name else target.write_text("the user's own\nhalf a line")
+    (work_dir / name).symlink_to(target)
+    with pytest.raises(WorkDirError, match="symbolic link"):
+        refuse_links(work_dir)
+    rows = {"type": "inline_rows", "rows": ["a"], "key": "text", "export_path": "a.jsonl"}
+    jobs = [{"hook": "GeneralDataExecutorHook", "extra_configs": rows}]
+    for resume in ("false", "true"):
+        code = main(
+            ["--config", str(config_file({"work_dir": "out", "execution_job_configs": jobs})), "--resume", resume]
+        )
+        assert code == 2
+        assert "symbolic link" in capsys.readouterr().err
+    assert target.is_dir() and not any(target.iterdir()) if target.is_dir() else target.read_text().endswith("a line")
+
+
+def test_a_link_deeper_in_the_folder_of_jobs_is_not_followed(work_dir, tmp_path, config_file, capsys):
+    (tmp_path / "target").mkdir()
+    (work_dir / "jobs").mkdir()
+    (work_dir / "jobs/anonymous").symlink_to(tmp_path / "target")
+    rows = {"type": "inline_rows", "rows": ["a"], "key": "text", "export_path": "a.jsonl"}
+    jobs = [{"hook": "GeneralDataExecutorHook", "extra_configs": rows}]
+    assert main(["--config", str(config_file({"work_dir": "out", "execution_job_configs": jobs}))]) == 1
+    assert "jobs/anonymous is a symbolic link" in capsys.readouterr().err
+    assert not any((tmp_path / "target").iterdir())
+
+
+def test_append_opens_regular_files_only(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    for name in ("pipe", "link", "."):
+        with pytest.raises(WorkDirError):
+            open_append(tmp_path / name)
+    with open_append(tmp_path / "x") as stream:
+        stream.write(b"1")
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o600
+    assert isinstance(tmp_path, Path)
