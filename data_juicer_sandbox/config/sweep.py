@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from data_juicer_sandbox.config import source as sources
@@ -39,6 +40,11 @@ class Metric:
     maximize: bool = False
     target: float | None = None
     path: sources.KeyPath = ()
+
+    @property
+    def goal(self) -> str:
+        """`maximize` or `minimize`."""
+        return "maximize" if self.maximize else "minimize"
 
 
 @dataclass(frozen=True)
@@ -153,13 +159,14 @@ def _sweep(given: dict[str, Any], source: Source, fault: Fault) -> Sweep:
         fault(f"unknown method {method!r}", ("method",), suggest(str(method), METHODS))
     if values.get("backend", "optuna") not in ("optuna", "wandb"):
         fault("'backend' must be optuna or wandb", ("backend",))
-    pruner, reports = _pruner(values, fault)
     sampler, _ = _named(values["sampler"], "sampler", fault) if "sampler" in values else (None, {})
     wanted = values.get("metric", values.get("metrics"))
+    metrics = tuple(_metrics(wanted, "metric" if "metric" in values else "metrics", fault))
+    pruner, reports = _pruner(values, metrics, fault)
     return Sweep(
         name=values.get("sweep_name", values.get("name")),
         method=str(method),
-        metrics=tuple(_metrics(wanted, "metric" if "metric" in values else "metrics", fault)),
+        metrics=metrics,
         parameters=tuple(read_parameters(values.get("parameters"), ("parameters",), fault)),
         pruner=pruner,
         reports=reports,
@@ -216,13 +223,13 @@ def _metric(entry: Any, path: sources.KeyPath, fault: Fault) -> Metric | None:
     return Metric(entry["name"], goal == "maximize", target, path)
 
 
-def _pruner(values: Mapping[str, Any], fault: Fault) -> tuple[Named | None, Metric | None]:
+def _pruner(values: Mapping[str, Any], metrics: Sequence[Metric], fault: Fault) -> tuple[Named | None, Metric | None]:
     """`early_terminate` as Optuna's successive halving, or a `pruner` of Optuna by name; and what it judges by."""
     if "early_terminate" in values and "pruner" in values:
         fault("`early_terminate` and `pruner` cannot stand together", ("pruner",))
     if "pruner" in values:
         named, rest = _named(values["pruner"], "pruner", fault)
-        return named, _reports(rest, ("pruner",), fault)
+        return named, _reports(rest, metrics, ("pruner",), fault)
     if "early_terminate" not in values:
         return None, None
     given, path = values["early_terminate"], ("early_terminate",)
@@ -245,13 +252,32 @@ def _pruner(values: Mapping[str, Any], fault: Fault) -> tuple[Named | None, Metr
         return None, None
     first = given.get("min_iter") or max(1, given["max_iter"] // eta ** given["s"])
     arguments = {"min_resource": first, "reduction_factor": eta}
-    return Named("SuccessiveHalvingPruner", arguments), _reports(given, path, fault)
+    return Named("SuccessiveHalvingPruner", arguments), _reports(given, metrics, path, fault)
 
 
-def _reports(given: Mapping[str, Any], path: sources.KeyPath, fault: Fault) -> Metric | None:
+def _reports(given: Mapping[str, Any], metrics: Sequence[Metric], path: sources.KeyPath, fault: Fault) -> Metric | None:
+    """What the pruner judges by. Its goal is that of the search's metric of this name; another name needs its own."""
     if "metric" not in given:
+        if "goal" in given and metrics and given["goal"] != metrics[0].goal:
+            what = f"`goal` is {given['goal']!r}, and the search's metric {metrics[0].name!r} is to {metrics[0].goal}"
+            fault(what, (*path, "goal"), "leave it out, or name the `metric` that it belongs to")
         return None
-    return _metric({"name": given["metric"], "goal": given.get("goal", "minimize")}, path, fault)
+    reports = _metric({"name": given["metric"], "goal": given.get("goal", "minimize")}, path, fault)
+    if reports is None:
+        return None
+    same = next((metric for metric in metrics if _means(reports.name, metric.name)), None)
+    if same is None and "goal" not in given:
+        hint = f"goal: minimize or maximize; it is not a metric of the search ({', '.join(m.name for m in metrics)})"
+        fault(f"the metric {reports.name!r} needs a `goal`", (*path, "metric"), hint)
+    elif same is not None and "goal" in given and given["goal"] != same.goal:
+        what = f"`goal` is {given['goal']!r}, and the search's metric {same.name!r} is to {same.goal}"
+        fault(what, (*path, "goal"), "leave it out")
+    return reports if same is None else replace(reports, maximize=same.maximize)
+
+
+def _means(reported: str, metric: str) -> bool:
+    """Whether a name or pattern of watched values stands for a metric, whose name may begin with its pipeline."""
+    return fnmatchcase(metric, reported) or fnmatchcase(metric.partition(".")[2], reported)
 
 
 def _named(given: Any, key: str, fault: Fault) -> tuple[Named | None, dict[str, Any]]:

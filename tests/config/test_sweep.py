@@ -145,6 +145,31 @@ def test_early_termination_as_wandb_counts_its_brackets(read, given, pruner):
     assert sweep.pruner == pruner
 
 
+@pytest.mark.parametrize("key", ["early_terminate", "pruner"])
+@pytest.mark.parametrize(
+    ("metric", "given", "maximize", "problem"),
+    [
+        ({"name": "p.a.b", "goal": "maximize"}, {"metric": "p.a.b"}, True, None),
+        ({"name": "p.a.b", "goal": "maximize"}, {"metric": "a.b"}, True, None),
+        ({"name": "p.a.b", "goal": "maximize"}, {"metric": "a.*"}, True, None),
+        ({"name": "p.a.b"}, {"metric": "a.b"}, False, None),
+        ({"name": "p.a.b", "goal": "maximize"}, {"metric": "a.b", "goal": "maximize"}, True, None),
+        ({"name": "p.a.b", "goal": "maximize"}, {"metric": "a.c", "goal": "minimize"}, False, None),
+        ({"name": "p.a.b", "goal": "maximize"}, {"metric": "a.b", "goal": "minimize"}, None, "is to maximize"),
+        ({"name": "p.a.b", "goal": "maximize"}, {"metric": "a.c"}, None, "'a.c' needs a `goal`"),
+        ({"name": "p.a.b", "goal": "maximize"}, {"goal": "minimize"}, None, "is to maximize"),
+    ],
+)
+def test_the_pruner_takes_the_goal_of_the_metric(read, key, metric, given, maximize, problem):
+    kind = {"type": "hyperband", "min_iter": 2} if key == "early_terminate" else {"name": "MedianPruner"}
+    sweep, problems = read({"metric": metric, "parameters": {"a.b": {"value": 1}}, key: {**kind, **given}})
+    if problem is None:
+        assert not problems
+        assert sweep.reports.maximize is maximize
+    else:
+        assert [problem in str(fault) for fault in problems] == [True]
+
+
 def test_what_wandb_needs_to_start_a_program_is_let_be(read):
     text = {"program": "train.py", "command": ["python"], "project": "p", "metric": {"name": "a.b"}}
     sweep, problems = read({**text, "parameters": {"a.b": {"value": 1}}})

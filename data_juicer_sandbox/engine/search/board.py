@@ -44,6 +44,7 @@ class Outcome:
         error: why it failed.
         ran: labels of the jobs that ran for it.
         note: by what it was pruned.
+        unreported: what its jobs watched with steps, if nothing of it was what the pruner judges by.
     """
 
     state: str
@@ -52,6 +53,7 @@ class Outcome:
     error: str | None = None
     ran: tuple[str, ...] = ()
     note: str = ""
+    unreported: tuple[str, ...] | None = None
 
 
 class Board:
@@ -75,6 +77,8 @@ class Board:
         self.failures = 0
         self.ran: list[str] = []
         self.reason: str | None = None
+        self.pruning_fault: str | None = None
+        """Why no trial is ever pruned, if the metric that the pruner judges by is not reported."""
         self._begun: float | None = None
         self._owner = f"{socket.gethostname()}:{Path(config.work_dir).resolve()}"
         self._live: dict[int, Any] = {}
@@ -117,6 +121,12 @@ class Board:
         if outcome.error:
             trial.set_user_attr(ERROR, outcome.error)
         self.failures += outcome.state == FAILED
+        if outcome.unreported is not None and self.pruning_fault is None:
+            name = (self.sweep.reports or self.sweep.metrics[0]).name
+            reported = ", ".join(outcome.unreported[:10]) or "nothing"
+            self.pruning_fault = (
+                f"no trial can be ended early: no job watched {name!r} with a step (watched with steps: {reported})"
+            )
         self.ran += outcome.ran
         if outcome.state == COMPLETE:
             self.study.tell(trial, values=list(outcome.values))

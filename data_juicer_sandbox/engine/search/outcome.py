@@ -84,7 +84,8 @@ class Files:
         return tuple(notes)
 
     def _notes(self) -> list[str]:
-        return [f"trials:  {self.folder / TRIALS}", f"best:    dj-sandbox --config {self.folder / BEST}"]
+        notes = [f"trials:  {self.folder / TRIALS}", f"best:    dj-sandbox --config {self.folder / BEST}"]
+        return [*notes, f"pruning: {self.board.pruning_fault}"] if self.board.pruning_fault else notes
 
     def table(self) -> Table:
         """The trials, the best ones first, at most ten."""

@@ -22,7 +22,10 @@ def announce(given: Assignment, jobs: int, setting: Setting) -> None:
 
 def settle(board: Board, given: Assignment, outcome: Outcome, setting: Setting, files: Files) -> None:
     """Record a trial's outcome, in the study, the metrics and on the screen."""
+    known_fault = board.pruning_fault
     board.finish(given.number, outcome)
+    if board.pruning_fault is not None and known_fault is None:
+        logger.warning(board.pruning_fault)
     metrics = {metric.name: value for metric, value in zip(board.sweep.metrics, outcome.values, strict=False)}
     setting.watcher.watch("search", "trial", {"state": outcome.state, **metrics}, step=given.number)
     logger.info("trial {} is {}: {}", given.number, outcome.state, outcome.error or outcome.note or metrics)

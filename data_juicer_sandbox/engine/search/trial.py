@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from loguru import logger
@@ -44,6 +45,12 @@ class Listening(Watcher):
     report: Report | None = None
     shared: Path | None = None
     _heard: str | None = None
+    _others: Mapping[str, None] = MappingProxyType({})
+
+    @property
+    def unreported(self) -> tuple[str, ...] | None:
+        """What was watched with steps, where nothing had the name that the pruner judges by; None if something had."""
+        return None if self.name is None or self._heard is not None else tuple(self._others)
 
     def watch(self, pipeline: str, meta_name: str, values: Mapping[str, Any], step: int | None = None) -> None:
         """Record what a job measured.
@@ -56,8 +63,12 @@ class Listening(Watcher):
             return
         for key, value in flatten(values):
             name = f"{meta_name}.{key}"
-            if self._heard is None and fnmatch.fnmatchcase(name, self.name):
+            if self._heard is None and any(
+                fnmatch.fnmatchcase(spelling, self.name) for spelling in (name, f"{pipeline}.{name}")
+            ):
                 self._heard = name  # where several fit a pattern, the first that came
+            if self._heard is None:
+                self._others = dict.fromkeys([*self._others, name])
             if name == self._heard and isinstance(value, int | float) and self.report(int(step), float(value)):
                 raise Stopped(f"{name} is {value:.5g} at step {step}")
 
@@ -133,7 +144,9 @@ class Trials:
             outcome = Outcome(FAILED, error=cause(error))
         finally:
             watcher.close()
-        return replace(outcome, seconds=before + time.monotonic() - started, ran=tuple(ran))
+        unreported = watcher.unreported if outcome.state == COMPLETE and ran else None
+        seconds = before + time.monotonic() - started
+        return replace(outcome, seconds=seconds, ran=tuple(ran), unreported=unreported)
 
     def _done(self, context: ContextInfos) -> list[tuple[str, JobRecord]]:
         """The trial's own jobs that an earlier run finished."""

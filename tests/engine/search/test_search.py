@@ -199,6 +199,46 @@ def test_hopeless_trials_are_pruned_and_stop_their_job(lab, sweep, go, table):
     assert best["state"] == "complete"
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("metric", "goal"), [("gain", "maximize"), ("loss", "minimize")])
+def test_the_best_trial_is_never_pruned(lab, sweep, go, table, metric, goal, workers):
+    """Rates near 0.5 descend at once; a pruner with the wrong direction would end just these."""
+    learn = lab["pipelines"]["use"]["execution_job_configs"][1]
+    learn["extra_configs"] |= {"type": "toy_lab.steps.Descend", "steps": 9}
+    rates = [0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.48]
+    sweep |= {
+        "method": "grid",
+        "sweep_max_count": 10,
+        "n_jobs": workers,
+        "metric": {"name": f"learn.{metric}", "goal": goal},
+        "parameters": {RATE: {"values": rates}},
+        "early_terminate": {"type": "hyperband", "min_iter": 3, "eta": 3, "metric": f"learn.{metric}"},
+    }
+    assert go(lab, sweep) == 0
+    states = {float(row[RATE]): row["state"] for row in table()}
+    assert set(states) == set(rates)
+    assert states[0.48] == "complete"
+    assert "pruned" in states.values()
+
+
+def test_a_metric_that_no_job_reports_is_told_and_prunes_nothing(lab, sweep, go, table, capsys):
+    sweep["early_terminate"] = {"type": "hyperband", "min_iter": 3, "metric": "learn.accuracy", "goal": "maximize"}
+    assert go(lab, sweep) == 0
+    assert {row["state"] for row in table()} == {"complete"}
+    said = capsys.readouterr().err
+    told = "no job watched 'learn.accuracy' with a step (watched with steps: learn.loss, learn.gain)"
+    assert said.count(told) == 2  # a warning after the first trial, and a line at the end
+    assert said.index(told) < said.index("trial 1 complete")
+
+
+def test_the_name_of_the_metric_with_its_pipeline_is_heard(lab, sweep, go, table, capsys):
+    lab["pipelines"]["use"]["execution_job_configs"][1]["extra_configs"]["steps"] = 27
+    sweep |= {"sweep_max_count": 8, "early_terminate": {"type": "hyperband", "min_iter": 3}}
+    assert go(lab, sweep) == 0  # the metric is use.learn.loss
+    assert "pruned" in {row["state"] for row in table()}
+    assert "no trial can be ended early" not in capsys.readouterr().err
+
+
 def test_the_pruner_may_judge_by_a_value_that_is_to_grow(lab, sweep, go, table):
     lab["pipelines"]["use"]["execution_job_configs"][1]["extra_configs"]["steps"] = 27
     sweep |= {

@@ -49,7 +49,7 @@ def test_the_sweep_as_wandb_takes_it(tmp_path):
     Path(tmp_path / "sweep.yaml").write_text(
         "sweep_name: s\nsweep_max_count: 4\nbackend: wandb\nmethod: bayes\nseed: 3\nn_jobs: 2\n"
         "metric: {name: a.b, goal: maximize, target: 0.9}\n"
-        "early_terminate: {type: hyperband, min_iter: 3, metric: a.c}\n"
+        "early_terminate: {type: hyperband, min_iter: 3, metric: a.c, goal: minimize}\n"
         "parameters:\n  op: {parameters: {low: {min: 1, max: 5}}}\n  x.y.extra_configs.z: {values: [1, 2]}\n"
     )
     sweep, problems = read_sweep(str(tmp_path / "sweep.yaml"), {})
