@@ -211,6 +211,35 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def quick_key(path: str | Path) -> str:
+    """What changes with every write to a file, without reading it: size, times of change, inode; of a folder, those of
+    every file by its relative name.
+
+    The time of the last status change (ctime) is among them: unlike size and mtime, no program can set it back.
+
+    Raises:
+        OSError: it is not there, or cannot be looked at.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return state_key(path.stat())
+    hashed = xxhash.xxh3_128()
+    for file in walk(path):
+        hashed.update(os.fsencode(f"{file.relative_to(path)}\0{state_key(file.stat())}\0"))
+    return str(hashed.hexdigest())
+
+
+def state_key(status: os.stat_result) -> str:
+    """The quick key of a file, of its status."""
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
+
+
+def last_change(path: str | Path) -> int:
+    """When a file, or the latest of a folder, was last written, renamed or replaced: nanoseconds since the epoch."""
+    path = Path(path)
+    return max((file.stat().st_ctime_ns for file in walk(path)), default=path.stat().st_ctime_ns)
+
+
 def digest(path: str | Path) -> str:
     """128-bit XXH3 of a file's bytes, or of a folder's relative names and bytes, in hex."""
     path = Path(path)

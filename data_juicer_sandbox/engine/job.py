@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from loguru import logger
+
 from data_juicer_sandbox.checks.outputs import check_output, declared_outputs
 from data_juicer_sandbox.checks.view import JobView
 from data_juicer_sandbox.components.base import JobRun, Progress
@@ -15,7 +17,15 @@ from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.context.plain import plain
 from data_juicer_sandbox.context.resolve import Finished, ResolvedJob, resolve
 from data_juicer_sandbox.engine.places import Places
-from data_juicer_sandbox.engine.trace import Stamps, config_digests, declared_inputs, input_paths, output_paths
+from data_juicer_sandbox.engine.trace import (
+    Stamp,
+    Stamps,
+    config_digests,
+    content_of,
+    declared_inputs,
+    input_paths,
+    output_paths,
+)
 from data_juicer_sandbox.errors import JobError, SandboxError
 from data_juicer_sandbox.files import guarded_by, make_folder
 from data_juicer_sandbox.hooks import find_hook
@@ -64,15 +74,19 @@ def run_job(
     finally:
         guard.release_unwritten()
     outputs = name_outputs(view, result)
-    left = output_paths(view, resolved, outputs)
-    # An input that the job itself changed (an export over its own source) is what it left, not what it was made from.
-    left += [path for path, stamp in read.items() if path not in left and stamps.take(path) != stamp]
+    # What the job read is no output of it, also where it names an input among its results, as a ranking does.
+    left = [path for path in output_paths(view, resolved, outputs) if path not in read]
+    changed = [path for path, stamp in read.items() if stamp and _content(stamps.take(path)) != content_of(stamp)]
+    for path in changed:
+        logger.warning("{} changed while job {} read it: a resumed run does this job again", path, job.label)
     ended = time.time()
-    trace = {
+    trace: dict[str, Any] = {
         "config": config_digests(resolved),
-        "inputs": {path: stamp for path, stamp in read.items() if stamp and path not in left},
+        "inputs": {path: stamp for path, stamp in read.items() if stamp},
         "outputs": stamps.take_all(left),
     }
+    if changed:
+        trace["changed_inputs"] = changed
     return JobRecord(
         job.meta_name,
         outputs,
@@ -86,6 +100,10 @@ def run_job(
             "trace": trace,
         },
     )
+
+
+def _content(stamp: Stamp | None) -> str | None:
+    return None if stamp is None else content_of(stamp)
 
 
 def _guard_outputs(

@@ -17,7 +17,7 @@ from data_juicer_sandbox.engine.job import cause, failed_record, run_job
 from data_juicer_sandbox.engine.places import Places
 from data_juicer_sandbox.engine.plan import Step, make_plan
 from data_juicer_sandbox.engine.summary import shown
-from data_juicer_sandbox.engine.trace import Stamps
+from data_juicer_sandbox.engine.trace import Stamps, content_of
 from data_juicer_sandbox.errors import SandboxError, error_chain
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.watchers.watcher import Watcher
@@ -175,6 +175,6 @@ def differs(before: JobRecord, now: JobRecord) -> bool:
     """Whether a job put out something else than last time: other values, or files of other content."""
 
     def left(record: JobRecord) -> dict[str, Any]:
-        return {path: stamp[2] for path, stamp in record.job["trace"]["outputs"].items()}
+        return {path: content_of(stamp) for path, stamp in record.job["trace"]["outputs"].items()}
 
     return left(before) != left(now) or repr(before.outputs) != repr(now.outputs)

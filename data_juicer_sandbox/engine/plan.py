@@ -11,7 +11,7 @@ from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.context.resolve import Finished, ResolvedJob, resolve
 from data_juicer_sandbox.engine.graph import edges
 from data_juicer_sandbox.engine.places import Places
-from data_juicer_sandbox.engine.trace import Stamp, Stamps, config_digests
+from data_juicer_sandbox.engine.trace import Stamp, Stamps, config_digests, content_of
 from data_juicer_sandbox.errors import SandboxError
 
 NEW = "not run yet"
@@ -103,10 +103,12 @@ def _judge(
     change = config_change(trace.get("config", {}), resolved)
     if change:
         return change
+    for path in trace.get("changed_inputs", ()):
+        return f"input file {path} changed while the job ran"
     for kind, verb in (("inputs", "input"), ("outputs", "output")):
         for path, stamp in trace.get(kind, {}).items():
             # A file that a later job of the same run wrote over is as it should be if it is as that job left it.
-            if not stamps.same(path, tuple(stamp)) and not _as_left(path, stamps, later):
+            if not stamps.same(path, stamp) and not _as_left(path, stamps, later):
                 gone = stamps.take(path) is None
                 return f"{verb} file {path} {'is gone' if gone else 'has changed'}"
     return None
@@ -129,10 +131,10 @@ def _left_by(views: Sequence[JobView], context: ContextInfos) -> dict[str, list[
         record = context.find(view.job.pipeline, view.job.phase.value, view.job.meta_name)
         outputs: Mapping[str, Any] = ((record.job.get("trace") or {}) if record else {}).get("outputs", {})
         for path, stamp in outputs.items():
-            left.setdefault(path, []).append(stamp[2])
+            left.setdefault(path, []).append(content_of(stamp))
     return left
 
 
 def _as_left(path: str, stamps: Stamps, later: Mapping[str, list[str]]) -> bool:
     now: Stamp | None = stamps.take(path)
-    return now is not None and now[2] in later.get(path, [])
+    return now is not None and content_of(now) in later.get(path, [])

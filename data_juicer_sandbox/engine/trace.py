@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,26 @@ import xxhash
 from data_juicer_sandbox.checks.view import JobView, recipe_paths, texts
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.context.resolve import ResolvedJob
-from data_juicer_sandbox.files import digest, is_there, walk
+from data_juicer_sandbox.files import digest, is_there, last_change, quick_key, walk
 from data_juicer_sandbox.parameters import parameters
 from data_juicer_sandbox.secrets import mask
 
-Stamp = tuple[int, int, str]
-"""Size in bytes, time of change in ns, content digest. Of a folder: the sum, the latest, one over all files."""
+Stamp = tuple[str, str]
+"""The quick key of a file or folder (`files.quick_key`; empty where it cannot be relied on), and its content digest.
 
+A checkpoint of an earlier version holds size, time of change and content digest instead.
+"""
+
+TICK = 20_000_000
+"""Nanoseconds. A file may change twice within one tick of the file system's clock, at most 10 ms on Linux; so a file
+that was read sooner than this after its last change gets no quick key, and is read again the next time."""
 
 LARGE = 64 << 20
 """Bytes from which on threads are worth their start."""
 
 
 class Stamps:
-    """Digests of files, each file read once as long as its size and time of change stay."""
+    """Digests of files, each file read once as long as its quick key stays."""
 
     def __init__(self) -> None:
         self._known: dict[str, Stamp] = {}
@@ -34,10 +41,12 @@ class Stamps:
     def take(self, path: str) -> Stamp | None:
         """The stamp of a file or folder; None where there is none, or it cannot be read."""
         try:
-            size, changed = _quick(path)
+            key = quick_key(path)
             known = self._known.get(path)
-            if known is None or known[:2] != (size, changed):
-                known = self._known[path] = (size, changed, digest(path))
+            if known is None or known[0] != key:
+                content = digest(path)
+                settled = time.time_ns() - last_change(path) > TICK and quick_key(path) == key
+                known = self._known[path] = (key if settled else "", content)
             return known
         except OSError:
             return None
@@ -54,16 +63,21 @@ class Stamps:
             stamps = [self.take(path) for path in paths]
         return {path: stamp for path, stamp in zip(paths, stamps, strict=True) if stamp}
 
-    def same(self, path: str, stamp: Stamp) -> bool:
-        """Whether a file or folder still is what it was; read again only where size or time differ."""
+    def same(self, path: str, stamp: Sequence[Any]) -> bool:
+        """Whether a file or folder still is what it was; read only where its quick key differs."""
         try:
-            if _quick(path) == stamp[:2]:
-                self._known[path] = stamp
+            if len(stamp) == 2 and stamp[0] == quick_key(path):
+                self._known[path] = (stamp[0], stamp[1])
                 return True
         except OSError:
             return False
         now = self.take(path)
-        return now is not None and now[2] == stamp[2]
+        return now is not None and now[1] == stamp[-1]
+
+
+def content_of(stamp: Sequence[Any]) -> str:
+    """The content digest of a stamp, also of one that an earlier version made."""
+    return str(stamp[-1])
 
 
 def config_digests(resolved: ResolvedJob) -> dict[str, str]:
@@ -126,14 +140,9 @@ def output_paths(view: JobView, resolved: ResolvedJob, outputs: Mapping[str, Any
 
 def _size(path: str) -> int:
     try:
-        return _quick(path)[0]
+        return sum(file.stat().st_size for file in walk(Path(path)))
     except OSError:
         return 0
-
-
-def _quick(path: str) -> tuple[int, int]:
-    stats = [file.stat() for file in walk(Path(path))]
-    return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
 
 
 def _flat(value: Any, way: str) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,11 @@
 import json
 import os
 import pickle
+import shutil
+import time
 from pathlib import Path
+
+import pytest
 
 ALL = ["rows", "other", "scale", "sum_scaled", "sum_other"]
 
@@ -55,6 +59,126 @@ def test_a_changed_input_file_is_noticed_by_its_content(chain, go, reasons):
     assert reasons(chain) == {}
     source.write_text('{"x": 2}\n')
     assert reasons(chain) == {"sum_other": f"input file {source} has changed"}
+
+
+def rewrite(path, old, new):
+    """Change a file's content; size and time of change stay as they were."""
+    before = path.stat()
+    text = path.read_text()
+    assert old in text
+    assert len(old) == len(new)
+    path.write_text(text.replace(old, new, 1))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def test_a_change_that_keeps_size_and_time_is_noticed(chain, go, reasons, tmp_path):
+    source = tmp_path / "given.jsonl"
+    source.write_text('{"x": 1}\n')
+    extra(chain, "use", "evaluation", 1)["dataset_path"] = str(source)
+    assert go(chain) == 0
+    time.sleep(0.05)  # so that the quick key, not the digest, decides
+    assert go(chain, "--resume") == 0
+    rewrite(source, "1", "2")
+    assert reasons(chain) == {"sum_other": f"input file {source} has changed"}
+    rewrite(source, "2", "1")
+    assert reasons(chain) == {}
+    rewrite(Path("out/data/other.jsonl"), "0.", "1.")
+    assert reasons(chain) == {"other": "output file out/data/other.jsonl has changed"}
+
+
+def test_a_replaced_file_with_the_same_size_and_time_is_noticed(chain, go, reasons, tmp_path):
+    source, other = tmp_path / "given.jsonl", tmp_path / "new.jsonl"
+    source.write_text('{"x": 1}\n')
+    other.write_text('{"x": 2}\n')
+    os.utime(source, ns=(5, 5))
+    os.utime(other, ns=(5, 5))
+    extra(chain, "use", "evaluation", 1)["dataset_path"] = str(source)
+    time.sleep(0.05)
+    assert go(chain) == 0
+    other.rename(source)
+    assert reasons(chain) == {"sum_other": f"input file {source} has changed"}
+
+
+@pytest.mark.parametrize("change", ["swap", "rename", "add", "remove"])
+def test_a_change_of_the_files_in_a_folder_is_noticed(chain, go, reasons, tmp_path, change):
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for name, text in (("a.jsonl", '{"x": 1}\n'), ("b.jsonl", '{"x": 2}\n'), ("c.jsonl", '{"x": 3}\n')):
+        (folder / name).write_text(text)
+        os.utime(folder / name, ns=(5, 5))
+    extra(chain, "use", "evaluation", 1)["dataset_path"] = str(folder)
+    time.sleep(0.05)
+    assert go(chain) == 0
+    assert reasons(chain) == {}
+    if change == "swap":
+        (folder / "a.jsonl").rename(folder / "x")
+        (folder / "b.jsonl").rename(folder / "a.jsonl")
+        (folder / "x").rename(folder / "b.jsonl")
+    elif change == "rename":
+        (folder / "a.jsonl").rename(folder / "z.jsonl")
+    elif change == "add":
+        (folder / "d.jsonl").write_text("")
+    else:
+        (folder / "c.jsonl").unlink()
+    assert reasons(chain) == {"sum_other": f"input file {folder} has changed"}
+
+
+def test_a_copy_of_a_work_dir_is_kept_by_content(chain, go, reasons, tmp_path):
+    assert go(chain) == 0
+    shutil.copytree("out", "copy")
+    shutil.rmtree("out")
+    Path("copy").rename("out")
+    assert reasons(chain) == {}
+
+
+def test_stamps_of_an_earlier_version_are_judged_by_their_digest(chain, go, reasons):
+    from data_juicer_sandbox.context.checkpoint import Checkpoint
+
+    assert go(chain) == 0
+    checkpoint = Checkpoint(Path("out"))
+    context = checkpoint.read()
+    for _, record in context.records():
+        for kind in ("inputs", "outputs"):
+            stamps = record.job["trace"][kind]
+            record.job["trace"][kind] = {path: (7, 7, stamp[1]) for path, stamp in stamps.items()}
+    checkpoint.write(context)
+    assert reasons(chain) == {}
+    Path("out/data/other.jsonl").write_text('{"x": 2}\n')
+    assert reasons(chain) == {
+        "other": "output file out/data/other.jsonl has changed",
+        "sum_other": "reads from make.other, which runs again",
+    }
+
+
+def test_an_input_that_changes_while_its_job_runs_makes_the_job_run_again(chain, go, reasons, attempts, tmp_path):
+    """The digest from before the job is what counts; what others write meanwhile is no output of the job."""
+    source = tmp_path / "given.jsonl"
+    source.write_text('{"x": 1}\n')
+    meddling = {"type": "toy_lab.steps.Meddle", "dataset_path": str(source), "text": '{"x": 2}\n'}
+    chain["pipelines"]["use"]["evaluation_job_configs"][1]["extra_configs"] = meddling
+    assert go(chain) == 0
+    warning = f"{source} changed while job use.sum_other read it"
+    assert warning in Path("out/sandbox.log").read_text()
+    assert reasons(chain) == {"sum_other": f"input file {source} changed while the job ran"}
+    source.write_text('{"x": 1}\n')  # what it was meanwhile, nobody knows
+    assert reasons(chain) == {"sum_other": f"input file {source} changed while the job ran"}
+    source.write_text('{"x": 2}\n')
+    assert go(chain, "--resume") == 0
+    assert attempts()["sum_other"] == 2
+    assert reasons(chain) == {}
+
+
+def test_an_output_that_changes_while_a_later_job_runs_is_made_again(chain, go, reasons):
+    """The later job also names the file among its results, as a ranking does."""
+    meddling = {"type": "toy_lab.steps.Meddle", "dataset_path": "out/data/other.jsonl", "text": '{"x": 2}\n'}
+    chain["pipelines"]["use"]["evaluation_job_configs"][1]["extra_configs"] = meddling
+    assert go(chain) == 0
+    assert reasons(chain) == {
+        "other": "output file out/data/other.jsonl has changed",
+        "sum_other": "reads from make.other, which runs again",
+    }
 
 
 def test_a_changed_or_missing_output_file_is_made_again(chain, go, reasons):

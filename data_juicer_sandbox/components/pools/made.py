@@ -10,7 +10,7 @@ from typing import Any
 import xxhash
 
 from data_juicer_sandbox import __version__
-from data_juicer_sandbox.files import open_append
+from data_juicer_sandbox.files import open_append, state_key
 
 
 class Made:
@@ -55,4 +55,4 @@ class Made:
 
     def _facts(self, key: str, state: os.stat_result) -> list[Any]:
         made_so = xxhash.xxh3_128_hexdigest(f"{self._recipe}\n{key}".encode())
-        return [made_so, state.st_size, state.st_mtime_ns]
+        return [made_so, state_key(state)]

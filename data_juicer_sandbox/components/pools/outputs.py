@@ -87,8 +87,8 @@ def write(shared: tuple[Any, Made], output: Output) -> None:
             with part.open("wb") as stream:
                 for block in output.content.blocks(source):
                     stream.write(block)
-        state = part.stat()
-    made.add(output.path, output.content.key(), state)
+    # Of the file in its place: a rename changes the status too.
+    made.add(output.path, output.content.key(), output.path.stat())
 
 
 def columns(source: Any, output: Output) -> Columns | None:

@@ -80,6 +80,24 @@ class SumRows(Component):
         return sums
 
 
+class Meddle(Component):
+    """Read a data set while somebody else writes something else into it; put out its path.
+
+    Args:
+        dataset_path: the data set.
+        text: what the other one writes.
+    """
+
+    outputs = ("path",)
+
+    def __init__(self, dataset_path: InputPath, text: str):
+        self.dataset_path, self.text = dataset_path, text
+
+    def run(self, job: JobRun) -> str:
+        Path(self.dataset_path).write_text(self.text)
+        return self.dataset_path
+
+
 class Hidden(Component):
     """Write a number into a file whose path nothing but this code knows.
 

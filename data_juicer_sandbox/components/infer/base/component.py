@@ -23,7 +23,7 @@ from data_juicer_sandbox.components.infer.base.meter import Meter
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.rows.shards import is_data, refuse_overwriting
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import claim, is_there, remove, walk
+from data_juicer_sandbox.files import claim, is_there, quick_key, remove
 from data_juicer_sandbox.secrets import mask
 
 Answering = Callable[[Iterator[Question], Put], None]
@@ -232,13 +232,9 @@ class LLMInference(Component):
         return str(xxhash.xxh3_128_hexdigest(json.dumps(wanted, sort_keys=True, default=repr).encode()))
 
 
-def model_stamp(model: str) -> list[list[Any]]:
-    """Names, sizes and times of change of a model folder's files: its content, without reading gigabytes."""
-    if not is_there(model):
-        return []
-    root = Path(model)
-    found = [(file.relative_to(root), file.stat()) for file in walk(root)]
-    return [[str(name), stat.st_size, stat.st_mtime_ns] for name, stat in found]
+def model_stamp(model: str) -> str:
+    """The quick key of a model's folder: it changes with its content, and reads none of its gigabytes."""
+    return quick_key(model) if is_there(model) else ""
 
 
 def _total(figures: list[dict[str, Any]]) -> dict[str, Any]:
