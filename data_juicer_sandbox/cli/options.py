@@ -11,6 +11,7 @@ from typing import Any
 from data_juicer_sandbox.config.keys import KEYS
 
 ENVIRONMENT = "DJ_SANDBOX"
+TRUST = "--trust-checkpoint"
 
 
 def parser(command: str, description: str, epilog: str | None = None) -> Any:
@@ -30,6 +31,12 @@ def parser(command: str, description: str, epilog: str | None = None) -> Any:
     made.add_argument(
         "--config", type=str, metavar="FILE", default=argparse.SUPPRESS, help="the YAML or JSON file of the run"
     )
+    if command in ("run", "plan"):
+        made.add_argument(
+            TRUST,
+            action="store_true",
+            help="read a checkpoint of an earlier version that holds Python objects; only if it is your own",
+        )
     for key in KEYS.values():
         switch: dict[str, Any] = {"nargs": "?", "const": True} if key.type is bool else {}
         word = {bool: "true|false", int: "N", list | dict | None: "YAML"}.get(key.type, "VALUE")

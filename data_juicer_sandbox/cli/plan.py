@@ -22,7 +22,7 @@ def run(arguments: list[str]) -> int:
     given, overrides = read
     try:
         config = load_or_raise(given["config"], overrides)
-        steps = sandbox.plan(config)
+        steps = sandbox.plan(config, trust_checkpoint=given.get("trust_checkpoint", False))
     except ConfigErrors:
         from data_juicer_sandbox.cli import validate
 

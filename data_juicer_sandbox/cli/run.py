@@ -29,10 +29,10 @@ def run(arguments: list[str], epilog: str | None = None) -> int:
     given, overrides = read
     if PRINT in arguments:
         return _print_config(given["config"], overrides)
-    return _run(given["config"], overrides)
+    return _run(given["config"], overrides, given.get("trust_checkpoint", False))
 
 
-def _run(path: str, overrides: dict[str, Any]) -> int:
+def _run(path: str, overrides: dict[str, Any], trust_checkpoint: bool) -> int:
     from data_juicer_sandbox.config.load import load
     from data_juicer_sandbox.engine import sandbox
     from data_juicer_sandbox.engine.summary import tables
@@ -47,7 +47,7 @@ def _run(path: str, overrides: dict[str, Any]) -> int:
     screen = view_for(sys.stderr)
     log = Path(config.work_dir) / logs.FILE
     try:
-        result = sandbox.run(config, screen)
+        result = sandbox.run(config, screen, trust_checkpoint=trust_checkpoint)
         notes = [*result.notes, *_report(Path(config.work_dir))]
         screen.run_done(result.seconds, len(result.ran), len(result.kept), notes)
         for table in (*tables(result.context), *result.tables):

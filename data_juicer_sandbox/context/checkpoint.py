@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-import pickle  # written with it; read only through the restricted unpickler
+import pickle  # written with it; read by `pickle_reader`
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import xxhash
 
+from data_juicer_sandbox.context import pickle_reader
 from data_juicer_sandbox.context.infos import BOOKKEEPING, ContextInfos, JobRecord
 from data_juicer_sandbox.context.plain import readable
-from data_juicer_sandbox.context.unpickler import loads
+from data_juicer_sandbox.context.tagged_values import decode, encode
+from data_juicer_sandbox.context.unpickler import ALLOWED, loads
 from data_juicer_sandbox.errors import CheckpointError
 from data_juicer_sandbox.files import replacing
 
@@ -39,6 +42,7 @@ class Checkpoint:
         self.previous = work_dir / PREVIOUS
         self.readable = work_dir / READABLE
         self._texts: dict[int, tuple[JobRecord, str]] = {}
+        self._encoded: dict[int, tuple[JobRecord, dict[str, Any]]] = {}
 
     def exists(self) -> bool:
         """Whether there is one, good or bad."""
@@ -50,7 +54,11 @@ class Checkpoint:
         Raises:
             CheckpointError: the disk would not take it. What stood there before still stands.
         """
-        body = pickle.dumps(context.plain(), protocol=4)
+        iterations = [
+            {pipeline: [self._encode(record) for record in records.values()] for pipeline, records in iteration.items()}
+            for iteration in context.iterations
+        ]
+        body = pickle.dumps(iterations, protocol=4)
         try:
             with replacing(self.path, durable=True) as part:
                 part.write_bytes(body + _SEAL + _digest(body))
@@ -61,6 +69,13 @@ class Checkpoint:
             failure = CheckpointError(f"the checkpoint cannot be written: {error.strerror}", where=str(self.path))
             failure.exit_code = 1  # the run failed; nothing is wrong with config or usage
             raise failure from error
+
+    def _encode(self, record: JobRecord) -> dict[str, Any]:
+        """A record as plain Python; encoded once, since records do not change."""
+        known = self._encoded.get(id(record))
+        if known is None or known[0] is not record:
+            known = self._encoded[id(record)] = (record, encode(record.plain()))
+        return known[1]
 
     def _readable(self, context: ContextInfos) -> str:
         """The context as JSON, a record a line; the text of a record is made once, since records do not change."""
@@ -91,14 +106,19 @@ class Checkpoint:
             except OSError:  # a file system without hard links
                 shutil.copyfile(self.path, part)
 
-    def read(self) -> ContextInfos:
+    def read(self, *, trust: bool = False) -> ContextInfos:
         """Load the checkpoint.
+
+        Args:
+            trust: also one of an earlier version that holds Python objects. A file of a stranger could harm.
 
         Raises:
             CheckpointError: it is damaged, or refused; says which earlier copy is good.
         """
         try:
-            return _load(self.path)
+            return _load(self.path, trust)
+        except _Untrusted:
+            raise
         except CheckpointError as error:
             try:
                 _load(self.previous)
@@ -127,7 +147,11 @@ def _digest(body: bytes) -> bytes:
     return xxhash.xxh3_128_hexdigest(body).encode() + b"\n"
 
 
-def _load(path: Path) -> ContextInfos:
+class _Untrusted(CheckpointError):
+    """A checkpoint that only `--trust-checkpoint` reads."""
+
+
+def _load(path: Path, trust: bool = False) -> ContextInfos:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -136,6 +160,27 @@ def _load(path: Path) -> ContextInfos:
     if seal and digest != _digest(body):
         raise CheckpointError("the checkpoint is damaged: its digest does not fit", where=str(path))
     try:
-        return ContextInfos.from_plain(loads(body if seal else data))
-    except Exception as error:  # the pickle machine has a dozen kinds of error for a damaged file
+        return ContextInfos.from_plain(_value(body if seal else data, path, trust))
+    except CheckpointError:
+        raise
+    except Exception as error:  # the old pickle machine has a dozen kinds of error for a damaged file
         raise CheckpointError(f"the checkpoint cannot be used: {error}", where=str(path)) from error
+
+
+def _value(body: bytes, path: Path, trust: bool) -> Any:
+    """What a checkpoint holds: plain Python, read without the pickle machine.
+
+    An earlier version also kept objects of NumPy, pandas and datetime. Those are built by the pickle machine, with a
+    list of what it may build; but a crafted file can harm with these alone.
+    """
+    try:
+        return decode(pickle_reader.loads(body))
+    except pickle_reader.NotPlain as error:
+        module, _, name = error.names.rpartition(".")
+        if (module, name) not in ALLOWED:
+            raise
+        if trust:
+            return loads(body)
+        what = f"the checkpoint was written by an earlier version, and holds Python objects ({error.names})"
+        hint = "--trust-checkpoint reads it once; only if it is your own, since a crafted file could run code"
+        raise _Untrusted(what, where=str(path), hint=hint) from error

@@ -1,49 +1,119 @@
 """One run at a time on a work directory.
 
-A POSIX record lock, not a lock file or flock(2): it ends with the process that took it, however that ends, and is not
-inherited by child processes that may outlive it.
+An open-file-description lock (`F_OFD_SETLK`, Linux): it belongs to the descriptor that took it. A POSIX record lock
+would end when anything in this process closes the file, as a job does that reads all files of its work directory. The
+descriptor is closed in forked children and not inherited by programs, so the lock ends with the process that took it,
+however that ends.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import os
 import socket
+import struct
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
+from loguru import logger
+
 from data_juicer_sandbox.errors import WorkDirError
+from data_juicer_sandbox.files import refuse_special
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""What a file system without locks answers."""
+_SET = getattr(fcntl, "F_OFD_SETLK", 37)
+_WHOLE_FILE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+"""`struct flock` of 64-bit Linux: type, whence, start, length, pid."""
+
+_held: set[int] = set()
 
 
 @contextmanager
 def locked(work_dir: Path) -> Iterator[None]:
-    """Hold the work directory while the block runs; makes it where it is missing.
+    """Hold the work directory while the block runs; creates it where it is missing.
 
     Raises:
-        WorkDirError: another run holds it, or it cannot be written.
+        WorkDirError: another run holds it, it cannot be written, or a link stands where the lock belongs.
     """
+    _forget_in_children()
     try:
         work_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(work_dir / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = _open(work_dir / ".lock")
     except OSError as error:
         raise WorkDirError(
             f"the work directory cannot be written: {error.strerror}",
             where=str(work_dir),
             hint="choose another `work_dir`",
         ) from error
+    _held.add(descriptor)
+    fallback = None
     try:
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-            raise WorkDirError(
-                f"another run is using this work directory: {owner or 'unknown'}",
-                where=str(work_dir),
-                hint="wait for it, or give this run another `work_dir`",
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        if not _lock(descriptor, work_dir):
+            fallback = _open(_local_lock(work_dir))
+            _held.add(fallback)
+            if not _lock(fallback, work_dir):
+                raise WorkDirError("neither the work directory nor the temporary folder has file locks")
+            logger.warning("{} is on a file system without locks: only runs on this machine are kept out", work_dir)
         yield
     finally:
-        os.close(descriptor)
+        for held in (descriptor, fallback):
+            if held is not None:
+                _held.discard(held)
+                os.close(held)
+
+
+def _open(path: Path) -> int:
+    refuse_special(path)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+
+
+def _lock(descriptor: int, work_dir: Path) -> bool:
+    """Take the lock; False where the file system has none.
+
+    Raises:
+        WorkDirError: another run has it; says which.
+    """
+    try:
+        fcntl.fcntl(descriptor, _SET, _WHOLE_FILE)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return False
+        owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+        raise WorkDirError(
+            f"another run is using this work directory: {owner or 'unknown'}",
+            where=str(work_dir),
+            hint="wait for it, or give this run another `work_dir`",
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    return True
+
+
+def _local_lock(work_dir: Path) -> Path:
+    """A lock file for a work directory in the temporary folder of this machine, in a folder of this user alone."""
+    folder = Path(tempfile.gettempdir(), f"dj_sandbox_locks_{os.getuid()}")
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise WorkDirError(f"{folder} is not a folder of this user alone", hint="remove it")
+    return folder / hashlib.sha256(os.fsencode(os.path.realpath(work_dir))).hexdigest()[:32]
+
+
+@cache
+def _forget_in_children() -> None:
+    os.register_at_fork(after_in_child=_close_all)
+
+
+def _close_all() -> None:
+    """A child has no part in the lock; closing its copy of a descriptor leaves the parent's lock as it is."""
+    for descriptor in list(_held):
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()

@@ -3,45 +3,51 @@
 from __future__ import annotations
 
 import math
-import pickle  # only to see whether the restricted unpickler takes a value
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import PurePath
 from typing import Any
 
-from data_juicer_sandbox.context.unpickler import loads
+from data_juicer_sandbox.context.arrays import Unsupported, is_array
+from data_juicer_sandbox.context.tagged_values import MAX_DEPTH, MAX_INT_BITS, encode
 from data_juicer_sandbox.errors import JobError
 
 _SCALARS = (bool, int, float, str, bytes, type(None), complex, datetime, date)
 
 
-def plain(value: Any, name: str) -> Any:
+def plain(value: Any, name: str, depth: int = 0) -> Any:
     """A value as the context keeps it: paths become text, NumPy scalars Python numbers, containers are copied.
 
     Args:
         value: what a component put out.
         name: what it is called, for the error.
+        depth: how many containers it lies in.
 
     Raises:
-        JobError: it is, or holds, something that is neither plain Python nor NumPy nor pandas.
+        JobError: it is, or holds, something that is neither plain Python nor NumPy nor pandas, is nested too deeply, or
+            has an integer of more than 4,000 digits.
     """
     kind = type(value)
+    if depth > MAX_DEPTH:
+        raise JobError(f"output {name[:60]!r}... is nested more than {MAX_DEPTH} levels deep", hint="a flatter value")
+    if kind is int and value.bit_length() > MAX_INT_BITS:
+        raise JobError(f"output {name!r} is an integer of more than 4,000 digits", hint="a float, or a text")
     if kind in _SCALARS:
         return value
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, Mapping):
-        return {plain(key, name): plain(item, f"{name}.{key}") for key, item in value.items()}
+        return {plain(key, name, depth + 1): plain(item, f"{name}.{key}", depth + 1) for key, item in value.items()}
     if kind in (list, tuple, set, frozenset):
-        return kind(plain(item, f"{name}.{index}") for index, item in enumerate(value))
+        return kind(plain(item, f"{name}.{index}", depth + 1) for index, item in enumerate(value))
     if kind.__module__.startswith("numpy") and hasattr(value, "dtype"):
         if value.dtype == object:
             raise JobError(
                 f"output {name!r} is a NumPy array of Python objects", hint="give it a type, or put out a list"
             )
-        return _loadable(value, name) if kind.__name__ == "ndarray" else value.item()
-    if kind.__module__.partition(".")[0] == "pandas" and kind.__name__ in ("DataFrame", "Series", "Index"):
-        return _loadable(value, name)
+        return _encodable(value, name) if kind.__name__ == "ndarray" else value.item()
+    if is_array(value):
+        return _encodable(value, name)
     if isinstance(value, (str, int, float)):  # an enum or another subclass
         return next(base(value) for base in (str, int, float) if isinstance(value, base))
     raise JobError(
@@ -49,13 +55,13 @@ def plain(value: Any, name: str) -> Any:
     )
 
 
-def _loadable(value: Any, name: str) -> Any:
-    """The value, if the checkpoint it goes into could be read again: a frame may hold objects of any kind."""
+def _encodable(value: Any, name: str) -> Any:
+    """The value, if the checkpoint can hold it: a frame may hold objects of any kind."""
     try:
-        loads(pickle.dumps(value, protocol=4))
-    except Exception as error:
+        encode(value)
+    except Unsupported as error:
         raise JobError(
-            f"output {name!r} cannot be kept: {error}", hint="put out plain values, NumPy or pandas"
+            f"output {name!r} cannot be kept: {error}", hint="return plain values, NumPy or pandas"
         ) from error
     return value
 

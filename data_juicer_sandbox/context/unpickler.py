@@ -1,4 +1,7 @@
-"""Pickles of plain values, NumPy arrays and pandas frames; everything else is refused by name, unexecuted."""
+"""Pickles of earlier versions: plain values, NumPy arrays and pandas frames; everything else is refused by name.
+
+Only for files that their user trusts: names of NumPy and pandas are enough for a crafted file to do harm.
+"""
 
 from __future__ import annotations
 

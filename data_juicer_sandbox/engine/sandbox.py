@@ -56,7 +56,7 @@ class Result:
     notes: tuple[str, ...] = ()
 
 
-def plan(config: SandboxConfig) -> list[Step]:
+def plan(config: SandboxConfig, *, trust_checkpoint: bool = False) -> list[Step]:
     """The plan of a run as it would be made now. Changes nothing.
 
     Raises:
@@ -65,7 +65,9 @@ def plan(config: SandboxConfig) -> list[Step]:
     """
     views, _ = look(config)
     checkpoint = Checkpoint(Path(config.work_dir))
-    context = checkpoint.read() if config.resume and checkpoint.exists() else ContextInfos()
+    context = ContextInfos()
+    if config.resume and checkpoint.exists():
+        context = checkpoint.read(trust=trust_checkpoint)
     if config.sweep is not None:
         from data_juicer_sandbox.engine.search import search
 
@@ -73,12 +75,13 @@ def plan(config: SandboxConfig) -> list[Step]:
     return plan_of(config, views, context)
 
 
-def run(config: SandboxConfig, screen: View) -> Result:
+def run(config: SandboxConfig, screen: View, *, trust_checkpoint: bool = False) -> Result:
     """Carry a config out.
 
     Args:
         config: the run.
         screen: where people see how far it is.
+        trust_checkpoint: also read a checkpoint of an earlier version that holds Python objects.
 
     Raises:
         ConfigErrors: the config is wrong; nothing was touched.
@@ -90,7 +93,7 @@ def run(config: SandboxConfig, screen: View) -> Result:
     offspring.bind()
     work_dir = Path(config.work_dir)
     refuse_links(work_dir)
-    with locked(work_dir), session(config, screen) as setting:
+    with locked(work_dir), session(config, screen, trust_checkpoint) as setting:
         started = time.time()
         for warning in warnings:
             logger.warning(warning)
@@ -108,7 +111,7 @@ def run(config: SandboxConfig, screen: View) -> Result:
 
 
 @contextmanager
-def session(config: SandboxConfig, screen: View) -> Iterator[Setting]:
+def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False) -> Iterator[Setting]:
     """The context of a run as it was left, its log and its watcher, open as long as the block runs.
 
     Raises:
@@ -117,7 +120,7 @@ def session(config: SandboxConfig, screen: View) -> Iterator[Setting]:
     """
     work_dir = Path(config.work_dir)
     checkpoint = Checkpoint(work_dir)
-    context = _start_context(config, checkpoint, screen)
+    context = _start_context(config, checkpoint, screen, trust_checkpoint)
     try:
         logs.setup(work_dir / logs.FILE, config.debug)
         watcher = Watcher.open(
@@ -137,10 +140,10 @@ def session(config: SandboxConfig, screen: View) -> Iterator[Setting]:
         watcher.close()
 
 
-def _start_context(config: SandboxConfig, checkpoint: Checkpoint, screen: View) -> ContextInfos:
+def _start_context(config: SandboxConfig, checkpoint: Checkpoint, screen: View, trust: bool) -> ContextInfos:
     work_dir = Path(config.work_dir)
     if config.resume:
-        return checkpoint.read() if checkpoint.exists() else ContextInfos()
+        return checkpoint.read(trust=trust) if checkpoint.exists() else ContextInfos()
     try:
         aside = checkpoint.set_aside(*(work_dir / name for name in BESIDE))
     except OSError as error:

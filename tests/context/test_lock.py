@@ -1,5 +1,7 @@
 """One run at a time; no lock outlives its process."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -53,6 +55,86 @@ def test_no_lock_stays_after_kill_9_even_if_a_child_lives_on(tmp_path):
             assert time.time() < deadline, "the lock outlived its process"
             time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_job_that_reads_the_work_dir_does_not_drop_the_lock(tmp_path):
+    """Any close of a file drops a process's record locks on it, but not this kind."""
+    with locked(tmp_path):
+        for file in tmp_path.iterdir():
+            assert file.read_text().startswith("process ")
+        code = HOLD.partition("    if")[0] + "    print('held')\n"
+        second = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+        )
+        assert "another run is using this work directory" in second.stderr
+
+
+def test_forked_children_have_no_part_in_it(tmp_path):
+    started, start = os.pipe()
+    with locked(tmp_path):
+        child = os.fork()
+        if child == 0:
+            os.write(start, b"x")
+            time.sleep(30)
+            os._exit(0)
+        assert os.read(started, 1) == b"x"
+    with locked(tmp_path):  # while the child lives
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_programs_that_a_job_starts_do_not_inherit_it(tmp_path):
+    with locked(tmp_path):
+        child = subprocess.Popen(["sleep", "30"], close_fds=False)
+    with locked(tmp_path):
+        assert child.poll() is None
+    child.kill()
+    child.wait()
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe"])
+def test_no_link_pipe_or_folder_is_taken_for_the_lock(tmp_path, kind):
+    target = tmp_path / "target"
+    target.write_text("the user's own")
+    lock = tmp_path / "out/.lock"
+    lock.parent.mkdir()
+    {"link": lambda: lock.symlink_to(target), "folder": lock.mkdir, "pipe": lambda: os.mkfifo(lock)}[kind]()
+    with (
+        pytest.raises(WorkDirError, match=r"\.lock is a (symbolic link|folder|special file)"),
+        locked(tmp_path / "out"),
+    ):
+        pass
+    assert target.read_text() == "the user's own"
+
+
+def test_only_its_owner_may_read_it(tmp_path):
+    with locked(tmp_path):
+        assert (tmp_path / ".lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    """There is none here: the system call is answered as NFS without a lock service answers it."""
+    real, temporary = fcntl.fcntl, tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+
+    def no_locks(descriptor, command, *rest):
+        if Path(f"/proc/self/fd/{descriptor}").readlink().match("*/out/.lock"):
+            raise OSError(errno.ENOLCK, "No locks available")
+        return real(descriptor, command, *rest)
+
+    monkeypatch.setattr("fcntl.fcntl", no_locks)
+    with locked(tmp_path / "out"):
+        (folder,) = temporary.iterdir()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        with pytest.raises(WorkDirError, match=f"process {os.getpid()}"), locked(tmp_path / "out"):
+            pass
+    with locked(tmp_path / "out"):
+        pass
+    folder.chmod(0o777)
+    with pytest.raises(WorkDirError, match="not a folder of this user alone"), locked(tmp_path / "out"):
+        pass
 
 
 def test_it_can_be_taken_again_after_it_was_given_back(tmp_path):

@@ -1,0 +1,329 @@
+"""NumPy arrays, pandas frames, series and indexes as plain values: their numbers and texts are Arrow IPC bytes.
+
+What is read may come from a stranger: only known types of columns are built, lengths are checked against the bytes, and
+compressed data is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from typing import Any
+
+TAG = "__dj_value__"
+"""The key that tells an encoded value from a mapping of the user's."""
+
+Encode = Callable[[Any, str], Any]
+Decode = Callable[[Any], Any]
+
+_DTYPE = re.compile(r"([<>|=]?)([biufcmMSU])(\d{1,9})(\[\d{0,9}[A-Za-zμ]{1,7}\])?")
+_MASKED = {
+    **{f"{sign}Int{bits}": "IntegerArray" for sign in ("", "U") for bits in (8, 16, 32, 64)},
+    **{f"Float{bits}": "FloatingArray" for bits in (32, 64)},
+    "boolean": "BooleanArray",
+}
+
+
+class Unsupported(Exception):
+    """A value that has no encoded form; says what it is."""
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is a NumPy array, or a frame, series or index of pandas. Imports neither."""
+    kind = type(value)
+    if kind.__module__.startswith("numpy"):
+        return kind.__name__ == "ndarray"
+    return kind.__module__.partition(".")[0] == "pandas" and (
+        kind.__name__ in ("DataFrame", "Series") or kind.__name__.endswith("Index")
+    )
+
+
+def encode(value: Any, encode_other: Encode) -> dict[str, Any]:
+    """The plain form of an array, frame, series or index.
+
+    Args:
+        value: it.
+        encode_other: encodes names of columns and the like, and the items of columns of Python objects.
+
+    Raises:
+        Unsupported: it has a type that cannot be kept.
+    """
+    name = type(value).__name__
+    if name == "ndarray":
+        return _encode_numbers(value)
+    if name == "DataFrame":
+        columns = [_encode_column(value.iloc[:, place].array, encode_other) for place in range(value.shape[1])]
+        return {
+            TAG: "dataframe",
+            "columns": _encode_index(value.columns, encode_other),
+            "index": _encode_index(value.index, encode_other),
+            "data": columns,
+            "attrs": encode_other(dict(value.attrs), "attrs"),
+        }
+    if name == "Series":
+        about = {"name": encode_other(value.name, "name"), "index": _encode_index(value.index, encode_other)}
+        return {TAG: "series", **about, "data": _encode_column(value.array, encode_other)}
+    return _encode_index(value, encode_other)
+
+
+def decode(value: dict[str, Any], decode_other: Decode) -> Any:
+    """The reverse of `encode`.
+
+    Raises:
+        ValueError: the plain form is not one that `encode` makes.
+    """
+    kind = value[TAG]
+    if kind == "ndarray":
+        return _decode_numbers(value)
+    import pandas as pd
+
+    if kind == "dataframe":
+        index = _decode_index(value["index"], decode_other)
+        columns = [_decode_column(column, decode_other) for column in value["data"]]
+        if any(len(column) != len(index) for column in columns):
+            raise ValueError("a frame's columns differ in length")
+        # As series: pandas would look through a bare column of objects for dates.
+        parts = [pd.Series(column, index=index, dtype=column.dtype) for column in columns]
+        frame = pd.DataFrame(dict(enumerate(parts)), index=index)
+        frame.columns = _decode_index(value["columns"], decode_other)
+        frame.attrs = decode_other(value["attrs"])
+        return frame
+    if kind == "series":
+        data, index = _decode_column(value["data"], decode_other), _decode_index(value["index"], decode_other)
+        if len(data) != len(index):
+            raise ValueError("a series and its index differ in length")
+        return pd.Series(data, index=index, name=decode_other(value["name"]), dtype=data.dtype)
+    return _decode_index(value, decode_other)
+
+
+def _encode_index(index: Any, encode_other: Encode) -> dict[str, Any]:
+    kind = type(index).__name__
+    names = encode_other(list(index.names), "names")
+    if kind == "RangeIndex":
+        return {TAG: "index", "range": [index.start, index.stop, index.step], "names": names}
+    if kind == "MultiIndex":
+        levels = [_encode_column(index.get_level_values(place).array, encode_other) for place in range(index.nlevels)]
+        return {TAG: "index", "levels": levels, "names": names}
+    freq = getattr(index, "freqstr", None)
+    if kind in ("PeriodIndex", "IntervalIndex"):
+        raise Unsupported(f"a pandas {kind}")
+    return {TAG: "index", "data": _encode_column(index.array, encode_other), "names": names, "freq": freq}
+
+
+def _decode_index(value: dict[str, Any], decode_other: Decode) -> Any:
+    import pandas as pd
+
+    names = decode_other(value["names"])
+    if "range" in value:
+        bounds = [int(number) for number in value["range"]]
+        if any(abs(number) >= 1 << 62 for number in bounds):
+            raise ValueError("a range has no end")
+        return pd.RangeIndex(*bounds, name=names[0])
+    if "levels" in value:
+        return pd.MultiIndex.from_arrays([_decode_column(one, decode_other) for one in value["levels"]], names=names)
+    data = _decode_column(value["data"], decode_other)
+    if value.get("freq"):
+        return type(pd.Index(data))(data, freq=str(value["freq"]), name=names[0])
+    return pd.Index(data, dtype=data.dtype, name=names[0])
+
+
+def _encode_column(array: Any, encode_other: Encode) -> dict[str, Any]:
+    """A column: an extension array of pandas, or one of NumPy's numbers or Python's objects in a pandas dress."""
+    import pandas as pd
+
+    dtype = array.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        categories = _encode_index(dtype.categories, encode_other)
+        codes = _encode_numbers(array.codes)
+        return {TAG: "categorical", "codes": codes, "categories": categories, "ordered": bool(dtype.ordered)}
+    if isinstance(dtype, pd.StringDtype):
+        missing = array.isna()
+        texts = [None if gone else str(text) for text, gone in zip(array, missing, strict=True)]
+        na_is_nan = dtype.na_value is not pd.NA
+        return {TAG: "strings", "storage": dtype.storage, "na_is_nan": na_is_nan, "data": _write_texts(texts)}
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        utc = pd.DatetimeIndex(array).tz_convert("UTC").tz_localize(None)
+        return {TAG: "datetimes", "tz": str(dtype.tz), "data": _encode_numbers(utc.to_numpy())}
+    if str(dtype) in _MASKED:
+        missing = array.isna()
+        numpy_dtype = str(dtype).lower().replace("boolean", "bool")
+        fill = False if numpy_dtype == "bool" else 0
+        values = array.to_numpy(dtype=numpy_dtype, na_value=fill)
+        return {
+            TAG: "masked",
+            "dtype": str(dtype),
+            "data": _encode_numbers(values),
+            "missing": _encode_numbers(missing),
+        }
+    if not isinstance(array, (pd.arrays.NumpyExtensionArray, pd.arrays.DatetimeArray, pd.arrays.TimedeltaArray)):
+        raise Unsupported(f"a pandas column of type {dtype}")
+    numbers = array.to_numpy()
+    if numbers.dtype == object:
+        return {TAG: "objects", "data": encode_other(list(numbers), "column")}
+    return _encode_numbers(numbers)
+
+
+def _decode_column(value: dict[str, Any], decode_other: Decode) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    kind = value[TAG]
+    if kind == "ndarray":
+        numbers = _decode_numbers(value)
+        if numbers.ndim != 1:
+            raise ValueError("a column has more than one dimension")
+        return numbers
+    if kind == "objects":
+        objects = np.empty(len(value["data"]), object)
+        objects[:] = [decode_other(item) for item in value["data"]]
+        return objects
+    if kind == "categorical":
+        categories = _decode_index(value["categories"], decode_other)
+        return pd.Categorical.from_codes(_decode_numbers(value["codes"]), categories, ordered=bool(value["ordered"]))
+    if kind == "strings":
+        na_value = np.nan if value["na_is_nan"] else pd.NA
+        dtype: Any = pd.StringDtype(str(value["storage"]), na_value=na_value)
+        return pd.array(_read_texts(value["data"]), dtype=dtype)
+    if kind == "datetimes":
+        utc = pd.DatetimeIndex(_decode_numbers(value["data"])).tz_localize("UTC")
+        return utc.tz_convert(str(value["tz"])).array
+    if kind == "masked":
+        values, missing = _decode_numbers(value["data"]), _decode_numbers(value["missing"])
+        return getattr(pd.arrays, _MASKED[str(value["dtype"])])(values, missing)
+    raise ValueError(f"unknown kind of column {kind!r:.40}")
+
+
+def _encode_numbers(array: Any) -> dict[str, Any]:
+    """A NumPy array of numbers, times or fixed-length texts."""
+    import numpy as np
+
+    if _DTYPE.fullmatch(array.dtype.str) is None:
+        raise Unsupported(f"a NumPy array of type {array.dtype}")
+    flat = np.ascontiguousarray(array).reshape(-1)
+    native = flat.astype(flat.dtype.newbyteorder("="), copy=False)
+    return {TAG: "ndarray", "dtype": array.dtype.str, "shape": list(array.shape), "data": _write(_storable(native))}
+
+
+def _decode_numbers(value: dict[str, Any]) -> Any:
+    import numpy as np
+
+    match = _DTYPE.fullmatch(str(value["dtype"]))
+    if match is None:
+        raise ValueError(f"unknown type {value['dtype']!r:.40}")
+    dtype, shape = np.dtype(match[0]), [int(length) for length in value["shape"]]
+    flat = _read(bytes(value["data"]))
+    if dtype.itemsize == 0 or any(length < 0 for length in shape) or len(shape) > 32:
+        raise ValueError("an array has no size")
+    flat = flat.view(np.uint8)
+    count = 1
+    for length in shape:
+        count *= length  # of Python, which does not overflow
+    if count * dtype.itemsize != flat.nbytes:
+        raise ValueError(f"an array of shape {shape} has {flat.nbytes} bytes")
+    native = dtype.newbyteorder("=")
+    return flat.view(native).astype(dtype, copy=False).reshape(shape)
+
+
+def _storable(flat: Any) -> Any:
+    """The same bytes as numbers of a type that Arrow has."""
+    import numpy as np
+
+    kind = flat.dtype.kind
+    if kind in "mM":
+        return flat.view(np.int64)
+    if kind == "c":
+        return flat.view(np.dtype(f"f{flat.dtype.itemsize // 2}"))
+    if kind in "SU":
+        return flat.view(np.uint8)
+    return flat
+
+
+def _write(numbers: Any) -> bytes:
+    import pyarrow as pa
+
+    return _write_column(pa.array(numbers))
+
+
+def _write_texts(texts: list[str | None]) -> bytes:
+    import pyarrow as pa
+
+    try:
+        return _write_column(pa.array(texts, pa.large_string()))
+    except UnicodeEncodeError as error:
+        raise Unsupported("a text with half of a surrogate pair") from error
+
+
+def _write_column(column: Any) -> bytes:
+    import pyarrow as pa
+
+    batch = pa.record_batch([column], names=["values"])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def _read(data: bytes) -> Any:
+    """The numbers of a stream of one column, as a NumPy array of its own."""
+    import numpy as np
+    import pyarrow as pa
+
+    column = _read_column(data)
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
+        raise ValueError(f"a column of type {column.type}")
+    if column.null_count:
+        raise ValueError("a number is missing")
+    return np.array(column.to_numpy(zero_copy_only=False), copy=True)
+
+
+def _read_texts(data: bytes) -> list[str | None]:
+    import pyarrow as pa
+
+    column = _read_column(bytes(data))
+    if not pa.types.is_large_string(column.type):
+        raise ValueError(f"a column of type {column.type}")
+    return list(column.to_pylist())
+
+
+def _read_column(data: bytes) -> Any:
+    """The one column of an Arrow stream of one batch, validated.
+
+    Raises:
+        ValueError: it is none, or compressed, or its lengths do not fit its bytes.
+    """
+    import pyarrow as pa
+
+    reader = pa.BufferReader(data)
+    try:
+        schema = pa.ipc.read_schema(pa.ipc.read_message(reader))
+        if len(schema) != 1 or pa.types.is_nested(schema.types[0]) or pa.types.is_dictionary(schema.types[0]):
+            raise ValueError(f"a stream of {len(schema)} columns, or of one that is not plain")
+        if schema.metadata or schema.field(0).metadata or isinstance(schema.types[0], pa.BaseExtensionType):
+            raise ValueError("a column of an extension type")
+        message = pa.ipc.read_message(reader)
+        if message.type != "record batch" or _is_compressed(bytes(message.metadata)):
+            raise ValueError("a batch that is compressed, or no batch")
+        column = pa.ipc.read_record_batch(message, schema).column(0)
+        column.validate(full=True)
+    except (pa.ArrowException, EOFError, OSError, MemoryError, struct.error) as error:
+        raise ValueError(f"Arrow data that cannot be read: {str(error)[:200]}") from error
+    return column
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    """Whether the header of a record batch has the field `compression` (Arrow's `Message.fbs`, a FlatBuffers table)."""
+    message = struct.unpack_from("<I", metadata)[0]
+    header = _field(metadata, message, 2)
+    if header is None:
+        return True
+    return _field(metadata, header + struct.unpack_from("<I", metadata, header)[0], 3) is not None
+
+
+def _field(data: bytes, table: int, number: int) -> int | None:
+    """Where a field of a FlatBuffers table lies; None where it is left out."""
+    vtable = table - struct.unpack_from("<i", data, table)[0]
+    if vtable < 0 or 4 + 2 * number >= struct.unpack_from("<H", data, vtable)[0]:
+        return None
+    offset = struct.unpack_from("<H", data, vtable + 4 + 2 * number)[0]
+    return table + offset if offset else None

@@ -1,0 +1,233 @@
+"""Read a pickle that holds plain Python values only, without the pickle machine: no opcode here can call anything.
+
+The reader knows the opcodes that `pickle.dumps` writes for dict, list, tuple, set, frozenset, str, bytes, int, float,
+bool and None (protocol 2 to 4). Each other opcode, such as those that name a class, ends it. Length fields must fit
+into the file, nesting and copies of repeated containers are bounded, and no container can hold itself.
+"""
+
+from __future__ import annotations
+
+import pickle  # for the codes of its operations; nothing of it runs
+import struct
+from collections.abc import Callable
+from typing import Any
+
+MAX_DEPTH = 200
+"""Levels of containers in one another."""
+MAX_COPIED = 1_000_000
+"""Values that repeated containers may unfold to, in all; no more than the file has bytes, and 10,000."""
+MAX_INT_BYTES = 1700
+"""About 4,000 decimal digits: Python refuses to print more."""
+
+_MARK = object()
+
+
+class NotPlain(pickle.UnpicklingError):
+    """The pickle holds something other than plain values; `names` is the class or function it names, if any."""
+
+    def __init__(self, message: str, names: str = ""):
+        super().__init__(message)
+        self.names = names
+
+
+def loads(data: bytes) -> Any:
+    """Read a pickle of plain values.
+
+    Args:
+        data: the pickle.
+
+    Raises:
+        NotPlain: it names a class or function, or refers to something outside.
+        UnpicklingError: it is damaged, or larger when unfolded than is allowed.
+    """
+    try:
+        return _Reader(data).read()
+    except (struct.error, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise pickle.UnpicklingError(f"it is damaged: {error}") from error
+
+
+class _Reader:
+    def __init__(self, data: bytes):
+        self._data, self._at = data, 0
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+        self._depths: dict[int, int] = {}  # by id: all containers stay alive, since nothing is ever popped and dropped
+        self._kept: list[Any] = []
+        self._copies_left = min(MAX_COPIED, len(data) + 10_000)
+
+    def read(self) -> Any:
+        while True:
+            code = self._take(1)
+            if code == pickle.STOP:
+                if len(self._stack) != 1 or self._stack[0] is _MARK:
+                    raise ValueError("it does not end with one value")
+                return self._stack[0]
+            handler = _HANDLERS.get(code)
+            if handler is None:
+                raise self._refusal(code)
+            handler(self)
+
+    def _take(self, count: int) -> bytes:
+        if count < 0 or count > len(self._data) - self._at:
+            raise ValueError("a length goes beyond its end")
+        self._at += count
+        return self._data[self._at - count : self._at]
+
+    def _number(self, form: str) -> Any:
+        return struct.unpack(form, self._take(struct.calcsize(form)))[0]
+
+    def _refusal(self, code: bytes) -> pickle.UnpicklingError:
+        """The error of an opcode that is not read here."""
+        if code == pickle.GLOBAL or code == pickle.INST:
+            lines = self._data[self._at : self._at + 1000].split(b"\n")
+            names = b".".join(lines[:2]).decode("utf-8", "replace")
+        elif code == pickle.STACK_GLOBAL:
+            names = ".".join(str(name) for name in self._stack[-2:])
+        elif code in _CALLS:
+            names = "a class or function"
+        elif code in (pickle.PERSID, pickle.BINPERSID):
+            return NotPlain("it refers to something outside of it")
+        else:
+            return pickle.UnpicklingError(f"it is damaged: unknown code {code!r} at byte {self._at - 1}")
+        return NotPlain(f"it names {names[:200]}, which is not a plain value", names[:200])
+
+    # What puts a value on the stack
+
+    def _push(self, value: Any) -> None:
+        self._stack.append(value)
+
+    def _container(self, value: Any, depth: int = 1) -> None:
+        self._set_depth(value, depth)
+        self._kept.append(value)
+        self._stack.append(value)
+
+    def _set_depth(self, value: Any, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
+        self._depths[id(value)] = depth
+
+    def _depth(self, value: Any) -> int:
+        return self._depths.get(id(value), 0) if isinstance(value, _CONTAINERS) else 0
+
+    def _above_mark(self) -> list[Any]:
+        for index in range(len(self._stack) - 1, -1, -1):
+            if self._stack[index] is _MARK:
+                items = self._stack[index + 1 :]
+                del self._stack[index:]
+                return items
+        raise ValueError("a mark is missing")
+
+    def _pop(self, count: int) -> list[Any]:
+        items = self._stack[-count:] if count else []
+        if len(items) < count or any(item is _MARK for item in items):
+            raise ValueError("a value is missing")
+        if count:
+            del self._stack[-count:]
+        return items
+
+    def _tuple(self, items: list[Any]) -> None:
+        self._container(tuple(items), 1 + max(map(self._depth, items), default=0))
+
+    def _frozenset(self) -> None:
+        items = self._above_mark()
+        self._container(frozenset(items), 1 + max(map(self._depth, items), default=0))
+
+    def _fill(self, kind: type, items: list[Any], put: Callable[[Any, list[Any]], Any]) -> None:
+        target = self._stack[-1]
+        if type(target) is not kind:
+            raise ValueError(f"a {kind.__name__} is missing")
+        put(target, items)
+        self._set_depth(target, max(self._depths[id(target)], 1 + max(map(self._depth, items), default=0)))
+
+    def _text(self, form: str) -> None:
+        self._stack.append(str(self._take(self._number(form)), "utf-8", "surrogatepass"))
+
+    def _bytes(self, form: str) -> None:
+        self._stack.append(self._take(self._number(form)))
+
+    def _long(self, form: str) -> None:
+        size = self._number(form)
+        if not 0 <= size <= MAX_INT_BYTES:
+            raise ValueError("an integer is too long")
+        self._stack.append(int.from_bytes(self._take(size), "little", signed=True))
+
+    # The memo: what occurs again
+
+    def _put(self, key: int) -> None:
+        if self._stack[-1] is _MARK:
+            raise ValueError("a value is missing")
+        self._memo[key] = self._stack[-1]
+
+    def _get(self, key: int) -> None:
+        value = self._memo[key]
+        # A copy of what it holds so far, so that no container can come to hold itself.
+        self._stack.append(self._copy(value) if isinstance(value, _CONTAINERS) else value)
+
+    def _copy(self, value: Any) -> Any:
+        """A copy of a container, so that what is unfolded is paid for where it is made."""
+        self._copies_left -= 1
+        if self._copies_left < 0:
+            raise ValueError("its repeated parts unfold to too many values")
+        if not isinstance(value, _CONTAINERS):
+            return value
+        made: Any
+        if type(value) is dict:
+            made = {self._copy(key): self._copy(item) for key, item in value.items()}
+        else:
+            made = type(value)(self._copy(item) for item in value)
+        self._depths[id(made)] = self._depths[id(value)]
+        self._kept.append(made)
+        return made
+
+
+_CONTAINERS = (dict, list, tuple, set, frozenset)
+_CALLS = (
+    pickle.REDUCE, pickle.BUILD, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2, pickle.EXT4,
+)  # fmt: skip
+
+
+def _pairs(target: dict[Any, Any], items: list[Any]) -> None:
+    if len(items) % 2:
+        raise ValueError("a value is missing")
+    target.update(zip(items[::2], items[1::2], strict=True))
+
+
+_HANDLERS: dict[bytes, Callable[[_Reader], Any]] = {
+    pickle.PROTO: lambda r: r._take(1),
+    pickle.FRAME: lambda r: r._take(8),
+    pickle.MARK: lambda r: r._push(_MARK),
+    pickle.NONE: lambda r: r._push(None),
+    pickle.NEWTRUE: lambda r: r._push(True),
+    pickle.NEWFALSE: lambda r: r._push(False),
+    pickle.BININT: lambda r: r._push(r._number("<i")),
+    pickle.BININT1: lambda r: r._push(r._number("<B")),
+    pickle.BININT2: lambda r: r._push(r._number("<H")),
+    pickle.LONG1: lambda r: r._long("<B"),
+    pickle.LONG4: lambda r: r._long("<i"),
+    pickle.BINFLOAT: lambda r: r._push(r._number(">d")),
+    pickle.SHORT_BINUNICODE: lambda r: r._text("<B"),
+    pickle.BINUNICODE: lambda r: r._text("<I"),
+    pickle.BINUNICODE8: lambda r: r._text("<Q"),
+    pickle.SHORT_BINBYTES: lambda r: r._bytes("<B"),
+    pickle.BINBYTES: lambda r: r._bytes("<I"),
+    pickle.BINBYTES8: lambda r: r._bytes("<Q"),
+    pickle.EMPTY_LIST: lambda r: r._container([]),
+    pickle.EMPTY_DICT: lambda r: r._container({}),
+    pickle.EMPTY_SET: lambda r: r._container(set()),
+    pickle.EMPTY_TUPLE: lambda r: r._container(()),
+    pickle.TUPLE: lambda r: r._tuple(r._above_mark()),
+    pickle.TUPLE1: lambda r: r._tuple(r._pop(1)),
+    pickle.TUPLE2: lambda r: r._tuple(r._pop(2)),
+    pickle.TUPLE3: lambda r: r._tuple(r._pop(3)),
+    pickle.FROZENSET: lambda r: r._frozenset(),
+    pickle.APPEND: lambda r: r._fill(list, r._pop(1), list.extend),
+    pickle.APPENDS: lambda r: r._fill(list, r._above_mark(), list.extend),
+    pickle.SETITEM: lambda r: r._fill(dict, r._pop(2), _pairs),
+    pickle.SETITEMS: lambda r: r._fill(dict, r._above_mark(), _pairs),
+    pickle.ADDITEMS: lambda r: r._fill(set, r._above_mark(), set.update),
+    pickle.BINPUT: lambda r: r._put(r._number("<B")),
+    pickle.LONG_BINPUT: lambda r: r._put(r._number("<I")),
+    pickle.MEMOIZE: lambda r: r._put(len(r._memo)),
+    pickle.BINGET: lambda r: r._get(r._number("<B")),
+    pickle.LONG_BINGET: lambda r: r._get(r._number("<I")),
+}

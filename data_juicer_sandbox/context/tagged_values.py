@@ -1,0 +1,134 @@
+"""The context's values as a tree of plain Python, which a pickle can hold without naming a class, and back.
+
+A value that plain Python lacks becomes `{"__dj_value__": <kind>, ...}`. To read one without this package::
+
+    import pickle, pyarrow as pa
+    value = pickle.load(open("context_infos.pkl", "rb"))[-1]["pipeline"][0]["res_1"]
+    numbers = pa.ipc.open_stream(value["data"]).read_all().column(0).to_numpy()
+    array = numbers.view(value["dtype"]).reshape(value["shape"])  # where value["__dj_value__"] is "ndarray"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from data_juicer_sandbox.context import arrays
+from data_juicer_sandbox.context.arrays import TAG, Unsupported
+
+_SCALARS = (bool, int, float, str, bytes, type(None))
+_COMPOUND = (list, tuple, set, frozenset, dict)
+_SIMPLE = (bool, float, str, type(None))
+MAX_DEPTH = 64
+"""Levels of containers that a value may have; the reader of the pickle allows more, for what is around it."""
+MAX_INT_BITS = 8 * 1690
+
+
+def encode(value: Any, name: str = "value", depth: int = 0) -> Any:
+    """A value as a tree of plain containers and scalars, none of which occurs in it twice.
+
+    Args:
+        value: plain Python, NumPy or pandas.
+        name: what it is called, for the error.
+        depth: how many containers it lies in.
+
+    Raises:
+        Unsupported: it holds something else, is nested too deeply, or has too large a number; says where.
+    """
+    kind = type(value)
+    if kind is int and value.bit_length() > MAX_INT_BITS:
+        raise Unsupported(f"{name} is an integer of more than 4,000 digits")
+    if kind in _SCALARS:
+        return value
+    if depth > MAX_DEPTH:
+        raise Unsupported(f"{name[:60]}... is nested more than {MAX_DEPTH} levels deep")
+    if kind in (list, tuple, set, frozenset):
+        items = [
+            item if type(item) in _SIMPLE else encode(item, f"{name}.{place}", depth + 1)
+            for place, item in enumerate(value)
+        ]
+        if kind in (set, frozenset) and any(type(item) is dict for item in items):
+            return {TAG: kind.__name__, "data": items}
+        return kind(items)
+    if isinstance(value, Mapping):
+        pairs = [
+            (encode(key, name, depth + 1), encode(item, f"{name}.{key}", depth + 1)) for key, item in value.items()
+        ]
+        if TAG in value or any(_has_dict(key) for key, _ in pairs):
+            return {TAG: "mapping", "data": pairs}
+        return dict(pairs)
+    if kind is complex:
+        return {TAG: "complex", "data": (value.real, value.imag)}
+    if kind in (datetime, date):
+        return {TAG: kind.__name__, "data": value.isoformat(), "fold": getattr(value, "fold", 0)}
+    if arrays.is_array(value):
+        return arrays.encode(value, encode)
+    return _encode_pandas_scalar(value, name)
+
+
+def _has_dict(key: Any) -> bool:
+    """Whether the encoded form of a key cannot be a key itself."""
+    return type(key) is dict or (isinstance(key, tuple | frozenset) and any(map(_has_dict, key)))
+
+
+def decode(value: Any) -> Any:
+    """The reverse of `encode`.
+
+    Raises:
+        ValueError: a tagged value is not one that `encode` makes.
+    """
+    kind = type(value)
+    if kind in (list, tuple, set, frozenset):
+        return kind(decode(item) if type(item) in _COMPOUND else item for item in value)
+    if kind is not dict:
+        return value
+    if TAG not in value:
+        return {decode(key): decode(item) for key, item in value.items()}
+    try:
+        return _decode_tagged(value)
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, MemoryError) as error:
+        raise ValueError(f"a value of kind {str(value[TAG])[:40]!r} is damaged: {error}") from error
+
+
+def _decode_tagged(value: dict[str, Any]) -> Any:
+    kind = value[TAG]
+    if kind == "mapping":
+        return {decode(key): decode(item) for key, item in value["data"]}
+    if kind in ("set", "frozenset"):
+        return (set if kind == "set" else frozenset)(decode(item) for item in value["data"])
+    if kind == "complex":
+        real, imaginary = value["data"]
+        return complex(float(real), float(imaginary))
+    if kind == "datetime":
+        return datetime.fromisoformat(value["data"]).replace(fold=1 if value["fold"] else 0)
+    if kind == "date":
+        return date.fromisoformat(value["data"])
+    if kind in ("missing", "timestamp", "timedelta"):
+        return _decode_pandas_scalar(value)
+    return arrays.decode(value, decode)
+
+
+def _encode_pandas_scalar(value: Any, name: str) -> Any:
+    """What columns of Python objects hold beside plain values: `NA`, `NaT`, times."""
+    kind = type(value).__name__
+    if type(value).__module__.partition(".")[0] == "pandas":
+        if kind in ("NAType", "NaTType"):
+            return {TAG: "missing", "data": kind}
+        if kind in ("Timestamp", "Timedelta"):
+            tz = {"tz": str(value.tz)} if getattr(value, "tz", None) is not None else {}
+            return {TAG: kind.lower(), "data": int(value.value), "unit": "ns", **tz}
+    if type(value).__module__ == "numpy" and hasattr(value, "item") and type(value.item()) in _SCALARS:
+        return value.item()
+    raise Unsupported(f"{name} holds a {type(value).__module__}.{type(value).__qualname__}")
+
+
+def _decode_pandas_scalar(value: dict[str, Any]) -> Any:
+    import pandas as pd
+
+    if value[TAG] == "missing":
+        return pd.NA if value["data"] == "NAType" else pd.NaT
+    if value[TAG] == "timedelta":
+        return pd.Timedelta(int(value["data"]), unit="ns")
+    moment = pd.Timestamp(int(value["data"]), unit="ns")
+    return moment.tz_localize("UTC").tz_convert(str(value["tz"])) if "tz" in value else moment
