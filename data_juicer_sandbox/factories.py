@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from data_juicer_sandbox.components.base import Component
 from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.plugins import import_object, plugins
@@ -37,8 +38,9 @@ class Factory:
             ConfigError: no such type; names the known ones and the nearest. Or it is no component.
         """
         found = self._find(type_name or self.default)
-        if not callable(getattr(found, "run", None)):
-            raise ConfigError(f"{found.__name__} is no component: it has no method `run(job)`")
+        if not issubclass(found, Component):
+            hint = "a class derived from data_juicer_sandbox.components.base.Component"
+            raise ConfigError(f"{found.__module__}.{found.__name__} is not a component", hint=hint)
         return found
 
     def _find(self, name: Any) -> type[Any]:

@@ -6,6 +6,7 @@ a `WriteGuard` decides there which paths the job may write.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -194,6 +195,11 @@ def is_there(text: str, *, file: bool = False) -> bool:
     return os.path.isfile(text) if file else os.path.exists(text)  # noqa: PTH110, PTH113
 
 
+def is_special(path: str | Path) -> bool:
+    """Whether a path is a pipe, a device or a socket: reading one may never end."""
+    return is_there(str(path)) and not Path(path).is_file() and not Path(path).is_dir()
+
+
 def sync(path: Path) -> None:
     """Wait until the disk holds this file, or this folder's list of names."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -243,6 +249,8 @@ def last_change(path: str | Path) -> int:
 def digest(path: str | Path) -> str:
     """128-bit XXH3 of a file's bytes, or of a folder's relative names and bytes, in hex."""
     path = Path(path)
+    if is_special(path):
+        raise OSError(errno.EINVAL, "a pipe or device", str(path))
     state = xxhash.xxh3_128()
     for file in walk(path):
         if file != path:
@@ -257,7 +265,8 @@ def walk(path: Path) -> Iterator[Path]:
     """The file itself, or all files of a folder in a stable order; no temporary ones (`.*.part*`), no markers."""
     if path.is_dir():
         for child in sorted(path.iterdir()):
-            if child.name != MARKER and not (child.name.startswith(".") and ".part" in child.name):
+            special = not child.is_file() and not child.is_dir()  # a pipe, a device: reading one may never end
+            if not special and child.name != MARKER and not (child.name.startswith(".") and ".part" in child.name):
                 yield from walk(child)
     else:
         yield path

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_juicer_sandbox.checks.view import JobView, texts
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.errors import ConfigError, Where
-from data_juicer_sandbox.files import is_there
+from data_juicer_sandbox.files import is_special, is_there
 
 _GLOB = re.compile(r"[*?\[]")
 
@@ -24,6 +24,10 @@ def check_files(view: JobView, earlier: Sequence[JobView]) -> list[ConfigError]:
     for path, where, key in view.paths(Role.INPUT):
         config = view.recipe if key[0] == "dj_configs" else view.extra
         if config.skip(key[1:]) or (skip_missing and key[0] == "extra_configs"):
+            continue
+        if "\0" not in path and is_special(path):
+            what = f"job {view.job.label!r}: `{'.'.join(map(str, key))}` names {path!r}, a pipe or device"
+            problems.append(ConfigError(what, where=where, hint="a file, a folder or a pattern"))
             continue
         if _GLOB.search(path) or is_there(path) or (key[0] == "dj_configs" and _may_be_remote(path)):
             continue

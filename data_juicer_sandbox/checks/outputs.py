@@ -66,6 +66,8 @@ def check_output(guard: OutputGuard, path: str, written: Written, *, claim: bool
     Raises:
         JobError: says why.
     """
+    if "\0" in path:
+        raise JobError("it holds a zero byte, which no name of a file may", hint="another path")
     output = Path(path)
     if written is Written.BY_NAME:
         if not output.name.endswith(_FILE_ENDINGS):

@@ -5,10 +5,13 @@ variable too, and the flag wins over the variable, the variable over the file.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
 from data_juicer_sandbox.config.keys import KEYS
+from data_juicer_sandbox.config.limits import check_limits
+from data_juicer_sandbox.errors import ConfigError
 
 ENVIRONMENT = "DJ_SANDBOX"
 TRUST = "--trust-checkpoint"
@@ -54,6 +57,11 @@ def read(made: Any, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any
         code, where there is nothing more to do (`--help`, wrong usage).
     """
     try:
+        _check_texts(arguments)
+    except ConfigError as error:
+        print(f"dj-sandbox: {error}", file=sys.stderr)
+        return 2
+    try:
         given = made.parse_args(arguments).as_dict()
     except argparse.ArgumentError as error:
         print(f"dj-sandbox: {' '.join(str(error).split())} (see --help)", file=sys.stderr)
@@ -63,3 +71,21 @@ def read(made: Any, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any
         print("dj-sandbox: --config FILE is missing (see `dj-sandbox cp` for a config to start from)", file=sys.stderr)
         return 2
     return given, overrides
+
+
+def _check_texts(arguments: list[str]) -> None:
+    """Refuse values of flags and variables that are nested too deeply or unfold to too much: all are read as YAML.
+
+    Raises:
+        ConfigError: one is; names the flag or variable.
+    """
+    flag = "the command line"
+    for argument in arguments:
+        if argument.startswith("--"):
+            flag, _, value = argument.partition("=")
+            check_limits(value, flag)
+        else:
+            check_limits(argument, flag)
+    for key in KEYS.values():
+        name = f"{ENVIRONMENT}_{key.name.upper()}"
+        check_limits(os.environ.get(name, ""), name)

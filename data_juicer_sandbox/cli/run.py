@@ -82,8 +82,7 @@ def _refuse(config: SandboxConfig | None, problems: list[ConfigError]) -> int:
 
 
 def _print_config(path: str, overrides: dict[str, Any]) -> int:
-    import yaml
-
+    from data_juicer_sandbox.config.dump import dump_config
     from data_juicer_sandbox.config.keys import KEYS
     from data_juicer_sandbox.config.load import load
     from data_juicer_sandbox.secrets import mask
@@ -93,7 +92,7 @@ def _print_config(path: str, overrides: dict[str, Any]) -> int:
         return _refuse(config, problems)
     defaults = {name: key.default for name, key in KEYS.items() if not name.endswith("_job_configs")}
     merged = mask({**defaults, **config.given})
-    print(yaml.safe_dump(merged, sort_keys=False, allow_unicode=True), end="")
+    print(dump_config(merged), end="")
     return 0
 
 

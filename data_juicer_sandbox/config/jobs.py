@@ -66,7 +66,9 @@ class JobReader:
             self._fault("a job needs its `hook`", source, path, "see `dj-sandbox list`")
             return None
         name = entry.get("meta_name")
-        if name is not None and (not isinstance(name, str) or "." in name or "/" in name or name in ("", "-1")):
+        if name is not None and (
+            not isinstance(name, str) or any(sign in name for sign in "./\0") or name in ("", "-1")
+        ):
             self._fault(f"`meta_name` is a word without dots and slashes, not {name!r}", source, (*path, "meta_name"))
             name = None
         return Job(

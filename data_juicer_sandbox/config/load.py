@@ -13,7 +13,7 @@ from data_juicer_sandbox.config.keys import KEYS
 from data_juicer_sandbox.config.schema import Phase, Pipeline, SandboxConfig
 from data_juicer_sandbox.config.source import KeyPath, Source
 from data_juicer_sandbox.config.targets import read_targets
-from data_juicer_sandbox.config.words import fill, suggest
+from data_juicer_sandbox.config.words import escape, fill, suggest
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, Where
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class _Loading:
             patience=values["patience"],
             watchers=None if names is None else tuple([names] if isinstance(names, str) else names),
             variables=variables,
-            given={**self.source.value, **self.overrides, "work_dir": variables["work_dir"]},
+            given={**self.source.value, **self.overrides, "work_dir": escape(variables["work_dir"])},
             overridden=frozenset(self.overrides),
             source=self.source,
         ), self.problems
@@ -131,6 +131,10 @@ class _Loading:
                 variables[name] = fill(str(value), variables, unknown.append)
                 for other in unknown:
                     self.fault(f"unknown variable ${{{other}}}", (name,), suggest(other, variables))
+        for name in ("project_name", "experiment_name", "work_dir", "hpo_config"):
+            if "\0" in variables.get(name, ""):
+                self.fault(f"{name!r} holds a zero byte, which no name of a file may", (name,))
+                variables[name] = variables[name].replace("\0", "")
         return variables
 
     def _sweep(self, variables: Mapping[str, str]) -> Sweep | None:
@@ -164,8 +168,8 @@ class _Loading:
         for entry in entries:
             index, (name, body) = entry if not isinstance(given, dict) else (None, entry)
             path: KeyPath = ("pipelines", name) if index is None else ("pipelines", index, name)
-            if "." in str(name) or str(name) == "-1":
-                self.fault(f"a pipeline's name has no dots and is not -1: {name!r}", path)
+            if "." in str(name) or "\0" in str(name) or str(name) == "-1":
+                self.fault(f"a pipeline's name has no dots and zero bytes, and is not -1: {name!r}", path)
             if any(str(name) == pipeline.name for pipeline in pipelines):
                 self.fault(f"two pipelines are named {name!r}", path)
                 continue

@@ -1,8 +1,10 @@
-"""YAML and JSON files that remember on which line each value stands."""
+"""YAML and JSON files that remember on which line each value stands. Every config file of a user is read here."""
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from data_juicer_sandbox.config.json_source import NoJson, parse_json
+from data_juicer_sandbox.config.limits import MAX_BYTES, MAX_DEPTH, check_limits
 from data_juicer_sandbox.errors import ConfigError, Where
 
 KeyPath = tuple[str | int, ...]
@@ -18,13 +22,21 @@ KeyPath = tuple[str | int, ...]
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Base):
+class ConfigLoader(_Base):
     """YAML 1.1 as PyYAML reads it, but `1e-4` is a number, as people and jsonargparse take it."""
 
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """A value; what looks like a number or date and is none (5,000 digits, month 13) is an error with its line."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, OverflowError) as error:
+            what = f"{node.value!r:.30} cannot be read as a value: {str(error)[:80]}"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from error
 
-_Loader.yaml_implicit_resolvers = {key: list(pairs) for key, pairs in _Base.yaml_implicit_resolvers.items()}
+
+ConfigLoader.yaml_implicit_resolvers = {key: list(pairs) for key, pairs in _Base.yaml_implicit_resolvers.items()}
 for _first in "-+0123456789":
-    _Loader.yaml_implicit_resolvers.setdefault(_first, []).append(
+    ConfigLoader.yaml_implicit_resolvers.setdefault(_first, []).append(
         ("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"))
     )
 
@@ -56,21 +68,53 @@ def read(path: str | Path) -> Source:
     Raises:
         ConfigError: it is not there, cannot be read, is no YAML, or names a key twice.
     """
+    return parse(_text(str(path)), str(path))
+
+
+def _text(path: str) -> str:
+    """The text of a regular file, or of a pipe that the shell made for `<(command)`.
+
+    Raises:
+        ConfigError: it is not there, cannot be read, is too large, or is a folder, pipe or device.
+    """
+    where = Where(path)
+    from_shell = path.startswith(("/dev/fd/", "/proc/self/fd/")) or path == "/dev/stdin"
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        # Opening a pipe without a writer would wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if from_shell else os.O_NONBLOCK))
+        with os.fdopen(descriptor, "rb") as stream:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode) and not from_shell:
+                kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+                raise ConfigError(f"{kind}, and a file is expected", where=where)
+            data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise ConfigError("no such file", where=Where(str(path))) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", where=Where(str(path))) from error
-    return parse(text, str(path))
+        raise ConfigError("no such file", where=where) from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot be read: {error}", where=where) from error
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"larger than {MAX_BYTES >> 20} MiB", where=where, hint="large data belongs into data files")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"cannot be read: {error}", where=Where(path, line)) from error
 
 
 def parse(text: str, file: str) -> Source:
     """Like `read`, of a text."""
-    loader = _Loader(text)
+    if file.endswith(".json") or text.lstrip()[:1] in ("{", "["):
+        try:
+            value, lines = parse_json(text, file, MAX_DEPTH)
+            return Source(file, value, lines)
+        except NoJson as error:
+            if file.endswith(".json") and text.strip():
+                raise ConfigError(f"not valid JSON: {error}", where=Where(file, error.line)) from error
+    check_limits(text, file)
+    loader = ConfigLoader(text)
     try:
         node = loader.get_single_node()
-        lines: dict[KeyPath, int] = {}
+        lines = {}
         if node is None:
             return Source(file, None, lines)
         _walk(loader, node, (), lines, file, ())

@@ -18,6 +18,17 @@ def suggest(name: str, known: Iterable[str], *, what: str = "known") -> str:
     return f"did you mean {near[0]!r}? {listed}" if near else listed
 
 
+def escape(value: Any) -> Any:
+    """A copy of `value` whose strings `fill` gives back as they are here: every `${...}` gets one more `$` in front."""
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda match: f"${match[0]}", value)
+    if isinstance(value, Mapping):
+        return {key: escape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [escape(item) for item in value]
+    return value
+
+
 def fill(value: Any, variables: Mapping[str, str], unknown: Callable[[str], None]) -> Any:
     """A copy of `value` in which every `${name}` of every string stands replaced; `$${` gives a plain `${`.
 

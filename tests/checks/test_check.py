@@ -52,7 +52,7 @@ def test_a_good_config_has_no_problems(problems):
         (probe(extra_configs={"type": "toy_lab.steps.Gave"}), "cannot import 'toy_lab.steps.Gave'"),
         (probe(extra_configs=None), "`type` is missing"),
         (probe(extra_configs={"type": 3}), "`type` is a name, not 3"),
-        (probe(extra_configs={"type": "pathlib.Path"}), "Path is no component: it has no method `run(job)`"),
+        (probe(extra_configs={"type": "pathlib.Path"}), "pathlib.Path is not a component (a class derived from"),
         (
             {"hook": "EvaluateDataHook", "extra_configs": {"type": "acuracy"}},
             "unknown type 'acuracy' for DataEvaluatorFactory (did you mean 'accuracy'? known: accuracy, ",

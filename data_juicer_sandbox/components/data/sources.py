@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import is_special
 
 _DATA_SUFFIXES = {
     ".jsonl", ".json", ".parquet", ".csv", ".tsv", ".txt", ".gz", ".zst", ".arrow", ".pdf", ".docx", ".md",
@@ -72,5 +73,7 @@ def _check_configs(dataset: Any) -> None:
 
 
 def _check(path: str) -> None:
+    if is_special(path):
+        raise JobError(f"{path} is a pipe or device, and a data set is read more than once", hint="a file or a folder")
     if not Path(path).exists():
         raise JobError(f"there is no data set at {path}", hint=f"looked from {Path.cwd()}")

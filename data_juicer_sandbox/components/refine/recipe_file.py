@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from data_juicer_sandbox.config.dump import dump_config
+from data_juicer_sandbox.config.words import escape
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
 
@@ -36,12 +38,10 @@ def write_recipe(path: str | Path, recipe: Mapping[str, Any], comments: Iterable
         recipe: a valid Data-Juicer recipe.
         comments: lines for the head of the file; JSON has no comments, so there they are left out.
     """
-    import yaml
-
     if Path(path).suffix == ".json":
-        text = json.dumps(recipe, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(escape(dict(recipe)), indent=2, ensure_ascii=False) + "\n"
     else:
         head = "".join(f"# {line}\n" if line else "#\n" for comment in comments for line in comment.split("\n"))
-        text = head + yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True, width=120)
+        text = head + dump_config(escape(dict(recipe)))
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")

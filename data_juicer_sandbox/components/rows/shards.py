@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.files import is_there, walk
+from data_juicer_sandbox.files import is_special, is_there, walk
 
 PACKED = (".gz", ".zst")
 FORMS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
@@ -42,6 +42,8 @@ def shards(path: str | Path) -> list[Path]:
         if found:
             return found
         raise JobError(f"no file matches {path}")
+    if is_special(given):
+        raise JobError(f"{path} is a pipe or device, and a data set is read more than once", hint="a file or a folder")
     raise JobError(f"there is no data set at {path}")
 
 

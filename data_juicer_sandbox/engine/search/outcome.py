@@ -6,11 +6,12 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import yaml
 from loguru import logger
 
+from data_juicer_sandbox.config.dump import dump_config
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
+from data_juicer_sandbox.config.words import escape
 from data_juicer_sandbox.engine.search.board import ERROR, PARAMETERS, SECONDS, Board
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.errors import MissingDependency
@@ -128,8 +129,9 @@ class Files:
             part: where it is written to.
         """
         given = {key: value for key, value in self.config.given.items() if key not in _OF_THE_SEARCH}
-        given["work_dir"] = str(Path(self.config.work_dir) / folder)
-        given["parameters"] = {**(given.get("parameters") or {}), **trial.user_attrs.get(PARAMETERS, {})}
+        given["work_dir"] = escape(str(Path(self.config.work_dir) / folder))
+        # What is given may name variables; what was drawn is a value.
+        given["parameters"] = {**(given.get("parameters") or {}), **escape(trial.user_attrs.get(PARAMETERS, {}))}
         jobs = [key for key in given if key == "pipelines" or key.endswith("_job_configs")]
         order = [*(key for key in given if key not in jobs), *jobs]
         masked = mask({key: given[key] for key in order})
@@ -141,14 +143,6 @@ class Files:
         if masked != {key: given[key] for key in order}:
             head.append("Secrets are masked as ***: put them in, or better into the environment.")
         text = "".join(f"# {line}\n" for line in head)
-        text += yaml.dump(masked, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+        text += dump_config(masked)
         with replacing(part) as whole:
             whole.write_text(text, encoding="utf-8")
-
-
-class _Dumper(yaml.SafeDumper):
-    """No anchors: what stands in several places is written out."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Whether a value is written out each time."""
-        return True

@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from data_juicer_sandbox.checks import check
+from data_juicer_sandbox.cli.main import main
+from data_juicer_sandbox.config.dump import dump_config
+from data_juicer_sandbox.config.load import load_or_raise
+from data_juicer_sandbox.context.resolve import resolve
+
 pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[study]'")
 
 RATE = "use.learn.extra_configs.rate"
@@ -308,6 +314,24 @@ def test_why_a_search_ends(lab, sweep, go, table, capsys, keys, reason):
         assert losses.index(min(losses)) == len(losses) - 3
     if "target" in sweep["metric"]:
         assert losses[-1] <= 0.5 < min([*losses[:-1], 1.0])
+
+
+def test_best_yaml_has_the_values_as_they_were_drawn(lab, sweep, go, table, config_file):
+    """Texts that look like numbers stay texts, and what looks like a variable is not filled in."""
+    odd = ["1e5", "25921e05", "$${x}", "yes", "2024-05-06"]
+    name = "use.learn.extra_configs.note"
+    learn = {"type": "toy_lab.steps.Measure", "note": ""}
+    lab["pipelines"]["use"]["execution_job_configs"][1]["extra_configs"] = learn
+    sweep |= {"method": "grid", "parameters": {name: {"values": odd}}}
+    for number in range(len(odd)):
+        learn["favourite"] = number
+        config_file(dump_config(sweep), "sweep.yaml")
+        assert main(["--config", str(config_file(lab))]) == 0
+        best = load_or_raise("out/best.yaml")
+        views = check(best).views
+        job = next(view.job for view in views if view.job.meta_name == "learn")
+        resolved = resolve(job, [], best.variables)
+        assert resolved.extra_configs["note"] == {"$${x}": "${x}"}.get(odd[number], odd[number])
 
 
 def test_several_metrics_give_a_front(lab, sweep, go, table, config_file, outputs):

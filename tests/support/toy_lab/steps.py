@@ -98,6 +98,24 @@ class Meddle(Component):
         return self.dataset_path
 
 
+class Measure(Component):
+    """Put out how far a note is from a favourite one, by their place in a list.
+
+    Args:
+        note: a text.
+        favourite: the number of the note that is best.
+    """
+
+    outputs = ("loss",)
+
+    def __init__(self, note: str, favourite: int):
+        self.note, self.favourite = note, favourite
+
+    def run(self, job: JobRun) -> float:
+        notes = ["1e5", "25921e05", "${x}", "yes", "2024-05-06"]
+        return float(abs(notes.index(self.note) - self.favourite))
+
+
 class Hidden(Component):
     """Write a number into a file whose path nothing but this code knows.
 

@@ -1,0 +1,50 @@
+"""Configs as YAML that the reader reads back as the same values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from data_juicer_sandbox.config.source import ConfigLoader
+from data_juicer_sandbox.errors import ConfigError
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what the reader would take for something else than a text; writes no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Whether a value is written out each time it occurs."""
+        return True
+
+
+def _represent_text(dumper: _Dumper, text: str) -> Any:
+    """A text; with line breaks of other alphabets only as escapes, since the reader turns them into blanks."""
+    text.encode()  # half of a surrogate pair is not a character: the reader refuses it
+    style = '"' if set("\x85\u2028\u2029") & set(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+_Dumper.yaml_implicit_resolvers = ConfigLoader.yaml_implicit_resolvers
+for _kind in (set, bytes):  # a config has none of these
+    _Dumper.add_representer(_kind, _Dumper.represent_undefined)
+
+
+def dump_config(value: Any) -> str:
+    """A config as YAML, keys in their order.
+
+    Texts are written as they are: one that the reader would fill in (`${name}`) is escaped beforehand, by
+    `words.escape`, if it is meant literally.
+
+    Args:
+        value: mappings, lists, texts, numbers, dates, booleans, null.
+
+    Raises:
+        ConfigError: it holds something else.
+    """
+    try:
+        text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    except (yaml.YAMLError, UnicodeEncodeError, RecursionError) as error:
+        raise ConfigError(f"the config cannot be written as YAML: {error}") from error
+    return str(text)
