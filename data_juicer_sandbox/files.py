@@ -136,7 +136,7 @@ def replacing(
 
 
 def make_folder(root: Path, folder: Path) -> None:
-    """Create a folder below a root, without following a link on the way.
+    """Create a folder below a root, without following a link on the way; nor may it hold one to another folder.
 
     Raises:
         WorkDirError: a link, or something else that is no folder, stands where a folder belongs.
@@ -148,6 +148,11 @@ def make_folder(root: Path, folder: Path) -> None:
             kind = "symbolic link" if current.is_symlink() else "file"
             raise WorkDirError(f"{current} is a {kind}, and the run needs a folder there", hint="remove it")
     folder.mkdir(parents=True, exist_ok=True)
+    for parent, names, _ in os.walk(folder):
+        for name in names:
+            if Path(parent, name).is_symlink():
+                what = f"{Path(parent, name)} is a symbolic link to a folder, and the run would write through it"
+                raise WorkDirError(what, hint="remove it")
 
 
 def move_aside(path: Path) -> Path:

@@ -65,7 +65,7 @@ class OutputLedger:
     def __init__(self, work_dir: Path):
         self.work_dir = Path(os.path.realpath(work_dir))
         self._file = work_dir / LEDGER
-        self._size = -1
+        self._at = 0
         self._paths: set[str] = set()
 
     def __contains__(self, path: Path) -> bool:
@@ -98,15 +98,18 @@ class OutputLedger:
         return str(real.relative_to(self.work_dir)) if real.is_relative_to(self.work_dir) else str(real)
 
     def _read(self) -> None:
+        """Read what was appended since the last time, whole lines only."""
         try:
             refuse_special(self._file)
-            size = self._file.stat().st_size
+            if self._file.stat().st_size <= self._at:
+                return
         except FileNotFoundError:
             return
-        if size == self._size:
-            return
-        self._size = size
-        for line in self._file.read_bytes().splitlines():
+        with self._file.open("rb") as stream:
+            stream.seek(self._at)
+            lines, end, _ = stream.read().rpartition(b"\n")
+        self._at += len(lines) + len(end)
+        for line in lines.splitlines():
             try:
                 entry = json.loads(line)
             except ValueError:

@@ -249,6 +249,20 @@ def test_a_link_deeper_in_the_folder_of_jobs_is_not_followed(work_dir, tmp_path,
     assert not any((tmp_path / "target").iterdir())
 
 
+@pytest.mark.parametrize("name", ["checkpoints", "data_juicer", "deep/er/rows"])
+def test_a_link_in_a_jobs_own_folder_is_not_followed(name, work_dir, tmp_path, config_file, capsys):
+    """A job deletes what earlier runs of it left in its folder."""
+    (tmp_path / "target/cache").mkdir(parents=True)
+    link = work_dir / "jobs/anonymous/job" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "target")
+    rows = {"type": "inline_rows", "rows": ["a"], "key": "text", "export_path": "a.jsonl"}
+    jobs = [{"hook": "GeneralDataExecutorHook", "meta_name": "job", "extra_configs": rows}]
+    assert main(["--config", str(config_file({"work_dir": "out", "execution_job_configs": jobs}))]) == 1
+    assert f"jobs/anonymous/job/{name} is a symbolic link" in capsys.readouterr().err
+    assert (tmp_path / "target/cache").is_dir()
+
+
 def test_append_opens_regular_files_only(tmp_path):
     import os
 

@@ -27,7 +27,7 @@ from data_juicer_sandbox.components.train.modelscope_link import (
     reporter,
 )
 from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.files import remove, replacing
+from data_juicer_sandbox.files import claim, remove, replacing
 from data_juicer_sandbox.plugins import import_object
 
 _MEGATRON = ("nlp-gpt3-trainer", "nlp-gpt-moe-trainer", "nlp-plug-trainer")
@@ -111,6 +111,8 @@ class ModelScopeTrainer(Component):
             remove(left)
         paths = as_list(self.dataset_path)
         models = []
+        for name in distinct_names(paths):
+            claim(Path(self.export_path) / name, folder=True)
         with compute.steady(self.threads):
             for name, path in zip(distinct_names(paths), paths, strict=True):
                 target = Path(self.export_path) / name
