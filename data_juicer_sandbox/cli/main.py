@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from data_juicer_sandbox.terminal.streams import surviving_outputs
+
 COMMANDS = {
     "run": "run a config (the default: `dj-sandbox --config FILE`)",
     "validate": "find all errors of a config, with file and line, without running it",
@@ -20,7 +22,12 @@ _MODULES = {"list": "list", "cp": "copy"}
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code (0 done, 1 a job failed, 2 bad config or usage, 130 interrupted)."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    # The streams stay as they are until the interpreter's own last flush, unless somebody calls this from Python.
+    with surviving_outputs(restore=arguments is not None):
+        return _main(sys.argv[1:] if arguments is None else arguments)
+
+
+def _main(arguments: list[str]) -> int:
     if arguments[:1] == ["--version"]:
         from data_juicer_sandbox import __version__
 
@@ -42,9 +49,6 @@ def main(arguments: list[str] | None = None) -> int:
         return _simple(command, module, rest)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `dj-sandbox list | head`
-        sys.stderr.close()
-        return 0
 
 
 def _simple(command: str, module: object, rest: list[str]) -> int:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from data_juicer_sandbox.cli import options
@@ -34,16 +31,27 @@ def run(arguments: list[str], epilog: str | None = None) -> int:
 
 def _run(path: str, overrides: dict[str, Any], trust_checkpoint: bool) -> int:
     from data_juicer_sandbox.config.load import load
+    from data_juicer_sandbox.engine.interruption import interruptible
+
+    config, problems = load(path, overrides)
+    if config is None or problems:
+        return _refuse(config, problems)
+    with interruptible():
+        return _carry_out(config, _command(path, overrides))
+
+
+def _carry_out(config: SandboxConfig, again: str) -> int:
+    """Run a checked config, and say how it ended.
+
+    Args:
+        config: the run.
+        again: the command that continues it.
+    """
     from data_juicer_sandbox.engine import sandbox
     from data_juicer_sandbox.engine.summary import tables
     from data_juicer_sandbox.terminal import logs
     from data_juicer_sandbox.terminal.progress import view_for
 
-    config, problems = load(path, overrides)
-    if config is None or problems:
-        return _refuse(config, problems)
-    again = _command(path, overrides)
-    signal.signal(signal.SIGTERM, _interrupt)
     screen = view_for(sys.stderr)
     log = Path(config.work_dir) / logs.FILE
     try:
@@ -120,9 +128,3 @@ def _command(path: str, overrides: dict[str, Any]) -> str:
     for name, value in mask({key: value for key, value in overrides.items() if key != "resume"}).items():
         parts += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
     return " ".join(map(shlex.quote, [*parts, "--resume", "true"]))
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """A polite end (SIGTERM, of a batch system say) is an interruption like Ctrl-C."""
-    signal.signal(number, lambda *_: os._exit(130))  # asked twice: at once
-    raise KeyboardInterrupt

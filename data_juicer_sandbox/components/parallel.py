@@ -138,7 +138,8 @@ def _serve(channel: Connection, others: list[Connection], function: Any, shared:
     """A worker: does what it is handed until it is told to end, or the one who asked is gone."""
     for other in others:
         other.close()  # so that the ends of pipes are seen
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's business, which ends its workers itself
+    for number in (signal.SIGINT, signal.SIGHUP):  # the parent's business, which ends its workers itself
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     try:
         while True:

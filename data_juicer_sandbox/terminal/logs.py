@@ -5,16 +5,20 @@ loguru is the one way in; what libraries say through the standard `logging` is l
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from loguru import logger
 
+from data_juicer_sandbox.files import open_append
 from data_juicer_sandbox.secrets import mask_text, remember_environment
+from data_juicer_sandbox.terminal.streams import report_loss_to
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -38,7 +42,8 @@ class _Logs:
     def __init__(self, path: Path, debug: bool):
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.debug = path, debug
-        self.stream = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+        file = io.BufferedWriter(open_append(path))
+        self.stream = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", line_buffering=True)
         self.show: Callable[[str], None] | None = None
         self.stdout, self.stderr = sys.stdout, sys.stderr
         self.root_handlers, self.root_level = logging.root.handlers[:], logging.root.level
@@ -58,6 +63,15 @@ class _Logs:
 
     def _to_file(self, message: Message) -> None:
         self.stream.write(mask_text(str(message)))
+
+    def note_loss(self, text: str) -> None:
+        """Write that the terminal is gone. Not by way of loguru: a sink of it may be what found out, and it does not
+        let a sink log.
+        """
+        now = datetime.now().astimezone()
+        milliseconds = now.microsecond // 1000
+        with suppress(OSError):  # a full disk may be what took both
+            self.stream.write(f"{now:%Y-%m-%d %H:%M:%S}.{milliseconds:03} | WARNING  | - | {__name__} | {text}\n")
 
     def _to_terminal(self, message: Message) -> None:
         text = mask_text(str(message)).rstrip("\n")
@@ -79,7 +93,10 @@ class _Logs:
         logging.root.handlers = self.root_handlers
         logging.root.setLevel(self.root_level)
         logging.captureWarnings(False)
-        self.stream.close()
+        try:
+            self.stream.close()
+        except OSError as error:
+            self.stderr.write(f"WARNING: the log {self.path} is not complete: {error.strerror}\n")
 
 
 _logs: _Logs | None = None
@@ -100,6 +117,7 @@ def setup(log_file: Path, debug: bool) -> None:
         _tame(name)
     logging.captureWarnings(True)
     _logs.install()
+    report_loss_to(_logs.note_loss)
 
 
 def restore() -> None:
@@ -116,6 +134,7 @@ def close() -> None:
     """Close the log file, and leave logging as it was found."""
     global _logs
     if _logs is not None:
+        report_loss_to(None)
         _logs.close()
         _logs = None
 

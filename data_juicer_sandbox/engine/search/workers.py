@@ -19,11 +19,13 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.engine import offspring
+from data_juicer_sandbox.engine.interruption import interruptible
 from data_juicer_sandbox.engine.one_pass import Setting
 from data_juicer_sandbox.engine.search.board import FAILED, Assignment, Board, Outcome
 from data_juicer_sandbox.engine.search.outcome import Files
 from data_juicer_sandbox.engine.search.telling import settle
 from data_juicer_sandbox.engine.search.trial import Trials
+from data_juicer_sandbox.terminal.streams import surviving_outputs
 
 GRACE = 20.0
 """Seconds that a worker has to end its job in good order."""
@@ -160,15 +162,15 @@ def _work(pipe: Connection, config: SandboxConfig, sweep: Sweep, records: list[A
     parent = multiprocessing.parent_process()
     offspring.end_with(parent.pid if parent and parent.pid else 1)
     offspring.bind()
-    signal.signal(signal.SIGTERM, _interrupt)
     os.sched_setaffinity(0, cores)
-    try:
-        trials = _trials(config, sweep, records)
-        while True:
-            given = pipe.recv()
-            pipe.send(_carry_out(trials, given, pipe))
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        pass  # no more trials; what was begun stays as it is, and is continued by the next run
+    with surviving_outputs(restore=False), interruptible():
+        try:
+            trials = _trials(config, sweep, records)
+            while True:
+                given = pipe.recv()
+                pipe.send(_carry_out(trials, given, pipe))
+        except (EOFError, BrokenPipeError, KeyboardInterrupt):
+            pass  # no more trials; what was begun stays as it is, and is continued by the next run
 
 
 def _carry_out(trials: Trials, given: Assignment, pipe: Connection) -> Outcome:
@@ -216,7 +218,3 @@ def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
         config_files=config.files,
     )
     return Trials(config, sweep, views, shared, setting)
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt

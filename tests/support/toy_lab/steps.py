@@ -6,11 +6,14 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from jsonargparse.typing import PositiveInt
+from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.rows import read_rows
@@ -163,6 +166,33 @@ class Ask(Component):
 
     def run(self, job: JobRun) -> dict[str, Any]:
         return job.watcher.query(self.job)
+
+
+class Speak(Component):
+    """Write to standard output and standard error in all ways, and let another process do so.
+
+    Args:
+        lines: how many.
+        factor: put out as it is.
+    """
+
+    outputs = ("factor",)
+
+    def __init__(self, lines: int = 3000, factor: float = 1.0):
+        self.lines, self.factor = lines, factor
+
+    def run(self, job: JobRun) -> float:
+        for number in range(self.lines):
+            print("a line of standard output", number)
+            print("a line of standard error", number, file=sys.stderr)
+        sys.stdout.buffer.write(b"bytes\n")
+        sys.stdout.buffer.flush()
+        sys.stdout.flush()
+        logger.warning("a warning")
+        code = "import sys; [(print('child', file=f), f.flush()) for f in (sys.stdout, sys.stderr)]"
+        subprocess.run([sys.executable, "-c", code], check=True)
+        job.watcher.watch({"factor": self.factor})
+        return self.factor
 
 
 class Descend(Component):

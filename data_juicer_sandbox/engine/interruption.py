@@ -1,0 +1,60 @@
+"""Signals that end a run in good order, as Ctrl-C does: SIGTERM, and SIGHUP when the terminal is closed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+EXIT_CODE = 130
+
+
+class Interruption:
+    """Turns the first SIGTERM or SIGHUP into a KeyboardInterrupt.
+
+    Later ones are ignored while the run clears up (a closed terminal sends SIGHUP up to three times), except a second
+    SIGTERM, which ends the process at once.
+    """
+
+    def __init__(self) -> None:
+        self._interrupted = False
+        self.hung_up = False
+        """Whether a SIGHUP came."""
+        self._n_terms = 0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal.
+
+        Raises:
+            KeyboardInterrupt: it is the first one.
+        """
+        if number == signal.SIGTERM:
+            self._n_terms += 1
+            if self._n_terms > 1:
+                os._exit(EXIT_CODE)
+        else:
+            self.hung_up = True
+        if not self._interrupted:
+            self._interrupted = True
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """While the block runs, SIGTERM and SIGHUP interrupt it. A SIGHUP that is ignored (`nohup`) stays ignored.
+
+    After the block the handlers are those from before, with one exception: after a SIGHUP, further ones stay ignored.
+    """
+    interruption = Interruption()
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if number == signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, interruption)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if number != signal.SIGHUP or not interruption.hung_up:
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
