@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from loguru import logger
 
+from data_juicer_sandbox.components.handover import hand_over, private_folder
 from data_juicer_sandbox.components.program import Program
 from data_juicer_sandbox.components.quality import spark_run
 from data_juicer_sandbox.components.quality.tokens import Tokenize
@@ -53,8 +53,8 @@ class SparkClassifier:
                 f"the classifier at {self.model} needs PySpark, which is not installed",
                 hint="pip install pyspark (it needs Java), or name an interpreter that has it in `python`",
             )
-        with TemporaryDirectory(dir=self.folder) as place:
-            given, found = Path(place, "texts.jsonl"), Path(place, "scores.txt")
+        with private_folder(self.folder) as place:
+            given, found, request = place / "texts.jsonl", place / "scores.txt", place / "request.json"
             split = self.tokenize
             write_rows(
                 given,
@@ -63,8 +63,15 @@ class SparkClassifier:
                     for n, text in enumerate(texts)
                 ),
             )
-            words = [self.python or sys.executable, spark_run.__file__, str(self.model.absolute()), str(given)]
-            program = Program([*words, str(found), str(self.memory or memory()), str(os.cpu_count() or 1)])
+            settings = {
+                "model": str(self.model.absolute()),
+                "texts": str(given),
+                "scores": str(found),
+                "memory": self.memory or memory(),
+                "threads": os.cpu_count() or 1,
+            }
+            hand_over(request, settings)
+            program = Program([self.python or sys.executable, str(spark_run.__file__), str(request)])
             with closing(program.run()) as lines:
                 for line in lines:
                     logger.debug("spark: {}", program.masked(line.text))

@@ -1,12 +1,14 @@
 """Scores of a Spark ML pipeline. Run as a script, by an interpreter that has pyspark; stands alone.
 
-python spark_run.py MODEL TEXTS SCORES MEMORY THREADS
+python spark_run.py REQUEST.json
 
-TEXTS is a jsonl file with `n` and either `text` or `words` (a list); SCORES is written in the same order: a number a
-line. MEMORY is in MiB.
+The request names `model`, `texts`, `scores`, `memory` in MiB and `threads`; it is removed after reading. `texts` is a
+jsonl file with `n` and either `text` or `words` (a list); `scores` is written in the same order: a number a line.
 """
 
+import json
 import sys
+from pathlib import Path
 
 
 def main() -> None:
@@ -15,7 +17,11 @@ def main() -> None:
     from pyspark.ml.functions import vector_to_array
     from pyspark.sql import SparkSession
 
-    model, texts, scores, memory, threads = sys.argv[1:]
+    file = Path(sys.argv[1])
+    request = json.loads(file.read_text(encoding="utf-8"))
+    file.unlink()
+    model, texts, scores = request["model"], request["texts"], request["scores"]
+    memory, threads = request["memory"], str(request["threads"])
     spark = (
         SparkSession.builder.master(f"local[{threads}]")
         .config("spark.driver.memory", f"{memory}m")  # in local mode the driver is all there is
@@ -28,9 +34,9 @@ def main() -> None:
     rows = spark.read.schema("n LONG, text STRING, words ARRAY<STRING>").json(texts)
     rows = rows.drop("words" if '"text":' in open(texts, encoding="utf-8").readline() else "text")  # noqa: PTH123, SIM115
     found = PipelineModel.load(model).transform(rows).select("n", vector_to_array("probability")[1].alias("score"))
-    with open(scores, "w", encoding="utf-8") as file:  # noqa: PTH123
+    with open(scores, "w", encoding="utf-8") as stream:  # noqa: PTH123
         for row in found.orderBy("n").toLocalIterator():
-            file.write(f"{row.score!r}\n")
+            stream.write(f"{row.score!r}\n")
     spark.stop()
 
 

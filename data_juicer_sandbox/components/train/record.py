@@ -8,18 +8,20 @@ from typing import Any
 
 import xxhash
 
+from data_juicer_sandbox.secrets import mask
+
 NAME = "training.json"
 
 
 def write(folder: Path, wanted: dict[str, Any], trained: dict[str, Any]) -> None:
-    """Put the record into a model folder: what was asked for, what came of it, the fingerprint. No times.
+    """Put the record into a model folder: what was asked for, what came of it, the fingerprint. No times, no secrets.
 
     Args:
         folder: the model's.
         wanted: everything that decides what the weights are: data, parameters, seed.
         trained: figures that came out.
     """
-    content = {"fingerprint": fingerprint(wanted), **wanted, **trained}
+    content = {"fingerprint": fingerprint(wanted), **mask(wanted), **trained}
     (folder / NAME).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -1,12 +1,13 @@
-"""Trains one model in a process of its own: `python -m data_juicer_sandbox.components.train.worker SPEC`.
+"""Trains one model in a process of its own: `python -m data_juicer_sandbox.components.train.worker FOLDER`.
 
-SPEC is JSON: the trainer's class and config, the order, the job. Torch wants fresh processes: a fork of one that has
+FOLDER holds a JSON file for each process that trains the model, named by its rank: the trainer's class and config, the
+order, the job. Its process removes it after reading. Torch wants fresh processes: a fork of one that has
 computed hangs or has no GPU. What it tells goes to standard output (see `relay`).
 """
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.handover import take_over
 from data_juicer_sandbox.components.train.order import Order
 from data_juicer_sandbox.components.train.relay import Sender, send
 from data_juicer_sandbox.errors import SandboxError
@@ -41,4 +43,4 @@ def main(spec: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))
+    sys.exit(main(take_over(Path(sys.argv[1], f"{os.environ.get('LOCAL_RANK', '0')}.json"))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -10,12 +9,13 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict
 from queue import SimpleQueue
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.handover import hand_over, private_folder
 from data_juicer_sandbox.components.program import Program
 from data_juicer_sandbox.components.train.order import Order
 from data_juicer_sandbox.components.train.relay import Receiver
@@ -41,14 +41,18 @@ def train_all(job: JobRun, trainer: ModelTrainer, orders: list[Order]) -> None:
     slots: SimpleQueue[int] = SimpleQueue()
     for slot in range(trainer.max_parallel):
         slots.put(slot)
-    over, programs = Event(), [Program(_argv(job, trainer, order)) for order in orders]
+    over, programs = Event(), [Program(_argv(trainer.num_processes)) for _ in orders]
 
     def train(order: Order, program: Program) -> None:
         slot = slots.get()
         try:
             if not over.is_set():
                 program.env = _environment(visible, slot, trainer.num_processes)
-                _train(job, order, program, over)
+                with private_folder(job.folder) as folder:
+                    for rank in range(trainer.num_processes):  # a file for each, which removes it
+                        hand_over(folder / f"{rank}.json", _spec(job, trainer, order))
+                    program.argv.append(str(folder))
+                    _train(job, order, program, over)
         finally:
             slots.put(slot)
 
@@ -82,10 +86,9 @@ def _train(job: JobRun, order: Order, program: Program, over: Event) -> None:
             raise JobError(f"training {order.name}: {error.what}", hint=error.hint) from error
 
 
-def _argv(job: JobRun, trainer: ModelTrainer, order: Order) -> list[str]:
-    together = trainer.num_processes
+def _spec(job: JobRun, trainer: ModelTrainer, order: Order) -> dict[str, Any]:
     kind = type(trainer)
-    spec = {
+    return {
         "trainer": f"{kind.__module__}:{kind.__qualname__}",
         "config": trainer.config(),
         "order": asdict(order),
@@ -93,8 +96,12 @@ def _argv(job: JobRun, trainer: ModelTrainer, order: Order) -> list[str]:
         "job": job.name,
         "folder": str(job.folder),
     }
+
+
+def _argv(together: int) -> list[str]:
+    """The command of a worker, or of several that train one model; the folder with their specs comes last."""
     several = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(together), "-m"] if together > 1 else []
-    return [sys.executable, "-m", *several, WORKER, json.dumps(spec)]
+    return [sys.executable, "-m", *several, WORKER]
 
 
 def _environment(visible: list[str], slot: int, each: int) -> dict[str, str]:

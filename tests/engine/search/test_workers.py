@@ -172,3 +172,22 @@ def test_each_worker_sees_one_gpu_in_turn(monkeypatch):
     assert [gpu(place) for place in range(3)] == [{"CUDA_VISIBLE_DEVICES": number} for number in ("3", "5", "3")]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert gpu(0) == {}
+
+
+def test_no_value_of_the_config_is_on_a_command_line(slow, sweep, start, tmp_path):
+    marker = "a-marker-that-nobody-else-has-73102"
+    give = {"hook": "GeneralProbeHook", "extra_configs": {"type": "toy_lab.steps.Give", "value": marker}}
+    slow["pipelines"]["use"]["probe_job_configs"] = [give]
+    process = start(slow, {**sweep, "sweep_max_count": 4, "n_jobs": 2})
+    shown, n_workers = b"", 0
+    while process.poll() is None:
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                arguments, environment = (path / "cmdline").read_bytes(), (path / "environ").read_bytes()
+            except OSError:
+                continue  # gone meanwhile
+            n_workers += b"--multiprocessing-fork" in arguments
+            shown += arguments + environment if marker.encode() in arguments + environment else b""
+    finish(process)
+    assert n_workers
+    assert shown == b""

@@ -2,7 +2,8 @@
 
 python lm_eval_run.py REQUEST.json
 
-Writes an answer `<n>.json` for the n-th model into the request's folder, whole or not at all.
+Removes the request after reading it. Writes an answer `<n>.json` for the n-th model into the request's folder, whole
+or not at all.
 """
 
 import difflib
@@ -15,7 +16,9 @@ from typing import Any
 def main() -> None:
     """Score all models of the request."""
     del sys.path[0]  # this script's folder has nothing for the framework
-    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    file = Path(sys.argv[1])
+    request = json.loads(file.read_text(encoding="utf-8"))
+    file.unlink()  # it may hold a key
     import torch
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager

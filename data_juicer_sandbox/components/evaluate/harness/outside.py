@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.handover import hand_over, private_folder
 from data_juicer_sandbox.components.program import Program
 from data_juicer_sandbox.errors import JobError
 
@@ -62,9 +62,9 @@ class Outside:
                 f"the Python package {self.library!r} is not installed",
                 hint=f"{self.install}, here or in an environment whose interpreter `python` names",
             )
-        with TemporaryDirectory(dir=job.folder) as folder:
-            asked = Path(folder, "request.json")
-            asked.write_text(json.dumps({**request, "models": models, "folder": folder}), encoding="utf-8")
+        with private_folder(job.folder) as folder:
+            asked = folder / "request.json"
+            hand_over(asked, {**request, "models": models, "folder": str(folder)})
             program = Program([self.python or sys.executable, self.script, str(asked)], env=self._environment())
             with (
                 job.progress.task(self.library, total=len(models)) as task,
@@ -76,12 +76,12 @@ class Outside:
                     logger.debug("{}: {}", self.library, text[:LOGGED])
                     if text:
                         task.update(note=text[:NOTED])
-                    while done < len(models) and (answer := Path(folder, f"{done}.json")).is_file():
-                        yield models[done], Path(folder), json.loads(answer.read_text(encoding="utf-8"))
+                    while done < len(models) and (answer := folder / f"{done}.json").is_file():
+                        yield models[done], folder, json.loads(answer.read_text(encoding="utf-8"))
                         task.advance(1)
                         done += 1
             for left in range(done, len(models)):
-                yield models[left], Path(folder), json.loads(Path(folder, f"{left}.json").read_text(encoding="utf-8"))
+                yield models[left], folder, json.loads((folder / f"{left}.json").read_text(encoding="utf-8"))
 
     def _environment(self) -> dict[str, str]:
         found = {"TOKENIZERS_PARALLELISM": "false"}

@@ -1,0 +1,50 @@
+"""How a process that a job starts gets its config: by a file that only this user may read, never by its arguments,
+which every user of the machine can read in `/proc`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+_PREFIX = ".handover_"
+
+
+@contextmanager
+def private_folder(parent: Path) -> Iterator[Path]:
+    """A folder with mode 0700 that is removed when the block ends. What a killed process left is removed first.
+
+    Args:
+        parent: the folder of the job.
+    """
+    ours = f"{_PREFIX}{os.getpid()}_"
+    for abandoned in parent.glob(f"{_PREFIX}*"):
+        if not abandoned.name.startswith(ours) and abandoned.is_dir() and not abandoned.is_symlink():
+            shutil.rmtree(abandoned)
+    with TemporaryDirectory(dir=parent, prefix=ours) as folder:
+        yield Path(folder)
+
+
+def hand_over(path: Path, config: Any) -> None:
+    """Write a config as JSON into a new file with mode 0600. Who reads it removes it.
+
+    Args:
+        path: a file in a `private_folder`.
+        config: plain values.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        json.dump(config, stream)
+
+
+def take_over(path: Path) -> Any:
+    """Read a config that was handed over, and remove the file."""
+    text = path.read_text(encoding="utf-8")
+    path.unlink()
+    return json.loads(text)
