@@ -37,15 +37,16 @@ def _run(path: str, overrides: dict[str, Any], trust_checkpoint: bool) -> int:
     if config is None or problems:
         return _refuse(config, problems)
     with interruptible():
-        return _carry_out(config, _command(path, overrides))
+        return _carry_out(config, _command(path, overrides), trust_checkpoint)
 
 
-def _carry_out(config: SandboxConfig, again: str) -> int:
+def _carry_out(config: SandboxConfig, again: str, trust_checkpoint: bool) -> int:
     """Run a checked config, and say how it ended.
 
     Args:
         config: the run.
         again: the command that continues it.
+        trust_checkpoint: also read a checkpoint of an earlier version that holds Python objects.
     """
     from data_juicer_sandbox.engine import sandbox
     from data_juicer_sandbox.engine.summary import tables
