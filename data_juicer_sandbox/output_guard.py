@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch, fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from loguru import logger
 
@@ -54,9 +55,11 @@ def refuse_links(work_dir: Path) -> None:
 
 
 class OutputLedger:
-    """The paths that the jobs of a work directory's runs wrote, one JSON line each: `{"path": P}`, `{"released": P}`.
+    """The files that the jobs of a work directory's runs wrote, as JSON lines.
 
-    Paths inside the work directory are stored relative to it, so that the directory can be moved or copied.
+    `{"path": P}`: a job is going to write P. `{"path": P, "size": S, "mtime": T}`: it has, and left it so.
+    `{"released": P}`: it has not. Paths inside the work directory are stored relative to it, so that the directory can
+    be moved or copied.
 
     Args:
         work_dir: the work directory; the ledger is created with the first entry.
@@ -66,29 +69,30 @@ class OutputLedger:
         self.work_dir = Path(os.path.realpath(work_dir))
         self._file = work_dir / LEDGER
         self._at = 0
-        self._paths: set[str] = set()
+        self._states: dict[str, tuple[int, int] | None] = {}
 
-    def __contains__(self, path: Path) -> bool:
+    def wrote(self, path: Path) -> bool:
+        """Whether a run of this work directory wrote what is at a path now."""
         name = self._name(path)
-        if name not in self._paths:
-            self._read()  # a worker process of the same run may have added it
-        return name in self._paths
+        self._read()  # a worker process of the same run may have added it
+        if name not in self._states:
+            return False
+        state = self._states[name]
+        return state is None or state == _state(path)
 
-    def add(self, path: Path) -> None:
-        """Record a path. It is recorded before it is written, so that what a killed run left is known."""
-        if path in self:
-            return
-        name = self._name(path)
-        self._append({"path": name})
-        self._paths.add(name)
+    def claim(self, path: Path) -> None:
+        """Record that a path is going to be written. Done beforehand, so that what a killed run left is known."""
+        self._append({"path": self._name(path)})
 
-    def release(self, path: Path) -> None:
-        """Take a path back that was recorded and not written."""
-        name = self._name(path)
-        self._append({"released": name})
-        self._paths.discard(name)
+    def settle(self, path: Path) -> None:
+        """Record how a path was left, or that nothing was written there."""
+        state, name = _state(path), self._name(path)
+        if state is None:
+            self._append({"released": name})
+        else:
+            self._append({"path": name, "size": state[0], "mtime": state[1]})
 
-    def _append(self, entry: dict[str, str]) -> None:
+    def _append(self, entry: dict[str, Any]) -> None:
         with open_append(self._file) as stream:
             # A line break in front: the last line may have been cut by a full disk.
             stream.write(b"\n" + json.dumps(entry).encode() + b"\n")
@@ -114,10 +118,22 @@ class OutputLedger:
                 entry = json.loads(line)
             except ValueError:
                 continue  # an empty line, or one that was cut
-            if isinstance(entry, dict) and isinstance(entry.get("path"), str):
-                self._paths.add(entry["path"])
-            elif isinstance(entry, dict) and isinstance(entry.get("released"), str):
-                self._paths.discard(entry["released"])
+            if not isinstance(entry, dict):
+                continue
+            path, size, mtime = (entry.get(key) for key in ("path", "size", "mtime"))
+            if isinstance(path, str):
+                self._states[path] = (size, mtime) if isinstance(size, int) and isinstance(mtime, int) else None
+            elif isinstance(entry.get("released"), str):
+                self._states.pop(entry["released"], None)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Size and time of change of a file, a link not followed; None where there is nothing."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 class OutputGuard:
@@ -146,34 +162,38 @@ class OutputGuard:
         self._work_dir = Path(os.path.abspath(work_dir))  # noqa: PTH100  # takes `..` out, keeps links
         self._job_folder = None if job_folder is None else Path(os.path.realpath(job_folder))
         self._root = Path(os.path.realpath(root or work_dir))
-        self._claimed: list[tuple[Path, Path | None]] = []
+        self._claimed: dict[Path, Path | None] = {}
         self._sources = [_Source(path) for path in dict.fromkeys(inputs) if path and "\0" not in path]
 
     def claim(self, path: Path, *, folder: bool = False) -> None:
         """Refuse a path that the job must not write; record it otherwise.
 
-        A file that is there already, and that no job of this work directory wrote, is renamed to a dated name.
+        A file that is there already, and is not as a job of this work directory left it, gets a dated name.
 
         Raises:
             JobError: the path must not be written.
         """
+        if path in self._claimed:
+            return
         self.check(path, folder=folder)
         refuse_replacing(path, folder, self.owner)
-        if self._in_job_folder(real_path(path)) or path in self.ledger:
+        if self._in_job_folder(real_path(path)):
             return
-        aside = move_aside(path) if not folder and os.path.lexists(path) else None
-        if aside is not None:
-            logger.warning("{} was there already, and no job of this work directory wrote it: now {}", path, aside)
-        self.ledger.add(path)
-        self._claimed.append((path, aside))
+        aside = None
+        if not folder and os.path.lexists(path) and not self.ledger.wrote(path):
+            aside = move_aside(path)
+            logger.warning("{} was there, and is not as a job of this work directory left it: now {}", path, aside)
+        self.ledger.claim(path)
+        self._claimed[path] = aside
 
-    def release_unwritten(self) -> None:
-        """Take back what was claimed and is not there when the job ends, and restore what was renamed for it."""
-        for path, aside in self._claimed:
-            if not os.path.lexists(path):
-                self.ledger.release(path)
-                if aside is not None:
-                    aside.rename(path)
+    def settle(self) -> None:
+        """Record how the job left what it claimed; what was renamed for a file that it did not write is restored."""
+        for path, aside in self._claimed.items():
+            if aside is not None and not os.path.lexists(path):
+                self.ledger.settle(path)
+                aside.rename(path)
+            else:
+                self.ledger.settle(path)
         self._claimed.clear()
 
     def check(self, path: Path, *, folder: bool = False) -> None:

@@ -31,6 +31,7 @@ def guard_of(work_dir, inputs=(), label="p/execution/job"):
 def write(path, text, guard):
     with guarded_by(guard), replacing(path) as part:
         part.write_text(text)
+    guard.settle()
 
 
 def write_folder(path, guard, **files):
@@ -58,30 +59,68 @@ def test_a_job_that_fails_gives_the_file_back(work_dir, tmp_path):
     with guarded_by(guard):
         claim(path)
         assert not path.exists()
-    guard.release_unwritten()
+    guard.settle()
     assert path.read_text() == "the user's own"
-    assert path not in OutputLedger(work_dir)
+    assert not OutputLedger(work_dir).wrote(path)
 
 
 def test_the_ledger_goes_with_a_work_dir_that_is_moved(work_dir, tmp_path):
     write(work_dir / "a.jsonl", "1", guard_of(work_dir))
     moved = tmp_path / "elsewhere"
     work_dir.rename(moved)
-    assert moved / "a.jsonl" in OutputLedger(moved)
+    assert OutputLedger(moved).wrote(moved / "a.jsonl")
     write(moved / "a.jsonl", "2", guard_of(moved))
     assert not list(moved.glob("previous_*"))
 
 
 def test_a_torn_line_of_the_ledger_harms_no_other(work_dir, tmp_path):
-    ledger = OutputLedger(work_dir)
-    ledger.add(tmp_path / "a")
+    OutputLedger(work_dir).claim(tmp_path / "a")
     with (work_dir / LEDGER).open("ab") as stream:
         stream.write(b'{"path": "/half')
-    OutputLedger(work_dir).add(tmp_path / "b")
+    OutputLedger(work_dir).claim(tmp_path / "b")
+    with (work_dir / LEDGER).open("ab") as stream:
+        stream.write(b'[]\n{"path": 3}\n{"path": "c", "size": "x"}\n\xff\n')
     fresh = OutputLedger(work_dir)
-    assert tmp_path / "a" in fresh
-    assert tmp_path / "b" in fresh
-    assert tmp_path / "c" not in fresh
+    assert [fresh.wrote(tmp_path / name) for name in "abd"] == [True, True, False]
+
+
+def test_an_output_that_somebody_edited_is_kept(work_dir, tmp_path):
+    path = tmp_path / "clean.jsonl"
+    write(path, "first", guard_of(work_dir))
+    path.write_text("edited by hand")
+    write(path, "second", guard_of(work_dir))
+    (aside,) = tmp_path.glob("previous_clean.jsonl_*")
+    assert (path.read_text(), aside.read_text()) == ("second", "edited by hand")
+
+
+def test_two_work_dirs_with_one_output_destroy_nothing_of_each_other(work_dir, tmp_path):
+    path, other = tmp_path / "clean.jsonl", tmp_path / "out2"
+    other.mkdir()
+    for number, folder in enumerate([work_dir, other, work_dir, other]):
+        write(path, f"run {number}", guard_of(folder))
+    kept = sorted(file.read_text() for file in tmp_path.glob("previous_*"))
+    assert (path.read_text(), kept) == ("run 3", ["run 0", "run 1", "run 2"])
+
+
+def test_what_a_killed_run_left_is_its_own(work_dir, tmp_path):
+    path = tmp_path / "clean.jsonl"
+    guard = guard_of(work_dir)
+    guard.claim(path)
+    path.write_text("half")  # and here the process is killed: nothing is settled
+    write(path, "whole", guard_of(work_dir))
+    assert path.read_text() == "whole"
+    assert not list(tmp_path.glob("previous_*"))
+
+
+def test_a_file_that_comes_after_a_failed_job_is_not_the_runs(work_dir, tmp_path):
+    path = tmp_path / "clean.jsonl"
+    guard = guard_of(work_dir)
+    guard.claim(path)
+    guard.settle()  # the job failed, nothing was written
+    path.write_text("the user's own")
+    write(path, "new", guard_of(work_dir))
+    (aside,) = tmp_path.glob("previous_clean.jsonl_*")
+    assert aside.read_text() == "the user's own"
 
 
 def test_a_folder_is_replaced_by_the_job_that_wrote_it_only(work_dir, tmp_path):

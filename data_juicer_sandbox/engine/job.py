@@ -72,7 +72,7 @@ def run_job(
         with guarded_by(guard):
             result = hook().run(resolved, run)
     finally:
-        guard.release_unwritten()
+        guard.settle()
     outputs = name_outputs(view, result)
     # What the job read is no output of it, also where it names an input among its results, as a ranking does.
     left = [path for path in output_paths(view, resolved, outputs) if path not in read]
