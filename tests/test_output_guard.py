@@ -314,3 +314,32 @@ def test_append_opens_regular_files_only(tmp_path):
         stream.write(b"1")
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o600
     assert isinstance(tmp_path, Path)
+
+
+@pytest.mark.parametrize("resume", ["false", "true"])
+def test_a_work_dir_that_holds_files_of_the_same_names(tmp_path, config_file, capsys, resume):
+    """`work_dir: .` in a project folder: its own config.json, plots, .lock are moved or left."""
+    names = [name for name in RUN_FILES if name not in (LEDGER, "context_infos.pkl", "context_infos.prev.pkl")]
+    rows = {"type": "inline_rows", "rows": ["a"], "key": "text", "export_path": "a.jsonl"}
+    jobs = [{"hook": "GeneralDataExecutorHook", "extra_configs": rows}]
+    config = config_file({"work_dir": ".", "watchers": ["local"], "execution_job_configs": jobs})
+    for name in names:
+        (tmp_path / name).write_text(f"the user's own {name}")
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots/p.png").write_text("the user's own plot")
+    assert main(["--config", str(config), "--resume", resume]) == 0
+    texts = [file.read_text() for file in tmp_path.rglob("*") if file.is_file() and file.suffix != ".pkl"]
+    assert [name for name in names if f"the user's own {name}" not in texts] == []
+    assert "the user's own plot" in texts
+
+
+def test_trials_are_not_appended_to_a_file_of_the_users(tmp_path, config_file, capsys):
+    give = {"type": "toy_lab.steps.Give", "value": 1}
+    job = {"hook": "GeneralProbeHook", "meta_name": "g", "output": "v", "extra_configs": give}
+    (tmp_path / "rows.jsonl").write_text('{"text": "the user\'s own"}\n')
+    sweep = {"storage": "rows.jsonl", "method": "grid", "metric": {"name": "p.g.v"}, "plots": False}
+    config_file({**sweep, "parameters": {"p.g.extra_configs.value": {"values": [1, 2]}}}, "sweep.yaml")
+    config = {"work_dir": "out", "hpo_config": "sweep.yaml", "pipelines": {"p": {"probe_job_configs": [job]}}}
+    assert main(["--config", str(config_file(config))]) == 2
+    assert "rows.jsonl is not a journal of Optuna" in capsys.readouterr().err
+    assert (tmp_path / "rows.jsonl").read_text() == '{"text": "the user\'s own"}\n'

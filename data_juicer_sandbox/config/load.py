@@ -168,8 +168,8 @@ class _Loading:
         for entry in entries:
             index, (name, body) = entry if not isinstance(given, dict) else (None, entry)
             path: KeyPath = ("pipelines", name) if index is None else ("pipelines", index, name)
-            if "." in str(name) or "\0" in str(name) or str(name) == "-1":
-                self.fault(f"a pipeline's name has no dots and zero bytes, and is not -1: {name!r}", path)
+            if set("./\0") & set(str(name)) or str(name) in ("", "-1"):
+                self.fault(f"a pipeline's name has no dots, slashes and zero bytes, and is not -1: {name!r}", path)
             if any(str(name) == pipeline.name for pipeline in pipelines):
                 self.fault(f"two pipelines are named {name!r}", path)
                 continue

@@ -90,6 +90,8 @@ def _lock(descriptor: int, work_dir: Path) -> bool:
             where=str(work_dir),
             hint="wait for it, or give this run another `work_dir`",
         ) from error
+    if os.pread(descriptor, 8, 0) not in (b"", b"process "):
+        return True  # a file of the user's that has the name: it is locked, and left as it is
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
     return True

@@ -29,7 +29,8 @@ from data_juicer_sandbox.watchers.watcher import Watcher
 __all__ = ["JobFailed", "Result", "plan", "run", "session"]
 
 BESIDE = (
-    "metrics.jsonl", "config.json", "wandb_run.json", "wandb_sweep.json", "report.html", "study.journal", "trials",
+    "metrics.jsonl", "config.json", "iterations.json", "wandb_run.json", "wandb_sweep.json", "report.html",
+    "study.journal", "trials",
     "trials.csv", "best.yaml", "front", "plots", logs.FILE,
 )  # fmt: skip
 """What belongs to a run beside its checkpoint, and goes aside with it."""
@@ -142,12 +143,12 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
 
 def _start_context(config: SandboxConfig, checkpoint: Checkpoint, screen: View, trust: bool) -> ContextInfos:
     work_dir = Path(config.work_dir)
-    if config.resume:
-        return checkpoint.read(trust=trust) if checkpoint.exists() else ContextInfos()
+    if config.resume and checkpoint.exists():
+        return checkpoint.read(trust=trust)
     try:
         aside = checkpoint.set_aside(*(work_dir / name for name in BESIDE))
     except OSError as error:
         raise WorkDirError(f"an old run cannot be moved aside: {error.strerror}", where=str(work_dir)) from error
     if aside:
-        screen.message(f"an earlier run was here; its checkpoint, metrics, log and report are now in {aside}")
+        screen.message(f"files of an earlier run, or of the same names, were here; they are now in {aside}")
     return ContextInfos()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ import xxhash
 from data_juicer_sandbox.config.sweep import Named, Sweep
 from data_juicer_sandbox.engine.search.space import grid
 from data_juicer_sandbox.errors import SandboxError
+from data_juicer_sandbox.files import refuse_special
 from data_juicer_sandbox.optional import load
 from data_juicer_sandbox.secrets import mask_text
 from data_juicer_sandbox.watchers.local import repair
@@ -87,8 +89,23 @@ def digest(*parts: Any) -> str:
 def _storage(optuna: Any, wanted: str) -> Any:
     if "://" in wanted:
         return wanted
+    refuse_special(Path(wanted))
     Path(wanted).parent.mkdir(parents=True, exist_ok=True)
+    if not _is_journal(Path(wanted)):
+        raise OSError(f"{wanted} is not a journal of Optuna, and trials would be appended to it")
     return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(wanted))
+
+
+def _is_journal(path: Path) -> bool:
+    """Whether a file is one of Optuna's journals, or is to become one: each line is a JSON object with an `op_code`."""
+    if not path.exists():
+        return True
+    with path.open("rb") as stream:
+        first = stream.readline(1 << 20)
+    try:
+        return not first or "op_code" in json.loads(first)
+    except (ValueError, TypeError):
+        return False
 
 
 def _own(optuna: Any, journal: Path) -> Any:
