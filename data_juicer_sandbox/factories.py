@@ -9,6 +9,7 @@ from data_juicer_sandbox.components.base import Component
 from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.plugins import import_object, plugins
+from data_juicer_sandbox.secrets import shown
 
 _HERE = "data_juicer_sandbox.components."
 
@@ -44,10 +45,10 @@ class Factory:
         return found
 
     def _find(self, name: Any) -> type[Any]:
+        if name is not None and not isinstance(name, str):
+            raise ConfigError(f"`type` is a name, not {shown(name)}")
         if name in self.builtin:
             return import_class(_HERE + self.builtin[name])
-        if name is not None and not isinstance(name, str):
-            raise ConfigError(f"`type` is a name, not {name!r:.60}")
         if name and "." in name:
             return import_class(name)
         known = self.types()

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from data_juicer_sandbox.components.base import Role, Written
 from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.secrets import shown
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def _verdict(parameter: Parameter, value: Any) -> str | None:
     except Exception as error:  # it wraps whatever a type's own constructor raises
         said = str(error).partition("\n")[2].strip().splitlines()
         if len(said) != 1 or said[0].startswith("Expected a <class"):
-            return f"{value!r:.60} is no {spell(parameter.hint)}"
+            return f"{shown(value, key=parameter.name)} is no {spell(parameter.hint)}"
         return said[0].strip()
     return None
 

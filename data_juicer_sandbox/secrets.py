@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
+from numbers import Number
 from typing import Any
 
 MASK = "***"
@@ -27,7 +28,14 @@ _ALWAYS = frozenset(
         "secret secrets secretkey",
     )
 )
-_BEFORE_KEY = frozenset(("access", "account", "api", "auth", "encryption", "private", "service", "signing", "ssh"))
+_BEFORE_KEY = frozenset(
+    re.findall(
+        r"\w+",
+        "access account admin api auth consumer encryption functions license master private service shared signing ssh "
+        "storage subscription",
+    )
+)
+_IN_QUERIES = frozenset(("key", "sig", "signature"))  # of a URL; elsewhere these words name other things
 _NOT_ITSELF = frozenset(("env", "file", "name", "names", "path", "policy", "type", "url"))  # `api_key_env` is a name
 
 _LOOKS = re.compile(
@@ -42,14 +50,31 @@ _LOOKS = re.compile(
     )""",
     re.VERBOSE,
 )
+_KEY_END = re.compile(r"-----END [A-Z ]*PRIVATE KEY-----")
+_KEY_LINE = re.compile(r"\s*[A-Za-z0-9+/=]*\s*")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+(?=\S*\d|\S{20})[\w.~+/=-]{8,}")  # not "a basic understanding"
 _URL = re.compile(r"(?<=://)([^\s/:@]*):([^\s/@]+)@")
+_QUERY = re.compile(r"""(?<=[?&])([\w.%-]{1,80})=([^&#\s"'<>]+)""")
+_NAME = r"(?P<name>(?i:key|token|secret|passw|pwd|passphrase|auth|bearer|cookie|credential)[\w.-]{0,60})"
 _PAIR = re.compile(
-    r"""((?i:key|token|secret|passw|pwd|passphrase|auth|cookie|credential)[\w.-]{0,60})"""
-    r"""(["']?\s{0,3}[:=]\s{0,3}["']?)([^\s"',;}&)\]]+)"""
+    _NAME
+    + r"""(?P<between>\\{0,7}["']?\s{0,3}[:=]\s{0,3})(?:
+        (?P<quote>["'])(?P<quoted>(?:\\.|(?!(?P=quote))[^\\\n])*)          # "a text", also one that was cut
+      | (?P<escaped>\\{1,7}["'])(?P<inner>(?:(?!(?P=escaped))[^\n])*)      # JSON within JSON
+      | (?P<bare>[^\s"',;}&)\]]+)
+    )""",
+    re.VERBOSE,
 )
+_HEADER = re.compile(
+    r"""(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\\{0,7}["']?\s{0,3}[:=]\s{0,3}\\{0,7}["']?)([^"'\\\n]+)"""
+)
+_LINE_START = re.compile(r"""(?:\A|[\n"'{]|-H|--header=?)[ \t]*\Z""")
+_NUMBER = re.compile(r"(?:np\.\w+\()?(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf))%?\.?")
 _WORD_END = re.compile(r"[\w.-]*\Z")
 _FLAG = re.compile(r"(--[A-Za-z][\w.-]{1,80})(\s+)([^\s-]\S*)")
+
+_LONG = 1 << 20
+"""Characters of a text that is to be shortened; what lies behind them is not even looked at."""
 
 _known: set[str] = set()
 
@@ -72,11 +97,12 @@ def is_secret(key: str) -> bool:
 def mask(value: Any) -> Any:
     """A copy with every secret replaced by '***': by the names of keys, and by the looks of strings.
 
-    Mappings, lists, tuples and sets are gone through; other objects come back as they are. A secret found under its
-    key is remembered, so that `mask_text` knows it again in an error message or another program's output.
+    Mappings, lists, tuples and sets are gone through; other objects come back as they are. Numbers are never secrets. A
+    secret found under its key is remembered, so that `mask_text` knows it again in an error message or another
+    program's output.
     """
     if isinstance(value, str):
-        return _mask_looks(value)
+        return _mask_string(value)
     if isinstance(value, Mapping):
         return {key: _mask_entry(str(key), item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -91,9 +117,40 @@ def mask(value: Any) -> Any:
 
 def mask_text(text: str) -> str:
     """Text for a log or a terminal: also `name=value`, `--flag value`, and secrets that are remembered."""
-    text = _mask_looks(text)
+    text = _mask_queries(_mask_looks(text))
     text = _FLAG.sub(lambda found: f"{found[1]}{found[2]}{MASK}" if is_secret(found[1]) else found[0], text)
-    return _PAIR.sub(_mask_pair, text)
+    return _PAIR.sub(_mask_pair, _HEADER.sub(rf"\1\2{MASK}", text))
+
+
+def shorten(text: str, limit: int, ending: str = "") -> str:
+    """A text masked as by `mask_text`, and only then cut: of a secret that is cut first, a part would be shown, for it
+    no longer looks like one.
+
+    Args:
+        text: of any length.
+        limit: characters that are kept.
+        ending: put behind a text that was cut.
+    """
+    if len(text) > _LONG:
+        text = text[:_LONG].rpartition(" ")[0] or text[:_LONG]
+    text = mask_text(text)
+    return text if len(text) <= limit else text[:limit] + ending
+
+
+def shown(value: Any, limit: int = 60, key: str = "") -> str:
+    """A value for an error message: its `repr`, masked, then cut.
+
+    Args:
+        value: anything, such as an entry of a config.
+        limit: characters that are kept.
+        key: what it stands under; of a key that names a secret the value is not shown.
+    """
+    return shorten(repr(_mask_entry(key, value)), limit)
+
+
+def remember_all(value: Any) -> None:
+    """Remember the secrets of a config, so that they are masked in every text from now on."""
+    mask(value)
 
 
 def remember(secret: str) -> None:
@@ -110,13 +167,30 @@ def remember_environment() -> None:
 
 
 def _mask_entry(key: str, value: Any) -> Any:
-    if value is None or isinstance(value, bool) or value == "" or not is_secret(key):
+    if value is None or value == "" or not is_secret(key) or _is_number(value):
         return mask(value)
     if key.rpartition(".")[2].lower().endswith("token") and not _is_credential(value):
         return mask(value)
+    _remember_strings(value)
+    return MASK
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number (a truth value is one), or a list of numbers."""
+    if isinstance(value, (list, tuple)):
+        return all(_is_number(item) for item in value)
+    return isinstance(value, Number)
+
+
+def _remember_strings(value: Any) -> None:
     if isinstance(value, str):
         remember(value)
-    return MASK
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            _remember_strings(item)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            _remember_strings(item)
 
 
 def _is_credential(value: Any) -> bool:
@@ -132,21 +206,105 @@ def _mask_after(items: list[Any] | tuple[Any, ...], index: int, item: Any) -> An
     return mask_text(item) if isinstance(item, str) and item.startswith("--") else mask(item)
 
 
+def _mask_string(text: str) -> str:
+    """A string of a config: what looks like a secret, and pairs that are no prose: `API_KEY=K`, `"api_key": "K"`, a
+    header at the start of a line. What is masked is remembered.
+    """
+    text = _mask_queries(_mask_looks(text), remembered=True)
+    if len(text) < _SHORTEST or not (":" in text or "=" in text):
+        return text
+    text = _HEADER.sub(_mask_header, text)
+
+    def mask_pair(found: re.Match[str]) -> str:
+        between, start = found["between"], found.start() - len(_word_before(found))
+        written = (
+            "=" in between or between[:1] in "\\\"'" or _LINE_START.search(found.string, max(0, start - 20), start)
+        )
+        masked = _mask_pair(found) if written else found[0]
+        if masked != found[0]:
+            _remember_found(_value(found))
+        return masked
+
+    return _PAIR.sub(mask_pair, text)
+
+
+def _mask_header(found: re.Match[str]) -> str:
+    start = found.start()
+    if "=" not in found[2] and not _LINE_START.search(found.string, max(0, start - 20), start):
+        return found[0]
+    return f"{found[1]}{found[2]}{MASK}"
+
+
 def _mask_pair(found: re.Match[str]) -> str:
-    key, between, value = found.groups()
-    before = _WORD_END.search(found.string, max(0, found.start() - 60), found.start())
-    name = (before[0] if before else "") + key
+    between, value = found["between"], _value(found)
+    name = _word_before(found) + found["name"]
     prose = between.startswith(":") and name.lower() == "token"  # "unexpected token: ..." names no credential
-    return found[0] if prose or not is_secret(name) or not _is_credential(value) else f"{key}{between}{MASK}"
+    if prose or not is_secret(name) or not value or not _is_credential(value):
+        return found[0]
+    if _NUMBER.fullmatch(value) and not _names_credential(name):
+        return found[0]
+    quote = found["quote"] or found["escaped"] or ""
+    return f"{found['name']}{between}{quote}{MASK}"
+
+
+def _value(found: re.Match[str]) -> str:
+    return found["quoted"] or found["inner"] or found["bare"] or ""
+
+
+def _word_before(found: re.Match[str]) -> str:
+    """What stands directly before the part of a name that was found: the `OPENAI_API_` of `OPENAI_API_KEY`."""
+    before = _WORD_END.search(found.string, max(0, found.start() - 60), found.start())
+    return before[0] if before else ""
+
+
+def _names_credential(name: str) -> bool:
+    """Whether a name ends with the word for a secret: `password`, `api_key`; not `password_strength`, `auth_rate`."""
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name.rpartition(".")[2])]
+    return bool(words) and (words[-1] in _ALWAYS or words[-1] in ("key", "keys", "token"))
+
+
+def _mask_queries(text: str, *, remembered: bool = False) -> str:
+    """Mask keys in the query of a URL: `?api_key=K`, `&sig=K`."""
+
+    def mask_query(found: re.Match[str]) -> str:
+        name, value = found[1], found[2]
+        if not (is_secret(name) or name.lower() in _IN_QUERIES) or value == MASK:
+            return found[0]
+        if _NUMBER.fullmatch(value) and not _names_credential(name):
+            return found[0]
+        if remembered:
+            _remember_found(value)
+        return f"{name}={MASK}"
+
+    return _QUERY.sub(mask_query, text) if "=" in text else text
+
+
+def _remember_found(value: str) -> None:
+    """Remember what stood in a pair within a string, unless it may be an ordinary word."""
+    if len(value) >= 20 or any(character.isdigit() for character in value):
+        remember(value)
 
 
 def _mask_looks(text: str) -> str:
     if len(text) < _SHORTEST:
         return text
-    text = _LOOKS.sub(MASK, text)
+    text = _mask_rest_of_key(_LOOKS.sub(MASK, text))
     for secret in _known:
         if secret in text:
             text = text.replace(secret, MASK)
     if "://" in text:
         text = _URL.sub(rf"\1:{MASK}@", text)
     return _BEARER.sub(rf"\1 {MASK}", text)
+
+
+def _mask_rest_of_key(text: str) -> str:
+    """Mask the last lines of a private key whose first lines are not in the text, as in a program's last lines."""
+    end = _KEY_END.search(text)
+    if end is None:
+        return text
+    lines = text[: end.start()].split("\n")
+    while len(lines) > 1 and _KEY_LINE.fullmatch(lines[-1]):
+        lines.pop()
+    if _KEY_LINE.fullmatch(lines[-1]):
+        lines[-1] = ""
+    return "\n".join([*lines, MASK]).lstrip("\n") + text[end.end() :]

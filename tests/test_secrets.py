@@ -3,7 +3,7 @@
 import pytest
 
 from data_juicer_sandbox import secrets
-from data_juicer_sandbox.secrets import is_secret, mask, mask_text, remember
+from data_juicer_sandbox.secrets import is_secret, mask, mask_text, remember, shorten, shown
 
 KEY = "sk-" + "a1B2" * 6
 
@@ -32,6 +32,9 @@ def _forget(monkeypatch):
         "extra_configs.model_params.api_key",
         "wandbApiKey",
         "private_key",
+        "Ocp-Apim-Subscription-Key",
+        "x-functions-key",
+        "masterKey",
     ],
 )
 def test_names_of_secrets(name):
@@ -66,7 +69,7 @@ def test_names_of_no_secrets(name):
 
 
 def test_mask_goes_deep_and_leaves_the_original():
-    given = {"a": [{"api_key": "12345678"}, ("x", {"password": 7})], "max_tokens": 5, "note": f"use {KEY}, say"}
+    given = {"a": [{"api_key": "12345678"}, ("x", {"password": "7"})], "max_tokens": 5, "note": f"use {KEY}, say"}
     assert mask(given) == {
         "a": [{"api_key": "***"}, ("x", {"password": "***"})],
         "max_tokens": 5,
@@ -105,7 +108,7 @@ def test_text():
         "WARNING: api_key=abc, --secret-key xyz max_tokens=12 'password': 'q w' token: foo OPENAI_API_KEY=z"
     )
     assert (
-        said == "WARNING: api_key=***, --secret-key *** max_tokens=12 'password': '*** w' token: foo OPENAI_API_KEY=***"
+        said == "WARNING: api_key=***, --secret-key *** max_tokens=12 'password': '***' token: foo OPENAI_API_KEY=***"
     )
 
 
@@ -128,3 +131,150 @@ def test_the_current_folder_is_no_password(monkeypatch):
     secrets.remember_environment()
     said = "in /home/somebody/lab and /home/somebody/old"
     assert secrets.mask_text(said) == said
+
+
+NUMBERS = {
+    "auth_rate": 0.5,
+    "password_strength": 3,
+    "cookie_rate": 1e-3,
+    "bearer_count": 12,
+    "secret_share": float("inf"),
+}
+
+
+def test_numbers_are_no_secrets():
+    given = {**NUMBERS, "auth": {"secret_lengths": [1, 2.5], "password": 7}, "api_key": True}
+    assert mask({key: value for key, value in given.items() if key != "auth"}) == {**NUMBERS, "api_key": True}
+    assert mask({"secret_lengths": [1, 2.5], "password": 7}) == {"secret_lengths": [1, 2.5], "password": 7}
+
+
+@pytest.mark.parametrize("form", ["{}={!r}", "{}: {!r}", "{{'{}': {!r}}}", '"{}": {!r},', "--{}={!r}", "?{}={!r}"])
+def test_numbers_are_no_secrets_in_texts_either(form):
+    for name, number in NUMBERS.items():
+        text = form.format(name, number)
+        assert mask_text(text) == mask(text) == text
+
+
+@pytest.mark.parametrize("name", [*NUMBERS, "password"])
+def test_words_under_such_names_are_secrets(name):
+    assert mask({name: "twelve"}) == {name: "***"}
+    assert mask_text(f"{name}=twelve") == f"{name}=***"
+
+
+@pytest.mark.parametrize("text", ["password=12345678", "password: '12345678'", "API_KEY=12345678", "?api_key=12345678"])
+def test_a_secret_of_digits(text):
+    assert "1234" not in mask_text(text)
+
+
+HIDDEN = "Zx81-q.7_Kp2mWv"
+FORMS = [
+    "https://host/v1/chat?api_key={}&model=m",
+    "http://host/?sig={}",
+    "https://host/v1?model=m&key={}",
+    "X-Api-Key: {}",
+    "-HX-Api-Key: {}",
+    "Authorization: Token {}",
+    "Cookie: session={}; other={}",
+    "Ocp-Apim-Subscription-Key: {}",
+    "API_KEY={}",
+    "env API_KEY={} program",
+    "bash -c 'export MY_TOKEN={}; program'",
+    '{{"model": "m", "api_key": "{}"}}',
+    '{{"model": "m", "password": "two words, and {}"}}',
+    '{{"headers": "{{\\"x-api-key\\": \\"{}\\"}}"}}',
+    "api_key: {}\nmodel: m",
+    "curl -H 'x-functions-key: {}' http://host",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("masker", [mask_text, mask, lambda text: mask([["--header", text]])[0][1]])
+def test_pairs_in_texts_and_in_the_strings_of_configs(form, masker):
+    masked = masker(form.format(HIDDEN, HIDDEN))
+    assert "***" in masked
+    assert HIDDEN[:6] not in masked
+    assert HIDDEN[-6:] not in masked
+
+
+def test_a_secret_in_a_string_of_a_config_is_known_afterwards():
+    mask({"argv": ["curl", "-H", f"X-Api-Key: {HIDDEN}"]})
+    assert mask_text(f"curl: {HIDDEN} was refused") == "curl: *** was refused"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Give me the password: it is a game",
+        "a cookie: yes",
+        "the keys = a, b",
+        "What is the secret: a riddle",
+        "https://host/data?split=train&text_key=text",
+    ],
+)
+def test_prose_in_a_config_stays(text):
+    assert mask(text) == text
+
+
+PRIVATE_KEY = "-----BEGIN RSA PRIVATE KEY-----\n" + "aB3/+x9Q\n" * 6 + "-----END RSA PRIVATE KEY-----"
+SHAPES = {
+    "openai": "sk-" + "a1B2" * 12,
+    "hugging face": "hf_" + "Zz9y" * 9,
+    "aws": "AKIA" + "A1B2" * 4,
+    "github": "ghp_" + "a1B2" * 9,
+    "github, new": "github_pat_" + "a1B2" * 9,
+    "gitlab": "glpat-" + "a1B2" * 5,
+    "google": "AIza" + "a1B2" * 9,
+    "slack": "xoxb-" + "1a2B" * 9,
+    "wandb": "wandb_v1_" + "a1B2" * 9,
+    "web token": "eyJ" + "a1B2" * 9 + "." + "b2C3" * 9 + "." + "d4E5" * 9,
+    "known by value": "correct-horse-battery-staple",
+}
+"""Secrets that are known by their looks, or by their value."""
+AROUND = [
+    "it says: {} is wrong",
+    "{}",
+    "'{}'",
+    "Bearer {}",
+    "https://me:{}@host/v1",
+    *(form.replace("{}", "{0}") for form in FORMS),
+]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_no_part_of_a_secret_is_shown_wherever_a_text_is_cut(name):
+    secret = SHAPES[name]
+    secrets.remember(SHAPES["known by value"])
+    for form in AROUND:
+        text = form.format(secret)
+        for limit in range(len(text) + 2):
+            for cut in (
+                shorten(text, limit),
+                shorten(text, limit, "..."),
+                shown(text, limit),
+                shown([{"x": text}], limit),
+            ):
+                assert secret[:6] not in cut, (form, limit)
+                assert len(cut) <= limit + 3
+
+
+def test_no_part_of_a_private_key_is_shown():
+    for limit in range(300):
+        assert "aB3/" not in shorten(f"it says {PRIVATE_KEY} and more", limit)
+    lines = PRIVATE_KEY.split("\n")
+    for first in range(len(lines)):  # the last lines of a program's output
+        assert "aB3/" not in mask_text("\n".join(["before"] * (first == 0) + lines[first:] + ["after"]))
+        assert mask_text("\n".join([*lines[first:], "after"])).endswith("***\nafter")
+
+
+def test_a_value_is_masked_by_its_key_and_in_depth():
+    assert shown("plain word", key="api_key") == "'***'"
+    assert shown({"api_key": "plain word", "n": 3}) == "{'api_key': '***', 'n': 3}"
+    assert shown(["--api-key", "plain"]) == "['--api-key', '***']"
+    assert shown(0.5, key="auth_rate") == "0.5"
+    assert shown("x" * 100) == "'" + "x" * 59
+
+
+def test_a_long_text_is_cut_first_between_two_words():
+    text = ("word " * 400_000) + KEY
+    assert shorten(text, 10) == "word word "
+    assert shorten("x" * (1 << 21), 5) == "xxxxx"

@@ -17,6 +17,7 @@ from data_juicer_sandbox.files import is_there
 from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.hooks.base import Hook
 from data_juicer_sandbox.parameters import parameters
+from data_juicer_sandbox.secrets import remember_all
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ def _config(job: Job, name: str, variables: Mapping[str, str], problems: list[Co
         problems.append(ConfigError(f"`{name}` of job {job.label!r}: {error}", where=job.where(name)))
         return Config(name, None, False, job.source, (*job.path, name), later)
     unknown: list[str] = []
+    remember_all(source.value)
     value = fill(source.value, variables, unknown.append)
     for other in dict.fromkeys(unknown):
         hint = suggest(other, variables) + "; a plain ${ is written $${"

@@ -12,6 +12,7 @@ from typing import Any
 from data_juicer_sandbox.config.keys import KEYS
 from data_juicer_sandbox.config.limits import check_limits
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.secrets import mask_text
 
 ENVIRONMENT = "DJ_SANDBOX"
 TRUST = "--trust-checkpoint"
@@ -64,7 +65,7 @@ def read(made: Any, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any
     try:
         given = made.parse_args(arguments).as_dict()
     except argparse.ArgumentError as error:
-        print(f"dj-sandbox: {' '.join(str(error).split())} (see --help)", file=sys.stderr)
+        print(mask_text(f"dj-sandbox: {' '.join(str(error).split())} (see --help)"), file=sys.stderr)
         return 2
     overrides = {name: given.pop(name) for name in list(given) if name in KEYS}
     if "config" not in given:

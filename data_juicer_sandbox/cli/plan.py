@@ -6,6 +6,7 @@ import sys
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.errors import ConfigErrors, SandboxError
+from data_juicer_sandbox.secrets import mask_text
 
 NAME = "plan"
 
@@ -28,7 +29,7 @@ def run(arguments: list[str]) -> int:
 
         return validate.run(arguments)  # says all that is wrong, also what only the second look finds
     except SandboxError as error:
-        print(f"dj-sandbox: {error}", file=sys.stderr)
+        print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
         return error.exit_code
     rows = [
         ["run" if step.runs else "keep", step.view.job.label, step.view.job.hook, ", ".join(step.reads), step.reason]

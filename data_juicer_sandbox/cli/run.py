@@ -10,6 +10,7 @@ from typing import Any
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, SandboxError
+from data_juicer_sandbox.secrets import mask, mask_text
 
 NAME = "run"
 PRINT = "--print_config"
@@ -72,7 +73,7 @@ def _carry_out(config: SandboxConfig, again: str, trust_checkpoint: bool) -> int
         return error.exit_code
     except SandboxError as error:
         screen.close()
-        print(f"dj-sandbox: {error}", file=sys.stderr)
+        print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
         if config.debug and not isinstance(error, ConfigErrors):
             raise
         return error.exit_code
@@ -86,7 +87,7 @@ def _refuse(config: SandboxConfig | None, problems: list[ConfigError]) -> int:
     from data_juicer_sandbox.checks import check
 
     found = [*problems, *(check(config).problems if config is not None else [])]
-    print(f"dj-sandbox: {ConfigErrors(found)}", file=sys.stderr)
+    print(mask_text(f"dj-sandbox: {ConfigErrors(found)}"), file=sys.stderr)
     return 2
 
 
@@ -94,7 +95,6 @@ def _print_config(path: str, overrides: dict[str, Any]) -> int:
     from data_juicer_sandbox.config.dump import dump_config
     from data_juicer_sandbox.config.keys import KEYS
     from data_juicer_sandbox.config.load import load
-    from data_juicer_sandbox.secrets import mask
 
     config, problems = load(path, overrides)
     if config is None or problems:
@@ -122,8 +122,6 @@ def _report(work_dir: Path) -> list[str]:
 def _command(path: str, overrides: dict[str, Any]) -> str:
     """The command that continues this run."""
     import json
-
-    from data_juicer_sandbox.secrets import mask
 
     parts = ["dj-sandbox", "--config", path]
     for name, value in mask({key: value for key, value in overrides.items() if key != "resume"}).items():

@@ -6,6 +6,7 @@ import sys
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.errors import ConfigErrors
+from data_juicer_sandbox.secrets import mask_text
 
 NAME = "validate"
 
@@ -24,9 +25,9 @@ def run(arguments: list[str]) -> int:
         findings = check(config)
         problems = [*problems, *findings.problems]
         for warning in findings.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(mask_text(f"warning: {warning}"), file=sys.stderr)
     if problems or config is None:
-        print(f"dj-sandbox: {ConfigErrors(problems)}", file=sys.stderr)
+        print(mask_text(f"dj-sandbox: {ConfigErrors(problems)}"), file=sys.stderr)
         return 2
     count = len(list(config.jobs()))
     print(f"{given['config']} is good: {len(config.pipelines)} pipeline(s), {count} job(s)")

@@ -16,6 +16,7 @@ from loguru import logger
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, ProgramOutput
 from data_juicer_sandbox.components.program import Line, Program
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.secrets import shown
 
 Scalar = str | int | float
 Metrics = dict[str, Any]
@@ -41,7 +42,9 @@ class CommandComponent(Component):
         if not argv or not str(argv[0]):
             raise ConfigError("argv is empty", hint="the program, then its arguments: [python, train.py, --epochs, 3]")
         if isinstance(argv, str):
-            raise ConfigError(f"argv {argv!r} is one string", hint="a list: program and arguments; there is no shell")
+            raise ConfigError(
+                f"argv {shown(argv, 200)} is one string", hint="a list: program and arguments; there is no shell"
+            )
         ways = {"metrics": metrics, "metrics_pattern": metrics_pattern, "metrics_file": metrics_file}
         self.ways = [name for name, value in ways.items() if value is not None]
         if len(self.ways) > 1:

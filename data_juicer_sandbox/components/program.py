@@ -23,6 +23,8 @@ from data_juicer_sandbox.secrets import MASK, mask, mask_text
 
 LONGEST = 1 << 16
 """Bytes of a line; a longer one is cut into pieces."""
+NEAR = 1 << 13
+"""Bytes from the end of a piece in which a space is looked for."""
 TAIL = 20
 SHOWN = 500
 _SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
@@ -107,7 +109,8 @@ class Program:
     def _shown(self, tail: deque[str]) -> str:
         if not tail:
             return ", without any output"
-        return "; its last lines:\n" + "\n".join(f"  {self.masked(line)[:SHOWN]}" for line in tail)
+        lines = self.masked("\n".join(tail)).split("\n")  # together: a private key has several
+        return "; its last lines:\n" + "\n".join(f"  {line[:SHOWN]}" for line in lines)
 
     @contextmanager
     def _started(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -177,8 +180,12 @@ class _Splitter:
 
     def feed(self, chunk: bytes) -> Iterator[Line]:
         *whole, self.rest = re.split(rb"\r\n|\n|\r", self.rest + chunk)
-        if self.rest and (not chunk or len(self.rest) >= LONGEST):
+        if self.rest and not chunk:
             whole, self.rest = [*whole, self.rest], b""
+        elif len(self.rest) >= LONGEST:
+            # between two words, if there is a space near the end: a secret that is cut is not known as one
+            end = self.rest.rfind(b" ", LONGEST - NEAR) + 1 or len(self.rest)
+            whole, self.rest = [*whole, self.rest[:end]], self.rest[end:]
         for line in whole:
             yield Line(line.decode("utf-8", "replace"), self.error)
 

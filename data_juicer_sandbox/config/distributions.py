@@ -12,6 +12,7 @@ from typing import Any
 
 from data_juicer_sandbox.config.source import KeyPath
 from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.secrets import shown
 
 Fault = Callable[..., None]
 """Told of a fault: what, the way to it, a hint."""
@@ -121,7 +122,11 @@ def read_parameters(given: Any, path: KeyPath, fault: Fault, prefix: str = "") -
     for key, spec in given.items():
         name, way = f"{prefix}{key}", (*path, key)
         if not isinstance(spec, Mapping):
-            fault(f"parameter {name!r} must be a mapping, not {spec!r:.40}", way, f"{{value: {spec!r:.40}}}")
+            fault(
+                f"parameter {name!r} must be a mapping, not {shown(spec, 40, name)}",
+                way,
+                f"{{value: {shown(spec, 40, name)}}}",
+            )
         elif "parameters" in spec:
             if set(spec) != {"parameters"}:
                 fault(f"parameter {name!r} has `parameters` and other keys", way)
@@ -176,7 +181,7 @@ def _distribution(name: str, spec: dict[str, Any], path: KeyPath, fault: Fault) 
         return _choice(name, spec, path, fault)
     for key, value in spec.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            fault(f"parameter {name!r}: {key!r} must be a number, not {value!r:.40}", (*path, key))
+            fault(f"parameter {name!r}: {key!r} must be a number, not {shown(value, 40, name)}", (*path, key))
             return None
     for key in ("q", "sigma"):
         if spec.get(key, 1) <= 0:

@@ -15,6 +15,7 @@ from data_juicer_sandbox.config.source import KeyPath, Source
 from data_juicer_sandbox.config.targets import read_targets
 from data_juicer_sandbox.config.words import escape, fill, suggest
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, Where
+from data_juicer_sandbox.secrets import remember_all, shown
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.config.sweep import Sweep
@@ -69,6 +70,7 @@ class _Loading:
         self.problems.append(ConfigError(what, where=where, hint=hint))
 
     def config(self) -> tuple[SandboxConfig, list[ConfigError]]:
+        remember_all({**self.source.value, **self.overrides})
         self._read_values()
         variables = self._variables()
         reader = JobReader(self.source, variables, self.problems)
@@ -108,7 +110,7 @@ class _Loading:
                 continue  # a key left empty is a key left out
             elif not _is(value, key.type):
                 wanted = _name(key.type)
-                self.fault(f"{name!r} must be {wanted}, not {value!r:.60}", (name,))
+                self.fault(f"{name!r} must be {wanted}, not {shown(value, key=name)}", (name,))
             else:
                 self.values[name] = value
         if self.values["iter_targets_mode"] not in ("all", "any"):
@@ -174,7 +176,7 @@ class _Loading:
                 self.fault(f"two pipelines are named {name!r}", path)
                 continue
             if body is not None and not isinstance(body, dict):
-                self.fault(f"pipeline {name!r} must hold job lists, not {body!r:.40}", path)
+                self.fault(f"pipeline {name!r} must hold job lists, not {shown(body, 40)}", path)
                 continue
             body = body or {}
             known = {phase.key for phase in Phase}

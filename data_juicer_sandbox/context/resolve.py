@@ -13,6 +13,7 @@ from data_juicer_sandbox.config.words import fill, suggest
 from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.context.lookup import dig, plant
 from data_juicer_sandbox.errors import ConfigError, JobError, ResolveError
+from data_juicer_sandbox.secrets import shown
 
 Finished = Sequence[tuple[str, JobRecord]]
 """Pipeline and record of the jobs before this one, in order."""
@@ -88,7 +89,7 @@ def _content(job: Job, name: str, value: Any, variables: Mapping[str, str], file
             hint = suggest(unknown[0], variables) + "; a plain ${ is written $${"
             raise JobError(f"unknown variable ${{{unknown[0]}}} in {source.file}", where=job.where(name), hint=hint)
     if value is not None and not isinstance(value, Mapping):
-        raise JobError(f"`{name}` of job {job.label!r} is {value!r:.60}, not a mapping", where=job.where(name))
+        raise JobError(f"`{name}` of job {job.label!r} is {shown(value)}, not a mapping", where=job.where(name))
     return deepcopy(dict(value)) if value is not None else None
 
 

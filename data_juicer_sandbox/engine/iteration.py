@@ -24,6 +24,7 @@ from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.engine.trace import Stamps
 from data_juicer_sandbox.errors import ResolveError, SandboxError
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.secrets import shown
 
 HISTORY = "iterations.json"
 _OPS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "==": operator.eq}
@@ -164,7 +165,7 @@ def number_of(context: ContextInfos, target: Target, number: int) -> float:
     """
     value = value_of(context, target.key, number)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        raise TargetError(f"the target {target.key!r} is {value!r:.60} after iteration {number}, which is no number")
+        raise TargetError(f"the target {target.key!r} is {shown(value)} after iteration {number}, which is no number")
     return value
 
 

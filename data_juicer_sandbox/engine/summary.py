@@ -8,6 +8,7 @@ from typing import Any
 
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import ContextInfos
+from data_juicer_sandbox.secrets import mask, shorten
 
 _SCALARS = (str, int, float, bool, type(None))
 
@@ -22,10 +23,9 @@ class Table:
 
 
 def shown(outputs: Mapping[str, Any], limit: int = 120) -> str:
-    """A job's outputs on one line."""
-    parts = [f"{name} = {_short(value)}" for name, value in outputs.items()]
-    text = ", ".join(parts)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """A job's outputs on one line, secrets masked."""
+    parts = [f"{name} = {_short(value)}" for name, value in mask(outputs).items()]
+    return shorten(", ".join(parts), limit, "…")
 
 
 def tables(context: ContextInfos) -> Iterator[Table]:
@@ -33,7 +33,7 @@ def tables(context: ContextInfos) -> Iterator[Table]:
     for pipeline, record in context.records():
         if record.job.get("phase") != Phase.EVALUATION.value or not record.done:
             continue
-        for name, value in record.outputs.items():
+        for name, value in mask(record.outputs).items():
             title = f"{pipeline}.{record.meta_name}.{name}"
             if isinstance(value, Mapping) and value and all(isinstance(item, _SCALARS) for item in value.values()):
                 yield Table(title, ["name", "value"], [[key, item] for key, item in value.items()])

@@ -7,6 +7,7 @@ from typing import Any
 from data_juicer_sandbox.components.base import Component, JobRun, OutputFile
 from data_juicer_sandbox.components.rows import write_rows
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.secrets import shown
 
 
 class InlineRows(Component):
@@ -41,5 +42,5 @@ def _row(value: Any, key: str | None, place: int) -> dict[str, Any]:
     if key is not None:
         return {key: value}
     if not isinstance(value, dict):
-        raise ConfigError(f"rows.{place} is {value!r:.60}, no mapping", hint="key: the field plain values are put in")
+        raise ConfigError(f"rows.{place} is {shown(value)}, no mapping", hint="key: the field plain values are put in")
     return value

@@ -19,6 +19,7 @@ from data_juicer_sandbox.components.infer.local.adapters import Adapter, find_ad
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import SHAPES, Sampling
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.secrets import shorten
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks of adapters that vLLM makes room for."""
@@ -182,7 +183,7 @@ class VLLMInference(LLMInference):
         try:
             return library.LLM(model=adapter.base if adapter else self.model, **params)
         except (OSError, TypeError, ValueError) as error:
-            raise JobError(f"vLLM cannot load {self.model!r}: {str(error).strip()[:500]}") from error
+            raise JobError(f"vLLM cannot load {self.model!r}: {shorten(str(error).strip(), 500)}") from error
 
     def _params(self, library: ModuleType, own: dict[str, Any]) -> dict[str, Any]:
         """The arguments of SamplingParams that all rows share: the model's own, changed as is wanted."""

@@ -23,6 +23,7 @@ from data_juicer_sandbox.components.pools.ranking_metrics import (
 from data_juicer_sandbox.components.rows.shards import is_data
 from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.secrets import shown
 
 
 class DataPoolRanking(Component):
@@ -106,7 +107,7 @@ class DataPoolRanking(Component):
             raise ConfigError("there is no pool to rank", hint="one or more in dataset_path, besides the baseline")
         if ranking_keys is None and (entry := first_mapping(self.entries)) is not None:
             raise ConfigError(
-                f"ranking_keys must say what to rank by: the metrics are {entry!r:.100}",
+                f"ranking_keys must say what to rank by: the metrics are {shown(entry, 100)}",
                 hint=", ".join(leaves(entry)),
             )
 

@@ -12,6 +12,7 @@ from typing import Any
 from data_juicer_sandbox.components.names import distinct_names, stem
 from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.secrets import shown
 
 Metrics = list[Any] | dict[str, Any]
 
@@ -123,12 +124,12 @@ def _number(entry: Any, key: str, pool: str) -> float:
     numeric = [name for name, leaf in known.items() if isinstance(leaf, Real) and not isinstance(leaf, bool)]
     if key not in known:
         if "" in known:
-            raise JobError(f"the metrics of pool {pool} are {entry!r:.60}, which has no {key!r}", hint="a mapping")
+            raise JobError(f"the metrics of pool {pool} are {shown(entry)}, which has no {key!r}", hint="a mapping")
         raise JobError(f"the metrics of pool {pool} have no {key!r}", hint=suggest(key, numeric, what="there are"))
     what = f"the metric {key!r} of pool {pool}" if key else f"the metric of pool {pool}"
     if key not in numeric:
         hint = suggest(key, numeric, what="numbers there are") if key else None
-        raise JobError(f"{what} is no number: {known[key]!r:.60}", hint=hint)
+        raise JobError(f"{what} is no number: {shown(known[key], key=key)}", hint=hint)
     try:
         number = float(known[key])
     except OverflowError:
@@ -154,7 +155,7 @@ def leaves(entry: Any, prefix: str = "") -> dict[str, Any]:
 
 def _label(entry: Any, match_key: str, place: int) -> Any:
     if not isinstance(entry, Mapping):
-        raise ConfigError(f"entry {place} of metrics is {entry!r:.60}", hint="match_key wants mappings")
+        raise ConfigError(f"entry {place} of metrics is {shown(entry)}", hint="match_key wants mappings")
     known = leaves(entry)
     if match_key not in known:
         texts = [way for way, leaf in known.items() if isinstance(leaf, str)]

@@ -9,6 +9,7 @@ from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.probe.judging import Feedback, Row, figure, text_of
 from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.secrets import shown
 
 _NO_LIMIT = 1_000_000
 """A tokenizer that knows no longest text gives a number above this."""
@@ -86,6 +87,6 @@ class Classifier:
         known.update({label: number for number, label in enumerate(self.labels)})
         if isinstance(wanted, bool) or not isinstance(wanted, int | str) or wanted not in known:
             hint = suggest(str(wanted), self.labels, what="the model's labels")
-            raise JobError(f"{wanted!r:.60} at {self.label_key!r} is no label of the model", hint=hint)
+            raise JobError(f"{shown(wanted)} at {self.label_key!r} is no label of the model", hint=hint)
         chance = chances[known[wanted]]
         return {"loss": figure(-math.log(chance)) if chance > 0 else None}

@@ -8,6 +8,7 @@ from typing import Any
 
 from data_juicer_sandbox.components.probe.judging import Feedback, Row, figure
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.secrets import shown
 
 
 class ScoreJudge:
@@ -45,7 +46,7 @@ class ScoreJudge:
         ):
             return {key: figure(float(value)) if _is_number(value) else value for key, value in said.items()}
         hint = "a number, a mapping of numbers and texts, or None"
-        raise JobError(f"{self.name} gave {said!r:.80} for a row", hint=hint)
+        raise JobError(f"{self.name} gave {shown(said, 80)} for a row", hint=hint)
 
 
 def _is_number(value: Any) -> bool:

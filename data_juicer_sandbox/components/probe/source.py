@@ -7,6 +7,7 @@ from typing import Any
 
 from data_juicer_sandbox.components.rows.shards import ENDINGS, is_data
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.secrets import shown
 
 _SOURCES = ("dataset_path", "dataset", "generated_dataset_config")
 
@@ -21,7 +22,7 @@ def with_data(recipe: Mapping[str, Any], dataset_path: str | None) -> dict[str, 
     if dataset_path is None or named == [dataset_path]:
         return dict(recipe)
     if named:
-        what = f"dj_configs names the data set {named[0]!r:.80}, extra_configs {dataset_path!r:.80}"
+        what = f"dj_configs names the data set {shown(named[0], 80)}, extra_configs {shown(dataset_path, 80)}"
         raise JobError(what, hint="one of them")
     return {**recipe, "dataset_path": dataset_path}
 

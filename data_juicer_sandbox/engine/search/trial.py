@@ -25,6 +25,7 @@ from data_juicer_sandbox.engine.places import Places
 from data_juicer_sandbox.engine.search.board import COMPLETE, FAILED, PRUNED, Assignment, Outcome
 from data_juicer_sandbox.errors import CheckpointError, SandboxError
 from data_juicer_sandbox.files import make_folder, move_aside
+from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.watchers.base import flatten
 from data_juicer_sandbox.watchers.local import CONFIG_FILE, FILE, last_values
 from data_juicer_sandbox.watchers.watcher import Watcher
@@ -225,7 +226,7 @@ def value_of(metric: Metric, context: ContextInfos, watcher: Watcher) -> float:
         what = (
             f"the metric {metric.name!r} is missing"
             if value is None
-            else f"the metric {metric.name!r} is {value!r:.60}, no number"
+            else f"the metric {metric.name!r} is {shown(value)}, no number"
         )
         raise MetricError(what, hint="there are: " + ", ".join(there[:40]))
     return float(value)

@@ -20,7 +20,7 @@ from data_juicer_sandbox.components.rows.shards import shards
 from data_juicer_sandbox.components.rows.splice import splice_json, to_json
 from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.files import replacing
-from data_juicer_sandbox.secrets import mask_text
+from data_juicer_sandbox.secrets import shorten
 
 _LONGEST = 500
 """Characters of a failure's message that are kept."""
@@ -91,9 +91,9 @@ def outcome(asking: Asking, answer: Answer | Failure) -> tuple[bytes, Failure | 
         except Exception as error:
             # the function is the user's: whatever goes wrong in it is told, in the row
             message = f"{type(error).__name__}: {error}"
-            failure = Failure("parse", mask_text(message)[:_LONGEST])
+            failure = Failure("parse", shorten(message, _LONGEST))
     else:
-        failure = Failure(answer.kind, mask_text(answer.message)[:_LONGEST])
+        failure = Failure(answer.kind, shorten(answer.message, _LONGEST))
     made = {fields.answer: None, fields.error: {"kind": failure.kind, "message": failure.message}}
     return to_json(made if fields.raw is None else {**made, fields.raw: raw}), failure
 

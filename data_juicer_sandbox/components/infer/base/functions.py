@@ -8,6 +8,7 @@ from typing import Any
 from data_juicer_sandbox.components.helpers import arguments, find_helper
 from data_juicer_sandbox.config.words import suggest
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.secrets import shown
 
 Function = Callable[..., Any]
 BUILD, PARSE = "build_messages_func", "parse_output_func"
@@ -46,5 +47,5 @@ def bind(
 
 def _own(which: str, value: Any) -> dict[str, Any]:
     if value is not None and not isinstance(value, Mapping):
-        raise ConfigError(f"func_kwargs.{which} is a mapping of arguments, not {value!r:.60}")
+        raise ConfigError(f"func_kwargs.{which} is a mapping of arguments, not {shown(value)}")
     return dict(value or {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data_juicer_sandbox.components.infer.base.exchange import Failure
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.secrets import shorten
 
 HOPELESS = 100
 """So many answers that all fail, from the first one on, and the job ends: something is wrong with all of them."""
@@ -73,4 +74,4 @@ def check_limit(most: float | None) -> None:
 
 def told(failure: Failure) -> str:
     """A failure in a line."""
-    return f"{failure.kind}: {failure.message[:300]}"
+    return f"{failure.kind}: {shorten(failure.message, 300)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from data_juicer_sandbox.components.infer.messages import Message
+from data_juicer_sandbox.secrets import shown
 
 Prompt = str | list[Message]
 """Messages of a chat, or a plain text."""
@@ -19,10 +20,10 @@ def checked(built: Any) -> Prompt:
     if isinstance(built, str):
         return built
     if not isinstance(built, list) or not built:
-        raise TypeError(f"messages are a list of role and content, or a text, not {built!r:.80}")
+        raise TypeError(f"messages are a list of role and content, or a text, not {shown(built, 80)}")
     for one in built:
         if not isinstance(one, dict) or "role" not in one or "content" not in one:
-            raise TypeError(f"a message has a role and a content: {one!r:.80}")
+            raise TypeError(f"a message has a role and a content: {shown(one, 80)}")
     return built
 
 

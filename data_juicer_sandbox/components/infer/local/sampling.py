@@ -9,6 +9,7 @@ from typing import Any
 import xxhash
 
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.secrets import shown
 
 LONGEST = 256
 """Tokens of an answer at most, where a config does not say."""
@@ -62,7 +63,7 @@ class Sampling:
             raise ConfigError(f"sampling_params: {samples} samples that are not drawn would all be alike", hint="n: 1")
         texts = (stop,) if isinstance(stop, str) else tuple(stop)
         if not all(isinstance(text, str) and text for text in texts):
-            raise ConfigError(f"sampling_params.stop: {stop!r:.80} is no text, and no list of texts")
+            raise ConfigError(f"sampling_params.stop: {shown(stop, 80)} is no text, and no list of texts")
         others = {key: value for key, value in given.items() if key not in (*lengths, *SHAPES, "n", "seed")}
         return cls(tokens, samples, draws, seed, texts, shape if draws else {}, others)
 
@@ -86,12 +87,12 @@ def _number(given: Mapping[str, Any], key: str) -> float:
     elif good:
         good = value >= 0 and (value <= 1 or key != "min_p")
     if not good:
-        raise ConfigError(f"sampling_params.{key}: {value!r:.60} is out of range")
+        raise ConfigError(f"sampling_params.{key}: {shown(value, key=key)} is out of range")
     return int(value) if key == "top_k" else float(value)
 
 
 def _whole(given: Mapping[str, Any], key: str, least: int, default: int | None = None) -> int:
     value = given.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"sampling_params.{key}: {value!r:.60} is no whole number from {least} on")
+        raise ConfigError(f"sampling_params.{key}: {shown(value, key=key)} is no whole number from {least} on")
     return value

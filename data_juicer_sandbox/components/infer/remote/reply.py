@@ -12,8 +12,11 @@ import msgspec
 from data_juicer_sandbox.components.infer.base import Answer, Failure
 from data_juicer_sandbox.components.infer.remote.transport import Reply
 from data_juicer_sandbox.components.rows.dig import MISSING, dig
+from data_juicer_sandbox.secrets import shorten
 
 _decode = msgspec.json.Decoder().decode
+_READ = 1 << 16
+"""Bytes of a reply that is no JSON that are looked at for an excerpt."""
 PATHS = {"chat": "choices.0.message.content", "completions": "choices.0.text"}
 
 
@@ -66,8 +69,8 @@ def complaint(reply: Reply) -> tuple[str, str | None]:
     error = body.get("error", body) if isinstance(body, dict) else body
     if isinstance(error, dict):
         message = error.get("message") or error.get("detail") or json.dumps(error)
-        return str(message)[:300], str(error["code"]) if error.get("code") else None
-    return str(error)[:300], None
+        return shorten(str(message), 300), str(error["code"]) if error.get("code") else None
+    return shorten(str(error), 300), None
 
 
 def _reason(body: Any, way: list[str]) -> str:
@@ -81,5 +84,5 @@ def _count(value: Any) -> int:
 
 
 def _excerpt(body: bytes) -> str:
-    text = " ".join(body[:400].decode("utf-8", "replace").split())
-    return text[:120] + "..." if len(text) > 120 else text or "it is empty"
+    text = " ".join(body[:_READ].decode("utf-8", "replace").split())
+    return shorten(text, 120, "...") or "it is empty"
