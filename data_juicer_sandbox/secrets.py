@@ -118,7 +118,7 @@ def mask(value: Any) -> Any:
 def mask_text(text: str) -> str:
     """Text for a log or a terminal: also `name=value`, `--flag value`, and secrets that are remembered."""
     text = _mask_queries(_mask_looks(text))
-    text = _FLAG.sub(lambda found: f"{found[1]}{found[2]}{MASK}" if is_secret(found[1]) else found[0], text)
+    text = _FLAG.sub(lambda match: f"{match[1]}{match[2]}{MASK}" if is_secret(match[1]) else match[0], text)
     return _PAIR.sub(_mask_pair, _HEADER.sub(rf"\1\2{MASK}", text))
 
 
@@ -215,45 +215,45 @@ def _mask_string(text: str) -> str:
         return text
     text = _HEADER.sub(_mask_header, text)
 
-    def mask_pair(found: re.Match[str]) -> str:
-        between, start = found["between"], found.start() - len(_word_before(found))
+    def mask_pair(match: re.Match[str]) -> str:
+        between, start = match["between"], match.start() - len(_word_before(match))
         written = (
-            "=" in between or between[:1] in "\\\"'" or _LINE_START.search(found.string, max(0, start - 20), start)
+            "=" in between or between[:1] in "\\\"'" or _LINE_START.search(match.string, max(0, start - 20), start)
         )
-        masked = _mask_pair(found) if written else found[0]
-        if masked != found[0]:
-            _remember_found(_value(found))
+        masked = _mask_pair(match) if written else match[0]
+        if masked != match[0]:
+            _remember_found(_value(match))
         return masked
 
     return _PAIR.sub(mask_pair, text)
 
 
-def _mask_header(found: re.Match[str]) -> str:
-    start = found.start()
-    if "=" not in found[2] and not _LINE_START.search(found.string, max(0, start - 20), start):
-        return found[0]
-    return f"{found[1]}{found[2]}{MASK}"
+def _mask_header(match: re.Match[str]) -> str:
+    start = match.start()
+    if "=" not in match[2] and not _LINE_START.search(match.string, max(0, start - 20), start):
+        return match[0]
+    return f"{match[1]}{match[2]}{MASK}"
 
 
-def _mask_pair(found: re.Match[str]) -> str:
-    between, value = found["between"], _value(found)
-    name = _word_before(found) + found["name"]
+def _mask_pair(match: re.Match[str]) -> str:
+    between, value = match["between"], _value(match)
+    name = _word_before(match) + match["name"]
     prose = between.startswith(":") and name.lower() == "token"  # "unexpected token: ..." names no credential
     if prose or not is_secret(name) or not value or not _is_credential(value):
-        return found[0]
+        return match[0]
     if _NUMBER.fullmatch(value) and not _names_credential(name):
-        return found[0]
-    quote = found["quote"] or found["escaped"] or ""
-    return f"{found['name']}{between}{quote}{MASK}"
+        return match[0]
+    quote = match["quote"] or match["escaped"] or ""
+    return f"{match['name']}{between}{quote}{MASK}"
 
 
-def _value(found: re.Match[str]) -> str:
-    return found["quoted"] or found["inner"] or found["bare"] or ""
+def _value(match: re.Match[str]) -> str:
+    return match["quoted"] or match["inner"] or match["bare"] or ""
 
 
-def _word_before(found: re.Match[str]) -> str:
-    """What stands directly before the part of a name that was found: the `OPENAI_API_` of `OPENAI_API_KEY`."""
-    before = _WORD_END.search(found.string, max(0, found.start() - 60), found.start())
+def _word_before(match: re.Match[str]) -> str:
+    """What stands directly before the part of a name that was match: the `OPENAI_API_` of `OPENAI_API_KEY`."""
+    before = _WORD_END.search(match.string, max(0, match.start() - 60), match.start())
     return before[0] if before else ""
 
 
@@ -266,12 +266,12 @@ def _names_credential(name: str) -> bool:
 def _mask_queries(text: str, *, remembered: bool = False) -> str:
     """Mask keys in the query of a URL: `?api_key=K`, `&sig=K`."""
 
-    def mask_query(found: re.Match[str]) -> str:
-        name, value = found[1], found[2]
+    def mask_query(match: re.Match[str]) -> str:
+        name, value = match[1], match[2]
         if not (is_secret(name) or name.lower() in _IN_QUERIES) or value == MASK:
-            return found[0]
+            return match[0]
         if _NUMBER.fullmatch(value) and not _names_credential(name):
-            return found[0]
+            return match[0]
         if remembered:
             _remember_found(value)
         return f"{name}={MASK}"

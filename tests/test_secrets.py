@@ -143,8 +143,8 @@ NUMBERS = {
 
 
 def test_numbers_are_no_secrets():
-    given = {**NUMBERS, "auth": {"secret_lengths": [1, 2.5], "password": 7}, "api_key": True}
-    assert mask({key: value for key, value in given.items() if key != "auth"}) == {**NUMBERS, "api_key": True}
+    values = {**NUMBERS, "auth": {"secret_lengths": [1, 2.5], "password": 7}, "api_key": True}
+    assert mask({key: value for key, value in values.items() if key != "auth"}) == {**NUMBERS, "api_key": True}
     assert mask({"secret_lengths": [1, 2.5], "password": 7}) == {"secret_lengths": [1, 2.5], "password": 7}
 
 

@@ -96,9 +96,9 @@ def test_head_takes_one_line(start, tmp_path):
 def test_standard_output_alone_is_no_terminal(start, tmp_path):
     with dead_pipe() as pipe:
         process = start({"execution_job_configs": JOBS}, stdout=pipe, stderr=subprocess.PIPE)
-        _, said = process.communicate(timeout=120)
+        _, output = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert b"done in" in said
+    assert b"done in" in output
     assert losses(tmp_path / "out") == []
     assert "standard output is gone: standard output: Broken pipe" in (tmp_path / "out/sandbox.log").read_text()
 
@@ -124,9 +124,9 @@ def test_an_interrupted_run_still_exits_130(start, tmp_path, number):
     assert finished(tmp_path / "out") == ["first"]
     slow["extra_configs"] |= {"steps": 1}
     process = start({"execution_job_configs": [JOBS[0], slow]}, "--resume", "true", stderr=subprocess.PIPE)
-    _, said = process.communicate(timeout=60)
+    _, output = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert b"first kept" in said
+    assert b"first kept" in output
 
 
 def test_both_streams_closed(start, tmp_path, support_path):

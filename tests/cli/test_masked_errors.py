@@ -68,8 +68,8 @@ BODIES = ['{{"error": {{"message": "{}"}}}}', '{{"error": "{}"}}', '{{"detail": 
 def test_a_server_that_repeats_the_key(config_file, dj_sandbox, tmp_path, form, before, status):
     pytest.importorskip("openai", reason="pip install 'data-juicer-sandbox[api]'")
     (tmp_path / "d.jsonl").write_text('{"query": "a"}\n')
-    said = "x" * (before - 30) + " the key is wrong: " + KEY + ", " + "y" * 300
-    with refusing(form.format(said).encode(), status) as url:
+    output = "x" * (before - 30) + " the key is wrong: " + KEY + ", " + "y" * 300
+    with refusing(form.format(output).encode(), status) as url:
         settings = {
             "type": "api",
             "model": "m",
@@ -80,9 +80,9 @@ def test_a_server_that_repeats_the_key(config_file, dj_sandbox, tmp_path, form, 
         config_file(
             {"work_dir": "out", "execution_job_configs": [{"hook": "InferModelHook", "extra_configs": settings}]}
         )
-        made = dj_sandbox("--config", "sandbox.yaml")
-    assert made.returncode == 1
-    assert_hidden([made.stderr, *stored(tmp_path)])
+        completed = dj_sandbox("--config", "sandbox.yaml")
+    assert completed.returncode == 1
+    assert_hidden([completed.stderr, *stored(tmp_path)])
 
 
 @pytest.mark.parametrize("secret", [KEY, OPAQUE])
@@ -93,10 +93,10 @@ def test_a_program_that_prints_the_key(config_file, dj_sandbox, tmp_path, secret
     settings = {"type": "command", "argv": ["python", "-c", code, "--api-key", secret], "result": "d"}
     job = {"hook": "TrainModelHook", "meta_name": "train", "extra_configs": settings}
     config_file({"work_dir": "out", "execution_job_configs": [job]})
-    made = dj_sandbox("--config", "sandbox.yaml")
-    assert made.returncode == 1
-    assert "ended with status 3" in made.stderr
-    assert_hidden([made.stderr, *stored(tmp_path / "out")], secret)
+    completed = dj_sandbox("--config", "sandbox.yaml")
+    assert completed.returncode == 1
+    assert "ended with status 3" in completed.stderr
+    assert_hidden([completed.stderr, *stored(tmp_path / "out")], secret)
 
 
 def test_a_line_that_is_cut_into_pieces_within_the_key(config_file, dj_sandbox, tmp_path):
@@ -104,9 +104,9 @@ def test_a_line_that_is_cut_into_pieces_within_the_key(config_file, dj_sandbox, 
     settings = {"type": "command", "argv": ["python", "-c", code], "result": "d"}
     (tmp_path / "d").write_text("")
     config_file({"work_dir": "out", "execution_job_configs": [{"hook": "TrainModelHook", "extra_configs": settings}]})
-    made = dj_sandbox("--config", "sandbox.yaml")
-    assert made.returncode == 0, made.stderr
-    assert_hidden([made.stderr, *stored(tmp_path / "out")])
+    completed = dj_sandbox("--config", "sandbox.yaml")
+    assert completed.returncode == 0, completed.stderr
+    assert_hidden([completed.stderr, *stored(tmp_path / "out")])
 
 
 BAD = [
@@ -133,9 +133,9 @@ def test_a_bad_config(config_file, capsys, config, command):
 
     path = str(config_file({"work_dir": "out", **config}))
     assert main([command, "--config", path]) == 2
-    said = capsys.readouterr().err
-    assert "error" in said
-    assert_hidden([said])
+    output = capsys.readouterr().err
+    assert "error" in output
+    assert_hidden([output])
 
 
 def test_a_value_under_the_name_of_a_secret(config_file, capsys):
@@ -155,8 +155,8 @@ def test_outputs_on_the_terminal(config_file, dj_sandbox, tmp_path):
         "extra_configs": {"type": "toy_lab.steps.Give", "value": value},
     }
     config_file({"work_dir": "out", "evaluation_job_configs": [job]})
-    made = dj_sandbox("--config", "sandbox.yaml")
-    assert made.returncode == 0
-    assert "0.25" in made.stderr
-    assert_hidden([made.stderr, (tmp_path / "out/sandbox.log").read_text()])
+    completed = dj_sandbox("--config", "sandbox.yaml")
+    assert completed.returncode == 0
+    assert "0.25" in completed.stderr
+    assert_hidden([completed.stderr, (tmp_path / "out/sandbox.log").read_text()])
     assert json.loads((tmp_path / "out/context_infos.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -65,9 +66,9 @@ def spy(job: JobRun) -> Spy:
 
 
 def test_a_spy_sees_what_stands_on_a_command_line(spy):
-    import subprocess
-
-    with subprocess.Popen([sys.executable, "-c", "input()", TOKEN], stdin=subprocess.PIPE) as process:
+    argv = [sys.executable, "-c", "print('ready', flush=True); input()", TOKEN]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
         spy.look()
         process.communicate(b"\n")
     assert process.pid in spy.processes
@@ -80,12 +81,12 @@ def test_workers_that_train(job, spy, jsonl, docstrings, together):
 
     from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 
-    seen: list[str] = []
+    observed: list[str] = []
 
     class Watching(Quiet):
         def watch(self, values, step=None):
             spy.look()
-            seen.extend(workers(job.folder))
+            observed.extend(workers(job.folder))
 
     pools = [jsonl(f"{name}.jsonl", [{"text": text} for text in docstrings[:60]]) for name in ("low", "high")]
     small = {"vocab_size": 400, "n_layer": 1, "n_embd": 32, "n_head": 2, "block_size": 32, "batch_size": 4}
@@ -100,7 +101,7 @@ def test_workers_that_train(job, spy, jsonl, docstrings, together):
     )
     with spy.watching():
         models = trainer.run(JobRun(job.pipeline, job.name, job.folder, Watching(), job.progress))
-    assert seen  # it looked while workers ran
+    assert observed  # it looked while workers ran
     assert spy.processes == {}
     assert spy.modes == {("", 0o700), (".json", 0o600)}
     assert list(job.folder.glob(".handover_*")) == []
@@ -131,8 +132,6 @@ def test_a_framework_outside(job, spy, tmp_path):
 
 @pytest.mark.parametrize("name", ["lm_eval_run", "evalscope_run"])
 def test_the_scripts_of_frameworks_remove_their_request(tmp_path, name):
-    import subprocess
-
     from data_juicer_sandbox.components.evaluate import harness
 
     request = tmp_path / "request.json"
