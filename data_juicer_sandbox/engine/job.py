@@ -65,6 +65,7 @@ def run_job(
     if component is not view.component:
         view = JobView(job, hook, component, view.recipe, view.extra)
         resolved = places.apply(view, resolved)
+    code = stamps.take_code(view, resolved)
     read = {path: stamps.take(path) for path in input_paths(view, resolved)}
     run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
     guard = _guard_outputs(view, resolved, places, folder, config_files)
@@ -73,6 +74,7 @@ def run_job(
             result = hook().run(resolved, run)
     finally:
         guard.settle()
+    stamps.take_code(view, resolved)  # keeps the digests of modules that the job has imported
     outputs = name_outputs(view, result)
     # What the job read is no output of it, also where it names an input among its results, as a ranking does.
     left = [path for path in output_paths(view, resolved, outputs) if path not in read]
@@ -82,6 +84,7 @@ def run_job(
     ended = time.time()
     trace: dict[str, Any] = {
         "config": config_digests(resolved),
+        "code": code,
         "inputs": {path: stamp for path, stamp in read.items() if stamp},
         "outputs": stamps.take_all(left),
     }

@@ -13,6 +13,7 @@ from data_juicer_sandbox.engine.graph import edges
 from data_juicer_sandbox.engine.places import Places
 from data_juicer_sandbox.engine.trace import Stamp, Stamps, config_digests, content_of
 from data_juicer_sandbox.errors import SandboxError
+from data_juicer_sandbox.user_code import code_change
 
 NEW = "not run yet"
 
@@ -58,6 +59,8 @@ def make_plan(
     labels = {view.job.id: view.job.label for view in views}
     order = {view.job.id: place for place, view in enumerate(views)}
     later = _left_by(views, context)
+    for view in views:  # at once, not when its job's turn comes: the code that was imported for the plan is what runs
+        stamps.take_code(view)
     running: set[str] = set()
     finished: list[tuple[str, JobRecord]] = []
     steps = []
@@ -97,11 +100,14 @@ def _judge(
         return "it failed last time" if record.job.get("status") == "failed" else "it did not finish"
     try:
         resolved = places.apply(view, resolve(view.job, finished, variables))
+        code = stamps.take_code(view, resolved)
     except SandboxError as error:
         return f"its configs cannot be put together from what is there: {error.what}"
     trace = record.job.get("trace") or {}
     change = config_change(trace.get("config", {}), resolved)
     if change:
+        return change
+    if "code" in trace and (change := code_change(trace["code"], code)):  # records of an earlier version have none
         return change
     for path in trace.get("changed_inputs", ()):
         return f"input file {path} changed while the job ran"

@@ -25,6 +25,7 @@ from data_juicer_sandbox.components.rows.shards import is_data, refuse_overwriti
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import claim, is_there, quick_key, remove
 from data_juicer_sandbox.secrets import mask
+from data_juicer_sandbox.user_code import UserCode
 
 Answering = Callable[[Iterator[Question], Put], None]
 """Takes questions, as many at a time as suits it, and puts an answer or a failure for each, in any order.
@@ -228,7 +229,8 @@ class LLMInference(Component):
 
     def _digest(self, content: str) -> str:
         asking = [self._functions, vars(self.asking.fields), self.asking.max_rows]
-        wanted = mask([type(self).__name__, self.identity(), asking, content])
+        code = UserCode().digests([type(self)], self._functions[:2])
+        wanted = mask([type(self).__name__, self.identity(), asking, content, *([code] if code else [])])
         return str(xxhash.xxh3_128_hexdigest(json.dumps(wanted, sort_keys=True, default=repr).encode()))
 
 
