@@ -276,8 +276,11 @@ def _reports(given: Mapping[str, Any], metrics: Sequence[Metric], path: sources.
 
 
 def _means(reported: str, metric: str) -> bool:
-    """Whether a name or pattern of watched values stands for a metric, whose name may begin with its pipeline."""
-    return fnmatchcase(metric, reported) or fnmatchcase(metric.partition(".")[2], reported)
+    """Whether a name or pattern of watched values stands for a metric; both may begin with a pipeline's name."""
+    without_pipeline = reported.partition(".")[2]
+    return (
+        fnmatchcase(metric, reported) or fnmatchcase(metric.partition(".")[2], reported) or metric == without_pipeline
+    )
 
 
 def _named(given: Any, key: str, fault: Fault) -> tuple[Named | None, dict[str, Any]]:

@@ -119,6 +119,24 @@ class Measure(Component):
         return float(abs(notes.index(self.note) - self.favourite))
 
 
+class Overwrite(Component):
+    """Write a text into a file that nothing else in the config names.
+
+    Args:
+        path: the file.
+        text: its new content.
+    """
+
+    outputs = ("done",)
+
+    def __init__(self, path: str, text: str):
+        self.path, self.text = path, text
+
+    def run(self, job: JobRun) -> bool:
+        Path(self.path).write_text(self.text)
+        return True
+
+
 class Hidden(Component):
     """Write a number into a file whose path nothing but this code knows.
 
