@@ -173,6 +173,17 @@ def test_the_pruner_takes_the_goal_of_the_metric(read, key, metric, given, maxim
         assert [problem in str(fault) for fault in problems] == [True]
 
 
+@pytest.mark.parametrize(
+    ("metric", "reported", "name"),
+    [("p.a.b", "a.*", "p.a.b"), ("p.a.b", "a.b", "p.a.b"), ("a.b", "p.a.b", "p.a.b"), ("a.b", "a.*", "a.b")],
+)
+def test_a_pattern_that_fits_a_metric_of_the_search_stands_for_this_metric(read, metric, reported, name):
+    ending = {"type": "hyperband", "min_iter": 2, "metric": reported}
+    sweep, problems = read({"metric": {"name": metric}, "parameters": {"a.b": {"value": 1}}, "early_terminate": ending})
+    assert not problems
+    assert sweep.reports.name == name
+
+
 def test_what_wandb_needs_to_start_a_program_is_let_be(read):
     text = {"program": "train.py", "command": ["python"], "project": "p", "metric": {"name": "a.b"}}
     sweep, problems = read({**text, "parameters": {"a.b": {"value": 1}}})
