@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,13 @@ import xxhash
 from data_juicer_sandbox.checks.view import JobView, recipe_paths, texts
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.context.resolve import ResolvedJob
-from data_juicer_sandbox.files import digest, is_there, last_change, quick_key, walk
+from data_juicer_sandbox.files import content_stamp, is_there, quick_key, total_size, walk
 from data_juicer_sandbox.parameters import parameters
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.user_code import UserCode
 
 Stamp = tuple[str, str]
-"""The quick key of a file or folder (`files.quick_key`; empty where it cannot be relied on), and its content digest.
-
-A checkpoint of an earlier version holds size, time of change and content digest instead.
-"""
-
-TICK = 20_000_000
-"""Nanoseconds. A file may change twice within one tick of the file system's clock, at most 10 ms on Linux; so a file
-that was read sooner than this after its last change gets no quick key, and is read again the next time."""
+"""What `files.content_stamp` returns. One of an earlier version has three parts, the content digest last."""
 
 LARGE = 64 << 20
 """Bytes from which on threads are worth their start."""
@@ -64,9 +56,7 @@ class Stamps:
             key = quick_key(path)
             known = self._known.get(path)
             if known is None or known[0] != key:
-                content = digest(path)
-                settled = time.time_ns() - last_change(path) > TICK and quick_key(path) == key
-                known = self._known[path] = (key if settled else "", content)
+                known = self._known[path] = content_stamp(path)
             return known
         except OSError:
             return None
@@ -165,7 +155,7 @@ def output_paths(view: JobView, resolved: ResolvedJob, outputs: Mapping[str, Any
 
 def _size(path: str) -> int:
     try:
-        return sum(file.stat().st_size for file in walk(Path(path)))
+        return total_size(path)
     except OSError:
         return 0
 

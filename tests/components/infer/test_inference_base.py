@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import random
+import shutil
 import sys
 from contextlib import contextmanager
 from itertools import islice
@@ -211,6 +212,21 @@ def test_other_settings_or_data_begin_again(infer, dataset, tmp_path, job, chang
         Path(dataset).write_text(Path(dataset).read_text().replace("q19", "q20"))
     made, _ = infer(dataset, **given)
     assert len(made.asked) == 20
+
+
+@pytest.mark.parametrize(("weights", "asked"), [("same", 14), ("else", 20)])
+def test_an_interrupted_file_is_continued_where_the_model_was_copied(infer, dataset, tmp_path, job, weights, asked):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "weights.bin").write_text("same")
+    with pytest.raises(KeyboardInterrupt):
+        Shouting(dataset, str(tmp_path / "out"), stop_after=6, model=str(model)).run(job)
+    shutil.copytree(model, tmp_path / "copy")
+    (tmp_path / "copy/weights.bin").write_text(weights)
+    shutil.rmtree(model)
+    (tmp_path / "copy").rename(model)
+    made, _ = infer(dataset, model=str(model))
+    assert len(made.asked) == asked
 
 
 def test_another_code_of_the_function_that_reads_answers_begins_again(infer, dataset, tmp_path, job, monkeypatch):
