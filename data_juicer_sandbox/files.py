@@ -23,6 +23,14 @@ from data_juicer_sandbox.output_folders import MARKER, Owner, mark, refuse_forei
 
 CHUNK = 1 << 20
 
+TICK = 20_000_000
+"""Nanoseconds. A file may change twice within one tick of the file system's clock, at most 10 ms on Linux."""
+
+SLOW_TO_READ = 64 << 20
+"""Bytes from which on a wait of one tick is cheaper than to read the file once more."""
+
+_content_stamps: dict[str, tuple[str, str]] = {}
+
 
 class WriteGuard(Protocol):
     """Decides what a job may write; see `output_guard.OutputGuard`."""
@@ -249,6 +257,34 @@ def last_change(path: str | Path) -> int:
     """When a file, or the latest of a folder, was last written, renamed or replaced: nanoseconds since the epoch."""
     path = Path(path)
     return max((file.stat().st_ctime_ns for file in walk(path)), default=path.stat().st_ctime_ns)
+
+
+def total_size(path: str | Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    return sum(file.stat().st_size for file in walk(Path(path)))
+
+
+def content_stamp(path: str | Path) -> tuple[str, str]:
+    """The quick key and the content digest of a file or folder, which a process reads once as long as its key stays.
+
+    The key is empty where it cannot be relied on: reading began less than a tick after the last change, so another
+    change might have left the same times. Such a file is read again the next time.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+    """
+    key = quick_key(path)
+    known = _content_stamps.get(str(path))
+    if known is not None and known[0] == key:
+        return known
+    age = time.time_ns() - last_change(path)
+    if 0 <= age <= TICK and total_size(path) >= SLOW_TO_READ:
+        time.sleep((TICK - age) / 1e9 + 0.001)
+        age = time.time_ns() - last_change(path)
+    content = digest(path)
+    reliable = age > TICK and quick_key(path) == key
+    known = _content_stamps[str(path)] = (key if reliable else "", content)
+    return known
 
 
 def digest(path: str | Path) -> str:

@@ -16,6 +16,7 @@ from loguru import logger
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, ProgramOutput
 from data_juicer_sandbox.components.program import Line, Program
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.files import state_key
 from data_juicer_sandbox.secrets import shown
 
 Scalar = str | int | float
@@ -159,9 +160,8 @@ def read_metrics(path: str) -> Iterator[Metrics]:
         yield found
 
 
-def _state(path: str | None) -> tuple[int, int, int] | None:
+def _state(path: str | None) -> str | None:
     """What tells whether a file has been written; None where there is none."""
     if path is None or not Path(path).is_file():
         return None
-    found = Path(path).stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return state_key(Path(path).stat())

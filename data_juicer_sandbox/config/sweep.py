@@ -256,7 +256,10 @@ def _pruner(values: Mapping[str, Any], metrics: Sequence[Metric], fault: Fault) 
 
 
 def _reports(given: Mapping[str, Any], metrics: Sequence[Metric], path: sources.KeyPath, fault: Fault) -> Metric | None:
-    """What the pruner judges by. Its goal is that of the search's metric of this name; another name needs its own."""
+    """What the pruner judges by. Its goal is that of the search's metric of this name; another name needs its own.
+
+    A pattern that fits a metric of the search stands for this metric alone: the goal is not that of other values.
+    """
     if "metric" not in given:
         if "goal" in given and metrics and given["goal"] != metrics[0].goal:
             what = f"`goal` is {given['goal']!r}, and the search's metric {metrics[0].name!r} is to {metrics[0].goal}"
@@ -272,12 +275,18 @@ def _reports(given: Mapping[str, Any], metrics: Sequence[Metric], path: sources.
     elif same is not None and "goal" in given and given["goal"] != same.goal:
         what = f"`goal` is {given['goal']!r}, and the search's metric {same.name!r} is to {same.goal}"
         fault(what, (*path, "goal"), "leave it out")
-    return reports if same is None else replace(reports, maximize=same.maximize)
+    if same is None:
+        return reports
+    name = reports.name if reports.name.endswith(f".{same.name}") else same.name
+    return replace(reports, name=name, maximize=same.maximize)
 
 
 def _means(reported: str, metric: str) -> bool:
-    """Whether a name or pattern of watched values stands for a metric, whose name may begin with its pipeline."""
-    return fnmatchcase(metric, reported) or fnmatchcase(metric.partition(".")[2], reported)
+    """Whether a name or pattern of watched values stands for a metric; both may begin with a pipeline's name."""
+    without_pipeline = reported.partition(".")[2]
+    return (
+        fnmatchcase(metric, reported) or fnmatchcase(metric.partition(".")[2], reported) or metric == without_pipeline
+    )
 
 
 def _named(given: Any, key: str, fault: Fault) -> tuple[Named | None, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ def run_job(
     if component is not view.component:
         view = JobView(job, hook, component, view.recipe, view.extra)
         resolved = places.apply(view, resolved)
+    code = stamps.take_code(view, resolved)
     read = {path: stamps.take(path) for path in input_paths(view, resolved)}
     run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
     guard = _guard_outputs(view, resolved, places, folder, config_files)
@@ -73,16 +74,18 @@ def run_job(
             result = hook().run(resolved, run)
     finally:
         guard.settle()
+    stamps.take_code(view, resolved)  # keeps the digests of modules that the job has imported
     outputs = name_outputs(view, result)
-    # What the job read is no output of it, also where it names an input among its results, as a ranking does.
-    left = [path for path in output_paths(view, resolved, outputs) if path not in read]
-    changed = [path for path, stamp in read.items() if stamp and _content(stamps.take(path)) != content_of(stamp)]
+    left = _left(view, resolved, outputs, read, finished)
+    inputs = {path: stamp for path, stamp in read.items() if stamp and path not in left}
+    changed = [path for path, stamp in inputs.items() if _content(stamps.take(path)) != content_of(stamp)]
     for path in changed:
         logger.warning("{} changed while job {} read it: a resumed run does this job again", path, job.label)
     ended = time.time()
     trace: dict[str, Any] = {
         "config": config_digests(resolved),
-        "inputs": {path: stamp for path, stamp in read.items() if stamp},
+        "code": code,
+        "inputs": inputs,
         "outputs": stamps.take_all(left),
     }
     if changed:
@@ -100,6 +103,23 @@ def run_job(
             "trace": trace,
         },
     )
+
+
+def _left(
+    view: JobView, resolved: ResolvedJob, outputs: Mapping[str, Any], read: Iterable[str], finished: Finished
+) -> list[str]:
+    """The paths that a job wrote, as its configs declare them or its results name them.
+
+    A result may also name an input, as a ranking does. A path that was there before the job began is an input if the
+    component declares it as one or an earlier job left it; a plain text of the config may be either, so the results
+    decide.
+    """
+    paths = output_paths(view, resolved, outputs)
+    inputs = set(read).intersection(declared_inputs(view, resolved))
+    if unclear := set(read).intersection(paths) - inputs:
+        for _, record in finished:
+            inputs |= unclear.intersection((record.job.get("trace") or {}).get("outputs", {}))
+    return [path for path in paths if path not in inputs]
 
 
 def _content(stamp: Stamp | None) -> str | None:

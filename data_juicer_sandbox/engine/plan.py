@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from data_juicer_sandbox.checks.view import JobView
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
@@ -13,6 +12,7 @@ from data_juicer_sandbox.engine.graph import edges
 from data_juicer_sandbox.engine.places import Places
 from data_juicer_sandbox.engine.trace import Stamp, Stamps, config_digests, content_of
 from data_juicer_sandbox.errors import SandboxError
+from data_juicer_sandbox.user_code import code_change
 
 NEW = "not run yet"
 
@@ -58,12 +58,16 @@ def make_plan(
     labels = {view.job.id: view.job.label for view in views}
     order = {view.job.id: place for place, view in enumerate(views)}
     later = _left_by(views, context)
+    for view in views:  # at once, not when its job's turn comes: the code that was imported for the plan is what runs
+        stamps.take_code(view)
     running: set[str] = set()
     finished: list[tuple[str, JobRecord]] = []
     steps = []
     for view in views:
         job = view.job
         record = context.find(job.pipeline, job.phase.value, job.meta_name)
+        for path in _outputs(record):
+            later[path].pop(job.id)
         rerun = sorted(labels[other] for other in graph[job.id] & running)
         if decided and job.id in decided:
             reason: str | None = decided[job.id]
@@ -90,24 +94,27 @@ def _judge(
     stamps: Stamps,
     variables: Mapping[str, str],
     places: Places,
-    later: Mapping[str, list[str]],
+    later: Mapping[str, Mapping[str, str]],
 ) -> str | None:
     """Why a job that has a record must run again; None if the record still holds."""
     if not record.done:
         return "it failed last time" if record.job.get("status") == "failed" else "it did not finish"
     try:
         resolved = places.apply(view, resolve(view.job, finished, variables))
+        code = stamps.take_code(view, resolved)
     except SandboxError as error:
         return f"its configs cannot be put together from what is there: {error.what}"
     trace = record.job.get("trace") or {}
     change = config_change(trace.get("config", {}), resolved)
     if change:
         return change
+    if "code" in trace and (change := code_change(trace["code"], code)):  # records of an earlier version have none
+        return change
     for path in trace.get("changed_inputs", ()):
         return f"input file {path} changed while the job ran"
     for kind, verb in (("inputs", "input"), ("outputs", "output")):
         for path, stamp in trace.get(kind, {}).items():
-            # A file that a later job of the same run wrote over is as it should be if it is as that job left it.
+            # A later job may have written over the file. An earlier one may not: this job read what was there before.
             if not stamps.same(path, stamp) and not _as_left(path, stamps, later):
                 gone = stamps.take(path) is None
                 return f"{verb} file {path} {'is gone' if gone else 'has changed'}"
@@ -124,17 +131,23 @@ def config_change(before: Mapping[str, str], resolved: ResolvedJob) -> str | Non
     return f"config changed: {shown}"
 
 
-def _left_by(views: Sequence[JobView], context: ContextInfos) -> dict[str, list[str]]:
-    """The content digests that each path had when a job of the last run was done with it."""
-    left: dict[str, list[str]] = {}
+def _outputs(record: JobRecord | None) -> Mapping[str, Stamp]:
+    """The files that a job left, as its record has them."""
+    trace = record.job.get("trace") if record else None
+    return (trace or {}).get("outputs", {})
+
+
+def _left_by(views: Sequence[JobView], context: ContextInfos) -> dict[str, dict[str, str]]:
+    """For each path, the content digest that it had when a job was done with it, by the ids of these jobs."""
+    left: dict[str, dict[str, str]] = {}
     for view in views:
         record = context.find(view.job.pipeline, view.job.phase.value, view.job.meta_name)
-        outputs: Mapping[str, Any] = ((record.job.get("trace") or {}) if record else {}).get("outputs", {})
-        for path, stamp in outputs.items():
-            left.setdefault(path, []).append(content_of(stamp))
+        for path, stamp in _outputs(record).items():
+            left.setdefault(path, {})[view.job.id] = content_of(stamp)
     return left
 
 
-def _as_left(path: str, stamps: Stamps, later: Mapping[str, list[str]]) -> bool:
+def _as_left(path: str, stamps: Stamps, later: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether a path is as a job that comes later in the configs left it."""
     now: Stamp | None = stamps.take(path)
-    return now is not None and content_of(now) in later.get(path, [])
+    return now is not None and content_of(now) in later.get(path, {}).values()

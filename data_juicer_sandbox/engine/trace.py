@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,29 +13,42 @@ import xxhash
 from data_juicer_sandbox.checks.view import JobView, recipe_paths, texts
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.context.resolve import ResolvedJob
-from data_juicer_sandbox.files import digest, is_there, last_change, quick_key, walk
+from data_juicer_sandbox.files import content_stamp, is_there, quick_key, total_size, walk
 from data_juicer_sandbox.parameters import parameters
 from data_juicer_sandbox.secrets import mask
+from data_juicer_sandbox.user_code import UserCode
 
 Stamp = tuple[str, str]
-"""The quick key of a file or folder (`files.quick_key`; empty where it cannot be relied on), and its content digest.
-
-A checkpoint of an earlier version holds size, time of change and content digest instead.
-"""
-
-TICK = 20_000_000
-"""Nanoseconds. A file may change twice within one tick of the file system's clock, at most 10 ms on Linux; so a file
-that was read sooner than this after its last change gets no quick key, and is read again the next time."""
+"""What `files.content_stamp` returns. One of an earlier version has three parts, the content digest last."""
 
 LARGE = 64 << 20
 """Bytes from which on threads are worth their start."""
 
 
 class Stamps:
-    """Digests of files, each file read once as long as its quick key stays."""
+    """Digests of files, each file read once as long as its quick key stays; and those of the user's code."""
 
     def __init__(self) -> None:
         self._known: dict[str, Stamp] = {}
+        self._code = UserCode()
+
+    def take_code(self, view: JobView, resolved: ResolvedJob | None = None) -> dict[str, str]:
+        """The digests of the modules of the user's code that a job runs, by name.
+
+        Args:
+            view: the job.
+            resolved: its configs as the component gets them; without, as they are known before the run.
+
+        Raises:
+            ConfigError: the resolved configs name a component that is not there.
+        """
+        component = view.component
+        configs = [view.extra.value, view.recipe.value]
+        if resolved is not None:
+            configs = [resolved.extra_configs, resolved.dj_configs]
+            if component is None and view.hook is not None:  # `input` or `local` has set its type
+                component = view.hook.component_class(resolved.extra_configs)
+        return self._code.digests([view.hook, component], [view.job.hook, configs])
 
     def take(self, path: str) -> Stamp | None:
         """The stamp of a file or folder; None where there is none, or it cannot be read."""
@@ -44,9 +56,7 @@ class Stamps:
             key = quick_key(path)
             known = self._known.get(path)
             if known is None or known[0] != key:
-                content = digest(path)
-                settled = time.time_ns() - last_change(path) > TICK and quick_key(path) == key
-                known = self._known[path] = (key if settled else "", content)
+                known = self._known[path] = content_stamp(path)
             return known
         except OSError:
             return None
@@ -97,7 +107,8 @@ def config_digests(resolved: ResolvedJob) -> dict[str, str]:
 def input_paths(view: JobView, resolved: ResolvedJob) -> list[str]:
     """Every file and folder that a resolved job names as something to read.
 
-    That is: what its component and recipe declare as inputs or models, and any other value that is the path of a file.
+    That is: what its component and recipe declare as inputs or models, any other value that is the path of a file, and
+    the source files in folders of custom OPs.
     """
     written: set[str] = set()
     if view.component is not None:
@@ -109,6 +120,10 @@ def input_paths(view: JobView, resolved: ResolvedJob) -> list[str]:
     found = {path for path in declared_inputs(view, resolved) if is_there(path)}
     mentioned = texts([resolved.extra_configs, resolved.dj_configs])
     found.update(text for text in mentioned if (os.sep in text or "." in text) and is_there(text, file=True))
+    for folder in texts((resolved.dj_configs or {}).get("custom_operator_paths")):
+        if os.path.isdir(folder):  # noqa: PTH112  # any text may stand there
+            # Not the folder itself: an import writes compiled files into it.
+            found.update(str(file) for file in walk(Path(folder)) if file.suffix == ".py")
     return sorted(found - written)
 
 
@@ -140,7 +155,7 @@ def output_paths(view: JobView, resolved: ResolvedJob, outputs: Mapping[str, Any
 
 def _size(path: str) -> int:
     try:
-        return sum(file.stat().st_size for file in walk(Path(path)))
+        return total_size(path)
     except OSError:
         return 0
 

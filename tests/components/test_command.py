@@ -62,6 +62,17 @@ def test_metrics_from_a_file(job, quiet, tmp_path, text, sets):
     assert quiet.values == sets
 
 
+def test_a_metrics_file_that_is_replaced_by_one_of_the_same_size_and_time_is_a_new_one(job, tmp_path):
+    """A program may keep the time of its file, as `cp -p` does, or write so fast that it is the same."""
+    file = tmp_path / "metrics.json"
+    file.write_text('{"loss": 1.5}')
+    code = (
+        "import os, sys; file, text = sys.argv[1:]; state = os.stat(file); open(file, 'r+').write(text); "
+        "os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))"
+    )
+    assert CommandEvaluator(argv(code, str(file), '{"loss": 0.5}'), metrics_file=str(file)).run(job) == {"loss": 0.5}
+
+
 def test_a_metrics_file_of_an_earlier_run_is_not_taken_for_this_ones(job, tmp_path):
     file = tmp_path / "m.json"
     file.write_text('{"score": 1}')

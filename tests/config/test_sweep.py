@@ -156,6 +156,9 @@ def test_early_termination_as_wandb_counts_its_brackets(read, given, pruner):
         ({"name": "p.a.b", "goal": "maximize"}, {"metric": "a.b", "goal": "maximize"}, True, None),
         ({"name": "p.a.b", "goal": "maximize"}, {"metric": "a.c", "goal": "minimize"}, False, None),
         ({"name": "p.a.b", "goal": "maximize"}, {"metric": "a.b", "goal": "minimize"}, None, "is to maximize"),
+        ({"name": "a.b", "goal": "maximize"}, {"metric": "p.a.b"}, True, None),
+        ({"name": "a.b", "goal": "maximize"}, {"metric": "p.a.b", "goal": "minimize"}, None, "is to maximize"),
+        ({"name": "a.b", "goal": "maximize"}, {"metric": "p.*", "goal": "minimize"}, False, None),
         ({"name": "p.a.b", "goal": "maximize"}, {"metric": "a.c"}, None, "'a.c' needs a `goal`"),
         ({"name": "p.a.b", "goal": "maximize"}, {"goal": "minimize"}, None, "is to maximize"),
     ],
@@ -168,6 +171,17 @@ def test_the_pruner_takes_the_goal_of_the_metric(read, key, metric, given, maxim
         assert sweep.reports.maximize is maximize
     else:
         assert [problem in str(fault) for fault in problems] == [True]
+
+
+@pytest.mark.parametrize(
+    ("metric", "reported", "name"),
+    [("p.a.b", "a.*", "p.a.b"), ("p.a.b", "a.b", "p.a.b"), ("a.b", "p.a.b", "p.a.b"), ("a.b", "a.*", "a.b")],
+)
+def test_a_pattern_that_fits_a_metric_of_the_search_stands_for_this_metric(read, metric, reported, name):
+    ending = {"type": "hyperband", "min_iter": 2, "metric": reported}
+    sweep, problems = read({"metric": {"name": metric}, "parameters": {"a.b": {"value": 1}}, "early_terminate": ending})
+    assert not problems
+    assert sweep.reports.name == name
 
 
 def test_what_wandb_needs_to_start_a_program_is_let_be(read):

@@ -1,5 +1,6 @@
 """What runs again, what is kept, and why."""
 
+import copy
 import json
 import os
 import pickle
@@ -238,6 +239,38 @@ def test_a_file_that_a_later_job_writes_over_does_not_make_the_earlier_one_run_a
     chain["pipelines"]["use"]["evaluation_job_configs"].append(again)
     assert go(chain) == 0
     assert reasons(chain) == {}
+
+
+def test_a_file_that_an_earlier_job_made_anew_makes_its_reader_run_again(chain, go, reasons):
+    """The reader was not in the config when the file was made anew, so it read the old one."""
+    assert go(chain) == 0
+    without_reader = copy.deepcopy(chain)
+    del without_reader["pipelines"]["use"]["evaluation_job_configs"][1]
+    for config in (chain, without_reader):
+        extra(config, "make", "execution", 1)["seed"] = 6
+    assert go(without_reader, "--resume") == 0
+    assert reasons(chain) == {"sum_other": "input file out/data/other.jsonl has changed"}
+
+
+def test_a_path_that_only_the_results_name_is_an_output_also_when_the_file_was_there_before(chain, go, reasons):
+    job = chain["pipelines"]["use"]["evaluation_job_configs"][1]
+    job["extra_configs"] = {"type": "toy_lab.steps.PlainWriter", "target": "plain.jsonl", "text": '{"x": 1}\n'}
+    assert go(chain) == 0
+    job["extra_configs"]["text"] = '{"x": 2}\n'
+    assert go(chain, "--resume") == 0
+    assert "changed while" not in Path("out/sandbox.log").read_text()
+    assert reasons(chain) == {}
+    Path("plain.jsonl").write_text('{"x": 3}\n')
+    assert reasons(chain) == {"sum_other": "output file plain.jsonl has changed"}
+
+
+def test_an_output_of_an_earlier_job_is_no_output_of_one_that_passes_its_path_on(chain, go, reasons):
+    """The later job takes the path as a plain text, and names it among its results; somebody changes it meanwhile."""
+    job = chain["pipelines"]["use"]["evaluation_job_configs"][1]
+    meddling = {"type": "toy_lab.steps.PlainWriter", "target": "out/data/other.jsonl", "text": '{"x": 2}\n'}
+    job["extra_configs"] = meddling
+    assert go(chain) == 0
+    assert reasons(chain)["other"] == "output file out/data/other.jsonl has changed"
 
 
 def test_results_that_differ_make_the_plan_anew(chain, go, attempts, reasons):

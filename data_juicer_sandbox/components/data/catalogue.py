@@ -16,7 +16,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.data.value_types import Type
 from data_juicer_sandbox.errors import MissingDependency
-from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.files import replacing, state_key
 
 _MAKERS = ("catalogue.py", "catalogue_build.py", "value_types.py")
 
@@ -173,18 +173,16 @@ def _version(package: Path) -> str:
 
 
 def _state(package: Path) -> str:
-    """Changes with any source file, and with the code that reads them: size and time count."""
+    """Changes with any source file, and with the code that reads them; no file is read."""
     state = xxhash.xxh3_64()
     for name in _MAKERS:
-        made = Path(__file__).with_name(name).stat()
-        state.update(f"{name} {made.st_size} {made.st_mtime_ns};".encode())
+        state.update(f"{name} {state_key(Path(__file__).with_name(name).stat())};".encode())
     todo = [package / "ops", package / "config", package / "utils"]
     while todo:
         with os.scandir(todo.pop()) as entries:
             for entry in sorted(entries, key=lambda one: one.name):
                 if entry.name.endswith(".py"):
-                    stat = entry.stat()
-                    state.update(f"{entry.name} {stat.st_size} {stat.st_mtime_ns};".encode())
+                    state.update(f"{entry.name} {state_key(entry.stat())};".encode())
                 elif "." not in entry.name and entry.name != "__pycache__" and entry.is_dir():
                     todo.append(Path(entry.path))
     return str(state.hexdigest())

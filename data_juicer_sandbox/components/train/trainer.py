@@ -25,6 +25,7 @@ from data_juicer_sandbox.components.train.order import Order
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import claim, digest, output_owner, replacing
 from data_juicer_sandbox.output_folders import Owner
+from data_juicer_sandbox.user_code import UserCode
 
 
 class ModelTrainer(Component):
@@ -102,11 +103,14 @@ class ModelTrainer(Component):
         paths = as_list(self.dataset_path)
         for path in paths:
             shards(path)
-        settings = {
+        settings: dict[str, Any] = {
             "parameters": self.decisive(),
             "device": compute.device(),
             "precision": compute.precision(self.precision),
         }
+        named = {key: value for key, value in self.config().items() if key not in self.indifferent}
+        if code := UserCode().digests([type(self)], named):  # a reward function, say
+            settings["code"] = code
         found = []
         for dataset, path in zip(distinct_names(paths), paths, strict=True):
             origin = {"dataset": dataset, "dataset_path": path, "dataset_digest": data_digest(path)}

@@ -129,7 +129,8 @@ class Trials:
         context = self._context(checkpoint)
         watcher = self._watcher(folder, given, report)
         ran: list[str] = []
-        before = sum(record.job["seconds"] for _, record in self._done(context))
+        done_before = self._done(context)
+        before = sum(record.job["seconds"] for _, record in done_before)
         started = time.monotonic()
         try:
             one = self._pass(given, replace(self.setting, context=context, checkpoint=checkpoint, watcher=watcher))
@@ -145,7 +146,8 @@ class Trials:
             outcome = Outcome(FAILED, error=cause(error))
         finally:
             watcher.close()
-        unreported = watcher.unreported if outcome.state == COMPLETE and ran else None
+        # Of a trial that is continued, a job that an earlier run finished may have reported it.
+        unreported = watcher.unreported if outcome.state == COMPLETE and not done_before else None
         seconds = before + time.monotonic() - started
         return replace(outcome, seconds=seconds, ran=tuple(ran), unreported=unreported)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import random
+import shutil
+import sys
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -209,6 +212,42 @@ def test_other_settings_or_data_begin_again(infer, dataset, tmp_path, job, chang
         Path(dataset).write_text(Path(dataset).read_text().replace("q19", "q20"))
     made, _ = infer(dataset, **given)
     assert len(made.asked) == 20
+
+
+@pytest.mark.parametrize(("weights", "asked"), [("same", 14), ("else", 20)])
+def test_an_interrupted_file_is_continued_where_the_model_was_copied(infer, dataset, tmp_path, job, weights, asked):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "weights.bin").write_text("same")
+    with pytest.raises(KeyboardInterrupt):
+        Shouting(dataset, str(tmp_path / "out"), stop_after=6, model=str(model)).run(job)
+    shutil.copytree(model, tmp_path / "copy")
+    (tmp_path / "copy/weights.bin").write_text(weights)
+    shutil.rmtree(model)
+    (tmp_path / "copy").rename(model)
+    made, _ = infer(dataset, model=str(model))
+    assert len(made.asked) == asked
+
+
+def test_another_code_of_the_function_that_reads_answers_begins_again(infer, dataset, tmp_path, job, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = tmp_path / "icode_reads.py"
+    given = {"parse_output_func": "icode_reads.read"}
+
+    def write(text):
+        module.write_text(text)
+        sys.modules.pop("icode_reads", None)
+        importlib.invalidate_caches()
+
+    write("def read(text):\n    return text.strip()\n")
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            Shouting(dataset, str(tmp_path / "out"), stop_after=6, **given).run(job)
+    write("def read(text):\n    return text.strip() + '!'\n")
+    made, rows = infer(dataset, **given)
+    sys.modules.pop("icode_reads")
+    assert len(made.asked) == 20
+    assert [row["response"] for row in rows] == [f"Q{n}!" for n in range(20)]
 
 
 def test_whole_files_of_an_unfinished_job_are_not_asked_for_again(job, jsonl, tmp_path, quiet):

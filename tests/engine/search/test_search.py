@@ -206,9 +206,12 @@ def test_hopeless_trials_are_pruned_and_stop_their_job(lab, sweep, go, table):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("pattern", ["learn.{}", "learn.*"])
 @pytest.mark.parametrize(("metric", "goal"), [("gain", "maximize"), ("loss", "minimize")])
-def test_the_best_trial_is_never_pruned(lab, sweep, go, table, metric, goal, workers):
-    """Rates near 0.5 descend at once; a pruner with the wrong direction would end just these."""
+def test_the_best_trial_is_never_pruned(lab, sweep, go, table, metric, goal, pattern, workers):
+    """Rates near 0.5 descend at once; a pruner with the wrong direction, or one that judges by another value that the
+    pattern fits, would end just these.
+    """
     learn = lab["pipelines"]["use"]["execution_job_configs"][1]
     learn["extra_configs"] |= {"type": "toy_lab.steps.Descend", "steps": 9}
     rates = [0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.48]
@@ -218,7 +221,7 @@ def test_the_best_trial_is_never_pruned(lab, sweep, go, table, metric, goal, wor
         "n_jobs": workers,
         "metric": {"name": f"learn.{metric}", "goal": goal},
         "parameters": {RATE: {"values": rates}},
-        "early_terminate": {"type": "hyperband", "min_iter": 3, "eta": 3, "metric": f"learn.{metric}"},
+        "early_terminate": {"type": "hyperband", "min_iter": 3, "eta": 3, "metric": pattern.format(metric)},
     }
     assert go(lab, sweep) == 0
     states = {float(row[RATE]): row["state"] for row in table()}
@@ -235,6 +238,21 @@ def test_a_metric_that_no_job_reports_is_told_and_prunes_nothing(lab, sweep, go,
     told = "no job watched 'learn.accuracy' with a step (watched with steps: learn.loss, learn.gain)"
     assert said.count(told) == 2  # a warning after the first trial, and a line at the end
     assert said.index(told) < said.index("trial 1 complete")
+
+
+def test_a_trial_that_is_continued_after_its_training_is_not_said_to_report_nothing(lab, sweep, go, table, capsys):
+    once = {
+        "hook": "EvaluateDataHook",
+        "meta_name": "once",
+        "input": {"extra_configs.after": "learn.loss"},
+        "extra_configs": {"type": "toy_lab.steps.InterruptOnce", "marker": "begun"},
+    }
+    lab["pipelines"]["use"]["evaluation_job_configs"].append(once)
+    sweep |= {"sweep_max_count": 1, "early_terminate": {"type": "hyperband", "min_iter": 3}}
+    assert go(lab, sweep) == 130
+    assert go(lab, sweep, "--resume") == 0
+    assert [row["state"] for row in table()] == ["complete"]
+    assert "no trial can be ended early" not in capsys.readouterr().err
 
 
 def test_the_name_of_the_metric_with_its_pipeline_is_heard(lab, sweep, go, table, capsys):

@@ -119,6 +119,62 @@ class Measure(Component):
         return float(abs(notes.index(self.note) - self.favourite))
 
 
+class Overwrite(Component):
+    """Write a text into a file that nothing else in the config names.
+
+    Args:
+        path: the file.
+        text: its new content.
+    """
+
+    outputs = ("done",)
+
+    def __init__(self, path: str, text: str):
+        self.path, self.text = path, text
+
+    def run(self, job: JobRun) -> bool:
+        Path(self.path).write_text(self.text)
+        return True
+
+
+class PlainWriter(Component):
+    """Write a text; put out the path.
+
+    Args:
+        target: the file; a plain text, not declared as an output.
+        text: its content.
+    """
+
+    outputs = ("path",)
+
+    def __init__(self, target: str, text: str):
+        self.target, self.text = target, text
+
+    def run(self, job: JobRun) -> str:
+        Path(self.target).write_text(self.text)
+        return self.target
+
+
+class InterruptOnce(Component):
+    """Interrupt the run the first time, as Ctrl-C does; put out 1 from then on.
+
+    Args:
+        marker: a file that tells later runs of this one.
+        after: anything; a job that this one waits for.
+    """
+
+    outputs = ("done",)
+
+    def __init__(self, marker: str, after: Any = None):
+        self.marker, self.after = Path(marker), after
+
+    def run(self, job: JobRun) -> int:
+        if not self.marker.exists():
+            self.marker.touch()
+            raise KeyboardInterrupt
+        return 1
+
+
 class Hidden(Component):
     """Write a number into a file whose path nothing but this code knows.
 

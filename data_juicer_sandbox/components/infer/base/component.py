@@ -23,8 +23,9 @@ from data_juicer_sandbox.components.infer.base.meter import Meter
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.rows.shards import is_data, refuse_overwriting
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import claim, is_there, quick_key, remove
+from data_juicer_sandbox.files import claim, content_stamp, is_there, remove
 from data_juicer_sandbox.secrets import mask
+from data_juicer_sandbox.user_code import UserCode
 
 Answering = Callable[[Iterator[Question], Put], None]
 """Takes questions, as many at a time as suits it, and puts an answer or a failure for each, in any order.
@@ -228,13 +229,18 @@ class LLMInference(Component):
 
     def _digest(self, content: str) -> str:
         asking = [self._functions, vars(self.asking.fields), self.asking.max_rows]
-        wanted = mask([type(self).__name__, self.identity(), asking, content])
+        code = UserCode().digests([type(self)], self._functions[:2])
+        wanted = mask([type(self).__name__, self.identity(), asking, content, *([code] if code else [])])
         return str(xxhash.xxh3_128_hexdigest(json.dumps(wanted, sort_keys=True, default=repr).encode()))
 
 
 def model_stamp(model: str) -> str:
-    """The quick key of a model's folder: it changes with its content, and reads none of its gigabytes."""
-    return quick_key(model) if is_there(model) else ""
+    """The content digest of a model's folder; empty for the id of one on a hub.
+
+    Not its quick key: answers are also kept where the model was copied. The run has read the folder before the job
+    began, and it is not read again.
+    """
+    return content_stamp(model)[1] if is_there(model) else ""
 
 
 def _total(figures: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,190 @@
+"""The source files of the user's code: of own hooks and components, and of functions that configs name.
+
+Whether a result still holds depends on this code too. Modules of this program and of the standard library do not count.
+A module is located without importing it; of a module, only its own file counts, not what else it imports.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.plugins import plugins
+
+_DOTTED = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)[.:]([^\W\d]\w*)")
+_LONGEST = 300
+"""Characters of a dotted path."""
+
+_OURS = __name__.partition(".")[0]
+_loaded: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
+"""Digests of imported modules, as they were when first looked at: a file that is changed after its import does not
+change the code that runs in this process."""
+
+_Origin = tuple[int, str, str] | None
+"""What a name is bound by: level, module and name of a `from ... import`; None for anything else."""
+
+
+class UserCode:
+    """Digests of modules. Each file is read once: what it held at first is taken for the code that runs."""
+
+    def __init__(self) -> None:
+        self._digests: dict[str, str] = {}
+        self._modules: dict[str, list[str]] = {}
+
+    def digests(self, classes: Sequence[type[Any] | None], configs: Any) -> dict[str, str]:
+        """The content digest of each module of the user's code, by the module's name.
+
+        Args:
+            classes: classes that run, the user's or not.
+            configs: values of any form. Every text in them that is the dotted path of an object in a module of the
+                user's, or the name of a plug-in's helper, counts.
+        """
+        names = [name for cls in classes for name in class_modules(cls)]
+        for text in set(_texts(configs)):
+            if text not in self._modules:
+                self._modules[text] = modules_of(text)
+            names += self._modules[text]
+        found = {name: self._digest(name) for name in sorted(set(names))}
+        return {name: content for name, content in found.items() if content}
+
+    def _digest(self, name: str) -> str | None:
+        module = sys.modules.get(name)
+        if isinstance(module, ModuleType) and module in _loaded:
+            return _loaded[module]
+        if name not in self._digests:
+            file = source_file(name)
+            if file is None:
+                return None
+            self._digests[name] = digest(file)
+        if isinstance(module, ModuleType):
+            _loaded[module] = self._digests[name]
+        return self._digests[name]
+
+
+def code_change(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """Which module of the user's code is not what it was, in words; None if all are."""
+    for name in sorted({**before, **now}):
+        if before.get(name) != now.get(name):
+            file = source_file(name)
+            return f"code of {name} ({file}) has changed" if file else f"code of {name} is gone"
+    return None
+
+
+def source_file(name: str) -> Path | None:
+    """The source file of a module, if it is the user's; nothing is imported."""
+    if not _is_users(name):
+        return None
+    module = sys.modules.get(name)
+    origin = _spec_origin(name) if module is None else getattr(module, "__file__", None)
+    file = Path(origin) if isinstance(origin, str) else None
+    return file if file is not None and file.suffix == ".py" and file.is_file() else None
+
+
+def class_modules(cls: type[Any] | None) -> list[str]:
+    """The modules of a class and its bases that are the user's; of installed packages, only the one of the class."""
+    if cls is None or not _is_users(cls.__module__):
+        return []
+    package = cls.__module__.partition(".")[0]
+    names = [base.__module__ for base in cls.__mro__ if _is_users(base.__module__)]
+    return [name for name in names if name.partition(".")[0] == package or not _is_installed(name)]
+
+
+def modules_of(text: str) -> list[str]:
+    """The modules that a dotted path, or the name of a plug-in's helper, takes its object from: the module that it
+    names, and those that this one imports the object from, up to the one that defines it.
+
+    Empty if the module is not the user's or has no such name: then the text is something else that has a dot in it.
+    """
+    match = _DOTTED.fullmatch(plugins("helpers").get(text, text)) if len(text) < _LONGEST else None
+    if match is None:
+        return []
+    module, name = match.groups()
+    passed: list[str] = []
+    while module not in passed and (file := source_file(module)) is not None:
+        bound = _bindings(file)
+        if name not in bound and "*" not in bound:
+            break
+        passed.append(module)
+        origin = bound.get(name)
+        if origin is None:
+            break
+        level, source, name = origin
+        if level:
+            package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
+            package = package[: len(package) - level + 1]
+            source = ".".join([*package, source] if source else package)
+        module = source
+    return passed
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+def _is_users(name: str) -> bool:
+    top = name.partition(".")[0]
+    return bool(top) and top != _OURS and top not in sys.stdlib_module_names
+
+
+def _is_installed(name: str) -> bool:
+    file = source_file(name)
+    return file is None or not {"site-packages", "dist-packages"}.isdisjoint(file.parts)
+
+
+def _spec_origin(name: str) -> str | None:
+    """Where a module's file is. `find_spec` alone would import the packages that the module lies in."""
+    top, *rest = name.split(".")
+    try:
+        spec: ModuleSpec | None = find_spec(top)
+    except (ImportError, ValueError):  # a module without a spec, such as a script that is running
+        return None
+    for index in range(len(rest)):
+        folders = spec.submodule_search_locations if spec is not None else None
+        if folders is None:
+            return None
+        spec = PathFinder.find_spec(".".join([top, *rest[: index + 1]]), list(folders))
+    return spec.origin if spec is not None else None
+
+
+def _bindings(file: Path) -> dict[str, _Origin]:
+    """The names that a source file binds outside functions and classes, and by what.
+
+    `*` stands for names that the file does not show: of a `from ... import *`, or of a `__getattr__`.
+    """
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, RecursionError):  # its import says what is wrong
+        return {"*": None}
+    bound: dict[str, _Origin] = {}
+    todo: list[ast.AST] = list(reversed(tree.body))
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound["*" if node.name == "__getattr__" else node.name] = None
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                origin = (node.level, node.module or "", alias.name)
+                bound[alias.asname or alias.name] = None if alias.name == "*" else origin
+        elif isinstance(node, ast.Import):
+            bound.update({alias.asname or alias.name.partition(".")[0]: None for alias in node.names})
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound[node.id] = None
+        else:
+            todo.extend(reversed(list(ast.iter_child_nodes(node))))
+    return bound
