@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_juicer_sandbox.components.base import Component
-from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.plugins import import_object, plugins
 from data_juicer_sandbox.secrets import shown

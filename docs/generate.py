@@ -13,7 +13,7 @@ from data_juicer_sandbox.cli.describe import Described, describe_component, desc
 from data_juicer_sandbox.config.keys import KEYS
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks import HOOKS
-from data_juicer_sandbox.parameters import spell
+from data_juicer_sandbox.signatures import spell
 
 REFERENCE = Path(__file__).parent / "reference"
 _NOTE = "<!-- Written by docs/generate.py from the code. Change the docstring, not this page. -->\n"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from data_juicer_sandbox.engine.one_pass import Stopped, _stopped
+from data_juicer_sandbox.engine.runner import TrialPruned, _stopped
 from data_juicer_sandbox.errors import error_chain
 
 
@@ -13,7 +13,7 @@ def test_a_circular_chain_is_walked_once():
 
 
 def test_a_request_to_stop_is_found_behind_causes_and_contexts():
-    stopped, wrapper, outer = Stopped("enough"), RuntimeError("wrapper"), ValueError("outer")
+    stopped, wrapper, outer = TrialPruned("enough"), RuntimeError("wrapper"), ValueError("outer")
     wrapper.__context__, wrapper.__cause__ = stopped, OSError("a cause that hides the context")
     outer.__cause__ = wrapper
     assert _stopped(outer) is stopped

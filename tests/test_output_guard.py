@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from data_juicer_sandbox.cli.main import main
-from data_juicer_sandbox.engine import sandbox
+from data_juicer_sandbox.engine import session
 from data_juicer_sandbox.errors import JobError, WorkDirError
 from data_juicer_sandbox.files import claim, guarded_by, open_append, replacing
 from data_juicer_sandbox.output_folders import MARKER, Owner
@@ -232,7 +232,7 @@ def test_own_folders_of_job_trial_and_iteration_are(work_dir):
 
 
 def test_all_that_a_run_moves_aside_is_known_as_its_own():
-    assert set(sandbox.BESIDE) <= {*RUN_FILES, *RUN_FOLDERS}
+    assert set(session.BESIDE) <= {*RUN_FILES, *RUN_FOLDERS}
 
 
 def test_inputs_by_any_name_are_no_outputs(work_dir, tmp_path):

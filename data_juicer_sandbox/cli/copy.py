@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import data_juicer_sandbox
-from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.files import replacing
 

@@ -13,8 +13,8 @@ from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import FACTORIES, Factory, import_class
 from data_juicer_sandbox.hooks import HOOKS
-from data_juicer_sandbox.parameters import parameters, spell
 from data_juicer_sandbox.plugins import plugins
+from data_juicer_sandbox.signatures import parameters, spell
 
 _ROLES = {Role.INPUT: "path, read", Role.OUTPUT: "path, written", Role.MODEL: "folder or hub id"}
 

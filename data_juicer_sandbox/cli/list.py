@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator
 
 from data_juicer_sandbox.cli.describe import Described, describe, describe_component, describe_hook, hooks
-from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import FACTORIES, import_class
 

@@ -35,7 +35,7 @@ def _main(arguments: list[str]) -> int:
         return 0
     command = arguments[0] if arguments and arguments[0] in COMMANDS else "run"
     if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
-        from data_juicer_sandbox.config.words import suggest
+        from data_juicer_sandbox.config.suggestions import suggest
 
         print(f"dj-sandbox: unknown command {arguments[0]!r} ({suggest(arguments[0], COMMANDS)})", file=sys.stderr)
         return 2

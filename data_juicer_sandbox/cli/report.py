@@ -35,6 +35,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _work_dir(config: str) -> str:
-    from data_juicer_sandbox.config.load import load_or_raise
+    from data_juicer_sandbox.config.loader import load_or_raise
 
     return load_or_raise(config).work_dir

@@ -31,7 +31,7 @@ def run(arguments: list[str], epilog: str | None = None) -> int:
 
 
 def _run(path: str, overrides: dict[str, Any], trust_checkpoint: bool) -> int:
-    from data_juicer_sandbox.config.load import load
+    from data_juicer_sandbox.config.loader import load
     from data_juicer_sandbox.engine.interruption import interruptible
 
     config, problems = load(path, overrides)
@@ -49,7 +49,7 @@ def _carry_out(config: SandboxConfig, again: str, trust_checkpoint: bool) -> int
         again: the command that continues it.
         trust_checkpoint: also read a checkpoint of an earlier version that holds Python objects.
     """
-    from data_juicer_sandbox.engine import sandbox
+    from data_juicer_sandbox.engine import session
     from data_juicer_sandbox.engine.summary import tables
     from data_juicer_sandbox.terminal import logs
     from data_juicer_sandbox.terminal.progress import view_for
@@ -57,7 +57,7 @@ def _carry_out(config: SandboxConfig, again: str, trust_checkpoint: bool) -> int
     screen = view_for(sys.stderr)
     log = Path(config.work_dir) / logs.FILE
     try:
-        result = sandbox.run(config, screen, trust_checkpoint=trust_checkpoint)
+        result = session.run(config, screen, trust_checkpoint=trust_checkpoint)
         notes = [*result.notes, *_report(Path(config.work_dir))]
         screen.run_done(result.seconds, len(result.ran), len(result.kept), notes)
         for table in (*tables(result.context), *result.tables):
@@ -67,7 +67,7 @@ def _carry_out(config: SandboxConfig, again: str, trust_checkpoint: bool) -> int
         screen.close()
         print(f"\ninterrupted. Everything finished is kept; go on with:\n  {again}", file=sys.stderr)
         return 130
-    except sandbox.JobFailed as error:
+    except session.JobFailed as error:
         _report(Path(config.work_dir))
         screen.failure(error.label, error.cause, str(log), again)
         return error.exit_code
@@ -84,9 +84,9 @@ def _carry_out(config: SandboxConfig, again: str, trust_checkpoint: bool) -> int
 
 def _refuse(config: SandboxConfig | None, problems: list[ConfigError]) -> int:
     """Say all that is wrong with a config, also what only the second look finds."""
-    from data_juicer_sandbox.checks import check
+    from data_juicer_sandbox.validation import validate
 
-    found = [*problems, *(check(config).problems if config is not None else [])]
+    found = [*problems, *(validate(config).problems if config is not None else [])]
     print(mask_text(f"dj-sandbox: {ConfigErrors(found)}"), file=sys.stderr)
     return 2
 
@@ -94,7 +94,7 @@ def _refuse(config: SandboxConfig | None, problems: list[ConfigError]) -> int:
 def _print_config(path: str, overrides: dict[str, Any]) -> int:
     from data_juicer_sandbox.config.dump import dump_config
     from data_juicer_sandbox.config.keys import KEYS
-    from data_juicer_sandbox.config.load import load
+    from data_juicer_sandbox.config.loader import load
 
     config, problems = load(path, overrides)
     if config is None or problems:

@@ -16,13 +16,13 @@ def run(arguments: list[str]) -> int:
     read = options.read(options.parser(NAME, "Find all errors of a config, with file and line."), arguments)
     if isinstance(read, int):
         return read
-    from data_juicer_sandbox.checks import check
-    from data_juicer_sandbox.config.load import load
+    from data_juicer_sandbox.config.loader import load
+    from data_juicer_sandbox.validation import validate
 
     given, overrides = read
     config, problems = load(given["config"], overrides)
     if config is not None:
-        findings = check(config)
+        findings = validate(config)
         problems = [*problems, *findings.problems]
         for warning in findings.warnings:
             print(mask_text(f"warning: {warning}"), file=sys.stderr)

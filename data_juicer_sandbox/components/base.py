@@ -103,7 +103,7 @@ class Component(ABC):
         """
 
 
-class Quiet:
+class NullJob:
     """A `JobRun`'s watcher and progress for use outside a run: keeps metrics in memory, shows nothing."""
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Quiet:
         return {key: value for _, values in self.values for key, value in values.items()}
 
     @contextmanager
-    def task(self, description: str, total: float | None = None) -> Iterator[Quiet]:
+    def task(self, description: str, total: float | None = None) -> Iterator[NullJob]:
         """A bar nobody sees."""
         yield self
 

@@ -14,7 +14,7 @@ from jsonargparse.typing import PositiveFloat
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, ProgramOutput
-from data_juicer_sandbox.components.program import Line, Program
+from data_juicer_sandbox.components.processes.program import Line, Program
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import state_key
 from data_juicer_sandbox.secrets import shown

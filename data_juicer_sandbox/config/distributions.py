@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from data_juicer_sandbox.config.source import KeyPath
-from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.config.suggestions import suggest
+from data_juicer_sandbox.config.yaml_source import KeyPath
 from data_juicer_sandbox.secrets import shown
 
 Fault = Callable[..., None]

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from data_juicer_sandbox.config.source import ConfigLoader
+from data_juicer_sandbox.config.yaml_source import ConfigLoader
 from data_juicer_sandbox.errors import ConfigError
 
 

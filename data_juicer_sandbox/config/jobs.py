@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from data_juicer_sandbox.config import source as sources
+from data_juicer_sandbox.config import yaml_source as sources
+from data_juicer_sandbox.config.interpolation import fill
 from data_juicer_sandbox.config.schema import Job, Phase, Pipeline
-from data_juicer_sandbox.config.source import KeyPath, Source
-from data_juicer_sandbox.config.words import fill, suggest
+from data_juicer_sandbox.config.suggestions import suggest
+from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.errors import ConfigError
 
 JOB_KEYS = ("hook", "meta_name", "input", "output", "local", "dj_configs", "extra_configs")

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from data_juicer_sandbox.config import source as sources
+from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.distributions import Fault, Parameter, read_parameters
-from data_juicer_sandbox.config.source import Source
-from data_juicer_sandbox.config.words import fill, suggest
+from data_juicer_sandbox.config.interpolation import fill
+from data_juicer_sandbox.config.suggestions import suggest
+from data_juicer_sandbox.config.yaml_source import Source
 from data_juicer_sandbox.errors import ConfigError, Where
 
 METHODS = ("grid", "random", "bayes")

@@ -18,7 +18,7 @@ import xxhash
 
 from data_juicer_sandbox.context import pickle_reader
 from data_juicer_sandbox.context.infos import BOOKKEEPING, ContextInfos, JobRecord
-from data_juicer_sandbox.context.plain import readable
+from data_juicer_sandbox.context.serialization import to_json_value
 from data_juicer_sandbox.context.tagged_values import decode, encode
 from data_juicer_sandbox.context.unpickler import ALLOWED, loads
 from data_juicer_sandbox.errors import CheckpointError
@@ -92,7 +92,7 @@ class Checkpoint:
         known = self._texts.get(id(record))
         if known is None or known[0] is not record:
             job = {key: value for key, value in record.job.items() if key != "trace"}  # digests are for the machine
-            text = json.dumps(readable({**record.plain(), BOOKKEEPING: job}), ensure_ascii=False)
+            text = json.dumps(to_json_value({**record.plain(), BOOKKEEPING: job}), ensure_ascii=False)
             known = self._texts[id(record)] = (record, text)
         return known[1]
 

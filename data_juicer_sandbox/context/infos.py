@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_juicer_sandbox.context.lookup import dig
+from data_juicer_sandbox.context.key_paths import get_path
 from data_juicer_sandbox.errors import ResolveError
 
 BOOKKEEPING = "__job__"
@@ -107,7 +107,7 @@ class ContextInfos:
         for iteration in reversed(self.iterations[: self._at + 1]):
             for record in reversed(list(iteration.get(pipeline, {}).values())):
                 if record.done and record.meta_name == name and way.partition(".")[0] in ("", *record.outputs):
-                    return dig(record.outputs, way) if way else dict(record.outputs)
+                    return get_path(record.outputs, way) if way else dict(record.outputs)
         known = [f"{pipe}.{record.meta_name}.{out}" for pipe, record in self.records() for out in record.outputs]
         raise ResolveError(
             f"nothing in the context is named {key!r}", hint="there are: " + (", ".join(known) or "none")

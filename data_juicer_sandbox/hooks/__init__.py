@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import import_class
 from data_juicer_sandbox.hooks.base import Hook

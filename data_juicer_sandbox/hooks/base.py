@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.config.schema import Phase
-from data_juicer_sandbox.context.resolve import ResolvedJob
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import FACTORIES, import_class
-from data_juicer_sandbox.parameters import build, parameters
+from data_juicer_sandbox.signatures import build, parameters
+from data_juicer_sandbox.workflow.resolve import ResolvedJob
 
 
 class Hook:

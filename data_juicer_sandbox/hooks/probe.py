@@ -7,10 +7,10 @@ from typing import Any
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.probe.source import whole, with_data
 from data_juicer_sandbox.config.schema import Phase
-from data_juicer_sandbox.context.resolve import ResolvedJob
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks.base import Hook, arguments
-from data_juicer_sandbox.parameters import build
+from data_juicer_sandbox.signatures import build
+from data_juicer_sandbox.workflow.resolve import ResolvedJob
 
 
 class ProbeViaAnalyzerHook(Hook):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.errors import JobError, MissingDependency, SandboxError
 from data_juicer_sandbox.files import replacing
 
@@ -54,11 +54,11 @@ def convert(file: Path, folder: str | Path) -> None:
     Raises:
         MissingDependency: the library that reads GGUF is not installed.
     """
-    transformers = compute.transformers()
+    transformers = torch_env.transformers()
     if importlib.util.find_spec("gguf") is None:
         raise MissingDependency("the Python package 'gguf' is not installed", hint="pip install gguf")
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
-    read = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=compute.torch().float32)
+    read = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch_env.torch().float32)
     config = copy.deepcopy(read.config)
     for leftover in ("quantization_config", "_pre_quantization_dtype"):
         if hasattr(config, leftover):

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from data_juicer_sandbox.files import replacing
-from data_juicer_sandbox.optional import load
+from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker
 
 RUN_FILE = "wandb_run.json"

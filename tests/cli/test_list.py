@@ -10,7 +10,7 @@ from data_juicer_sandbox.cli import list as command
 from data_juicer_sandbox.cli.describe import describe_component, describe_hook
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks import HOOKS
-from data_juicer_sandbox.parameters import parameters
+from data_juicer_sandbox.signatures import parameters
 
 TYPES = [(factory, name) for factory in FACTORIES.values() for name in factory.builtin]
 

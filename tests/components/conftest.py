@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 import smollm2 as smollm2_folder
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 
 
 @pytest.fixture
-def quiet() -> Quiet:
+def quiet() -> NullJob:
     """Keeps the metrics of `job`."""
-    return Quiet()
+    return NullJob()
 
 
 @pytest.fixture
-def job(tmp_path: Path, quiet: Quiet) -> JobRun:
+def job(tmp_path: Path, quiet: NullJob) -> JobRun:
     """A job that components run in."""
     folder = tmp_path / "job"
     folder.mkdir()

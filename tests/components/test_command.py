@@ -168,11 +168,11 @@ def test_wrong_parameters_are_found_before_the_run(wrong, message):
 
 
 def test_parameters_are_checked_by_their_types():
-    from data_juicer_sandbox import parameters
+    from data_juicer_sandbox import signatures
 
     values = json.loads('{"argv": ["true", 1, 0.5], "env": {"A": 1, "B": "x"}, "timeout": 5, "metrics": "jsonl"}')
-    built = parameters.build(CommandEvaluator, values)
+    built = signatures.build(CommandEvaluator, values)
     assert built.program.argv == ["true", "1", "0.5"]
     assert built.program.env == {"A": "1", "B": "x"}
-    problems = parameters.check(CommandTrainer, {"argv": ["true"], "metrics": "csv", "timeout": -1})
+    problems = signatures.check(CommandTrainer, {"argv": ["true"], "metrics": "csv", "timeout": -1})
     assert sorted(problem.name for problem in problems) == ["metrics", "result", "timeout"]

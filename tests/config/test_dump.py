@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from data_juicer_sandbox.cli.main import main
 from data_juicer_sandbox.components.refine.recipe_file import write_recipe
 from data_juicer_sandbox.config.dump import dump_config
-from data_juicer_sandbox.config.load import load_or_raise
-from data_juicer_sandbox.config.source import parse, read
-from data_juicer_sandbox.config.words import escape, fill
-from data_juicer_sandbox.context.resolve import resolve
+from data_juicer_sandbox.config.interpolation import escape, fill
+from data_juicer_sandbox.config.loader import load_or_raise
+from data_juicer_sandbox.config.yaml_source import parse, read
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.workflow.resolve import resolve
 
 ODD = [
     "1e5", "25921e05", "1_0", "0o7", "0x1F", "0b1", "1:30", "190:20:30", "1.5", ".5", "5.", "-", "yes", "No", "on",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_juicer_sandbox.config.source import parse
+from data_juicer_sandbox.config.yaml_source import parse
 from data_juicer_sandbox.errors import ConfigError
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from data_juicer_sandbox.cli.main import main
-from data_juicer_sandbox.config.source import parse, read
+from data_juicer_sandbox.config.yaml_source import parse, read
 from data_juicer_sandbox.errors import ConfigError
 
 
@@ -129,7 +129,7 @@ def test_a_pipe_of_the_shell_is_read(tmp_path):
 
 
 def test_a_file_that_is_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr("data_juicer_sandbox.config.source.MAX_BYTES", 100)
+    monkeypatch.setattr("data_juicer_sandbox.config.yaml_source.MAX_BYTES", 100)
     (tmp_path / "x.yaml").write_text("a: 1\n" * 100)
     with pytest.raises(ConfigError, match="larger than"):
         read(tmp_path / "x.yaml")

@@ -13,7 +13,7 @@ import pytest
 
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
-from data_juicer_sandbox.context.plain import plain
+from data_juicer_sandbox.context.serialization import to_plain
 from data_juicer_sandbox.errors import CheckpointError, JobError
 
 
@@ -182,13 +182,13 @@ def test_set_aside_never_overwrites(tmp_path):
 
 
 def test_what_the_context_takes():
-    assert plain(Path("/a/b"), "x") == "/a/b"
-    value = plain({"a": (np.float32(1.5), [np.int64(2)])}, "x")
+    assert to_plain(Path("/a/b"), "x") == "/a/b"
+    value = to_plain({"a": (np.float32(1.5), [np.int64(2)])}, "x")
     assert value == {"a": (1.5, [2])}
     assert type(value["a"][1][0]) is int
     with pytest.raises(JobError, match=r"output 'x.a.1' is a .*Exploit"):
-        plain({"a": [1, Exploit("y")]}, "x")
+        to_plain({"a": [1, Exploit("y")]}, "x")
     with pytest.raises(JobError, match=r"cannot be kept: column.0 holds a .*Exploit"):
-        plain(pd.DataFrame({"o": [Exploit("y")]}), "x")
+        to_plain(pd.DataFrame({"o": [Exploit("y")]}), "x")
     with pytest.raises(JobError, match="array of Python objects"):
-        plain(np.array([object()]), "x")
+        to_plain(np.array([object()]), "x")

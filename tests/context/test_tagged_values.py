@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_juicer_sandbox.context import pickle_reader
-from data_juicer_sandbox.context.plain import plain
+from data_juicer_sandbox.context.serialization import to_plain
 from data_juicer_sandbox.context.tagged_values import decode, encode
 from data_juicer_sandbox.errors import JobError
 
 
 def through(value):
     """A value after it was written and read."""
-    return decode(pickle_reader.loads(pickle.dumps(encode(plain(value, "x")), protocol=4)))
+    return decode(pickle_reader.loads(pickle.dumps(encode(to_plain(value, "x")), protocol=4)))
 
 
 FRAMES = {
@@ -69,7 +69,7 @@ FRAMES = {
 @pytest.mark.parametrize("name", FRAMES)
 def test_frames_series_and_indexes(name):
     frame = FRAMES[name]()
-    assert plain(frame, "f") is frame
+    assert to_plain(frame, "f") is frame
     pd.testing.assert_frame_equal(through(frame), frame, check_freq=True)
     pd.testing.assert_index_equal(through(frame.index), frame.index)
     for place in range(frame.shape[1]):
@@ -107,7 +107,7 @@ def test_arrays(dtype, shape):
 )
 def test_what_cannot_be_kept_fails_its_job(value):
     with pytest.raises(JobError, match=r"cannot be kept|Python objects|4,000 digits"):
-        plain(value, "x")
+        to_plain(value, "x")
 
 
 def test_values_nested_too_deeply_fail_their_job():
@@ -115,7 +115,7 @@ def test_values_nested_too_deeply_fail_their_job():
     for _ in range(500):
         value = [value]
     with pytest.raises(JobError, match="nested more than 64 levels deep"):
-        plain(value, "x")
+        to_plain(value, "x")
 
 
 def test_a_mapping_of_the_users_may_hold_the_tag():
@@ -139,7 +139,7 @@ def containers(inner):
 
 @given(st.recursive(scalars, containers, max_leaves=20))
 def test_any_plain_value_with_its_types(value):
-    body = pickle.dumps(encode(plain(value, "x")), protocol=4)
+    body = pickle.dumps(encode(to_plain(value, "x")), protocol=4)
     assert repr(decode(pickle_reader.loads(body))) == repr(value)
     operations = {operation.name for operation, _, _ in pickletools.genops(body)}
     assert not operations & {"STACK_GLOBAL", "GLOBAL", "REDUCE", "BUILD"}

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from data_juicer_sandbox.cli.main import main
-from data_juicer_sandbox.config.load import load_or_raise
-from data_juicer_sandbox.engine import sandbox
+from data_juicer_sandbox.config.loader import load_or_raise
+from data_juicer_sandbox.engine import session
 
 TOY = "toy_lab.steps."
 CHAIN: dict[str, Any] = {
@@ -81,7 +81,7 @@ def reasons(config_file: Callable[..., Path]) -> Callable[[dict[str, Any]], dict
     """Which jobs a resumed run would run, with the reason."""
 
     def call(config: dict[str, Any]) -> dict[str, str]:
-        steps = sandbox.plan(load_or_raise(str(config_file(config)), {"resume": True}))
+        steps = session.plan(load_or_raise(str(config_file(config)), {"resume": True}))
         return {step.view.job.meta_name: step.reason for step in steps if step.runs}
 
     return call

@@ -18,7 +18,7 @@ import yaml
 from data_juicer_sandbox.cli.main import main
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.factories import FACTORIES
-from data_juicer_sandbox.parameters import parameters
+from data_juicer_sandbox.signatures import parameters
 
 DATA = "data/in.jsonl"
 HOOKS = {

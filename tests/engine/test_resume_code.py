@@ -142,10 +142,10 @@ def test_code_that_is_edited_while_the_run_goes_on_is_noticed_by_the_next_run(co
 
 
 def test_the_files_in_a_folder_of_custom_operators_are_inputs(config_file):
-    from data_juicer_sandbox.checks import look
-    from data_juicer_sandbox.config.load import load_or_raise
-    from data_juicer_sandbox.context.resolve import resolve
-    from data_juicer_sandbox.engine.trace import input_paths
+    from data_juicer_sandbox.config.loader import load_or_raise
+    from data_juicer_sandbox.validation import validated_jobs
+    from data_juicer_sandbox.workflow.fingerprints import input_paths
+    from data_juicer_sandbox.workflow.resolve import resolve
 
     recipe = {
         "dataset_path": "rows.jsonl",
@@ -159,7 +159,7 @@ def test_the_files_in_a_folder_of_custom_operators_are_inputs(config_file):
     Path("ops/__pycache__").mkdir(parents=True)
     for name in ("__init__.py", "my_mapper.py", "__pycache__/my_mapper.pyc"):
         Path("ops", name).write_text("")
-    (view,), _ = look(load_or_raise(str(path), {}))
+    (view,), _ = validated_jobs(load_or_raise(str(path), {}))
     inputs = input_paths(view, resolve(view.job, [], {}))
     assert inputs == ["ops/__init__.py", "ops/my_mapper.py", "rows.jsonl"]
 

@@ -10,7 +10,7 @@ import yaml
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks import HOOKS, find_hook
-from data_juicer_sandbox.parameters import parameters
+from data_juicer_sandbox.signatures import parameters
 
 
 def test_all_twelve_are_there_and_every_factory_has_one():

@@ -10,7 +10,7 @@ import sys
 import pytest
 from loguru import logger
 
-from data_juicer_sandbox.components.data.taming import output_to_log
+from data_juicer_sandbox.components.data.isolation import output_to_log
 from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.streams import report_loss_to, surviving_outputs

@@ -5,7 +5,7 @@ import sys
 import pytest
 from loguru import logger
 
-from data_juicer_sandbox.components.base import Quiet
+from data_juicer_sandbox.components.base import NullJob
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.watchers import watcher as room
 from data_juicer_sandbox.watchers.base import Tracker
@@ -104,7 +104,7 @@ def test_names(monkeypatch):
 def test_what_a_job_is_handed_answers_as_a_quiet_one_does(tmp_path):
     """`Quiet` stands in for a watcher in components' own tests: both must give the same for the same."""
     one = open_one(tmp_path, None)
-    for watching in (quiet := Quiet(), job := one.of("p", "j")):
+    for watching in (quiet := NullJob(), job := one.of("p", "j")):
         watching.watch({"x": 1.5}, step=1)
         watching.watch({"x": 2.5, "y": 1})
     assert quiet.query("j") == job.query("j") == {"x": 2.5, "y": 1}

@@ -10,8 +10,8 @@ from data_juicer_sandbox.components.base import InputPaths, OutputPath
 from data_juicer_sandbox.components.convert.conversion import Conversion, absolute, below
 from data_juicer_sandbox.components.convert.rows_in import Row, RowsIn
 from data_juicer_sandbox.components.convert.tokens import IMAGE
-from data_juicer_sandbox.components.rows.parse import BadRow
-from data_juicer_sandbox.components.rows.splice import splice
+from data_juicer_sandbox.components.io.append_fields import append_fields
+from data_juicer_sandbox.components.io.parse import BadRow
 
 _ANSWERERS = ("gpt", "assistant")
 
@@ -82,7 +82,7 @@ class CocoCaptionToDJ(Conversion):
             self.images_key: [below(self.image_root, image) for image in images],
             self.text_key: " ".join([self.image_token] * len(images) + [text]),
         }
-        return splice(line, new)
+        return append_fields(line, new)
 
 
 def images_of(row: Row, key: str) -> list[str]:

@@ -13,8 +13,8 @@ from loguru import logger
 from data_juicer_sandbox.components.base import InputPaths, OutputPath
 from data_juicer_sandbox.components.convert.conversion import Conversion, absolute, below
 from data_juicer_sandbox.components.convert.rows_in import Row, RowsIn
+from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.components.names import as_list, stem
-from data_juicer_sandbox.components.rows.parse import BadRow
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import is_there
 

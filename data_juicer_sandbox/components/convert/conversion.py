@@ -11,8 +11,8 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.convert.rows_in import Allowance, RowsIn
+from data_juicer_sandbox.components.io.data_files import ENDINGS, is_data, refuse_overwriting
 from data_juicer_sandbox.components.names import as_list, distinct_names
-from data_juicer_sandbox.components.rows.shards import ENDINGS, is_data, refuse_overwriting
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import claim, replacing
 

@@ -11,8 +11,8 @@ from data_juicer_sandbox.components.base import InputPaths, OutputPath
 from data_juicer_sandbox.components.convert import tokens
 from data_juicer_sandbox.components.convert.conversion import Conversion, absolute, below
 from data_juicer_sandbox.components.convert.rows_in import Row, RowsIn
-from data_juicer_sandbox.components.rows.parse import BadRow
-from data_juicer_sandbox.components.rows.splice import to_json
+from data_juicer_sandbox.components.io.append_fields import to_json
+from data_juicer_sandbox.components.io.parse import BadRow
 
 
 class DJToEasyAnimate(Conversion):

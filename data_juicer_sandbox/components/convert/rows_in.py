@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from loguru import logger
 
-from data_juicer_sandbox.components.rows.lines import numbered_lines
-from data_juicer_sandbox.components.rows.parse import BadRow, parse
-from data_juicer_sandbox.components.rows.shards import shards
+from data_juicer_sandbox.components.io.data_files import data_files
+from data_juicer_sandbox.components.io.lines import numbered_lines
+from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.errors import JobError, Where
 
 Row = dict[str, Any]
@@ -50,7 +50,7 @@ class RowsIn:
         Raises:
             JobError: one bad row too many, or there are no rows, or none that is good.
         """
-        for file in shards(self.path):
+        for file in data_files(self.path):
             for number, line in numbered_lines(file):
                 try:
                     made = convert(parse(line), line)

@@ -11,8 +11,8 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.data.counting import RowsIn
+from data_juicer_sandbox.components.data.dj_runtime import dj_runtime
 from data_juicer_sandbox.components.data.exporting import exporting
-from data_juicer_sandbox.components.data.juicer import juicer
 from data_juicer_sandbox.components.data.sources import with_sources
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
@@ -59,7 +59,7 @@ class DataJuicerAnalyzer(Component):
         if recipe.get("executor_type", "default") != "default":
             logger.info("the analyser computes on this machine; `executor_type` counts for processing")
             recipe["executor_type"] = "default"
-        with juicer(job, plots=self.plots) as dj:
+        with dj_runtime(job, plots=self.plots) as dj:
             config = dj.config(recipe)
             with exporting(str(final)) as export:
                 config.export_path = export.part

@@ -6,7 +6,7 @@ from typing import Any
 
 from loguru import logger
 
-from data_juicer_sandbox.components.data.juicer import Juicer
+from data_juicer_sandbox.components.data.dj_runtime import DataJuicerRuntime
 
 
 class RowsIn:
@@ -17,7 +17,7 @@ class RowsIn:
         reader: its executor or analyser, before it runs.
     """
 
-    def __init__(self, dj: Juicer, reader: Any):
+    def __init__(self, dj: DataJuicerRuntime, reader: Any):
         self._dj = dj
         self._loaded: Any = None
         builder: Any = getattr(reader, "dataset_builder", None) or getattr(reader, "datasetbuilder", None)

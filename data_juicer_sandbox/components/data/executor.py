@@ -10,8 +10,8 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.data.counting import RowsIn
+from data_juicer_sandbox.components.data.dj_runtime import dj_runtime
 from data_juicer_sandbox.components.data.exporting import exporting
-from data_juicer_sandbox.components.data.juicer import juicer
 from data_juicer_sandbox.components.data.sources import with_sources
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
@@ -54,7 +54,7 @@ class DataJuicerExecutor(Component):
         recipe = with_sources(self.dj_configs)
         started = time.perf_counter()
         final = str(recipe.setdefault("export_path", str(job.folder / "processed.jsonl")))
-        with juicer(job) as dj:
+        with dj_runtime(job) as dj:
             config = dj.config(recipe)
             with exporting(final if "{" not in final else config.export_path) as export:
                 config.export_path = export.part
@@ -90,7 +90,7 @@ class DataJuicerExecutor(Component):
             "export_path": str(job.folder / "s.jsonl"),
         }
         path = job.folder / "sample.jsonl"
-        with juicer(job) as dj:
+        with dj_runtime(job) as dj:
             config = dj.config(recipe)
             params = dict(self.sample_params)
             if config.data_probe_algo != _UNIFORM:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from data_juicer_sandbox.components.base import Component, JobRun, OutputFile
-from data_juicer_sandbox.components.rows import write_rows
+from data_juicer_sandbox.components.io import write_rows
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.secrets import shown
 

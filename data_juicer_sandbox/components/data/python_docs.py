@@ -16,7 +16,7 @@ from jsonargparse.typing import OpenUnitInterval, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun, OutputFile
-from data_juicer_sandbox.components.rows import write_rows
+from data_juicer_sandbox.components.io import write_rows
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 Row = dict[str, Any]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, OutputFile
-from data_juicer_sandbox.components.rows import read_rows, write_rows
-from data_juicer_sandbox.components.rows.dig import MISSING, dig
+from data_juicer_sandbox.components.io import read_rows, write_rows
+from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 
@@ -60,9 +60,9 @@ class UnfoldLists(Component):
         counts = self._counts
         for row in read_rows(self.dataset_path):
             counts["rows"] += 1
-            found = dig(row, self.list_key)
+            found = get_nested(row, self.list_key)
             entries = found if isinstance(found, list) else [found]
-            kept = {name: value for name, way in self.keep.items() if (value := dig(row, way)) is not MISSING}
+            kept = {name: value for name, way in self.keep.items() if (value := get_nested(row, way)) is not MISSING}
             for entry in entries or [None]:
                 if entry is None or entry is MISSING or (isinstance(entry, str) and not entry.strip()):
                     counts["left_out"] += 1

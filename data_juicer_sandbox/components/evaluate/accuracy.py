@@ -6,8 +6,8 @@ from typing import Any
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
 from data_juicer_sandbox.components.evaluate.pairs import Result, labels_for, measure_all, number, pairs
+from data_juicer_sandbox.components.io.get_nested import MISSING
 from data_juicer_sandbox.components.names import as_list
-from data_juicer_sandbox.components.rows.dig import MISSING
 from data_juicer_sandbox.errors import JobError
 
 

@@ -7,9 +7,9 @@ from itertools import zip_longest
 from typing import Any
 
 from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.io import read_rows
+from data_juicer_sandbox.components.io.get_nested import get_nested
 from data_juicer_sandbox.components.names import as_list, distinct_names
-from data_juicer_sandbox.components.rows import read_rows
-from data_juicer_sandbox.components.rows.dig import dig
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 Result = dict[str, Any]
@@ -30,7 +30,7 @@ def pairs(path: str, predicted_key: str, label_key: str, label_path: str | None)
     predicted, wanted = predicted_key.split("."), label_key.split(".")
     if label_path is None:
         for row in read_rows(path):
-            yield dig(row, predicted), dig(row, wanted)
+            yield get_nested(row, predicted), get_nested(row, wanted)
         return
     rows, labels = read_rows(path), read_rows(label_path)
     for count, (row, label) in enumerate(zip_longest(rows, labels)):
@@ -38,7 +38,7 @@ def pairs(path: str, predicted_key: str, label_key: str, label_path: str | None)
             longer = count + 1 + sum(1 for _ in (labels if row is None else rows))
             counts = (count, longer) if row is None else (longer, count)
             raise JobError(f"{path} has {counts[0]:,} rows, its labels in {label_path} {counts[1]:,}")
-        yield dig(row, predicted), dig(label, wanted)
+        yield get_nested(row, predicted), get_nested(label, wanted)
 
 
 def number(value: Any) -> float | None:

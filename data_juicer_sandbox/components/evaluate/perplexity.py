@@ -8,9 +8,9 @@ from typing import Any, Literal
 from jsonargparse.typing import PositiveInt
 from loguru import logger
 
-from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Models
 from data_juicer_sandbox.components.evaluate.held_out import BATCH, HeldOut
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.train import record
 from data_juicer_sandbox.errors import ConfigError
@@ -71,9 +71,9 @@ class HuggingFacePerplexity(Component):
         """Score every model on every data set."""
         scores, names = [], distinct_names([texts.path for texts in self.sets])
         total = len(self.models) * len(self.sets)
-        with compute.steady(self.threads), job.progress.task("scoring texts", total=total) as task:
+        with torch_env.deterministic(self.threads), job.progress.task("scoring texts", total=total) as task:
             for name, path in zip(distinct_names(self.models), self.models, strict=True):
-                tokenizer, model = compute.load_tokenizer(path), compute.load_causal_lm(path, self.dtype)
+                tokenizer, model = torch_env.load_tokenizer(path), torch_env.load_causal_lm(path, self.dtype)
                 training = record.read(path)
                 about = {
                     "train_dataset": training.get("dataset", name),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.errors import JobError
 
 SORTED_TOGETHER = 64
@@ -99,7 +99,7 @@ def token_nats(model: Any, batch: list[Window]) -> list[Any]:
         A float32 tensor for each window, shape (longest window - 1,): at place i what token i + 1 costs, 0 where that
         token is not scored.
     """
-    torch = compute.torch()
+    torch = torch_env.torch()
     shape = (len(batch), max(len(piece.tokens) for piece in batch))
     tokens = torch.zeros(shape, dtype=torch.long)
     mask = torch.zeros(shape, dtype=torch.long)

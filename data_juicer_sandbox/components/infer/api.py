@@ -11,9 +11,9 @@ from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 
 from data_juicer_sandbox.components.base import InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.infer.base import Answering, LLMInference, Put, Question, as_messages, as_text
-from data_juicer_sandbox.components.rows.splice import to_json
+from data_juicer_sandbox.components.io.append_fields import to_json
 from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.optional import load
+from data_juicer_sandbox.imports import load
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.infer.remote.server import Form

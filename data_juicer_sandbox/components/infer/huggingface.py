@@ -9,8 +9,7 @@ from typing import Any
 
 from jsonargparse.typing import PositiveInt
 
-from data_juicer_sandbox import optional
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.infer.base import Answering, LLMInference
 from data_juicer_sandbox.components.infer.base.component import model_stamp
@@ -18,6 +17,7 @@ from data_juicer_sandbox.components.infer.local.adapters import find_adapter
 from data_juicer_sandbox.components.infer.local.batches import answer_in_batches
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import Sampling
+from data_juicer_sandbox.components.lm import torch_env
 
 _FOR_TOKENIZER = ("revision", "token", "cache_dir", "subfolder", "trust_remote_code", "gguf_file")
 
@@ -125,13 +125,13 @@ class HuggingFaceInference(LLMInference):
         """Load the model; what it gives answers in batches."""
         from data_juicer_sandbox.components.infer.local.generator import Generator
 
-        with compute.steady(self.threads), job.progress.task(f"loading {Path(self.model).name}"):
+        with torch_env.deterministic(self.threads), job.progress.task(f"loading {Path(self.model).name}"):
             tokenizer, model = self._load()
             context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
             sampling = self.sampling
             encoder = Encoder(tokenizer, self.chat, self.chat_template_kwargs, context, sampling.tokens)
             generator = Generator(model, tokenizer, sampling)
-        with compute.steady(self.threads):
+        with torch_env.deterministic(self.threads):
             yield lambda questions, put: answer_in_batches(
                 questions,
                 put,
@@ -142,14 +142,14 @@ class HuggingFaceInference(LLMInference):
             )
 
     def _load(self) -> tuple[Any, Any]:
-        library, adapter = compute.transformers(), find_adapter(self.model)
+        library, adapter = torch_env.transformers(), find_adapter(self.model)
         if adapter:
-            optional.load("peft", extra=compute.EXTRA)  # transformers loads adapters with it
+            imports.load("peft", extra=torch_env.EXTRA)  # transformers loads adapters with it
         speaker = adapter.base if adapter and not adapter.has_tokenizer else self.model
         kwargs = {key: value for key, value in self.model_params.items() if key in _FOR_TOKENIZER}
-        tokenizer = compute.load(library.AutoTokenizer, speaker, **kwargs)
+        tokenizer = torch_env.load(library.AutoTokenizer, speaker, **kwargs)
         params = dict(self.model_params)
         if not {"dtype", "torch_dtype"} & params.keys():
-            params["dtype"] = getattr(compute.torch(), compute.precision("auto"))
-        model = compute.load(library.AutoModelForCausalLM, self.model, **params)
-        return tokenizer, (model if "device_map" in params else model.to(compute.device())).eval()
+            params["dtype"] = getattr(torch_env.torch(), torch_env.precision("auto"))
+        model = torch_env.load(library.AutoModelForCausalLM, self.model, **params)
+        return tokenizer, (model if "device_map" in params else model.to(torch_env.device())).eval()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from data_juicer_sandbox.components.rows.dig import MISSING, dig
+from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.errors import JobError
 
 Row = Mapping[str, Any]
@@ -108,7 +108,7 @@ def _filled(template: str, row: Row) -> str:
 def _field(row: Row, key: str) -> str:
     value = row.get(key)
     if value is None:
-        value = dig(row, key.split("."))
+        value = get_nested(row, key.split("."))
     if value is None or value is MISSING:
         raise JobError(f"a row has no {key!r}", hint=f"its fields: {', '.join(row)}")
     return str(value)

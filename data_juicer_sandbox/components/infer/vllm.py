@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonargparse.typing import PositiveInt
 
-from data_juicer_sandbox import optional
+from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.infer.base import Answer, Answering, Failure, LLMInference, Put, Question
 from data_juicer_sandbox.components.infer.base.component import model_stamp
@@ -127,14 +127,14 @@ class VLLMInference(LLMInference):
     @contextmanager
     def answering(self, job: JobRun) -> Iterator[Answering]:
         """Load the model; what it gives answers a chunk a call."""
-        library, adapter = optional.load("vllm", extra="vllm"), find_adapter(self.model)
+        library, adapter = imports.load("vllm", extra="vllm"), find_adapter(self.model)
         self._params(library, {})  # what is wrong with them is told before minutes of loading
         with job.progress.task(f"loading {Path(self.model).name}"):
             engine = self._engine(library, adapter)
         try:
             options: dict[str, Any] = {"use_tqdm": False}
             if adapter:
-                request = optional.load("vllm.lora.request", extra="vllm").LoRARequest
+                request = imports.load("vllm.lora.request", extra="vllm").LoRARequest
                 options["lora_request"] = request("adapter", 1, str(Path(self.model).resolve()))
             encoder = Encoder(
                 engine.get_tokenizer(),

@@ -14,11 +14,11 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.names import as_list
-from data_juicer_sandbox.components.parallel import Engine
 from data_juicer_sandbox.components.pools.identity import Identity, same
 from data_juicer_sandbox.components.pools.outputs import Output
 from data_juicer_sandbox.components.pools.pool import Pool
 from data_juicer_sandbox.components.pools.work import ExportType, PoolWork, common_name
+from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
-from data_juicer_sandbox.components.parallel import Engine
 from data_juicer_sandbox.components.pools.cutting import Cutting
 from data_juicer_sandbox.components.pools.draws import drawn
 from data_juicer_sandbox.components.pools.looks import Valid
 from data_juicer_sandbox.components.pools.outputs import Chosen, Output
 from data_juicer_sandbox.components.pools.stats import STATS, Stats, numeric_stats
 from data_juicer_sandbox.components.pools.work import ExportType, PoolWork
-from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.components.processes.worker_pool import Engine
+from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import JobError
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
-from data_juicer_sandbox.components.parallel import Engine
 from data_juicer_sandbox.components.pools.draws import drawn
 from data_juicer_sandbox.components.pools.looks import Valid
 from data_juicer_sandbox.components.pools.outputs import Chosen, Output
 from data_juicer_sandbox.components.pools.work import ExportType, PoolWork
+from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
+from data_juicer_sandbox.components.io.parse import BadRow, parse_slowly
 from data_juicer_sandbox.components.pools.looks import Look
-from data_juicer_sandbox.components.rows.dig import MISSING, dig
-from data_juicer_sandbox.components.rows.parse import BadRow, parse_slowly
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +83,7 @@ class Identity(Look):
         return text.encode("utf-8", "surrogatepass")
 
     def _of(self, row: dict[str, Any]) -> Any:
-        if (value := dig(row, self._way)) is MISSING or value is None:
+        if (value := get_nested(row, self._way)) is MISSING or value is None:
             raise BadRow(f"the row has no {self._key!r}")
         return value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from data_juicer_sandbox.components.rows.parse import parse, parse_slowly
+from data_juicer_sandbox.components.io.parse import parse, parse_slowly
 
 
 class Look(ABC):

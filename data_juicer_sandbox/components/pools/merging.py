@@ -9,11 +9,11 @@ from jsonargparse.typing import NonNegativeInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
-from data_juicer_sandbox.components.parallel import Engine
 from data_juicer_sandbox.components.pools.identity import Identity, first_of_each
 from data_juicer_sandbox.components.pools.looks import Valid
 from data_juicer_sandbox.components.pools.outputs import Chosen, Output
 from data_juicer_sandbox.components.pools.work import ExportType, PoolWork, common_name
+from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.errors import ConfigError
 
 if TYPE_CHECKING:

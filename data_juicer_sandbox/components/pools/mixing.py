@@ -10,7 +10,6 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.names import as_list
-from data_juicer_sandbox.components.parallel import Engine
 from data_juicer_sandbox.components.pools import mixture
 from data_juicer_sandbox.components.pools.draws import shuffled
 from data_juicer_sandbox.components.pools.looks import Valid
@@ -18,6 +17,7 @@ from data_juicer_sandbox.components.pools.open_pools import united
 from data_juicer_sandbox.components.pools.outputs import Chosen, Output
 from data_juicer_sandbox.components.pools.token_counts import TokenCounts
 from data_juicer_sandbox.components.pools.work import ExportType, PoolWork, common_name
+from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from data_juicer_sandbox.components.names import distinct_names
 from data_juicer_sandbox.components.pools.draws import shuffled
 from data_juicer_sandbox.components.pools.open_pools import joined
-from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 if TYPE_CHECKING:

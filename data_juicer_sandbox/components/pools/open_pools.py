@@ -13,14 +13,14 @@ import xxhash
 from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.io.columns import Columns, columns_of, merge_schemas
+from data_juicer_sandbox.components.io.data_files import data_files, file_format
+from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.names import distinct_names
-from data_juicer_sandbox.components.parallel import Engine, run_all
 from data_juicer_sandbox.components.pools.looks import Look
 from data_juicer_sandbox.components.pools.pool import MAPPED, Pool
 from data_juicer_sandbox.components.pools.scan import Scan, Stretch, scan, stretches
-from data_juicer_sandbox.components.rows.columns import Columns, columns_of, together
-from data_juicer_sandbox.components.rows.lines import numbered_lines
-from data_juicer_sandbox.components.rows.shards import form, shards
+from data_juicer_sandbox.components.processes.worker_pool import Engine, run_all
 from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.files import replacing
 
@@ -48,7 +48,7 @@ def open_pools(
     Raises:
         JobError: a pool is not there, or damaged, or has too many bad rows; names file, line and reason.
     """
-    sources = [[file.absolute() for file in shards(path)] for path in paths]
+    sources = [[file.absolute() for file in data_files(path)] for path in paths]
     plain = _made_plain(job, sources, engine)
     pieces = [[stretches(file) for file in files] for files in plain]
     work = [stretch for files in pieces for file in files for stretch in file]
@@ -76,7 +76,7 @@ def _made_plain(job: JobRun, sources: list[list[Path]], engine: Engine) -> list[
     """Each file itself, or what it is as plain JSON lines."""
     made: dict[Path, Path] = {}
     for file in dict.fromkeys(chain(*sources)):
-        if form(file) != "jsonl" or file.name.endswith((".gz", ".zst")):
+        if file_format(file) != "jsonl" or file.name.endswith((".gz", ".zst")):
             made[file] = job.folder.absolute() / "rows" / f"{len(made)}-{file.name}.jsonl"
     unpacking = closing(run_all(_lay_down, None, list(made.items()), engine, large=True))
     with job.progress.task("unpacking", total=len(made)) as task, unpacking as laid_down:
@@ -96,7 +96,7 @@ def _lay_down(shared: None, item: tuple[Path, Path]) -> None:
 
 
 def _columns(files: list[Path]) -> Columns | None:
-    return columns_of(files) if all(form(file) == "parquet" for file in files) else None
+    return columns_of(files) if all(file_format(file) == "parquet" for file in files) else None
 
 
 def _join(
@@ -138,7 +138,7 @@ def united(pools: Sequence[Pool]) -> tuple[Pool, list[int]]:
         None,
         "",
         {base + end for base, pool in zip(bases, pools, strict=False) for end in pool.open_ends},
-        together([pool.columns for pool in pools]),
+        merge_schemas([pool.columns for pool in pools]),
         sum(pool.may_map for pool in pools),
     )
     return whole, [0, *accumulate(map(len, pools))][:-1]

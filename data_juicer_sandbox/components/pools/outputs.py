@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import xxhash
 
+from data_juicer_sandbox.components.io.columns import Columns, merge_schemas
 from data_juicer_sandbox.components.pools.made import Made
 from data_juicer_sandbox.components.pools.pool import Pool
-from data_juicer_sandbox.components.rows.columns import Columns, together
 from data_juicer_sandbox.files import replacing
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def write(shared: tuple[Any, Made], output: Output) -> None:
     source, made = shared
     with replacing(output.path) as part:
         if output.path.suffix == ".parquet":
-            from data_juicer_sandbox.components.rows.parquet import write_parquet
+            from data_juicer_sandbox.components.io.parquet import write_parquet
 
             write_parquet(part, lambda: lines(output.content.blocks(source)), columns(source, output))
         else:
@@ -95,7 +95,7 @@ def columns(source: Any, output: Output) -> Columns | None:
     """What is known of the columns of a new pool: something where it and all it is made of are parquet."""
     if output.path.suffix != ".parquet":
         return None
-    return together([pool.columns for pool in output.content.sources(source)])
+    return merge_schemas([pool.columns for pool in output.content.sources(source)])
 
 
 def spelled_out(source: Any, outputs: Sequence[Output]) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_juicer_sandbox.components.rows.columns import Columns
+from data_juicer_sandbox.components.io.columns import Columns
 from data_juicer_sandbox.errors import JobError, Where
 
 if TYPE_CHECKING:

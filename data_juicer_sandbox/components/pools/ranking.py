@@ -9,6 +9,7 @@ from jsonargparse.typing import PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
+from data_juicer_sandbox.components.io.data_files import is_data
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.pools import ranking_scores as scores
 from data_juicer_sandbox.components.pools.ranking_metrics import (
@@ -20,8 +21,7 @@ from data_juicer_sandbox.components.pools.ranking_metrics import (
     value,
     with_baseline,
 )
-from data_juicer_sandbox.components.rows.shards import is_data
-from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.secrets import shown
 

@@ -10,7 +10,7 @@ from statistics import mean
 from typing import Any
 
 from data_juicer_sandbox.components.names import distinct_names, stem
-from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.secrets import shown
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.components.pools.looks import Look
-from data_juicer_sandbox.components.rows.parse import BadRow
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from data_juicer_sandbox.components.io.parse import BadRow, parse
+from data_juicer_sandbox.components.io.stream import read_lines
 from data_juicer_sandbox.components.pools.looks import Look
-from data_juicer_sandbox.components.rows.parse import BadRow, parse
-from data_juicer_sandbox.components.rows.stream import read_lines
 
 if TYPE_CHECKING:
     import numpy as np

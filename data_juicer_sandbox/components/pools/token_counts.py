@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from data_juicer_sandbox import optional
+from data_juicer_sandbox import imports
+from data_juicer_sandbox.components.io.get_nested import get_nested
+from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.components.pools.looks import Look
-from data_juicer_sandbox.components.rows.dig import dig
-from data_juicer_sandbox.components.rows.parse import BadRow, parse
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,7 @@ class TokenCounts(Look):
 
     def see(self, line: bytes) -> None:
         """Count the row's tokens."""
-        value = dig(parse(line), self._way)
+        value = get_nested(parse(line), self._way)
         if self._given:
             if type(value) not in (int, float) or not 0 <= value < _MOST or value != int(value):
                 raise BadRow(f"{self._key!r} holds no number of tokens")
@@ -57,5 +57,5 @@ class TokenCounts(Look):
 def _counter(tokenizer: str | None) -> Callable[[str], int]:
     if tokenizer is None:
         return lambda text: len(text.split())
-    made: Any = optional.load("transformers", extra="train").AutoTokenizer.from_pretrained(tokenizer)
+    made: Any = imports.load("transformers", extra="train").AutoTokenizer.from_pretrained(tokenizer)
     return lambda text: len(made(text, add_special_tokens=False, verbose=False)["input_ids"])

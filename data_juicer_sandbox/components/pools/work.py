@@ -12,14 +12,14 @@ from typing import Any, Literal
 from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.io.data_files import ENDINGS, is_data
 from data_juicer_sandbox.components.names import as_list, stem
-from data_juicer_sandbox.components.parallel import Engine, run_all
 from data_juicer_sandbox.components.pools.looks import Look
 from data_juicer_sandbox.components.pools.made import Made
 from data_juicer_sandbox.components.pools.open_pools import LARGE, open_pools
 from data_juicer_sandbox.components.pools.outputs import Output, spelled_out, write
 from data_juicer_sandbox.components.pools.pool import Pool
-from data_juicer_sandbox.components.rows.shards import ENDINGS, is_data
+from data_juicer_sandbox.components.processes.worker_pool import Engine, run_all
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import claim, remove
 from data_juicer_sandbox.output_guard import is_pattern, matches

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.probe.judging import Feedback, Row, figure, text_of
-from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import shown
 
@@ -63,7 +63,7 @@ class Classifier:
         batch = self.tokenizer(
             texts, truncation=self.longest is not None, max_length=self.longest, padding=True, return_tensors="pt"
         )
-        with compute.torch().inference_mode():
+        with torch_env.torch().inference_mode():
             return self.model(**batch.to(self.model.device)).logits.double().cpu()
 
     def _feedback(self, row: Row, logits: Any, tokens: int) -> Feedback:

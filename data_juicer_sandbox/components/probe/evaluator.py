@@ -10,15 +10,15 @@ from typing import Any
 
 from loguru import logger
 
-from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import Component, JobRun
+from data_juicer_sandbox.components.io.append_fields import append_fields
+from data_juicer_sandbox.components.io.data_files import data_files, refuse_overwriting
+from data_juicer_sandbox.components.io.lines import numbered_lines
+from data_juicer_sandbox.components.io.parse import BadRow, parse
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.probe.judging import Judge, Row
 from data_juicer_sandbox.components.probe.sampling import PARAMETERS, Algo, Sample
 from data_juicer_sandbox.components.probe.summary import Summary
-from data_juicer_sandbox.components.rows.lines import numbered_lines
-from data_juicer_sandbox.components.rows.parse import BadRow, parse
-from data_juicer_sandbox.components.rows.shards import refuse_overwriting, shards
-from data_juicer_sandbox.components.rows.splice import splice
 from data_juicer_sandbox.errors import ConfigError, JobError, Where
 from data_juicer_sandbox.files import replacing
 
@@ -72,13 +72,13 @@ class ModelInferEvaluator(Component):
         count, chosen = self.sample.draw(self.dataset_path)
         summary = Summary()
         logger.info("asking about {:,} of {:,} rows of {}", len(chosen), count, self.dataset_path)
-        with compute.steady(self.threads), job.progress.task("asking the model", total=len(chosen)) as task:
+        with torch_env.deterministic(self.threads), job.progress.task("asking the model", total=len(chosen)) as task:
             judge = self.judge()
             with replacing(path) as part, part.open("wb") as stream:
                 rows = self._rows(chosen)
                 while group := list(islice(rows, self.batch_size * _BATCHES_TOGETHER)):
                     for (number, line, _), said in zip(group, judge.say([row for _, _, row in group]), strict=True):
-                        stream.write(splice(line, {self.field: {"row": number, **said}}))
+                        stream.write(append_fields(line, {self.field: {"row": number, **said}}))
                         summary.add(said)
                     task.advance(len(group))
         if summary.unscored:
@@ -100,7 +100,7 @@ class ModelInferEvaluator(Component):
         wanted = iter(chosen.tolist())
         following = next(wanted, None)
         place = -1
-        for file in shards(self.dataset_path):
+        for file in data_files(self.dataset_path):
             for number, line in numbered_lines(file):
                 place += 1
                 if place != following:
@@ -108,7 +108,7 @@ class ModelInferEvaluator(Component):
                 following = next(wanted, None)
                 try:
                     row = parse(line)
-                    splice(line, {self.field: None})
+                    append_fields(line, {self.field: None})
                 except BadRow as error:
                     raise JobError(str(error), where=Where(str(file), number)) from error
                 if self.field in row:

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import InputPath, Model, OutputFile
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.probe.evaluator import FIELD, ModelInferEvaluator, sample_of
 from data_juicer_sandbox.components.probe.judging import Judge
 from data_juicer_sandbox.components.probe.models import Asking
@@ -109,4 +109,4 @@ class HuggingFaceInferEvaluator(ModelInferEvaluator):
 
     def judge(self) -> Judge:
         """Load the model."""
-        return self.asking.judge(compute.transformers())
+        return self.asking.judge(torch_env.transformers())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.helpers import find_helper
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.probe.causal import CausalJudge
 from data_juicer_sandbox.components.probe.classifying import Classifier
 from data_juicer_sandbox.components.probe.judging import Judge
@@ -64,9 +64,9 @@ class Asking:
         causal = self.task == "causal-lm" or (self.task is None and not self._classifies(library))
         kind = library.AutoModelForCausalLM if causal else library.AutoModelForSequenceClassification
         function = None if self.score_func is None else find_helper(self.score_func, self.func_kwargs)
-        tokenizer = compute.load(library.AutoTokenizer, self.model)
-        model = compute.load(kind, self.model, dtype=getattr(compute.torch(), self.dtype))
-        model = model.to(compute.device()).eval()
+        tokenizer = torch_env.load(library.AutoTokenizer, self.model)
+        model = torch_env.load(kind, self.model, dtype=getattr(torch_env.torch(), self.dtype))
+        model = model.to(torch_env.device()).eval()
         if function is not None:
             return ScoreJudge(function, str(self.score_func), model, tokenizer)
         options: dict[str, Any] = {
@@ -79,5 +79,5 @@ class Asking:
         return CausalJudge(model, tokenizer, block_size=self.block_size, stride=self.stride, **options)
 
     def _classifies(self, library: Any) -> bool:
-        config = compute.load(library.AutoConfig, self.model)
+        config = torch_env.load(library.AutoConfig, self.model)
         return any("SequenceClassification" in name for name in config.architectures or ())

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from data_juicer_sandbox import optional
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPath, Model, OutputFile
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.probe.evaluator import FIELD, ModelInferEvaluator, sample_of
 from data_juicer_sandbox.components.probe.judging import Judge
 from data_juicer_sandbox.components.probe.models import Asking
@@ -127,9 +127,9 @@ class ModelScopeInferEvaluator(ModelInferEvaluator):
 
     def judge(self) -> Judge:
         """Load the model, from ModelScope's hub where it is no folder."""
-        compute.transformers()
+        torch_env.transformers()
         if self.pipeline is None:
-            return self.asking.judge(optional.load("modelscope", extra="modelscope"))
+            return self.asking.judge(imports.load("modelscope", extra="modelscope"))
         return PipelineJudge(
             self.pipeline, self.asking.model, self.asking.text_key, self.asking.batch_size, self.pipeline_params
         )

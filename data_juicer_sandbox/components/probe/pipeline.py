@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from data_juicer_sandbox import optional
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox import imports
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.probe.judging import Feedback, Row, figure, text_of
 from data_juicer_sandbox.errors import JobError
 
@@ -26,8 +26,8 @@ class PipelineJudge:
     """
 
     def __init__(self, task: str, model: str, text_key: str, batch_size: int, params: Mapping[str, Any]):
-        pipelines = optional.load("modelscope.pipelines", extra="modelscope")
-        device = "gpu" if compute.device() == "cuda" else "cpu"
+        pipelines = imports.load("modelscope.pipelines", extra="modelscope")
+        device = "gpu" if torch_env.device() == "cuda" else "cpu"
         try:
             self.pipeline = pipelines.pipeline(task, model=model, **{"device": device, **params})
         except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:

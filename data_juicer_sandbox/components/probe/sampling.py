@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from data_juicer_sandbox.components.io import read_lines, read_rows
+from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.components.pools.draws import drawn
-from data_juicer_sandbox.components.rows import read_lines, read_rows
-from data_juicer_sandbox.components.rows.dig import MISSING, dig
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _groups(path: str, key: str, quantiles: int | None) -> np.ndarray:
 
 
 def _value(row: dict[str, Any], key: str) -> Any:
-    value = dig(row, key.split("."))
+    value = get_nested(row, key.split("."))
     if value is MISSING:
         stats = row.get(_STATS)
         value = stats.get(key) if isinstance(stats, dict) else None

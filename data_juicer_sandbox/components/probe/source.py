@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from data_juicer_sandbox.components.rows.shards import ENDINGS, is_data
+from data_juicer_sandbox.components.io.data_files import ENDINGS, is_data
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import shown
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from data_juicer_sandbox import optional
+from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.quality.tokens import Tokenize
 
 EXTRA = "evaluate"
@@ -45,7 +45,7 @@ class Hashing:
         """Sparse counts (scipy CSR, float64) of shape (texts, n_features)."""
         import numpy
 
-        sparse = optional.load("scipy.sparse", extra=EXTRA)
+        sparse = imports.load("scipy.sparse", extra=EXTRA)
         ends: list[int] = [0]
         indices: list[int] = []
         values: list[int] = []
@@ -102,4 +102,4 @@ class LinearClassifier:
 
 
 def _murmur() -> Any:
-    return optional.load("sklearn.utils", extra=EXTRA).murmurhash3_32
+    return imports.load("sklearn.utils", extra=EXTRA).murmurhash3_32

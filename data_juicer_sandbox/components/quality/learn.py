@@ -9,7 +9,7 @@ from typing import Any
 
 import xxhash
 
-from data_juicer_sandbox import optional
+from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.quality.classifier import EXTRA, Hashing, LinearClassifier
 from data_juicer_sandbox.components.train.packing import read_texts
@@ -86,7 +86,7 @@ def learn(
 
     counts, held = examples.counted(False), examples.counted(True)
     _enough(examples, counts, held)
-    model = optional.load("sklearn.linear_model", extra=EXTRA).SGDClassifier(
+    model = imports.load("sklearn.linear_model", extra=EXTRA).SGDClassifier(
         loss="log_loss", alpha=alpha, average=True, random_state=examples.seed
     )
     weights = numpy.array([sum(counts) / (2 * count) for count in counts])
@@ -115,7 +115,7 @@ def judge(classifier: LinearClassifier, examples: Examples) -> Figures:
     """How well the texts held out are told apart: `auc`, and at a score of 0.5 `accuracy`, `precision`, `recall`, `f1`;
     `negative` and `positive` tell how many there were.
     """
-    metrics = optional.load("sklearn.metrics", extra=EXTRA)
+    metrics = imports.load("sklearn.metrics", extra=EXTRA)
     scores: list[Any] = [list(classifier.score(examples.texts(label, True))) for label in (0, 1)]
     labels = [0] * len(scores[0]) + [1] * len(scores[1])
     merged = scores[0] + scores[1]

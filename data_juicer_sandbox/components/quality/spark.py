@@ -12,11 +12,11 @@ from pathlib import Path
 
 from loguru import logger
 
-from data_juicer_sandbox.components.handover import hand_over, private_folder
-from data_juicer_sandbox.components.program import Program
+from data_juicer_sandbox.components.io import write_rows
+from data_juicer_sandbox.components.processes.handover import hand_over, private_folder
+from data_juicer_sandbox.components.processes.program import Program
 from data_juicer_sandbox.components.quality import spark_run
 from data_juicer_sandbox.components.quality.tokens import Tokenize
-from data_juicer_sandbox.components.rows import write_rows
 from data_juicer_sandbox.errors import JobError
 
 LEAST, MOST = 1024, 8192

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 
-from data_juicer_sandbox import optional
+from data_juicer_sandbox import imports
 
 Tokenize = Callable[[str], list[str]]
 
@@ -43,6 +43,6 @@ def sentencepiece(path: str) -> Tokenize:
     Args:
         path: the model file (`*.model`).
     """
-    library = optional.load("sentencepiece", extra="evaluate")
+    library = imports.load("sentencepiece", extra="evaluate")
     pieces: Tokenize = library.SentencePieceProcessor(model_file=path).encode_as_pieces
     return pieces

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from data_juicer_sandbox.components.rows import read_rows
-from data_juicer_sandbox.components.rows.dig import dig
+from data_juicer_sandbox.components.io import read_rows
+from data_juicer_sandbox.components.io.get_nested import get_nested
 from data_juicer_sandbox.errors import JobError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def read_table(
     columns = {stat: array("d") for stat in sorted(stats)}
     missing, with_stats = 0, False
     for row, said in _joined(analyzed, feedback, key, id_key):
-        number = as_number(dig(said, key))
+        number = as_number(get_nested(said, key))
         if math.isnan(number):
             missing += 1
             continue
@@ -90,7 +90,7 @@ def _joined(analyzed: str | None, feedback: str, key: list[str], id_key: str | N
     rows = read_rows(feedback)
     first = next(rows, {})
     way = [key[0], ROW]
-    numbered = len(key) > 1 and isinstance(dig(first, way), int)
+    numbered = len(key) > 1 and isinstance(get_nested(first, way), int)
     rows = chain([first], rows) if first else rows
     return _by_number(analyzed, feedback, rows, way) if numbered else _in_order(analyzed, feedback, rows)
 
@@ -108,7 +108,7 @@ def _by_number(analyzed: str, feedback: str, rows: Iterator[Row], way: list[str]
     numbered = enumerate(read_rows(analyzed))
     last = -1
     for said in rows:
-        wanted = dig(said, way)
+        wanted = get_nested(said, way)
         if not isinstance(wanted, int) or wanted <= last:
             raise JobError(f"the row numbers at {'.'.join(way)!r} of {feedback} do not rise", hint=_HINT)
         for number, row in numbered:
@@ -126,13 +126,13 @@ def _by_id(analyzed: str, feedback: str, key: list[str], id_key: str) -> Iterato
     way = id_key.split(".")
     by_id: dict[str, Any] = {}
     for said in read_rows(feedback):
-        name = _identity(dig(said, way), feedback, id_key)
+        name = _identity(get_nested(said, way), feedback, id_key)
         if name in by_id:
             raise JobError(f"{feedback} has more than one row with {id_key} {name}")
-        by_id[name] = as_number(dig(said, key))
+        by_id[name] = as_number(get_nested(said, key))
     seen: set[str] = set()
     for row in read_rows(analyzed):
-        name = _identity(dig(row, way), analyzed, id_key)
+        name = _identity(get_nested(row, way), analyzed, id_key)
         if name in seen:
             raise JobError(f"{analyzed} has more than one row with {id_key} {name}")
         if name in by_id:

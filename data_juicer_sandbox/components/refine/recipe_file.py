@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_juicer_sandbox.config.dump import dump_config
-from data_juicer_sandbox.config.words import escape
+from data_juicer_sandbox.config.interpolation import escape
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
 

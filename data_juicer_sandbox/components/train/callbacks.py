@@ -6,8 +6,8 @@ import math
 import time
 from typing import Any
 
-from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import Task, Watching
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.errors import JobError
 
 _LEFT_OUT = ("step_time", "num_tokens", "epoch")
@@ -35,7 +35,7 @@ def reporter(name: str, watcher: Watching, task: Task, tokens_per_step: int | No
         BrokeDown: while training, when the loss is no longer a finite number.
     """
 
-    class Reporter(compute.transformers().TrainerCallback):  # type: ignore[misc]
+    class Reporter(torch_env.transformers().TrainerCallback):  # type: ignore[misc]
         last: dict[str, float]
         tokens: float | None
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from data_juicer_sandbox import optional
-from data_juicer_sandbox.components import compute
-from data_juicer_sandbox.components.rows import parse, read_rows
-from data_juicer_sandbox.components.rows.lines import numbered_lines
-from data_juicer_sandbox.components.rows.shards import shards
+from data_juicer_sandbox import imports
+from data_juicer_sandbox.components.io import parse, read_rows
+from data_juicer_sandbox.components.io.data_files import data_files
+from data_juicer_sandbox.components.io.lines import numbered_lines
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.errors import JobError, Where
 
 CHATML = (
@@ -39,7 +39,7 @@ def load_tokenizer(model: str, template: str | None) -> Any:
         model: folder or hub id.
         template: a file with a Jinja template, instead of the tokenizer's own.
     """
-    tokenizer = compute.load_tokenizer(model)
+    tokenizer = torch_env.load_tokenizer(model)
     if template:
         tokenizer.chat_template = Path(template).read_text(encoding="utf-8")
     elif not tokenizer.chat_template:
@@ -66,7 +66,7 @@ def check_rows(path: str, fields: Fields, check: Callable[[dict[str, Any]], None
         JobError: a row is unfit, with its file and its number there; or there is no row.
     """
     first: tuple[dict[str, str], Where] | None = None
-    for file in shards(path):
+    for file in data_files(path):
         for number, line in numbered_lines(file):
             where, hint = Where(str(file), number), None
             try:
@@ -95,7 +95,7 @@ def dataset(path: str, fields: Fields, folder: Path) -> Any:
     Raises:
         JobError: the rows do not make one table.
     """
-    library = optional.load("datasets", extra=compute.EXTRA)
+    library = imports.load("datasets", extra=torch_env.EXTRA)
     library.disable_progress_bars()
 
     def rows() -> Iterator[dict[str, Any]]:

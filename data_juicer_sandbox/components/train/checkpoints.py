@@ -15,8 +15,8 @@ from typing import Any
 
 from loguru import logger
 
-from data_juicer_sandbox import optional
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox import imports
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.files import digest, remove, replacing, walk
 
 MANIFEST = "manifest.json"
@@ -70,9 +70,9 @@ class Checkpoints:
         """A TrainerCallback that marks each checkpoint when all of it is written."""
         folder = self.folder
 
-        class Marker(compute.transformers().TrainerCallback):  # type: ignore[misc]
+        class Marker(torch_env.transformers().TrainerCallback):  # type: ignore[misc]
             def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-                together = compute.torch().distributed
+                together = torch_env.torch().distributed
                 if together.is_available() and together.is_initialized():
                     together.barrier()  # every process writes its own random state
                 if state.is_world_process_zero:
@@ -138,10 +138,10 @@ def _load(file: Path) -> None:
     if file.suffix == ".json":
         json.loads(file.read_text(encoding="utf-8"))
     elif file.suffix == ".safetensors":
-        optional.load("safetensors.torch", extra=compute.EXTRA).load_file(file)
+        imports.load("safetensors.torch", extra=torch_env.EXTRA).load_file(file)
     elif file.suffix in (".pt", ".pth"):
-        with optional.load("transformers.trainer_pt_utils", extra=compute.EXTRA).safe_globals():
-            compute.torch().load(file, map_location="cpu", weights_only=True)
+        with imports.load("transformers.trainer_pt_utils", extra=torch_env.EXTRA).safe_globals():
+            torch_env.torch().load(file, map_location="cpu", weights_only=True)
 
 
 def _contents(checkpoint: Path) -> dict[str, list[Any]]:

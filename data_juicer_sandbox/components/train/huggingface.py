@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Literal
 from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 from loguru import logger
 
-from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import InputPath, InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.evaluate.held_out import BATCH, HeldOut
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.train import loop, saved
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.methods import METHODS
@@ -193,9 +193,9 @@ class HuggingFaceTrainer(ModelTrainer):
     def recall(self, job: JobRun, order: Order, steps: int) -> None:
         """Score a model that stands."""
         if texts := self.held_out(order.wanted["parameters"]["block_size"]):
-            with compute.steady(self.cpu_threads()), job.progress.task(f"scoring {order.name}") as task:
-                tokenizer = compute.load_tokenizer(order.folder)
-                model = compute.load_causal_lm(order.folder, "float32")
+            with torch_env.deterministic(self.cpu_threads()), job.progress.task(f"scoring {order.name}") as task:
+                tokenizer = torch_env.load_tokenizer(order.folder)
+                model = torch_env.load_causal_lm(order.folder, "float32")
                 Scoring(texts, tokenizer, self.eval_steps).watch(model, order.name, steps, job.watcher, task)
 
     @contextmanager
@@ -218,7 +218,7 @@ class HuggingFaceTrainer(ModelTrainer):
         self, job: JobRun, order: Order, data: tuple[Any, Packed], folder: Path, checkpoints: Checkpoints
     ) -> dict[str, Any]:
         """Train one model and save it; returns what is to be recorded about it."""
-        library, method = compute.transformers(), METHODS[self.method]
+        library, method = torch_env.transformers(), METHODS[self.method]
         tokenizer, documents = data
         block, budget = (order.wanted["parameters"][key] for key in ("block_size", "max_tokens"))
         library.set_seed(order.seed)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.train import saved
 from data_juicer_sandbox.components.train.callbacks import reporter
 from data_juicer_sandbox.components.train.checkpoints import KEPT, Checkpoints
 from data_juicer_sandbox.components.train.scoring import Scoring
-from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def arguments(kind: Any, given: ModelTrainer, seed: int, folder: Path, **own: An
         ConfigError: `training_args` names one that is not there, or that the component itself sets.
     """
     at_once, times = given.per_device()
-    on_cpu = compute.device() == "cpu"
+    on_cpu = torch_env.device() == "cpu"
     ours = {
         "output_dir": str(folder),
         "save_strategy": "steps",
@@ -64,7 +64,7 @@ def arguments(kind: Any, given: ModelTrainer, seed: int, folder: Path, **own: An
         "use_cpu": on_cpu,
         **({"ddp_backend": "gloo"} if on_cpu and "WORLD_SIZE" in os.environ else {}),
         "ddp_find_unused_parameters": False,
-        "bf16": compute.precision(given.precision) == "bfloat16",
+        "bf16": torch_env.precision(given.precision) == "bfloat16",
         "seed": seed,
         **own,
     }
@@ -107,14 +107,14 @@ def run(
     trainer.args.warmup_steps = round(given.warmup_ratio * steps)
     trainer.args.logging_steps = max(1, steps // SHOWN)
     trainer.args.save_steps = given.save_steps
-    trainer.remove_callback(compute.transformers().PrinterCallback)
+    trainer.remove_callback(torch_env.transformers().PrinterCallback)
     last = checkpoints.last()
     if last:
         logger.info("{} goes on from step {} of {}", name, int(last.name.rpartition("-")[2]), steps)
     with job.progress.task(f"training {name}", total=steps) as task:
         report = reporter(name, job.watcher, task, tokens_per_step)
         trainer.add_callback(report)
-        if scoring and compute.leads():  # the others wait for it when they next add up gradients
+        if scoring and torch_env.is_main_process():  # the others wait for it when they next add up gradients
             trainer.add_callback(scoring.callback(name, job.watcher, task, report))
         trainer.add_callback(checkpoints.marker())
         trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -140,7 +140,7 @@ def save(model: Any, tokenizer: Any, folder: Path, name: str, merge: bool, batch
     model.to("cpu")
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     dtype = base.dtype
-    expected = saved.logits(model, batch) if compute.leads() else None
+    expected = saved.logits(model, batch) if torch_env.is_main_process() else None
     if merged := merge and hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
     model.save_pretrained(folder)

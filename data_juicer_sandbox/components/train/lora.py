@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from data_juicer_sandbox import optional
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox import imports
+from data_juicer_sandbox.components.lm import torch_env
 
 
 class LoraParameters(Protocol):
@@ -22,7 +22,7 @@ NAMES = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "merge")
 
 def peft() -> Any:
     """The peft library."""
-    return optional.load("peft", extra=compute.EXTRA)
+    return imports.load("peft", extra=torch_env.EXTRA)
 
 
 def lora_config(given: LoraParameters) -> Any:
@@ -46,7 +46,7 @@ def untie(model: Any, config: Any) -> None:
         model: a causal language model, before the adapters are added.
         config: the adapters' shape.
     """
-    exists = optional.load("peft.tuners.tuners_utils", extra=compute.EXTRA).check_target_module_exists
+    exists = imports.load("peft.tuners.tuners_utils", extra=torch_env.EXTRA).check_target_module_exists
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     if outputs is None or inputs.weight is not outputs.weight:
         return
@@ -57,7 +57,7 @@ def untie(model: Any, config: Any) -> None:
     else:
         return
     copy = outputs.weight.detach().clone()
-    outputs.weight = compute.torch().nn.Parameter(copy, requires_grad=outputs.weight.requires_grad)
+    outputs.weight = torch_env.torch().nn.Parameter(copy, requires_grad=outputs.weight.requires_grad)
     for part in {id(one): one for one in (model.config, model.config.get_text_config())}.values():
         part.tie_word_embeddings = False
     model.all_tied_weights_keys = model.get_expanded_tied_weights_keys(all_submodels=True)

@@ -13,9 +13,9 @@ from typing import Any
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from loguru import logger
 
-from data_juicer_sandbox import optional
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, Model, OutputPath
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.train.modelscope_link import (
     EXTRA,
@@ -104,7 +104,7 @@ class ModelScopeTrainer(Component):
                 hint="ModelScope's own package index has it, for machines with GPUs; the one of that name on PyPI is "
                 "another program",
             )
-        optional.load("modelscope", extra=EXTRA)
+        imports.load("modelscope", extra=EXTRA)
         known_trainer(self.trainer_name)
         function = import_object(self.cfg_modify_fn) if self.cfg_modify_fn else None
         for left in job.folder.glob(f"{_ROWS}*"):  # by a process that was killed
@@ -113,7 +113,7 @@ class ModelScopeTrainer(Component):
         models = []
         for name in distinct_names(paths):
             claim(Path(self.export_path) / name, folder=True)
-        with compute.steady(self.threads):
+        with torch_env.deterministic(self.threads):
             for name, path in zip(distinct_names(paths), paths, strict=True):
                 target = Path(self.export_path) / name
                 with replacing(target, folder=True) as part, _data(job) as scratch, like_the_first():
@@ -123,13 +123,13 @@ class ModelScopeTrainer(Component):
 
     def _train(self, job: JobRun, name: str, path: str, function: Any, part: Path, scratch: Path) -> str:
         """Train one model below a folder; returns the model's place in it."""
-        build = optional.load("modelscope.trainers", extra=EXTRA).build_trainer
+        build = imports.load("modelscope.trainers", extra=EXTRA).build_trainer
         given: dict[str, Any] = {
             "model": self.model,
             "train_dataset": dataset(path, self.key_remapping, scratch / "train"),
             "work_dir": str(part.absolute()),
             "seed": self.seed,
-            "device": "gpu" if compute.device() == "cuda" else "cpu",
+            "device": "gpu" if torch_env.device() == "cuda" else "cpu",
             "cfg_modify_fn": modifier(self.cfg_modify, function),
         }
         if self.max_epochs:

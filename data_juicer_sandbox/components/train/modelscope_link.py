@@ -12,9 +12,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from data_juicer_sandbox import optional
+from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import JobRun, Task
-from data_juicer_sandbox.components.rows import read_rows, write_rows
+from data_juicer_sandbox.components.io import read_rows, write_rows
 from data_juicer_sandbox.components.train.callbacks import BrokeDown
 from data_juicer_sandbox.errors import JobError
 
@@ -40,8 +40,8 @@ def dataset(path: str, mapping: Mapping[str, str], folder: Path) -> Any:
     write_rows(file, _renamed(path, mapping))
     if not file.stat().st_size:
         raise JobError(f"there are no rows in {path}")
-    rows = optional.load("datasets", extra=EXTRA).Dataset.from_json(str(file), cache_dir=str(folder / "cache"))
-    return optional.load("modelscope.msdatasets", extra=EXTRA).MsDataset(rows)
+    rows = imports.load("datasets", extra=EXTRA).Dataset.from_json(str(file), cache_dir=str(folder / "cache"))
+    return imports.load("modelscope.msdatasets", extra=EXTRA).MsDataset(rows)
 
 
 def _renamed(path: str, mapping: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -71,7 +71,7 @@ def like_the_first() -> Iterator[None]:
     """A training that has what the first of a process has: ModelScope's default hooks (checkpoints, a log of metrics),
     which a trainer empties in their only place when it is built, and a log file, of which its logger takes but one.
     """
-    defaults = optional.load("modelscope.trainers.default_config", extra=EXTRA).DEFAULT_HOOKS_CONFIG
+    defaults = imports.load("modelscope.trainers.default_config", extra=EXTRA).DEFAULT_HOOKS_CONFIG
     logger = logging.getLogger("modelscope")
     kept, handlers = copy.deepcopy(defaults), list(logger.handlers)
     try:
@@ -90,7 +90,7 @@ def known_trainer(name: str) -> None:
     Raises:
         JobError: it has not; names the nearest.
     """
-    names = optional.load("modelscope.metainfo", extra=EXTRA).Trainers
+    names = imports.load("modelscope.metainfo", extra=EXTRA).Trainers
     known = [value for base in names.__mro__ for value in vars(base).values() if isinstance(value, str)]
     if name not in known:
         near = get_close_matches(name, known, n=3, cutoff=0.5)
@@ -123,8 +123,8 @@ def reporter(name: str, job: JobRun, task: Task, every: int) -> Any:
     Raises:
         BrokeDown: while training, when the loss is no longer a finite number.
     """
-    hooks = optional.load("modelscope.trainers.hooks", extra=EXTRA)
-    lowest = optional.load("modelscope.trainers.hooks.priority", extra=EXTRA).Priority.LOWEST
+    hooks = imports.load("modelscope.trainers.hooks", extra=EXTRA)
+    lowest = imports.load("modelscope.trainers.hooks.priority", extra=EXTRA).Priority.LOWEST
 
     class Reporter(hooks.Hook):  # type: ignore[name-defined]
         PRIORITY = lowest

@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from data_juicer_sandbox.components import compute
-from data_juicer_sandbox.components.rows import read_rows
+from data_juicer_sandbox.components.io import read_rows
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.errors import JobError
 
 BATCH = 1000
@@ -120,7 +120,7 @@ class Blocks:
         block = numpy.asarray(self.tokens[positions], numpy.int64)
         labels = block.copy()
         labels[max(0, self.budget - index * self.block_size) :] = IGNORED
-        tensor = compute.torch().from_numpy
+        tensor = torch_env.torch().from_numpy
         return {"input_ids": tensor(block), "labels": tensor(labels)}
 
     def _cut(self, number: int) -> Any:

@@ -9,12 +9,12 @@ from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputFolder
+from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.quality import stored
 from data_juicer_sandbox.components.quality.classifier import Hashing
 from data_juicer_sandbox.components.quality.learn import Examples, learn
 from data_juicer_sandbox.components.quality.tokens import TOKENIZERS
-from data_juicer_sandbox.components.rows.shards import shards
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import claim, digest, replacing
 
@@ -97,7 +97,7 @@ class TextQualityClassifier(Component):
 
     def _wanted(self) -> dict[str, Any]:
         """All that the weights depend on."""
-        negative, positive = ([[str(f), digest(f)] for path in paths for f in shards(path)] for paths in self.paths)
+        negative, positive = ([[str(f), digest(f)] for path in paths for f in data_files(path)] for paths in self.paths)
         names = ("text_key", "tokenizer", "n_features", "epochs", "alpha", "held_out", "max_rows")
         parameters = {name: getattr(self, name) for name in names}
         return {"negative": negative, "positive": positive, "parameters": parameters, "seed": self.seed}

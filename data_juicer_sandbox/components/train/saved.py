@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.train.scoring import as_it_is
 from data_juicer_sandbox.errors import JobError
 
@@ -49,7 +49,7 @@ def logits(model: Any, batch: Sample) -> list[Any]:
         model: a causal language model; it is left as it was.
         batch: tokens.
     """
-    torch = compute.torch()
+    torch = torch_env.torch()
     device = next(model.parameters()).device
     found = []
     with torch.no_grad(), as_it_is(model):
@@ -63,7 +63,7 @@ def difference(expected: Sequence[Any], actual: Sequence[Any]) -> float:
     """The root mean square of the difference of logits over that of the expected ones; infinite for other shapes."""
     if [one.shape for one in expected] != [one.shape for one in actual]:
         return float("inf")
-    if all(map(compute.torch().equal, expected, actual)):
+    if all(map(torch_env.torch().equal, expected, actual)):
         return 0.0
     apart = sum(
         float((one.float() - other.float()).square().sum()) for one, other in zip(expected, actual, strict=True)
@@ -88,7 +88,7 @@ def check(folder: Path, name: str, expected: Sequence[Any], batch: Sample, dtype
     Raises:
         JobError: it cannot be loaded, or is another model.
     """
-    model = compute.load(compute.transformers().AutoModelForCausalLM, str(folder), dtype=dtype)
+    model = torch_env.load(torch_env.transformers().AutoModelForCausalLM, str(folder), dtype=dtype)
     apart = difference(expected, logits(model, batch))
     tolerance = TOLERANCES[str(dtype).removeprefix("torch.")]
     if not apart <= tolerance:  # not a number is a failure too

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import Task, Watching
 from data_juicer_sandbox.components.evaluate.held_out import HeldOut
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.train.callbacks import check
 
 
@@ -61,7 +61,7 @@ class Scoring:
         """
         scoring = self
 
-        class Scorer(compute.transformers().TrainerCallback):  # type: ignore[misc]
+        class Scorer(torch_env.transformers().TrainerCallback):  # type: ignore[misc]
             def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
                 step = state.global_step
                 if step % scoring.every == 0 or step >= state.max_steps:

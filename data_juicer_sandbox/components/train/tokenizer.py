@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from data_juicer_sandbox import optional
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox import imports
+from data_juicer_sandbox.components.lm import torch_env
 
 END = "<|endoftext|>"
 
@@ -23,7 +23,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
     Returns:
         A transformers tokenizer whose BOS, EOS and padding token is `<|endoftext|>`.
     """
-    library = optional.load("tokenizers", extra=compute.EXTRA)
+    library = imports.load("tokenizers", extra=torch_env.EXTRA)
     tokenizer = library.Tokenizer(library.models.BPE())
     tokenizer.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = library.decoders.ByteLevel()
@@ -34,6 +34,6 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return compute.transformers().PreTrainedTokenizerFast(
+    return torch_env.transformers().PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END
     )

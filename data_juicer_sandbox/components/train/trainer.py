@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 from loguru import logger
 
-from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import Component, JobRun
+from data_juicer_sandbox.components.io.data_files import data_files
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.names import as_list, distinct_names
-from data_juicer_sandbox.components.parallel import cores
-from data_juicer_sandbox.components.rows.shards import shards
+from data_juicer_sandbox.components.processes.worker_pool import cores
 from data_juicer_sandbox.components.train import record, workers
 from data_juicer_sandbox.components.train.callbacks import BrokeDown
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
@@ -102,11 +102,11 @@ class ModelTrainer(Component):
         """
         paths = as_list(self.dataset_path)
         for path in paths:
-            shards(path)
+            data_files(path)
         settings: dict[str, Any] = {
             "parameters": self.decisive(),
-            "device": compute.device(),
-            "precision": compute.precision(self.precision),
+            "device": torch_env.device(),
+            "precision": torch_env.precision(self.precision),
         }
         named = {key: value for key, value in self.config().items() if key not in self.indifferent}
         if code := UserCode().digests([type(self)], named):  # a reward function, say
@@ -134,10 +134,10 @@ class ModelTrainer(Component):
 
     def make(self, job: JobRun, orders: list[Order]) -> None:
         """Train models on one data set, in this process."""
-        with compute.steady(self.cpu_threads()), self.prepared(job, orders[0]) as data:
+        with torch_env.deterministic(self.cpu_threads()), self.prepared(job, orders[0]) as data:
             for order in orders:
                 checkpoints = Checkpoints(job.folder / "checkpoints", order.name, record.fingerprint(order.wanted))
-                leads = compute.leads()
+                leads = torch_env.is_main_process()
                 if leads:
                     checkpoints.sweep()
                 try:
@@ -211,7 +211,7 @@ class ModelTrainer(Component):
 
 def data_digest(path: str) -> str:
     """The digest of a data set's content; of several files, of their digests in order."""
-    files = shards(path)
+    files = data_files(path)
     return digest(files[0]) if len(files) == 1 else record.fingerprint({"files": [digest(file) for file in files]})
 
 

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from loguru import logger
 
-from data_juicer_sandbox import optional
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.train import chat, loop, lora, saved
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.methods.full import context
@@ -125,7 +125,7 @@ class TrlTrainer(ModelTrainer):
     ) -> dict[str, Any]:
         """Train one model and save it; returns what is to be recorded about it."""
         tokenizer, rows = data
-        compute.transformers().set_seed(order.seed)
+        torch_env.transformers().set_seed(order.seed)
         trainer, steps, about = self.trainer(order, rows, tokenizer, checkpoints.folder)
         last = loop.run(trainer, job, order.name, steps, self, checkpoints)
         model = trainer.accelerator.unwrap_model(trainer.model)
@@ -143,8 +143,8 @@ class TrlTrainer(ModelTrainer):
 
     def base_model(self) -> Any:
         """The model as it is, in training mode."""
-        dtype = compute.precision(self.precision) if self.lora else "float32"
-        model = compute.load_causal_lm(self.model, dtype).train()
+        dtype = torch_env.precision(self.precision) if self.lora else "float32"
+        model = torch_env.load_causal_lm(self.model, dtype).train()
         if self.lora and self.merge:
             lora.untie(model, lora.lora_config(self))
         return model
@@ -165,5 +165,5 @@ class TrlTrainer(ModelTrainer):
 
 def library() -> Any:
     """The trl library."""
-    compute.transformers()
-    return optional.load("trl", extra=compute.EXTRA)
+    torch_env.transformers()
+    return imports.load("trl", extra=torch_env.EXTRA)

@@ -14,9 +14,9 @@ from typing import Any
 
 from loguru import logger
 
-from data_juicer_sandbox.components import compute
-from data_juicer_sandbox.components.base import JobRun, Quiet
-from data_juicer_sandbox.components.handover import take_over
+from data_juicer_sandbox.components.base import JobRun, NullJob
+from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.processes.handover import take_over
 from data_juicer_sandbox.components.train.order import Order
 from data_juicer_sandbox.components.train.relay import Sender, send
 from data_juicer_sandbox.errors import SandboxError
@@ -25,11 +25,11 @@ from data_juicer_sandbox.plugins import import_object
 
 def main(spec: dict[str, Any]) -> int:
     """Train; returns the exit status."""
-    leads = compute.leads()
+    leads = torch_env.is_main_process()
     logger.remove()
     if leads:
         logger.add(lambda message: send("log", level=message.record["level"].name, text=message.record["message"]))
-    told = Sender() if leads else Quiet()
+    told = Sender() if leads else NullJob()
     job = JobRun(spec["pipeline"], spec["job"], Path(spec["folder"]), told, told)
     try:
         trainer = import_object(spec["trainer"])(**spec["config"])

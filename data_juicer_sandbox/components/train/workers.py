@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.base import JobRun
-from data_juicer_sandbox.components.handover import hand_over, private_folder
-from data_juicer_sandbox.components.program import Program
+from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.processes.handover import hand_over, private_folder
+from data_juicer_sandbox.components.processes.program import Program
 from data_juicer_sandbox.components.train.order import Order
 from data_juicer_sandbox.components.train.relay import Receiver
 from data_juicer_sandbox.errors import JobError
@@ -115,7 +115,7 @@ def _environment(visible: list[str], slot: int, each: int) -> dict[str, str]:
 
 def _gpus() -> list[str]:
     """The GPUs that this process may use, as the variable names them."""
-    if compute.device() == "cpu":
+    if torch_env.device() == "cpu":
         return []
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",") if named else [str(number) for number in range(compute.torch().cuda.device_count())]
+    return named.split(",") if named else [str(number) for number in range(torch_env.torch().cuda.device_count())]

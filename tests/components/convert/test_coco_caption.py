@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_juicer_sandbox.components.convert.coco_caption import CocoCaptionToDJ
-from data_juicer_sandbox.components.rows import read_rows
-from data_juicer_sandbox.components.rows.splice import splice
+from data_juicer_sandbox.components.io import read_rows
+from data_juicer_sandbox.components.io.append_fields import append_fields
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 SAID = b'"conversations": [{"from": "human", "value": "?"}, {"from": "gpt", "value": '
@@ -195,7 +195,7 @@ def test_a_spliced_line_is_the_row_and_the_fields(row, new, escaped, separators,
     before, inside, after, end = around
     text = json.dumps(row, ensure_ascii=escaped, separators=separators)
     line = f"{before}{text[:-1]}{inside}}}{after}{end}".encode("utf-8", "surrogatepass")
-    made = splice(line, new)
+    made = append_fields(line, new)
     # repr: NaN is equal to nothing
     assert repr(json.loads(made)) == repr({**json.loads(line), **new})
     assert made.startswith(line.rstrip()[:-1])

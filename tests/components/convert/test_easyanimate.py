@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_juicer_sandbox.components.convert.easyanimate import DJToEasyAnimate
-from data_juicer_sandbox.components.rows import write_rows
+from data_juicer_sandbox.components.io import write_rows
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from data_juicer_sandbox.components.rows import write_rows
+from data_juicer_sandbox.components.io import write_rows
 
 CONVERT = "data_juicer_sandbox.components.convert"
 

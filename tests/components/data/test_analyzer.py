@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.data.analyzer import DataJuicerAnalyzer, overall_values
-from data_juicer_sandbox.components.rows import read_rows
+from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.errors import JobError
 
 ROWS = ("count", "mean", "std", "min", "25%", "50%", "75%", "max")
 
 
 def test_stats_are_those_of_py_data_juicer(
-    dataset: str, process: list[Any], job: JobRun, quiet: Quiet, tmp_path: Path, plain: Path
+    dataset: str, process: list[Any], job: JobRun, quiet: NullJob, tmp_path: Path, plain: Path
 ) -> None:
     recipe = {"dataset_path": dataset, "process": process, "np": 2}
     path = DataJuicerAnalyzer({**recipe, "export_path": str(tmp_path / "out/rows.jsonl")}).run(job)

@@ -140,9 +140,9 @@ def test_the_same_ops_and_parameters_as_data_juicer_itself() -> None:
     """Imports every OP, some of which need packages that are not here."""
     code = (
         "import json\n"
-        "from data_juicer_sandbox.components.data import taming\n"
+        "from data_juicer_sandbox.components.data import isolation\n"
         "from data_juicer.utils.lazy_loader import LazyLoader\n"
-        "LazyLoader._install_package = staticmethod(taming.refuse_install)\n"
+        "LazyLoader._install_package = staticmethod(isolation.refuse_install)\n"
         "from data_juicer.ops import OPERATORS\n"
         "from data_juicer.core.preflight import _get_valid_params\n"
         "from data_juicer.config.config import build_base_parser\n"

@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.data.executor import DataJuicerExecutor
-from data_juicer_sandbox.components.data.taming import NotInstalled
-from data_juicer_sandbox.components.rows import read_rows
+from data_juicer_sandbox.components.data.isolation import NotInstalled
+from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.errors import JobError
 
 
-def last(quiet: Quiet) -> dict[str, Any]:
+def last(quiet: NullJob) -> dict[str, Any]:
     return quiet.values[-1][1]
 
 
 def test_result_is_that_of_py_data_juicer(
-    dataset: str, process: list[Any], job: JobRun, quiet: Quiet, tmp_path: Path, plain: Path, recorder: Any
+    dataset: str, process: list[Any], job: JobRun, quiet: NullJob, tmp_path: Path, plain: Path, recorder: Any
 ) -> None:
     recipe = {"dataset_path": dataset, "process": process, "np": 2}
     watched = dataclasses.replace(job, progress=recorder)
@@ -75,7 +75,7 @@ def test_the_command_line_and_the_environment_do_not_reach_data_juicer(
     assert all(row["text"] for row in read_rows(path))
 
 
-def test_rows_without_text_are_counted(jsonl: Callable[..., str], job: JobRun, quiet: Quiet) -> None:
+def test_rows_without_text_are_counted(jsonl: Callable[..., str], job: JobRun, quiet: NullJob) -> None:
     rows = [{"text": None if number % 4 == 0 else "word " * number} for number in range(40)]
     messages: list[str] = []
     sink = logger.add(messages.append, level="WARNING", format="{message}")
@@ -85,7 +85,7 @@ def test_rows_without_text_are_counted(jsonl: Callable[..., str], job: JobRun, q
     assert any("10 of 40 rows have no text" in message for message in messages)
 
 
-def test_nothing_left_is_a_result_with_a_warning(dataset: str, job: JobRun, quiet: Quiet) -> None:
+def test_nothing_left_is_a_result_with_a_warning(dataset: str, job: JobRun, quiet: NullJob) -> None:
     messages: list[str] = []
     sink = logger.add(messages.append, level="WARNING", format="{message}")
     process = [{"text_length_filter": {"min_len": 10**6}}, {"words_num_filter": {}}]
@@ -110,7 +110,7 @@ def test_an_op_that_fails_leaves_what_was_there(dataset: str, job: JobRun, tmp_p
     assert final.read_text() == "earlier\n"
 
 
-def test_op_errors_are_skipped_only_on_request(dataset: str, job: JobRun, quiet: Quiet) -> None:
+def test_op_errors_are_skipped_only_on_request(dataset: str, job: JobRun, quiet: NullJob) -> None:
     failing = [{"python_lambda_mapper": {"lambda_str": "lambda row: {**row, 'x': 1 // (row['meta']['id'] % 2)}"}}]
     recipe = {"dataset_path": dataset, "process": failing, "np": 1}
     with pytest.raises(JobError, match="ZeroDivisionError"):
@@ -140,9 +140,9 @@ def test_what_the_user_can_mend(recipe: dict[str, Any], said: str, dataset: str,
 
 def test_a_missing_package_is_named_not_installed(dataset: str, job: JobRun) -> None:
     recipe = {"dataset_path": dataset, "process": [{"python_lambda_mapper": {}}], "np": 1}
-    from data_juicer_sandbox.components.data.juicer import juicer
+    from data_juicer_sandbox.components.data.dj_runtime import dj_runtime
 
-    with juicer(job):
+    with dj_runtime(job):
         from data_juicer.utils.lazy_loader import LazyLoader
 
         with pytest.raises(NotInstalled, match="no_such_package") as raised:
@@ -184,7 +184,7 @@ def test_sample(dataset: str, job: JobRun) -> None:
 
 
 @pytest.mark.slow
-def test_on_ray(dataset: str, process: list[Any], job: JobRun, quiet: Quiet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_ray(dataset: str, process: list[Any], job: JobRun, quiet: NullJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")
     recipe = {"dataset_path": dataset, "process": process, "np": 2}
     local = DataJuicerExecutor({**recipe, "export_path": str(job.folder / "here.jsonl")}).run(job)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.data import python_docs
 from data_juicer_sandbox.components.data.python_docs import PythonDocsCorpus, read_documents, source_files
-from data_juicer_sandbox.components.rows import read_rows
+from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.errors import JobError
 
 
@@ -20,7 +20,7 @@ def texts(path: str) -> list[str]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     folder = tmp_path_factory.mktemp("whole")
-    quiet = Quiet()
+    quiet = NullJob()
     corpus, heldout = PythonDocsCorpus(str(folder / "corpus.jsonl")).run(JobRun("p", "n", folder, quiet, quiet))
     return corpus, heldout
 
@@ -88,7 +88,7 @@ def test_a_random_share_held_out(job: JobRun, tmp_path: Path, monkeypatch: pytes
     assert len(held) == pytest.approx(0.2 * len(set(held) | set(rest)), abs=1)
 
 
-def test_more_than_there_are(job: JobRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: Quiet) -> None:
+def test_more_than_there_are(job: JobRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: NullJob) -> None:
     small(monkeypatch)
     messages: list[str] = []
     sink = logger.add(messages.append, level="WARNING", format="{message}")

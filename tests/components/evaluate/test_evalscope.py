@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from data_juicer_sandbox.components.evaluate.evalscope import EvalScope
-from data_juicer_sandbox.components.rows import read_rows
+from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 PYTHON = os.environ.get("DJ_TEST_EVALSCOPE_PYTHON")

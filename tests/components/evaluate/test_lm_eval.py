@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from data_juicer_sandbox.components.evaluate.lm_eval import LMEval, read
-from data_juicer_sandbox.components.rows import read_rows
+from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import digest
 

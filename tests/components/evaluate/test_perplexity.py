@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity, summarize
 from data_juicer_sandbox.components.evaluate.windows import Window, nats, windows
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.train.tokenizer import train_tokenizer
 from data_juicer_sandbox.errors import ConfigError, JobError
 
@@ -57,7 +57,7 @@ def by_hand(model, tokenizer, texts, context, stride):
 def test_figures_are_those_of_a_computation_by_hand(model, job, jsonl, stride):
     folder, plain, tokenizer = model
     path = jsonl("held.jsonl", [{"text": text} for text in TEXTS])
-    with compute.steady(threads=1):
+    with torch_env.deterministic(threads=1):
         total, count = by_hand(plain, tokenizer, TEXTS, CONTEXT, stride or CONTEXT // 2)
     size = sum(len(text.encode()) for text in TEXTS)
     for batch_size in (1, 3, 16):

@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from data_juicer_sandbox.components.evaluate.quality_classifier import DJTextQualityClassifier
-from data_juicer_sandbox.components.rows import read_rows
+from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.errors import JobError
 
 PYTHON = os.environ.get("DJ_TEST_SPARK_PYTHON") or (sys.executable if importlib.util.find_spec("pyspark") else None)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from loguru import logger
 from rule_server import RuleServer
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.infer.base.dataset import Asking, Fields, assemble
 from data_juicer_sandbox.components.infer.base.journal import Journal
 from data_juicer_sandbox.errors import JobError
@@ -228,7 +228,7 @@ def test_a_damaged_journal_of_a_server_run(tmp_path, jsonl):
     with RuleServer(lambda prompt, body: [] if prompt == "q5" and not mended else [prompt.upper()]) as server:
 
         def run(name):
-            job = JobRun("p", "n", tmp_path, Quiet(), Quiet())
+            job = JobRun("p", "n", tmp_path, NullJob(), NullJob())
             settings = {"api_endpoint": server.url, "api_key": "k", "max_retry_num": 0, "max_failures": 0}
             return APIInference("m", data, str(tmp_path / name), **settings).run(job)
 

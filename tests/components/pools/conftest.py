@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def fresh(tmp_path: Path) -> Callable[[], JobRun]:
     """A job in the folder that `laid` makes."""
 
     def make() -> JobRun:
-        quiet = Quiet()
+        quiet = NullJob()
         return JobRun("anonymous", "a_job", tmp_path / "lab" / "job", quiet, quiet)
 
     return make

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odd_rows import content, many, quick, rows, spell
 
+from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.components.pools.identity import Identity, first_of_each, same
 from data_juicer_sandbox.components.pools.pool import Pool
-from data_juicer_sandbox.components.rows.parse import BadRow
 
 
 def tell(*lines: str | bytes, key: str | None = None) -> list[bytes]:

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.evaluate.mse import MeanSquaredError
 from data_juicer_sandbox.components.pools.ranking import DataPoolRanking
 from data_juicer_sandbox.components.pools.ranking_scores import order, ranks, z_scores
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.parameters import build, check
+from data_juicer_sandbox.signatures import build, check
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ def many(tmp_path_factory):
     paths = [folder / f"p{number}.jsonl" for number in range(8)]
     for path in paths:
         path.touch()
-    return [str(path) for path in paths], JobRun("p", "j", folder, Quiet(), Quiet())
+    return [str(path) for path in paths], JobRun("p", "j", folder, NullJob(), NullJob())
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.components.pools.token_counts import TokenCounts
-from data_juicer_sandbox.components.rows.parse import BadRow
 
 
 def count(*rows, text_key="text", token_key=None, tokenizer=None) -> list[int]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity
+from data_juicer_sandbox.components.io import read_rows
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.probe.huggingface import HuggingFaceInferEvaluator
-from data_juicer_sandbox.components.rows import read_rows
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 CONTEXT = 24
@@ -44,7 +44,7 @@ def test_figures_are_those_of_a_computation_by_hand(causal, job, jsonl, stride):
     folder, model, tokenizer = causal
     path = jsonl("rows.jsonl", [{"text": text} for text in TEXTS])
     wanted = []
-    with compute.steady(threads=1):
+    with torch_env.deterministic(threads=1):
         for text in TEXTS:
             nats, confidence, tokens = by_hand(model, tokenizer, text, CONTEXT, stride or CONTEXT // 2)
             loss = nats / tokens
@@ -86,7 +86,7 @@ def test_long_texts_may_be_cut(causal, job, jsonl):
     folder, model, tokenizer = causal
     path = jsonl("rows.jsonl", [{"text": TEXTS[3]}, {"text": TEXTS[0]}])
     said, _ = ask(job, folder, path, max_tokens=10)
-    with compute.steady(threads=1):
+    with torch_env.deterministic(threads=1):
         nats, confidence, tokens = by_hand(model, tokenizer, TEXTS[3], CONTEXT, 1, 10)
     size = len(tokenizer.decode(tokenizer(TEXTS[3])["input_ids"][:10]))
     figures = (nats / tokens, nats / math.log(2) / size, confidence, 10)

@@ -9,14 +9,14 @@ from typing import Any
 
 import yaml
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.data.analyzer import DataJuicerAnalyzer
 from data_juicer_sandbox.components.data.executor import DataJuicerExecutor
+from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.refine.k_sigma import KSigmaRefiner
-from data_juicer_sandbox.components.rows import read_rows
 
 
-def test_rows_beyond_k_sigma_go(job: JobRun, quiet: Quiet, jsonl: Callable[..., str], tmp_path: Path) -> None:
+def test_rows_beyond_k_sigma_go(job: JobRun, quiet: NullJob, jsonl: Callable[..., str], tmp_path: Path) -> None:
     rng = random.Random(2)
     lengths = [round(rng.gauss(200, 20)) for _ in range(150)] + [2, 900]
     data = jsonl("rows.jsonl", [{"text": "a" * length} for length in lengths])

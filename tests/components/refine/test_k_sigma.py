@@ -10,7 +10,7 @@ import pytest
 import yaml
 from loguru import logger
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.data.recipe_check import check
 from data_juicer_sandbox.components.refine.k_sigma import KSigmaRefiner
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -25,7 +25,7 @@ def table(**stats: tuple[float, ...]) -> dict[str, float]:
     return values
 
 
-def refine(job: JobRun, quiet: Quiet, process: list[Any], stats: dict[str, float], **params: Any) -> list[Any]:
+def refine(job: JobRun, quiet: NullJob, process: list[Any], stats: dict[str, float], **params: Any) -> list[Any]:
     quiet.watch(stats)
     recipe = {"dataset_path": "rows.jsonl", "process": process}
     before = json.dumps(recipe)
@@ -37,7 +37,7 @@ def refine(job: JobRun, quiet: Quiet, process: list[Any], stats: dict[str, float
     return made["process"]  # type: ignore[no-any-return]
 
 
-def test_bounds_are_mean_and_k_sigma(job: JobRun, quiet: Quiet) -> None:
+def test_bounds_are_mean_and_k_sigma(job: JobRun, quiet: NullJob) -> None:
     process = [
         {"text_length_filter": {"min_len": 10, "max_len": 9999}},
         {"special_characters_filter": None},
@@ -52,7 +52,7 @@ def test_bounds_are_mean_and_k_sigma(job: JobRun, quiet: Quiet) -> None:
 
 
 @pytest.mark.parametrize(("side", "kept"), [("lower", {"min_len", "max_len"}), ("upper", {"max_len"})])
-def test_one_side(job: JobRun, quiet: Quiet, side: str, kept: set[str]) -> None:
+def test_one_side(job: JobRun, quiet: NullJob, side: str, kept: set[str]) -> None:
     ((_, args),) = refine(
         job, quiet, [{"text_length_filter": {"max_len": 9999}}], table(text_len=(500, 100)), side=side
     )[0].items()
@@ -133,26 +133,26 @@ def test_one_side(job: JobRun, quiet: Quiet, side: str, kept: set[str]) -> None:
     ],
 )
 def test_each_parameter_by_its_own_stat(
-    job: JobRun, quiet: Quiet, op: dict[str, Any], stats: dict[str, float], expected: dict[str, Any]
+    job: JobRun, quiet: NullJob, op: dict[str, Any], stats: dict[str, float], expected: dict[str, Any]
 ) -> None:
     ((name, _),) = op.items()
     assert refine(job, quiet, [op], stats) == [{name: expected}]
 
 
-def test_what_is_known_by_name_yields_to_the_data(job: JobRun, quiet: Quiet) -> None:
+def test_what_is_known_by_name_yields_to_the_data(job: JobRun, quiet: NullJob) -> None:
     """A ratio whose values lie outside [0, 1] is not cut to it."""
     made = refine(job, quiet, [{"character_repetition_filter": {}}], table(char_rep_ratio=(1, 1, -1, 3)))
     assert made == [{"character_repetition_filter": {"min_ratio": -2.0, "max_ratio": 4.0}}]
 
 
-def test_bounds_never_cross(job: JobRun, quiet: Quiet) -> None:
+def test_bounds_never_cross(job: JobRun, quiet: NullJob) -> None:
     process = [{"text_length_filter": {"min_len": 1, "max_len": 50}}]
     assert refine(job, quiet, process, table(text_len=(500, 100)), side="lower") == process
     text = (job.folder / "k_sigma_recipe.yaml").read_text()
     assert "200 would cross the other bound; left as it is" in text
 
 
-def test_head_log_and_metrics_name_every_change(job: JobRun, quiet: Quiet) -> None:
+def test_head_log_and_metrics_name_every_change(job: JobRun, quiet: NullJob) -> None:
     lines: list[str] = []
     sink = logger.add(lines.append, level="INFO", format="{message}")
     process = [{"text_length_filter": {"min_len": 10}}, {"perplexity_filter": {}}]
@@ -172,14 +172,14 @@ def test_head_log_and_metrics_name_every_change(job: JobRun, quiet: Quiet) -> No
     assert quiet.values[-1][1]["text_len.mean"] == 500  # the table is still found under the name that both share
 
 
-def test_the_same_op_twice(job: JobRun, quiet: Quiet) -> None:
+def test_the_same_op_twice(job: JobRun, quiet: NullJob) -> None:
     process = [{"text_length_filter": {"min_len": 10}}, {"text_length_filter": {"max_len": 20}}]
     bounds = {"min_len": 200, "max_len": 800}
     assert refine(job, quiet, process, table(text_len=(500, 100))) == [{"text_length_filter": bounds}] * 2
     assert "text_length_filter.1.max_len" in quiet.values[-1][1]
 
 
-def test_json_and_a_path(job: JobRun, quiet: Quiet, tmp_path: Path) -> None:
+def test_json_and_a_path(job: JobRun, quiet: NullJob, tmp_path: Path) -> None:
     quiet.watch(table(text_len=(500, 100)))
     recipe = {"process": [{"text_length_filter": {}}], "text_keys": "名"}
     path = str(tmp_path / "new/recipe.json")
@@ -192,7 +192,7 @@ def test_json_and_a_path(job: JobRun, quiet: Quiet, tmp_path: Path) -> None:
 
 
 def test_another_probe(job: JobRun) -> None:
-    class ByName(Quiet):
+    class ByName(NullJob):
         def query(self, meta_name: str) -> dict[str, Any]:
             return table(text_len=(500, 100)) if meta_name == "the_probe" else {}
 
@@ -205,7 +205,7 @@ def test_another_probe(job: JobRun) -> None:
     assert set(named.watcher.values[-1][1]) == {"text_length_filter.min_len", "text_length_filter.max_len"}  # type: ignore[attr-defined]
 
 
-def test_no_ops(job: JobRun, quiet: Quiet) -> None:
+def test_no_ops(job: JobRun, quiet: NullJob) -> None:
     quiet.watch(table(text_len=(1, 1)))
     with pytest.raises(JobError, match="no OPs to refine"):
         KSigmaRefiner({"dataset_path": "x"}).run(job)

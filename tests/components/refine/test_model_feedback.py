@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.data.recipe_check import check
 from data_juicer_sandbox.components.refine.model_feedback import ModelFeedbackRefiner
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -56,7 +56,7 @@ def planted(stats: dict[str, Any], rng: random.Random) -> float:
     return (1.0 if stats["text_len"] >= 300 else 0.0) + rng.gauss(0, 0.5)
 
 
-def test_a_planted_bound_is_found(job: JobRun, jsonl: Callable[..., str], quiet: Quiet) -> None:
+def test_a_planted_bound_is_found(job: JobRun, jsonl: Callable[..., str], quiet: NullJob) -> None:
     made, text = refine(job, jsonl, rows(2000, planted))
     assert 290 <= made["text_length_filter"]["min_len"] <= 310
     assert isinstance(made["text_length_filter"]["min_len"], int)
@@ -127,7 +127,7 @@ def test_a_loss_is_better_when_lower(job: JobRun, jsonl: Callable[..., str]) -> 
     assert made["text_length_filter"] == {"min_len": 1}
 
 
-def test_noise_changes_nothing(job: JobRun, jsonl: Callable[..., str], quiet: Quiet) -> None:
+def test_noise_changes_nothing(job: JobRun, jsonl: Callable[..., str], quiet: NullJob) -> None:
     """At most 5 in 100 refinements may be wrong; 3 in 100 were, of 300 with other seeds."""
     wrong = 0
     for seed in range(30):
@@ -139,7 +139,7 @@ def test_noise_changes_nothing(job: JobRun, jsonl: Callable[..., str], quiet: Qu
     assert wrong <= 3
 
 
-def test_enough_is_kept(job: JobRun, jsonl: Callable[..., str], quiet: Quiet) -> None:
+def test_enough_is_kept(job: JobRun, jsonl: Callable[..., str], quiet: NullJob) -> None:
     def steep(stats: dict[str, Any], rng: random.Random) -> float:
         return stats["text_len"] / 100 - 5 * stats["special_char_ratio"] + stats["num_words"] / 30 + rng.gauss(0, 0.1)
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
+from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.pools.construction import DataPoolConstruction
 from data_juicer_sandbox.components.refine.model_feedback import ModelFeedbackRefiner
-from data_juicer_sandbox.components.rows import read_rows
 from data_juicer_sandbox.errors import JobError
 
 RECIPE: dict[str, Any] = {
@@ -70,7 +70,7 @@ def refine(job: JobRun, pools: list[str], scores: list[Any], **params: Any) -> t
     return {name: args for entry in yaml.safe_load(text)["process"] for name, args in entry.items()}, evidence, text
 
 
-def test_a_planted_bound_is_found(job: JobRun, pools: list[str], quiet: Quiet) -> None:
+def test_a_planted_bound_is_found(job: JobRun, pools: list[str], quiet: NullJob) -> None:
     made, evidence, text = refine(job, pools, train(pools, short_is_bad, 0.05))
     third = [row["__dj__stats__"]["text_len"] for row in read_rows(pools[2])]
     assert pools[2].endswith("text_len_2.jsonl")
@@ -116,7 +116,7 @@ def test_what_drowns_in_noise_is_not_proven(job: JobRun, pools: list[str]) -> No
     assert "not proven" in text
 
 
-def test_enough_is_kept(job: JobRun, pools: list[str], quiet: Quiet) -> None:
+def test_enough_is_kept(job: JobRun, pools: list[str], quiet: NullJob) -> None:
     made, _, _ = refine(job, pools, train(pools, short_is_bad, 0.05), min_keep_ratio=0.75)
     second = [row["__dj__stats__"]["text_len"] for row in read_rows(pools[1])]
     assert made["text_length_filter"]["min_len"] == min(second)  # one pool of five at most may go

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 
 SMALL = {
@@ -46,7 +46,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, docstrings: list[str]) 
     folder = tmp_path_factory.mktemp("base")
     data = folder / "texts.jsonl"
     data.write_text("".join(json.dumps({"text": text}) + "\n" for text in docstrings[:100]))
-    quiet = Quiet()
+    quiet = NullJob()
     settings = {**SMALL, "max_tokens": 20_000, "block_size": 256, "n_embd": 48}
     return HuggingFaceTrainer(str(data), **settings).run(JobRun("p", "base", folder, quiet, quiet))[0]
 
@@ -83,6 +83,6 @@ def killed(job: JobRun) -> Callable[..., None]:
 @pytest.fixture
 def other_job(tmp_path: Path) -> JobRun:
     """Another job, whose training nobody disturbs."""
-    folder, quiet = tmp_path / "undisturbed", Quiet()
+    folder, quiet = tmp_path / "undisturbed", NullJob()
     folder.mkdir()
     return JobRun("anonymous", "a_job", folder, quiet, quiet)

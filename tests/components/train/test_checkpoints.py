@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.train.checkpoints import MANIFEST, MARK, find_fault, finish
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.files import digest
@@ -19,7 +19,7 @@ pytest.importorskip("torch", reason="needs the extra `train`")
 STEPS, SAVED = 10, (3, 6)
 
 
-class Interrupting(Quiet):
+class Interrupting(NullJob):
     """Breaks a training off at a step."""
 
     def watch(self, values, step=None):
@@ -29,7 +29,7 @@ class Interrupting(Quiet):
 
 
 def job_in(folder, watcher=None):
-    watcher = watcher or Quiet()
+    watcher = watcher or NullJob()
     folder.mkdir(parents=True, exist_ok=True)
     return JobRun("anonymous", "a_job", folder, watcher, watcher)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from data_juicer_sandbox.components.rows import read_rows
+from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.train.modelscope import ModelScopeTrainer
 from data_juicer_sandbox.errors import ConfigError, JobError, MissingDependency
 

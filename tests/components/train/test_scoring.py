@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from training_workers import workers
 
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.components.train.scoring import as_it_is
@@ -120,7 +120,7 @@ class Pruned(RuntimeError):
     """What a search ends a training with."""
 
 
-class Pruner(Quiet):
+class Pruner(NullJob):
     """Ends the training that comes to its second scoring first."""
 
     def watch(self, values, step=None):
@@ -148,7 +148,7 @@ def test_what_the_watcher_raises_ends_the_training_which_can_go_on(job, other_jo
     if parallel == 1:  # a process of its own goes on until it is ended
         assert kept == {24, 32}
 
-    quiet = Quiet()
+    quiet = NullJob()
     (pool,) = (path for path in pools if name.startswith(Path(path).stem))
     (resumed,) = HuggingFaceTrainer(pool, **given).run(JobRun("p", "n", job.folder, quiet, quiet))  # unscored now
     assert min(step for step, _ in quiet.values) > 32

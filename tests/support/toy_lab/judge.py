@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun
-from data_juicer_sandbox.components.rows import read_rows, write_rows
+from data_juicer_sandbox.components.io import read_rows, write_rows
 
 
 class LengthJudge(Component):

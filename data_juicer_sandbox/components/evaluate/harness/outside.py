@@ -15,8 +15,8 @@ from typing import Any
 from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun
-from data_juicer_sandbox.components.handover import hand_over, private_folder
-from data_juicer_sandbox.components.program import Program
+from data_juicer_sandbox.components.processes.handover import hand_over, private_folder
+from data_juicer_sandbox.components.processes.program import Program
 from data_juicer_sandbox.errors import JobError
 
 LOGGED = 2000

@@ -20,8 +20,8 @@ from data_juicer_sandbox.components.infer.base.exchange import Answer, Failure, 
 from data_juicer_sandbox.components.infer.base.journal import Journal
 from data_juicer_sandbox.components.infer.base.limits import FailureLimit, check_limit
 from data_juicer_sandbox.components.infer.base.meter import Meter
+from data_juicer_sandbox.components.io.data_files import is_data, refuse_overwriting
 from data_juicer_sandbox.components.names import as_list, distinct_names
-from data_juicer_sandbox.components.rows.shards import is_data, refuse_overwriting
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import claim, content_stamp, is_there, remove
 from data_juicer_sandbox.secrets import mask

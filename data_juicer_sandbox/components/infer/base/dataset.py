@@ -13,11 +13,11 @@ import xxhash
 from data_juicer_sandbox.components.infer.base.exchange import Answer, Failure, Question
 from data_juicer_sandbox.components.infer.base.journal import Journal
 from data_juicer_sandbox.components.infer.base.prompts import checked
-from data_juicer_sandbox.components.rows import parse, read_lines
-from data_juicer_sandbox.components.rows.lines import numbered_lines
-from data_juicer_sandbox.components.rows.parse import BadRow
-from data_juicer_sandbox.components.rows.shards import shards
-from data_juicer_sandbox.components.rows.splice import splice_json, to_json
+from data_juicer_sandbox.components.io import parse, read_lines
+from data_juicer_sandbox.components.io.append_fields import splice_json, to_json
+from data_juicer_sandbox.components.io.data_files import data_files
+from data_juicer_sandbox.components.io.lines import numbered_lines
+from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.secrets import shorten
@@ -141,6 +141,6 @@ def assemble(path: str, target: Path, asking: Asking, journal: Journal) -> None:
 
 
 def _places(path: str) -> Iterator[tuple[Path, int, bytes]]:
-    for file in shards(path):
+    for file in data_files(path):
         for number, line in numbered_lines(file):
             yield file, number, line

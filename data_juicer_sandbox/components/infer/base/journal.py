@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 import xxhash
 from loguru import logger
 
-from data_juicer_sandbox.components.rows import parse
-from data_juicer_sandbox.components.rows.parse import BadRow, parse_slowly
-from data_juicer_sandbox.components.rows.splice import to_json
+from data_juicer_sandbox.components.io import parse
+from data_juicer_sandbox.components.io.append_fields import to_json
+from data_juicer_sandbox.components.io.parse import BadRow, parse_slowly
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import refuse_special
 

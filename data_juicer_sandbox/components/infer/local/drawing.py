@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox.components.lm import torch_env
 
 _ONE = 2.0**40
 """Probabilities are counted in units of 2^-40: whole numbers add up to the same on every device, in any order."""
@@ -26,7 +26,7 @@ def drawing(seeds: list[int], steps: int, shape: dict[str, float]) -> list[Any]:
         steps: tokens to draw, at most.
         shape: `temperature`, `top_k`, `top_p`, `min_p`, where they are given.
     """
-    library = compute.transformers()
+    library = torch_env.transformers()
     found = []
     if shape.get("temperature", 1.0) != 1.0:
         found.append(library.TemperatureLogitsWarper(float(shape["temperature"])))
@@ -35,10 +35,10 @@ def drawing(seeds: list[int], steps: int, shape: dict[str, float]) -> list[Any]:
 
 
 def _drawer(seeds: list[int], steps: int) -> Any:
-    torch = compute.torch()
+    torch = torch_env.torch()
     places = torch.from_numpy(np.stack([np.random.default_rng(seed).random(steps) for seed in seeds], axis=1))
 
-    class Drawer(compute.transformers().LogitsProcessor):  # type: ignore[misc]
+    class Drawer(torch_env.transformers().LogitsProcessor):  # type: ignore[misc]
         step = 0
 
         def __call__(self, input_ids: Any, scores: Any) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from data_juicer_sandbox.components import compute
 from data_juicer_sandbox.components.infer.local.batches import Piece, Written
 from data_juicer_sandbox.components.infer.local.drawing import drawing
 from data_juicer_sandbox.components.infer.local.sampling import SHAPES, Sampling
-from data_juicer_sandbox.config.words import suggest
+from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import JobError
 
 
@@ -41,7 +41,7 @@ class Generator:
         Raises:
             JobError: it does not fit into the GPU's memory.
         """
-        torch, sampling = compute.torch(), self._sampling
+        torch, sampling = torch_env.torch(), self._sampling
         longest = max(len(asked.tokens) for asked, _ in batch)
         tokens = torch.full((len(batch), longest), self._pad)
         mask = torch.zeros_like(tokens)

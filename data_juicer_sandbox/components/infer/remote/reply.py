@@ -11,7 +11,7 @@ import msgspec
 
 from data_juicer_sandbox.components.infer.base import Answer, Failure
 from data_juicer_sandbox.components.infer.remote.transport import Reply
-from data_juicer_sandbox.components.rows.dig import MISSING, dig
+from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.secrets import shorten
 
 _decode = msgspec.json.Decoder().decode
@@ -43,7 +43,7 @@ class Reading:
         read, wrote = (_count(usage.get(key)) for key in ("prompt_tokens", "completion_tokens"))
         texts = []
         for way in self.ways:
-            value = dig(body, way)
+            value = get_nested(body, way)
             if value is MISSING or value is None:
                 what = "is null" if value is None else "is not in the reply"
                 return Failure("bad_reply", f"{'.'.join(way)} {what}{_reason(body, way)}", read, wrote)
@@ -75,7 +75,7 @@ def complaint(reply: Reply) -> tuple[str, str | None]:
 
 def _reason(body: Any, way: list[str]) -> str:
     """Why a model stopped, where it says so."""
-    reason = dig(body, [*way[:2], "finish_reason"])
+    reason = get_nested(body, [*way[:2], "finish_reason"])
     return f" (finish_reason: {reason})" if isinstance(reason, str) else ""
 
 

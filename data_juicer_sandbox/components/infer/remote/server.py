@@ -12,7 +12,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.infer.remote.transport import Connections, Keeping, Reply, is_loopback
 from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.optional import load
+from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.secrets import mask, remember
 
 OPENAI = "https://api.openai.com/v1"

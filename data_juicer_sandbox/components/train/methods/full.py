@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.train.methods.base import Method
 from data_juicer_sandbox.errors import ConfigError, JobError
 
@@ -34,15 +34,15 @@ class Full(Method):
 
     def tokenizer(self, given: HuggingFaceTrainer, path: str) -> Any:
         """The model's own."""
-        return compute.load_tokenizer(str(given.model))
+        return torch_env.load_tokenizer(str(given.model))
 
     def model(self, given: HuggingFaceTrainer, tokenizer: Any) -> Any:
         """The model as it is."""
         # bfloat16, where it is used, is for computing; small updates would be lost in weights held in it
-        return compute.load_causal_lm(str(given.model), "float32")
+        return torch_env.load_causal_lm(str(given.model), "float32")
 
 
 def context(model: str | None) -> int | None:
     """The longest context of a model, if it has one."""
-    found = getattr(compute.load_config(str(model)), "max_position_embeddings", None)
+    found = getattr(torch_env.load_config(str(model)), "max_position_embeddings", None)
     return None if found is None else int(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.train import lora
 from data_juicer_sandbox.components.train.methods.full import Full
 
@@ -20,7 +20,7 @@ class Lora(Full):
 
     def model(self, given: HuggingFaceTrainer, tokenizer: Any) -> Any:
         """The model with new matrices, which change nothing yet."""
-        base = compute.load_causal_lm(str(given.model), compute.precision(given.precision))
+        base = torch_env.load_causal_lm(str(given.model), torch_env.precision(given.precision))
         shape = lora.lora_config(given)
         if given.merge:
             lora.untie(base, shape)

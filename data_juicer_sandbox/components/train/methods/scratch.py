@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from data_juicer_sandbox.components import compute
+from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.train.methods.base import Method
 from data_juicer_sandbox.components.train.packing import read_texts
 from data_juicer_sandbox.components.train.tokenizer import train_tokenizer
@@ -35,12 +35,12 @@ class Scratch(Method):
     def tokenizer(self, given: HuggingFaceTrainer, path: str) -> Any:
         """The one that is given, or a new one."""
         if given.tokenizer_path:
-            return compute.load_tokenizer(given.tokenizer_path)
+            return torch_env.load_tokenizer(given.tokenizer_path)
         return train_tokenizer(read_texts(path, given.text_key), given.vocab_size)
 
     def model(self, given: HuggingFaceTrainer, tokenizer: Any) -> Any:
         """A new model; its weights are drawn from torch's random state."""
-        library = compute.transformers()
+        library = torch_env.transformers()
         architecture = library.GPT2Config(
             vocab_size=len(tokenizer),
             n_positions=self.block_size(given),

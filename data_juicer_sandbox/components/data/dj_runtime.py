@@ -1,0 +1,244 @@
+"""Data-Juicer, kept inside one room: the only module that imports it."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.data import isolation
+from data_juicer_sandbox.errors import JobError, SandboxError
+
+FOLDER = "data_juicer"
+# Data-Juicer, `datasets` and this module change what is global to a process, so one job of theirs runs at a time.
+_one_at_a_time = threading.RLock()
+_TOKENS = ("image", "audio", "video", "eoc")
+
+
+class DataJuicerRuntime:
+    """Data-Juicer within one job.
+
+    Args:
+        folder: where its logs, events and analyses go; `cache` and `tmp` in it are gone when the job ends.
+
+    Attributes:
+        rows_read: rows of the files read so far, those without a text among them, which Data-Juicer leaves out.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.rows_read = 0
+
+    def config(self, recipe: Mapping[str, Any]) -> Any:
+        """The recipe as Data-Juicer's config, with the sandbox's own defaults where the recipe says nothing.
+
+        Raises:
+            JobError: Data-Juicer does not accept it.
+        """
+        from data_juicer.config import get_init_configs
+
+        ours: dict[str, Any] = {
+            "work_dir": str(self.folder),
+            "job_id": FOLDER,  # its own one holds the time of day, and then paths are never the same twice
+            "skip_op_error": False,  # its own default drops the rows that an OP fails on, and says nothing
+        }
+        if "use_cache" not in recipe and "ds_cache_dir" not in recipe:
+            ours["ds_cache_dir"] = str(self.folder / "cache")  # so no stale cache can change a result
+        try:
+            made = get_init_configs({**ours, **recipe}, load_configs_only=True)
+        except (Exception, SystemExit) as error:
+            raise JobError(f"Data-Juicer does not accept the recipe: {error}") from error
+        if made.export_shard_size > 0 and not made.use_cache and made.executor_type == "default":
+            # Its export workers would look for files that are deleted already, and it would wait for them for ever.
+            raise JobError(
+                "`export_shard_size` needs Data-Juicer's cache", hint="leave out use_cache and use_checkpoint"
+            )
+        return made
+
+    def executor(self, config: Any) -> Any:
+        """The executor that the config's `executor_type` asks for."""
+        from data_juicer.core.executor.factory import ExecutorFactory
+
+        return ExecutorFactory.create_executor(config.executor_type)(config)
+
+    def analyzer(self, config: Any) -> Any:
+        """The analyser."""
+        from data_juicer.core import Analyzer
+
+        return Analyzer(config)
+
+    def write_jsonl(self, dataset: Any, path: Path) -> None:
+        """Write a data set as Data-Juicer exports it."""
+        from data_juicer.core.exporter import Exporter
+
+        Exporter.to_jsonl(dataset, str(path))
+
+
+@contextmanager
+def dj_runtime(job: JobRun, *, plots: bool = False) -> Iterator[DataJuicerRuntime]:
+    """Data-Juicer for one job: silent, installing nothing, leaving nothing behind it but its folder.
+
+    Args:
+        job: the job; its progress shows the OPs, its folder takes the output.
+        plots: let the analyser draw figures.
+
+    Raises:
+        JobError: an OP, or Data-Juicer itself, failed.
+    """
+    folder = job.folder / FOLDER
+    with _one_at_a_time, ExitStack() as stack:
+        stack.callback(_clean, folder)
+        stack.enter_context(isolation.no_installs())
+        stack.enter_context(isolation.environment(RAY_JOB=None, MPLBACKEND=os.environ.get("MPLBACKEND", "Agg")))
+        _clean(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with isolation.output_to_log():
+            _import()
+        stack.enter_context(isolation.output_to_log())
+        stack.enter_context(_globals_restored(folder))
+        stack.enter_context(_bars(job))
+        if not plots:
+            stack.enter_context(_no_figures())
+        made = DataJuicerRuntime(folder)
+        stack.enter_context(_reads_counted(made))
+        try:
+            yield made
+        except SandboxError:
+            raise
+        except Exception as error:
+            in_worker = type(error.__cause__).__name__ == "RemoteTraceback"
+            hint = "`skip_op_error: true` in the recipe drops the rows that an OP fails on" if in_worker else None
+            raise JobError(f"Data-Juicer failed: {type(error).__name__}: {error}", hint=hint) from error
+
+
+def _clean(folder: Path) -> None:
+    for name in ("cache", "tmp"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+@functools.cache
+def _import() -> None:
+    """Import Data-Juicer, and undo what that does to the process."""
+    from data_juicer_sandbox.terminal import logs
+
+    # The import throws out all sinks of loguru and puts in one of its own.
+    with isolation.swapped(logger, "remove", lambda *_: None), isolation.swapped(logger, "add", lambda *_, **__: 0):
+        import data_juicer.config.config as config
+        import data_juicer.core  # noqa: F401
+        import data_juicer.ops.base_op as base_op
+        import datasets
+        from data_juicer.utils.lazy_loader import LazyLoader
+    logs.restore()
+    LazyLoader._install_package = staticmethod(isolation.refuse_install)
+    chatter = logging.getLogger(datasets.__name__)
+    chatter.handlers, chatter.propagate = [], True
+    free = base_op.free_models
+
+    def free_models(*args: Any, **values: Any) -> None:
+        with suppress(
+            ImportError
+        ):  # its last step, after every OP, empties the GPU's cache; it would install torch for it
+            free(*args, **values)
+
+    base_op.free_models = free_models
+    build = config.build_base_parser
+
+    def parser() -> Any:
+        made = build()
+        made._default_env = False  # variables such as DJ_SANDBOX_NP, which are ours, would be taken for its own
+        made.exit_on_error = False
+        return made
+
+    config.build_base_parser = parser
+    # A view's lock that is held while a worker is forked stays locked in it, so workers write plain lines.
+    os.register_at_fork(after_in_child=lambda: logs.show_through(None))
+
+
+@contextmanager
+def _globals_restored(folder: Path) -> Iterator[None]:
+    """Put back what a config changes for the whole process, so that no job changes the next one's result."""
+    import datasets
+    from data_juicer.utils.mm_utils import SpecialTokens
+
+    config, fingerprint = datasets.config, datasets.fingerprint
+    caching, tempdir = datasets.is_caching_enabled(), tempfile.tempdir
+    tokens = {name: getattr(SpecialTokens, name) for name in _TOKENS}
+    paths = {
+        name: getattr(config, name) for name in dir(config) if name.endswith(("_DATASETS_CACHE", "_DATASETS_PATH"))
+    }
+    files = getattr(fingerprint, "_TEMP_DIR_FOR_TEMP_CACHE_FILES", None)
+    (folder / "tmp").mkdir(parents=True, exist_ok=True)
+    if hasattr(fingerprint, "_TempCacheDir"):
+        # Only these files: sockets of worker processes lie in the usual place, whose path is short enough for them.
+        with isolation.environment(TMPDIR=str(folder / "tmp")):
+            fingerprint._TEMP_DIR_FOR_TEMP_CACHE_FILES = fingerprint._TempCacheDir()
+    datasets.enable_caching()
+    try:
+        yield
+    finally:
+        (datasets.enable_caching if caching else datasets.disable_caching)()
+        tempfile.tempdir = tempdir
+        fingerprint._TEMP_DIR_FOR_TEMP_CACHE_FILES = files
+        for name, path in paths.items():
+            setattr(config, name, path)
+        for name, token in tokens.items():
+            setattr(SpecialTokens, name, token)
+
+
+@contextmanager
+def _bars(job: JobRun) -> Iterator[None]:
+    bar = isolation.bars_of(job.progress)
+    with ExitStack() as stack:
+        for name in ("arrow_dataset", "builder", "io.json"):
+            module = sys.modules.get(f"datasets.{name}")
+            if hasattr(module, "hf_tqdm"):
+                stack.enter_context(isolation.swapped(module, "hf_tqdm", bar))
+        yield
+
+
+@contextmanager
+def _reads_counted(made: DataJuicerRuntime) -> Iterator[None]:
+    from data_juicer.core.data import load_strategy
+    from data_juicer.format import formatter, json_formatter, text_formatter
+
+    unify = formatter.unify_format
+
+    def counted(dataset: Any, *args: Any, **values: Any) -> Any:
+        splits = list(dataset.values()) if isinstance(dataset, dict) else [dataset]
+        made.rows_read += sum(len(split) for split in splits)
+        return unify(dataset, *args, **values)
+
+    with ExitStack() as stack:
+        for module in (formatter, json_formatter, text_formatter, load_strategy):
+            stack.enter_context(isolation.swapped(module, "unify_format", counted))
+        yield
+
+
+@contextmanager
+def _no_figures() -> Iterator[None]:
+    """The analyser draws as it goes, and there is no switch: what draws is replaced by what does nothing."""
+    import data_juicer.core.analyzer as analyzer
+
+    class Nothing:
+        def __init__(self, *_args: Any, **_values: Any):
+            pass
+
+        def analyze(self, *_args: Any, **_values: Any) -> None:
+            pass
+
+    with (
+        isolation.swapped(analyzer, "ColumnWiseAnalysis", Nothing),
+        isolation.swapped(analyzer, "CorrelationAnalysis", Nothing),
+    ):
+        yield

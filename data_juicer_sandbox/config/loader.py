@@ -1,0 +1,217 @@
+"""A config file and the flags over it become a `SandboxConfig`, or a list of everything that is wrong with them."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from data_juicer_sandbox.config import yaml_source as sources
+from data_juicer_sandbox.config.interpolation import escape, fill
+from data_juicer_sandbox.config.jobs import JobReader
+from data_juicer_sandbox.config.keys import KEYS
+from data_juicer_sandbox.config.schema import Phase, Pipeline, SandboxConfig
+from data_juicer_sandbox.config.suggestions import suggest
+from data_juicer_sandbox.config.targets import read_targets
+from data_juicer_sandbox.config.yaml_source import KeyPath, Source
+from data_juicer_sandbox.errors import ConfigError, ConfigErrors, Where
+from data_juicer_sandbox.secrets import remember_all, shown
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.config.sweep import Sweep
+
+
+def load(path: str, overrides: Mapping[str, Any] | None = None) -> tuple[SandboxConfig | None, list[ConfigError]]:
+    """Read a config file.
+
+    Args:
+        path: a YAML or JSON file.
+        overrides: top-level keys from flags and the environment; they win over the file.
+
+    Returns:
+        the config (None where nothing can be made of the file) and all faults found so far. What needs hooks and
+        components to be judged is found by the `checks` room, which takes both.
+    """
+    try:
+        source = sources.read(path)
+        if source.value is None:
+            raise ConfigError("the file is empty", where=Where(path), hint="see `dj-sandbox cp` for one to start from")
+        if not isinstance(source.value, dict):
+            raise ConfigError("a config is a mapping of keys", where=source.where())
+    except ConfigError as error:
+        return None, [error]
+    return _Loading(source, dict(overrides or {})).config()
+
+
+def load_or_raise(path: str, overrides: Mapping[str, Any] | None = None) -> SandboxConfig:
+    """Like `load`, for those who want a config or an error.
+
+    Raises:
+        ConfigErrors: anything is wrong.
+    """
+    config, problems = load(path, overrides)
+    if problems or config is None:
+        raise ConfigErrors(problems)
+    return config
+
+
+class _Loading:
+    """One file being read: its values, and the faults found on the way."""
+
+    def __init__(self, source: Source, overrides: dict[str, Any]):
+        self.source, self.overrides = source, overrides
+        self.problems: list[ConfigError] = []
+        self.values = {name: key.default for name, key in KEYS.items()}
+
+    def fault(self, what: str, path: KeyPath = (), hint: str | None = None) -> None:
+        where: Where | str = self.source.where(path)
+        if path and path[0] in self.overrides:
+            where = f"--{path[0]}"
+        self.problems.append(ConfigError(what, where=where, hint=hint))
+
+    def config(self) -> tuple[SandboxConfig, list[ConfigError]]:
+        remember_all({**self.source.value, **self.overrides})
+        self._read_values()
+        variables = self._variables()
+        reader = JobReader(self.source, variables, self.problems)
+        pipelines = self._pipelines(reader)
+        names = self.values["watchers"]
+        values = self.values
+        return SandboxConfig(
+            project_name=variables["project_name"],
+            experiment_name=variables["experiment_name"],
+            work_dir=variables["work_dir"],
+            resume=values["resume"],
+            debug=values["debug"],
+            pipelines=tuple(pipelines),
+            hpo_config=values["hpo_config"],
+            sweep=self._sweep(variables),
+            parameters=fill(values["parameters"] or {}, variables, lambda name: None),
+            max_iter_num=values["max_iter_num"],
+            iter_targets=read_targets(values["iter_targets"], self.fault),
+            iter_targets_mode=values["iter_targets_mode"],
+            iter_updater=values["iter_updater"] or {},
+            iter_subdir=values["iter_subdir"],
+            max_hours=values["max_hours"],
+            patience=values["patience"],
+            watchers=None if names is None else tuple([names] if isinstance(names, str) else names),
+            variables=variables,
+            given={**self.source.value, **self.overrides, "work_dir": escape(variables["work_dir"])},
+            overridden=frozenset(self.overrides),
+            source=self.source,
+        ), self.problems
+
+    def _read_values(self) -> None:
+        for name, value in {**self.source.value, **self.overrides}.items():
+            key = KEYS.get(name)
+            if key is None:
+                self.fault(f"unknown key {name!r}", (name,), suggest(str(name), KEYS))
+            elif value is None and name not in ("project_name", "experiment_name"):
+                continue  # a key left empty is a key left out
+            elif not _is(value, key.type):
+                wanted = _name(key.type)
+                self.fault(f"{name!r} must be {wanted}, not {shown(value, key=name)}", (name,))
+            else:
+                self.values[name] = value
+        if self.values["iter_targets_mode"] not in ("all", "any"):
+            self.fault("'iter_targets_mode' must be `all` or `any`", ("iter_targets_mode",))
+        if self.values["max_iter_num"] < 0:
+            self.fault("'max_iter_num' must be 0 (until the targets hold) or more", ("max_iter_num",))
+        for name in ("max_hours", "patience"):
+            if self.values[name] is not None and self.values[name] <= 0:
+                self.fault(f"{name!r} must be more than 0", (name,))
+
+    def _variables(self) -> dict[str, str]:
+        """Every top-level scalar by name; `work_dir` may use the ones above it."""
+        values = self.values
+        if values["work_dir"] is None:
+            values["work_dir"] = "./outputs/${project_name}"
+        variables: dict[str, str] = {}
+        for name, value in values.items():
+            if isinstance(value, (str, int, float)):
+                unknown: list[str] = []
+                variables[name] = fill(str(value), variables, unknown.append)
+                for other in unknown:
+                    self.fault(f"unknown variable ${{{other}}}", (name,), suggest(other, variables))
+        for name in ("project_name", "experiment_name", "work_dir", "hpo_config"):
+            if "\0" in variables.get(name, ""):
+                self.fault(f"{name!r} holds a zero byte, which no name of a file may", (name,))
+                variables[name] = variables[name].replace("\0", "")
+        return variables
+
+    def _sweep(self, variables: Mapping[str, str]) -> Sweep | None:
+        if self.values["hpo_config"] is None:
+            return None
+        from data_juicer_sandbox.config.sweep import read_sweep  # only a search needs it
+
+        path = fill(self.values["hpo_config"], variables, lambda name: None)
+        beside = Path(self.source.file).parent / path
+        if not Path(path).exists() and beside.exists():  # a sweep lies beside its config, wherever that was copied to
+            path = str(beside)
+        sweep, problems = read_sweep(path, variables)
+        if sweep is None and problems[0].what == "no such file":
+            self.fault(f"`hpo_config`: there is no file {path!r}", ("hpo_config",))
+        else:
+            self.problems += problems
+        return sweep
+
+    def _pipelines(self, reader: JobReader) -> list[Pipeline]:
+        given = self.values["pipelines"]
+        lists = {phase: self.values[phase.key] for phase in Phase}
+        if given is None:
+            return [reader.pipeline("anonymous", lists, ())]
+        for phase, jobs in lists.items():
+            if jobs is not None:
+                self.fault(
+                    f"'pipelines' and {phase.key!r} cannot stand together", (phase.key,), "move it into a pipeline"
+                )
+        pipelines: list[Pipeline] = []
+        entries = given.items() if isinstance(given, dict) else self._listed(given)
+        for entry in entries:
+            index, (name, body) = entry if not isinstance(given, dict) else (None, entry)
+            path: KeyPath = ("pipelines", name) if index is None else ("pipelines", index, name)
+            if set("./\0") & set(str(name)) or str(name) in ("", "-1"):
+                self.fault(f"a pipeline's name has no dots, slashes and zero bytes, and is not -1: {name!r}", path)
+            if any(str(name) == pipeline.name for pipeline in pipelines):
+                self.fault(f"two pipelines are named {name!r}", path)
+                continue
+            if body is not None and not isinstance(body, dict):
+                self.fault(f"pipeline {name!r} must hold job lists, not {shown(body, 40)}", path)
+                continue
+            body = body or {}
+            known = {phase.key for phase in Phase}
+            for key in body:
+                if key not in known:
+                    self.fault(f"unknown key {key!r} in pipeline {name!r}", (*path, key), suggest(str(key), known))
+            lists = {phase: body.get(phase.key) for phase in Phase}
+            pipelines.append(reader.pipeline(str(name), lists, path))
+        return pipelines
+
+    def _listed(self, given: list[Any]) -> list[Any]:
+        entries = []
+        for index, entry in enumerate(given):
+            if isinstance(entry, dict) and len(entry) == 1:
+                entries.append((index, next(iter(entry.items()))))
+            else:
+                self.fault("an entry of 'pipelines' is a mapping of one name to its job lists", ("pipelines", index))
+        return entries
+
+
+def _is(value: Any, wanted: Any) -> bool:
+    """Whether a value is of a type or union of types; True is no number here."""
+    choices = get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    return any(type(value) is choice for choice in choices)
+
+
+def _name(wanted: Any) -> str:
+    words = {
+        str: "text",
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        list: "a list",
+        dict: "a mapping",
+    }
+    choices = get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    return " or ".join(words[choice] for choice in choices if choice is not type(None))

@@ -1,0 +1,14 @@
+"""The hint of an error about a name: what was probably meant, and what there is."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def suggest(name: str, known: Iterable[str], *, what: str = "known") -> str:
+    """`did you mean 'x'? known: a, b, x`, for the hint of an error."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, 1, 0.6)
+    listed = f"{what}: {', '.join(names)}" if names else f"{what}: none"
+    return f"did you mean {near[0]!r}? {listed}" if near else listed

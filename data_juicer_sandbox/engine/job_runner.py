@@ -1,0 +1,202 @@
+"""One job, from its configs to its record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from data_juicer_sandbox.components.base import JobRun, Progress
+from data_juicer_sandbox.config.schema import Phase
+from data_juicer_sandbox.context.infos import JobRecord
+from data_juicer_sandbox.context.serialization import to_plain
+from data_juicer_sandbox.errors import JobError, SandboxError
+from data_juicer_sandbox.files import guarded_by, make_folder
+from data_juicer_sandbox.hooks import find_hook
+from data_juicer_sandbox.output_guard import OutputGuard, OutputLedger
+from data_juicer_sandbox.secrets import mask_text
+from data_juicer_sandbox.validation.outputs import check_output, declared_outputs
+from data_juicer_sandbox.watchers.watcher import Watcher
+from data_juicer_sandbox.workflow.fingerprints import (
+    Fingerprint,
+    FingerprintCache,
+    config_digests,
+    content_of,
+    declared_inputs,
+    input_paths,
+    output_paths,
+)
+from data_juicer_sandbox.workflow.output_paths import PathRelocator
+from data_juicer_sandbox.workflow.planned_job import PlannedJob
+from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, resolve
+
+
+def run_job(
+    view: PlannedJob,
+    finished: Finished,
+    *,
+    places: PathRelocator,
+    variables: Mapping[str, str],
+    watcher: Watcher,
+    progress: Progress,
+    stamps: FingerprintCache,
+    config_files: Sequence[str] = (),
+) -> JobRecord:
+    """Resolve a job, run its hook, and record what it put out.
+
+    Raises:
+        Exception: whatever the job's component raises, and JobError for outputs that do not fit.
+    """
+    job = view.job
+    started = time.time()
+    resolved = places.apply(view, resolve(job, finished, variables))
+    _check_recipe(view, resolved)
+    watcher.start(
+        job.pipeline, job.meta_name, {"dj_configs": resolved.dj_configs, "extra_configs": resolved.extra_configs}
+    )
+    folder = job_folder(places.root, view)
+    make_folder(places.work_dir, folder)
+    hook = find_hook(job.hook)
+    # `input` may have set the type: only now is it sure which component it is
+    component = hook.component_class(resolved.extra_configs)
+    if component is not view.component:
+        view = PlannedJob(job, hook, component, view.recipe, view.extra)
+        resolved = places.apply(view, resolved)
+    code = stamps.take_code(view, resolved)
+    read = {path: stamps.take(path) for path in input_paths(view, resolved)}
+    run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
+    guard = _guard_outputs(view, resolved, places, folder, config_files)
+    try:
+        with guarded_by(guard):
+            result = hook().run(resolved, run)
+    finally:
+        guard.settle()
+    stamps.take_code(view, resolved)  # keeps the digests of modules that the job has imported
+    outputs = name_outputs(view, result)
+    left = _left(view, resolved, outputs, read, finished)
+    inputs = {path: stamp for path, stamp in read.items() if stamp and path not in left}
+    changed = [path for path, stamp in inputs.items() if _content(stamps.take(path)) != content_of(stamp)]
+    for path in changed:
+        logger.warning("{} changed while job {} read it: a resumed run does this job again", path, job.label)
+    ended = time.time()
+    trace: dict[str, Any] = {
+        "config": config_digests(resolved),
+        "code": code,
+        "inputs": inputs,
+        "outputs": stamps.take_all(left),
+    }
+    if changed:
+        trace["changed_inputs"] = changed
+    return JobRecord(
+        job.meta_name,
+        outputs,
+        {
+            "hook": job.hook,
+            "phase": job.phase.value,
+            "status": "done",
+            "started": started,
+            "ended": ended,
+            "seconds": round(ended - started, 3),
+            "trace": trace,
+        },
+    )
+
+
+def _left(
+    view: PlannedJob, resolved: ResolvedJob, outputs: Mapping[str, Any], read: Iterable[str], finished: Finished
+) -> list[str]:
+    """The paths that a job wrote, as its configs declare them or its results name them.
+
+    A result may also name an input, as a ranking does. A path that was there before the job began is an input if the
+    component declares it as one or an earlier job left it; a plain text of the config may be either, so the results
+    decide.
+    """
+    paths = output_paths(view, resolved, outputs)
+    inputs = set(read).intersection(declared_inputs(view, resolved))
+    if unclear := set(read).intersection(paths) - inputs:
+        for _, record in finished:
+            inputs |= unclear.intersection((record.job.get("trace") or {}).get("outputs", {}))
+    return [path for path in paths if path not in inputs]
+
+
+def _content(stamp: Fingerprint | None) -> str | None:
+    return None if stamp is None else content_of(stamp)
+
+
+def _guard_outputs(
+    view: PlannedJob, resolved: ResolvedJob, places: PathRelocator, folder: Path, config_files: Sequence[str]
+) -> OutputGuard:
+    """The guard of a job's outputs; what its configs name as outputs is judged at once.
+
+    Raises:
+        JobError: it must not write one of them; says which key of its config names it.
+    """
+    inputs = [*config_files, *resolved.files, *declared_inputs(view, resolved)]
+    ledger = OutputLedger(places.work_dir)
+    guard = OutputGuard(places.work_dir, view.job.id, inputs, ledger, folder, places.root)
+    for key, path, written in declared_outputs(view, resolved.extra_configs, resolved.dj_configs):
+        try:
+            check_output(guard, path, written, claim=True)
+        except JobError as error:
+            name = ".".join(map(str, key))
+            raise JobError(f"`{name}`: {error.what}", where=view.job.where(key[0]), hint=error.hint) from error
+    return guard
+
+
+def failed_record(view: PlannedJob, error: BaseException, started: float) -> JobRecord:
+    """The record of a job that ended with an error: no outputs, and why."""
+    ended = time.time()
+    return JobRecord(
+        view.job.meta_name,
+        {},
+        {
+            "hook": view.job.hook,
+            "phase": view.job.phase.value,
+            "status": "failed",
+            "started": started,
+            "ended": ended,
+            "seconds": round(ended - started, 3),
+            "error": cause(error),
+        },
+    )
+
+
+def cause(error: BaseException) -> str:
+    """An error in words, secrets masked: ours speak for themselves, others need their kind (`KeyError: 'x'`)."""
+    return mask_text(str(error) if isinstance(error, SandboxError) else f"{type(error).__name__}: {error}")
+
+
+def name_outputs(view: PlannedJob, result: Any) -> dict[str, Any]:
+    """Results by name: a tuple is several, everything else is one; falsy values are results too.
+
+    Raises:
+        JobError: their number is not that of the job's `output` names, or a value is none the context takes.
+    """
+    results = result if isinstance(result, tuple) else (result,)
+    names = view.job.output or tuple(f"res_{number}" for number in range(1, len(results) + 1))
+    if len(names) != len(results):
+        what = f"the job put out {len(results)} result(s), but `output` names {len(names)}: {', '.join(names)}"
+        raise JobError(what, where=view.job.where("output"))
+    return {name: to_plain(value, name) for name, value in zip(names, results, strict=True)}
+
+
+def job_folder(root: Path, view: PlannedJob) -> Path:
+    """A job's own folder; that of a refine job has the phase in its name, since it may share its name with a probe."""
+    job = view.job
+    name = f"{job.meta_name}.{job.phase.value}" if job.phase is Phase.REFINE and job.named else job.meta_name
+    return root / "jobs" / job.pipeline / name
+
+
+def _check_recipe(view: PlannedJob, resolved: ResolvedJob) -> None:
+    """Judge the recipe now that it stands: what `input` and `local` set could not be judged before."""
+    if resolved.dj_configs is None or view.hook is None:
+        return
+    from data_juicer_sandbox.components.data import recipe_check  # reads its index of OPs: only where there is a recipe
+
+    faults = recipe_check.check(resolved.dj_configs, lambda way: False)
+    if faults:
+        said = "; ".join(f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in faults)
+        raise JobError(f"its recipe is wrong: {said}", where=view.job.where("dj_configs"), hint=faults[0].hint)

@@ -1,0 +1,186 @@
+"""One pass over the pipelines: planned, and carried out job by job, the checkpoint written after each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from data_juicer_sandbox.context.checkpoint import Checkpoint
+from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.engine.job_runner import cause, failed_record, run_job
+from data_juicer_sandbox.engine.planner import Step, make_plan
+from data_juicer_sandbox.engine.summary import shown
+from data_juicer_sandbox.errors import SandboxError, error_chain
+from data_juicer_sandbox.terminal.view import View
+from data_juicer_sandbox.watchers.watcher import Watcher
+from data_juicer_sandbox.workflow.fingerprints import FingerprintCache, content_of
+from data_juicer_sandbox.workflow.output_paths import PathRelocator
+from data_juicer_sandbox.workflow.planned_job import PlannedJob
+
+
+class JobFailed(SandboxError):
+    """A job ended with an error. What is finished is kept; the run can be continued."""
+
+    def __init__(self, label: str, log: Path, cause: str):
+        super().__init__(f"job {label!r} failed: {cause}")
+        self.label, self.log, self.cause = label, log, cause
+
+
+class TrialPruned(Exception):
+    """A job is ended for what it reported; nothing failed."""
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What the passes of a run share."""
+
+    log: Path
+    context: ContextInfos
+    checkpoint: Checkpoint
+    watcher: Watcher
+    screen: View
+    variables: Mapping[str, str]
+    stamps: FingerprintCache = field(default_factory=FingerprintCache)
+    config_files: tuple[str, ...] = ()
+
+
+class PipelineRunner:
+    """One pass while it lasts; the only writer of the context.
+
+    Args:
+        views: all jobs, in order.
+        places: where they write.
+        setting: what it shares with other passes.
+        quiet: ids of jobs that are kept without a word.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[PlannedJob],
+        places: PathRelocator,
+        setting: RunContext,
+        quiet: frozenset[str] = frozenset(),
+    ):
+        self.views, self.places, self.setting, self.quiet = views, places, setting, quiet
+        self.context, self.screen = setting.context, setting.screen
+        self.ran: list[str] = []
+        self.kept: list[str] = []
+        self.done: set[str] = set()
+        self.order = [(view.job.pipeline, view.job.phase.value, view.job.meta_name) for view in views]
+        self.resumed = any(self.context.records())
+
+    def plan(self, decided: Mapping[str, str] | None = None) -> list[Step]:
+        """The plan as it is now."""
+        shared = self.setting
+        return make_plan(self.views, self.context, shared.stamps, shared.variables, self.places, decided)
+
+    def go(self, steps: list[Step]) -> None:
+        """Carry a plan out.
+
+        Raises:
+            JobFailed: a job did; everything finished before it is kept.
+        """
+        for step in steps:
+            logger.info("plan: {} {}: {}", "run " if step.runs else "keep", step.view.job.label, step.reason)
+        self._forget(steps)
+        self._follow(steps)
+
+    def _forget(self, steps: Sequence[Step]) -> None:
+        """Drop the records of jobs that will run again: after a crash they must not pass for kept ones."""
+        for step in steps:
+            if step.runs:
+                job = step.view.job
+                self.context.drop(job.pipeline, job.phase.value, job.meta_name)
+
+    def _follow(self, steps: list[Step]) -> None:
+        """Go through the plan; where a job's results are not those it had before, judge the jobs after it anew."""
+        finished: list[tuple[str, JobRecord]] = []
+        pipeline = None
+        for index in range(len(steps)):
+            step = steps[index]
+            job = step.view.job
+            if job.pipeline != pipeline:
+                pipeline = job.pipeline
+                self.screen.pipeline_started(pipeline)
+            if step.runs:
+                record = self._run(step, finished)
+                if step.record is not None and step.record.done and differs(step.record, record):
+                    steps[index + 1 :] = self._replan(steps)[index + 1 :]
+            elif step.record is not None:
+                record = step.record
+                self.kept.append(job.label)
+                if job.id not in self.quiet:
+                    self.screen.job_kept(job.pipeline, job.meta_name, step.reason)
+            finished.append((job.pipeline, record))
+
+    def _replan(self, steps: Sequence[Step]) -> list[Step]:
+        decided = {step.view.job.id: step.reason for step in steps if step.runs and step.view.job.id not in self.done}
+        fresh = self.plan(decided)
+        for old, new in zip(steps, fresh, strict=True):
+            if new.runs and not old.runs:
+                logger.info("plan: run  {}: {}", new.view.job.label, new.reason)
+        self._forget([new for old, new in zip(steps, fresh, strict=True) if new.runs and not old.runs])
+        return fresh
+
+    def _run(self, step: Step, finished: Sequence[tuple[str, JobRecord]]) -> JobRecord:
+        job = step.view.job
+        started = time.time()
+        self.screen.job_started(job.pipeline, job.meta_name, job.hook)
+        logger.info("job {} starts ({})", job.label, step.reason)
+        try:
+            with logger.contextualize(job=job.label):
+                record = run_job(
+                    step.view,
+                    finished,
+                    places=self.places,
+                    variables=self.setting.variables,
+                    watcher=self.setting.watcher,
+                    progress=self.screen,
+                    stamps=self.setting.stamps,
+                    config_files=self.setting.config_files,
+                )
+        except Exception as error:
+            stopped = _stopped(error)
+            if stopped:
+                logger.info("job {} is stopped: {}", job.label, stopped)
+                raise TrialPruned(str(stopped)) from error  # a new one: `error` came from the old one
+            # with its traceback, into the file; the terminal gets the cause, at the end of the run once more
+            logger.bind(file_only=True).opt(exception=error).error("job {} failed: {}", job.label, cause(error))
+            self.screen.job_failed(job.pipeline, job.meta_name, time.time() - started, cause(error))
+            self._save(job.pipeline, failed_record(step.view, error, started))
+            raise JobFailed(job.label, self.setting.log, cause(error)) from error
+        except KeyboardInterrupt:
+            logger.info("interrupted in job {}", job.label)
+            raise
+        self._save(job.pipeline, record)
+        self.ran.append(job.label)
+        self.done.add(job.id)
+        logger.info("job {} done in {} s: {}", job.label, record.job["seconds"], record.outputs)
+        self.screen.job_done(job.pipeline, job.meta_name, record.job["seconds"], shown(record.outputs))
+        return record
+
+    def _save(self, pipeline: str, record: JobRecord) -> None:
+        self.setting.watcher.sync()
+        self.context.put(pipeline, record)
+        if self.resumed:  # if not, records come in order anyway
+            self.context.arrange(self.order)
+        self.setting.checkpoint.write(self.context)
+
+
+def _stopped(error: BaseException | None) -> TrialPruned | None:
+    """The request to stop that an error came from, if it did: components wrap what is raised in them."""
+    return next((link for link in error_chain(error) if isinstance(link, TrialPruned)), None)
+
+
+def differs(before: JobRecord, now: JobRecord) -> bool:
+    """Whether a job put out something else than last time: other values, or files of other content."""
+
+    def left(record: JobRecord) -> dict[str, Any]:
+        return {path: content_of(stamp) for path, stamp in record.job["trace"]["outputs"].items()}
+
+    return left(before) != left(now) or repr(before.outputs) != repr(now.outputs)

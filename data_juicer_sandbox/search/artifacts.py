@@ -1,0 +1,148 @@
+"""What a search leaves: `trials.csv`, `best.yaml`, plots."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from data_juicer_sandbox.config.dump import dump_config
+from data_juicer_sandbox.config.interpolation import escape
+from data_juicer_sandbox.config.schema import SandboxConfig
+from data_juicer_sandbox.config.sweep import Sweep
+from data_juicer_sandbox.engine.summary import Table
+from data_juicer_sandbox.errors import MissingDependency
+from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.search.controller import ERROR, PARAMETERS, SECONDS, SearchController
+from data_juicer_sandbox.secrets import mask
+
+TRIALS, BEST, FRONT, PLOTS = "trials.csv", "best.yaml", "front", "plots"
+_OF_THE_SEARCH = ("hpo_config", "resume", "max_hours", "patience")
+EVERY = 2.0
+"""Seconds between two writings of the table while the search runs."""
+_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+
+
+class SearchArtifacts:
+    """The files of a search in its work directory.
+
+    Args:
+        config: the run.
+        sweep: the search.
+        board: knows the trials.
+    """
+
+    def __init__(self, config: SandboxConfig, sweep: Sweep, board: SearchController):
+        self.config, self.sweep, self.board = config, sweep, board
+        self.folder = Path(config.work_dir)
+        self._written = 0.0
+
+    def write_now_and_then(self, now: float) -> None:
+        """Write the table unless it has just been written: with thousands of trials it is long."""
+        if now - self._written >= EVERY:
+            self._written = now
+            self.write()
+
+    def write(self) -> None:
+        """Write `trials.csv`, and `best.yaml` once there is a best trial; of a front, each in `front/` as well."""
+        names = [parameter.name for parameter in self.sweep.parameters]
+        metrics = [metric.name for metric in self.sweep.metrics]
+        with replacing(self.folder / TRIALS) as part, part.open("w", newline="", encoding="utf-8") as stream:
+            table = csv.writer(stream)
+            table.writerow(["number", "state", *metrics, *names, "seconds", "error"])
+            for trial in self.board.trials():
+                values = trial.user_attrs.get(PARAMETERS, {})
+                scores = trial.values if trial.state.name == "COMPLETE" else [""] * len(metrics)
+                attributes = [trial.user_attrs.get(SECONDS, ""), trial.user_attrs.get(ERROR, "")]
+                state = _STATES[trial.state.name]
+                table.writerow([trial.number, state, *scores, *(values.get(name, "") for name in names), *attributes])
+        best = self.board.best()
+        if best:
+            self._config(best[0], self.folder / BEST, "best", self.folder / BEST)
+        if len(metrics) > 1:
+            with replacing(self.folder / FRONT, folder=True) as part:
+                part.mkdir()
+                for trial in best:
+                    name = f"trial_{trial.number}"
+                    self._config(trial, self.folder / FRONT / f"{name}.yaml", f"runs/{name}", part / f"{name}.yaml")
+
+    def finish(self) -> tuple[str, ...]:
+        """Draw the plots; returns the lines that say where things lie. Plots that cannot be drawn fail no search."""
+        notes = self._notes()
+        if not self.sweep.plots:
+            return tuple(notes)
+        try:
+            from data_juicer_sandbox.search.plots import draw_all
+
+            if draw_all(self.sweep, self.board.trials(), self.folder / PLOTS):
+                notes.append(f"plots:   {self.folder / PLOTS}")
+        except MissingDependency as error:
+            notes.append(f"plots:   none: {error}")
+        except Exception as error:
+            logger.opt(exception=error).warning("the plots could not be drawn: {}", error)
+        return tuple(notes)
+
+    def _notes(self) -> list[str]:
+        notes = [f"trials:  {self.folder / TRIALS}", f"best:    dj-sandbox --config {self.folder / BEST}"]
+        return [*notes, f"pruning: {self.board.pruning_fault}"] if self.board.pruning_fault else notes
+
+    def table(self) -> Table:
+        """The trials, the best ones first, at most ten."""
+        metrics = [metric.name for metric in self.sweep.metrics]
+        names = [parameter.name for parameter in self.sweep.parameters]
+        trials = self.board.trials()
+        sign = -1 if self.sweep.metrics[0].maximize else 1
+        front = [trial.number for trial in self.board.best()]
+
+        def rank(trial: Any) -> tuple[int, int, float, int]:
+            done = trial.state.name == "COMPLETE"
+            return (trial.number not in front, not done, sign * trial.values[0] if done else 0.0, trial.number)
+
+        rows = [
+            [
+                trial.number,
+                _STATES[trial.state.name],
+                *(trial.values if trial.state.name == "COMPLETE" else [None] * len(metrics)),
+                *(trial.user_attrs.get(PARAMETERS, {}).get(name) for name in names),
+                trial.user_attrs.get(SECONDS),
+            ]
+            for trial in sorted(trials, key=rank)[:10]
+        ]
+        states = [_STATES[trial.state.name] for trial in trials]
+        counts = ", ".join(
+            f"{states.count(state)} {state}" for state in dict.fromkeys(_STATES.values()) if state in states
+        )
+        more = f", the first {len(rows)} of {len(trials)}" if len(trials) > len(rows) else ""
+        return Table(
+            f"trials ({counts}{more}): {self.board.reason}", ["trial", "state", *metrics, *names, "seconds"], rows
+        )
+
+    def _config(self, trial: Any, path: Path, folder: str, part: Path) -> None:
+        """The whole config of a trial: the search's own, with the values over it and a work directory of its own.
+
+        Args:
+            trial: the trial.
+            path: what the file will be called.
+            folder: of its run, in this work directory.
+            part: where it is written to.
+        """
+        given = {key: value for key, value in self.config.given.items() if key not in _OF_THE_SEARCH}
+        given["work_dir"] = escape(str(Path(self.config.work_dir) / folder))
+        # What is given may name variables; what was drawn is a value.
+        given["parameters"] = {**(given.get("parameters") or {}), **escape(trial.user_attrs.get(PARAMETERS, {}))}
+        jobs = [key for key in given if key == "pipelines" or key.endswith("_job_configs")]
+        order = [*(key for key in given if key not in jobs), *jobs]
+        masked = mask({key: given[key] for key in order})
+        scores = ", ".join(f"{m.name} = {v!r}" for m, v in zip(self.sweep.metrics, trial.values, strict=True))
+        head = [
+            f"Trial {trial.number} of the search {self.sweep.name or self.config.experiment_name!r}: {scores}",
+            f"Run:    dj-sandbox --config {path}",
+        ]
+        if masked != {key: given[key] for key in order}:
+            head.append("Secrets are masked as ***: put them in, or better into the environment.")
+        text = "".join(f"# {line}\n" for line in head)
+        text += dump_config(masked)
+        with replacing(part) as whole:
+            whole.write_text(text, encoding="utf-8")

@@ -1,0 +1,157 @@
+"""A search from its first trial to its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from loguru import logger
+
+from data_juicer_sandbox.config.schema import Phase, SandboxConfig
+from data_juicer_sandbox.config.sweep import Sweep
+from data_juicer_sandbox.context.infos import ContextInfos
+from data_juicer_sandbox.engine.planner import Step, make_plan
+from data_juicer_sandbox.engine.runner import JobFailed, PipelineRunner, RunContext, differs
+from data_juicer_sandbox.engine.summary import Table
+from data_juicer_sandbox.files import digest, is_there
+from data_juicer_sandbox.search import study as studies
+from data_juicer_sandbox.search.artifacts import SearchArtifacts
+from data_juicer_sandbox.search.controller import ERROR, SearchController
+from data_juicer_sandbox.search.progress import announce, settle
+from data_juicer_sandbox.search.trial_runner import Trials, reached
+from data_juicer_sandbox.workflow.fingerprints import FingerprintCache
+from data_juicer_sandbox.workflow.output_paths import PathRelocator
+from data_juicer_sandbox.workflow.planned_job import PlannedJob
+
+
+class SearchFailed(JobFailed):
+    """A search that gave up, or found nothing."""
+
+    def __init__(self, name: str, log: Path, cause: str):
+        super().__init__(f"search {name}", log, cause)
+
+
+@dataclass
+class SearchResult:
+    """How a search came out.
+
+    Args:
+        ran: labels of the jobs that ran, in all trials.
+        kept: labels of the jobs that were kept.
+        tables: the trials.
+        notes: where things lie.
+    """
+
+    ran: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def search(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob], setting: RunContext) -> SearchResult:
+    """Run what all trials share, then trials until there is a reason to stop.
+
+    Raises:
+        JobFailed: a shared job did.
+        SearchFailed: too many trials failed, or none was completed.
+        StudyError: the study cannot be used.
+    """
+    made = SearchResult()
+    # what is wrong with the study is said at once
+    board = None if sweep.backend == "wandb" else open_board(config, sweep, views)
+    common = shared(sweep, views, setting.context)
+    one = PipelineRunner(common, PathRelocator(Path(config.work_dir)), setting)
+    steps = one.plan()
+    if not common:
+        logger.info("the parameters reach every job: nothing is shared between trials")
+    one.go(steps)
+    made.ran, made.kept = list(one.ran), list(one.kept)
+    if board is not None and board.trials():
+        _warn_of(steps, setting.context)
+    ids = {(view.job.pipeline, view.job.phase.value, view.job.meta_name) for view in common}
+    records = [(pipeline, record) for pipeline, record in setting.context.records() if (pipeline, *record.id) in ids]
+    trials = Trials(config, sweep, views, records, setting)
+    if board is None:
+        from data_juicer_sandbox.search.wandb import run_agent
+
+        run_agent(config, sweep, trials, setting.screen)
+        return made
+    files = SearchArtifacts(config, sweep, board)
+    try:
+        if sweep.n_jobs == 1:
+            _one_by_one(board, trials, setting, files)
+        else:
+            from data_juicer_sandbox.search.executors import side_by_side
+
+            side_by_side(config, board, trials, setting, files)
+    finally:
+        files.write()
+    made.ran += board.ran
+    made.tables = (files.table(),)
+    logger.info("no more trials: {}", board.reason)
+    if not board.best() or board.failures >= sweep.max_failures:
+        errors = [trial.user_attrs[ERROR] for trial in board.trials() if ERROR in trial.user_attrs]
+        cause = f"{board.reason}{'' if board.best() else ', none of them completed'}"
+        cause += f"; the last said: {errors[-1]}" if errors else ""
+        raise SearchFailed(sweep.name or config.experiment_name, setting.log, cause)
+    made.notes = files.finish()
+    return made
+
+
+def shared(sweep: Sweep, views: Sequence[PlannedJob], context: ContextInfos) -> list[PlannedJob]:
+    """The jobs that no parameter reaches."""
+    found = reached([parameter.name for parameter in sweep.parameters], views, context)
+    return [view for view in views if view.job.id not in found]
+
+
+def plan_of(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob], context: ContextInfos) -> list[Step]:
+    """The plan of the shared jobs, with those of each trial behind them."""
+    common = {view.job.id for view in shared(sweep, views, context)}
+    places = PathRelocator(Path(config.work_dir))
+    steps = make_plan(views, context, FingerprintCache(), config.variables, places)
+    return [
+        step if step.view.job.id in common else Step(step.view, True, "once in each trial", step.reads, None)
+        for step in steps
+    ]
+
+
+def open_board(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob]) -> SearchController:
+    """The board of a search's study."""
+    name = sweep.name or config.experiment_name
+    keys = ("pipelines", "parameters", *(phase.key for phase in Phase))
+    jobs = {key: config.given.get(key) for key in keys}
+    space = [(one.name, one.distribution) for one in sweep.parameters]
+    goals = [(metric.name, metric.maximize) for metric in sweep.metrics]
+    made_of = studies.digest(jobs, _config_files(config, views), space, goals)
+    return SearchController(config, sweep, studies.open_study(sweep, name, Path(config.work_dir), made_of))
+
+
+def _warn_of(steps: Sequence[Step], context: ContextInfos) -> None:
+    """Say which shared jobs have put out something else than they did for earlier trials."""
+    changed = []
+    for step in steps:
+        job, before = step.view.job, step.record
+        now = context.find(job.pipeline, job.phase.value, job.meta_name)
+        if step.runs and before is not None and before.done and now is not None and differs(before, now):
+            changed.append(job.label)
+    if changed:
+        logger.warning("{} put out something else than before: earlier trials do not know it", ", ".join(changed))
+
+
+def _config_files(config: SandboxConfig, views: Sequence[PlannedJob]) -> list[tuple[str, str]]:
+    """The files that jobs' configs stand in, and what is in them; those that the run writes itself are left out."""
+    work_dir = Path(config.work_dir).resolve()
+    named = {
+        value for view in views for value in (view.job.dj_configs, view.job.extra_configs) if isinstance(value, str)
+    }
+    outside = [path for path in sorted(named) if work_dir not in Path(path).resolve().parents]
+    return [(path, digest(path)) for path in outside if is_there(path, file=True)]
+
+
+def _one_by_one(board: SearchController, trials: Trials, setting: RunContext, files: SearchArtifacts) -> None:
+    while (given := board.next()) is not None:
+        announce(given, len(trials.reached), setting)
+        outcome = trials.run(given, partial(board.report, given.number))
+        settle(board, given, outcome, setting, files)

@@ -1,0 +1,203 @@
+"""A component's constructor as the schema of its config: what is checked, coerced and built from it.
+
+jsonargparse has the last word on types. It is asked only about values that a plain look cannot settle, because
+building its parser for a class takes longer than checking a hundred jobs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from data_juicer_sandbox.components.base import Role, Written
+from data_juicer_sandbox.config.suggestions import suggest
+from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.secrets import shown
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a constructor."""
+
+    name: str
+    hint: Any
+    """Its type, without the role."""
+    role: Role | None
+    required: bool
+    default: Any
+    written: Written = Written.BY_NAME
+    """How an output is written."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one parameter."""
+
+    name: str
+    what: str
+    hint: str | None = None
+
+
+_SIGNATURES: dict[type[Any], tuple[dict[str, Parameter], bool]] = {}
+
+
+def parameters(cls: type[Any]) -> tuple[dict[str, Parameter], bool]:
+    """The parameters of a class by name, and whether it takes others too (`**kwargs`)."""
+    if cls not in _SIGNATURES:
+        _SIGNATURES[cls] = _read_signature(cls)
+    return _SIGNATURES[cls]
+
+
+def _read_signature(cls: type[Any]) -> tuple[dict[str, Parameter], bool]:
+    signature = inspect.signature(cls)
+    # The constructor's own names, not those of the module the class was imported into.
+    hints = get_type_hints(cls.__init__, include_extras=True)
+    found: dict[str, Parameter] = {}
+    for name, parameter in signature.parameters.items():
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        hint, notes = _notes(hints.get(name, Any))
+        role = next((note for note in notes if isinstance(note, Role)), None)
+        written = next((note for note in notes if isinstance(note, Written)), Written.BY_NAME)
+        required = parameter.default is parameter.empty
+        found[name] = Parameter(name, hint, role, required, None if required else parameter.default, written)
+    return found, any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+
+
+def check(cls: type[Any], values: Mapping[str, Any], skip: Callable[[str], bool] = lambda name: False) -> list[Problem]:
+    """Everything that is wrong with the values for a constructor.
+
+    Args:
+        cls: the component.
+        values: parameters by name.
+        skip: says of a name that its value is set later and not to be judged now.
+    """
+    known, open_ended = parameters(cls)
+    problems = []
+    for name, value in values.items():
+        if skip(name):
+            continue
+        if name not in known:
+            if not open_ended:
+                problems.append(Problem(name, f"unknown parameter {name!r}", suggest(str(name), known)))
+        elif not _fits(unwrap(known[name], value), known[name].hint):
+            fault = _verdict(known[name], unwrap(known[name], value))
+            if fault:
+                problems.append(Problem(name, f"parameter {name!r}: {fault}"))
+    for name, parameter in known.items():
+        if parameter.required and name not in values and not skip(name):
+            problems.append(Problem(name, f"parameter {name!r} is missing", f"a {spell(parameter.hint)}"))
+    return problems
+
+
+def build(cls: type[Any], values: Mapping[str, Any]) -> Any:
+    """Make a component.
+
+    Raises:
+        ConfigError: the values do not fit; names all that is wrong.
+    """
+    problems = check(cls, values)
+    if problems:
+        raise ConfigError("; ".join(f"{p.what} ({p.hint})" if p.hint else p.what for p in problems))
+    known, _ = parameters(cls)
+    arguments = {}
+    for name, value in values.items():
+        if name in known:
+            value = unwrap(known[name], value)
+            if not _fits(value, known[name].hint):
+                value = _parser(known[name].hint).parse_object({"value": value}).as_dict()["value"]
+            elif known[name].hint is float:
+                value = float(value)
+        arguments[name] = value
+    return cls(**arguments)
+
+
+def unwrap(parameter: Parameter, value: Any) -> Any:
+    """Paths as they are wanted: a list of one is that one, where a single path is; lists within a list, which come
+    about where the results of several jobs are put together, are laid end to end.
+    """
+    if parameter.role and isinstance(value, list) and not _fits(value, parameter.hint):
+        if len(value) == 1:
+            return unwrap(parameter, value[0])
+        if any(isinstance(item, list) for item in value):
+            return [path for item in value for path in (item if isinstance(item, list) else [item])]
+    return value
+
+
+def spell(hint: Any) -> str:
+    """A type as a person writes it."""
+    if hint is type(None):
+        return "null"
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return spell(args[0])
+    if origin is Literal:
+        return " | ".join(repr(choice) for choice in args)
+    if origin in (Union, types.UnionType):
+        return " | ".join(spell(choice) for choice in args)
+    if origin is not None:
+        return f"{getattr(origin, '__name__', origin)}[{', '.join(map(spell, args))}]"
+    return getattr(hint, "__name__", str(hint))
+
+
+def _notes(hint: Any) -> tuple[Any, list[Any]]:
+    """A type without its annotations, and these; found inside a union with None as well."""
+    if get_origin(hint) is Annotated:
+        base, *notes = get_args(hint)
+        return base, notes
+    if get_origin(hint) in (Union, types.UnionType):
+        parts = [_notes(choice) for choice in get_args(hint)]
+        notes = [note for _, part_notes in parts for note in part_notes]
+        return Union[tuple(part for part, _ in parts)], notes  # noqa: UP007  # made at run time
+    return hint, []
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type beyond doubt."""
+    if hint is Any or hint is object or hint is inspect.Parameter.empty:
+        return True
+    if hint is None or hint is type(None):
+        return value is None
+    if hint in (str, bool, int):
+        return type(value) is hint
+    if hint is float:
+        return type(value) in (int, float)
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _fits(value, args[0])
+    if origin is Literal:
+        return any(type(value) is type(choice) and value == choice for choice in args)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, choice) for choice in args)
+    if hint is list or origin is list:
+        return isinstance(value, list) and (not args or all(_fits(item, args[0]) for item in value))
+    if hint is dict or origin in (dict, Mapping):
+        return isinstance(value, dict) and all(
+            _fits(k, args[0]) and _fits(v, args[1]) for k, v in value.items() if args
+        )
+    return False
+
+
+def _verdict(parameter: Parameter, value: Any) -> str | None:
+    """What jsonargparse says against a value."""
+    try:
+        _parser(parameter.hint).parse_object({"value": value})
+    except Exception as error:  # it wraps whatever a type's own constructor raises
+        said = str(error).partition("\n")[2].strip().splitlines()
+        if len(said) != 1 or said[0].startswith("Expected a <class"):
+            return f"{shown(value, key=parameter.name)} is no {spell(parameter.hint)}"
+        return said[0].strip()
+    return None
+
+
+@cache
+def _parser(hint: Any) -> Any:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=hint)
+    return parser

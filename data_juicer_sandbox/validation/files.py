@@ -1,0 +1,72 @@
+"""Files a job reads: are they there, or will an earlier job make them?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_juicer_sandbox.components.base import Role
+from data_juicer_sandbox.errors import ConfigError, Where
+from data_juicer_sandbox.files import is_special, is_there
+from data_juicer_sandbox.workflow.planned_job import PlannedJob, texts
+
+_GLOB = re.compile(r"[*?\[]")
+
+
+def check_files(view: PlannedJob, earlier: Sequence[PlannedJob]) -> list[ConfigError]:
+    """Inputs of a job that are not there, and that no earlier job names as something it may make."""
+    problems = []
+    for config in (view.recipe, view.extra):
+        if config.missing and not _made(config.missing, earlier):
+            problems.append(_missing(view, config.missing, f"`{config.name}`", config.where()))
+    skip_missing = (view.extra.value or {}).get("skip_missing") is True
+    for path, where, key in view.paths(Role.INPUT):
+        config = view.recipe if key[0] == "dj_configs" else view.extra
+        if config.skip(key[1:]) or (skip_missing and key[0] == "extra_configs"):
+            continue
+        if "\0" not in path and is_special(path):
+            what = f"job {view.job.label!r}: `{'.'.join(map(str, key))}` names {path!r}, a pipe or device"
+            problems.append(ConfigError(what, where=where, hint="a file, a folder or a pattern"))
+            continue
+        if _GLOB.search(path) or is_there(path) or (key[0] == "dj_configs" and _may_be_remote(path)):
+            continue
+        if not _made(path, earlier):
+            problems.append(_missing(view, path, f"`{'.'.join(map(str, key))}`", where))
+    return problems
+
+
+def _missing(view: PlannedJob, path: str, what: str, where: Where) -> ConfigError:
+    return ConfigError(
+        f"job {view.job.label!r}: {what} names {path!r}, which is not there and which no earlier job makes",
+        where=where,
+        hint=f"relative paths start at {Path.cwd()}",
+    )
+
+
+def _may_be_remote(path: str) -> bool:
+    """A data set's id on a hub (`owner/name`), or an address; Data-Juicer knows what to do with it."""
+    return "://" in path or (re.fullmatch(r"[\w-]+/[\w.-]+", path) is not None and not Path(path).suffix)
+
+
+def _made(path: str, earlier: Sequence[PlannedJob]) -> bool:
+    """Whether an earlier job's configs name this path, or a folder it lies in, other than to read it."""
+    wanted = Path(path).absolute()
+    for view in earlier:
+        for output, _, _ in view.paths(Role.OUTPUT):
+            made = Path(output).absolute()
+            # beside a file that it writes, a job may put others with its stem: `<stem>_stats.jsonl`
+            beside = bool(made.suffix) and wanted.parent == made.parent and wanted.name.startswith(made.stem)
+            if wanted == made or beside or made in wanted.parents:
+                return True
+        if f"jobs/{view.job.pipeline}/{view.job.meta_name}/" in wanted.as_posix():  # in the job's own folder
+            return True
+        read = {text for role in (Role.INPUT, Role.MODEL) for text, _, _ in view.paths(role)}
+        for value in (view.extra.value, view.recipe.value, dict(view.job.local)):
+            if any(
+                text not in read and Path(text).absolute() == wanted
+                for text in texts(value)
+                if text and "\0" not in text
+            ):
+                return True
+    return False

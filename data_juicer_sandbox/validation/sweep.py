@@ -1,0 +1,158 @@
+"""A search before its first trial: does it name what is there, can it work, will it end?"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from importlib.util import find_spec
+from math import prod
+
+from data_juicer_sandbox.config.distributions import Choice, Distribution, Range
+from data_juicer_sandbox.config.schema import SandboxConfig
+from data_juicer_sandbox.config.suggestions import suggest
+from data_juicer_sandbox.config.sweep import Metric, Named, Sweep
+from data_juicer_sandbox.errors import ConfigError, MissingDependency
+from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.workflow.overrides import check_values, resolve_parameter
+from data_juicer_sandbox.workflow.planned_job import PlannedJob
+
+EXTRA = "study"
+"""The extra of this package that brings Optuna."""
+
+
+def check_sweep(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob]) -> list[ConfigError]:
+    """Everything about a search that can be known beforehand."""
+    problems = []
+    for parameter in sweep.parameters:
+        where = sweep.where(*parameter.path)
+        problems += check_values(parameter.name, parameter.distribution.examples(), views, where)
+    problems += _twice(sweep, views)
+    for metric in (*sweep.metrics, *([sweep.reports] if sweep.reports else [])):
+        problems += _check_metric(metric, sweep, views)
+    problems += _check_pruning(sweep)
+    problems += _check_end(config, sweep)
+    for key, module, named in (("sampler", "samplers", sweep.sampler), ("pruner", "pruners", sweep.pruner)):
+        if named is not None and key in sweep.given:
+            problems += _check_named(key, module, named, sweep)
+    if config.max_iter_num != 1 or config.iter_targets:
+        what = "a search and iterations cannot be had in one run: `hpo_config` and `max_iter_num` or `iter_targets`"
+        problems.append(ConfigError(what, where=config.where("hpo_config")))
+    if sweep.backend == "wandb":
+        problems += _check_wandb(sweep)
+    elif find_spec("optuna") is None:
+        hint = f"pip install 'data-juicer-sandbox[{EXTRA}]'"
+        problems.append(ConfigError("a search needs Optuna, which is not installed", where=sweep.where(), hint=hint))
+    return problems
+
+
+def combinations(sweep: Sweep) -> int | None:
+    """How many different trials there are; None where there is no end of them."""
+    sizes = [_size(parameter.distribution) for parameter in sweep.parameters]
+    return None if None in sizes else prod(size for size in sizes if size)
+
+
+def _size(distribution: Distribution) -> int | None:
+    if isinstance(distribution, Choice):
+        return len(distribution.values)
+    if isinstance(distribution, Range) and distribution.step:
+        return round((distribution.high - distribution.low) / distribution.step) + 1
+    return None
+
+
+def _twice(sweep: Sweep, views: Sequence[PlannedJob]) -> list[ConfigError]:
+    """Two names for one key."""
+    problems, known = [], dict[tuple[str, str], str]()
+    for parameter in sweep.parameters:
+        for one, key in resolve_parameter(parameter.name, views):
+            other = known.setdefault((one.job.id, key), parameter.name)
+            if other != parameter.name:
+                what = f"parameters {other!r} and {parameter.name!r} set the same key of job {one.job.label!r}"
+                problems.append(ConfigError(what, where=sweep.where(*parameter.path)))
+    return problems
+
+
+def _check_metric(metric: Metric, sweep: Sweep, views: Sequence[PlannedJob]) -> list[ConfigError]:
+    parts = metric.name.split(".")
+    where = sweep.where(*metric.path)
+    labelled = [one for one in views if one.job.label == ".".join(parts[:2])]
+    named = [one for one in views if one.job.meta_name == parts[0]]
+    if labelled and len(parts) > 2 and not named:
+        known = [output for one in labelled for output in one.outputs or ()]
+        if all(one.outputs is not None for one in labelled) and parts[2] not in known:
+            hint = suggest(parts[2], known, what="it puts out")
+            what = f"no job will produce the metric {metric.name!r}: {labelled[0].job.label!r} has no such output"
+            return [ConfigError(what, where=where, hint=hint)]
+        return []
+    if named and len(parts) > 1:
+        return []
+    labels = [one.job.label for one in views] + [one.job.meta_name for one in views]
+    hint = "<pipeline>.<meta_name>.<output>, or <meta_name>.<watched key>; " + suggest(
+        ".".join(parts[: max(1, min(2, len(parts) - 1))]), labels, what="jobs"
+    )
+    return [ConfigError(f"no job will produce the metric {metric.name!r}", where=where, hint=hint)]
+
+
+def _check_pruning(sweep: Sweep) -> list[ConfigError]:
+    key = "pruner" if "pruner" in sweep.given else "early_terminate"
+    if sweep.pruner is not None and len(sweep.metrics) > 1:
+        what = "trials with several metrics cannot be pruned: none of them is better than all others"
+        return [ConfigError(what, where=sweep.where(key))]
+    return []
+
+
+def _check_end(config: SandboxConfig, sweep: Sweep) -> list[ConfigError]:
+    count = combinations(sweep)
+    if sweep.grid and count is None:
+        key = "sampler" if sweep.sampler else "method"
+        endless = [one.name for one in sweep.parameters if _size(one.distribution) is None]
+        what = f"a grid needs parameters with a number of values, but {', '.join(endless)} can be anything in between"
+        return [ConfigError(what, where=sweep.where(key), hint="values, a step `q`, or another method")]
+    bounds = (sweep.max_trials, sweep.timeout, sweep.max_hours, config.max_hours, sweep.patience, config.patience)
+    ends = any(bounds) or any(metric.target is not None for metric in sweep.metrics)
+    if not sweep.grid and not ends:
+        what = "nothing would end this search"
+        return [ConfigError(what, where=sweep.where(), hint="sweep_max_count: the number of trials")]
+    return []
+
+
+def _check_named(key: str, module: str, named: Named, sweep: Sweep) -> list[ConfigError]:
+    try:
+        optuna = load("optuna", extra=EXTRA)
+    except MissingDependency as error:
+        return [ConfigError(error.what, where=sweep.where(key), hint=error.hint)]
+    base = optuna.samplers.BaseSampler if key == "sampler" else optuna.pruners.BasePruner
+    there = {
+        name: one
+        for name in dir(getattr(optuna, module))
+        if isinstance(one := getattr(getattr(optuna, module), name), type) and issubclass(one, base) and one is not base
+    }
+    if named.name not in there:
+        return [
+            ConfigError(f"Optuna has no {key} {named.name!r}", where=sweep.where(key), hint=suggest(named.name, there))
+        ]
+    known = inspect.signature(there[named.name]).parameters
+    for name in named.arguments:
+        if name not in known:
+            hint = suggest(name, known)
+            return [ConfigError(f"{named.name} takes no {name!r}", where=sweep.where(key, name), hint=hint)]
+    missing = [
+        name
+        for name, one in known.items()
+        if one.default is one.empty
+        and one.kind is one.POSITIONAL_OR_KEYWORD
+        and name not in named.arguments
+        and not (key == "sampler" and named.name == "GridSampler")
+    ]
+    if missing:
+        return [ConfigError(f"{named.name} needs {', '.join(missing)}", where=sweep.where(key))]
+    return []
+
+
+def _check_wandb(sweep: Sweep) -> list[ConfigError]:
+    from data_juicer_sandbox.watchers.wandb import configured, offline
+
+    if configured() and not offline():
+        return []
+    what = "`backend: wandb` needs a W&B server, and W&B is offline or not configured here"
+    hint = "set WANDB_API_KEY, or run `wandb login`; without `backend` the same file runs here, on Optuna"
+    return [ConfigError(what, where=sweep.where("backend"), hint=hint)]

@@ -1,0 +1,171 @@
+"""What a job was made from and what it left, as digests: enough to tell later whether it still holds."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from data_juicer_sandbox.components.base import Role
+from data_juicer_sandbox.files import content_stamp, is_there, quick_key, total_size, walk
+from data_juicer_sandbox.secrets import mask
+from data_juicer_sandbox.signatures import parameters
+from data_juicer_sandbox.user_code import UserCode
+from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths, texts
+from data_juicer_sandbox.workflow.resolve import ResolvedJob
+
+Fingerprint = tuple[str, str]
+"""What `files.content_stamp` returns. One of an earlier version has three parts, the content digest last."""
+
+LARGE = 64 << 20
+"""Bytes from which on threads are worth their start."""
+
+
+class FingerprintCache:
+    """Digests of files, each file read once as long as its quick key stays; and those of the user's code."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Fingerprint] = {}
+        self._code = UserCode()
+
+    def take_code(self, view: PlannedJob, resolved: ResolvedJob | None = None) -> dict[str, str]:
+        """The digests of the modules of the user's code that a job runs, by name.
+
+        Args:
+            view: the job.
+            resolved: its configs as the component gets them; without, as they are known before the run.
+
+        Raises:
+            ConfigError: the resolved configs name a component that is not there.
+        """
+        component = view.component
+        configs = [view.extra.value, view.recipe.value]
+        if resolved is not None:
+            configs = [resolved.extra_configs, resolved.dj_configs]
+            if component is None and view.hook is not None:  # `input` or `local` has set its type
+                component = view.hook.component_class(resolved.extra_configs)
+        return self._code.digests([view.hook, component], [view.job.hook, configs])
+
+    def take(self, path: str) -> Fingerprint | None:
+        """The stamp of a file or folder; None where there is none, or it cannot be read."""
+        try:
+            key = quick_key(path)
+            known = self._known.get(path)
+            if known is None or known[0] != key:
+                known = self._known[path] = content_stamp(path)
+            return known
+        except OSError:
+            return None
+
+    def take_all(self, paths: Sequence[str]) -> dict[str, Fingerprint]:
+        """The stamps of those that are there; large files are read side by side, since hashing leaves Python alone."""
+        workers = min(4, len(os.sched_getaffinity(0)))
+        if workers > 1 and len(paths) > 1 and sum(map(_size, paths)) > LARGE:
+            from concurrent.futures import ThreadPoolExecutor
+
+            with ThreadPoolExecutor(workers) as pool:
+                stamps = list(pool.map(self.take, paths))
+        else:
+            stamps = [self.take(path) for path in paths]
+        return {path: stamp for path, stamp in zip(paths, stamps, strict=True) if stamp}
+
+    def same(self, path: str, stamp: Sequence[Any]) -> bool:
+        """Whether a file or folder still is what it was; read only where its quick key differs."""
+        try:
+            if len(stamp) == 2 and stamp[0] == quick_key(path):
+                self._known[path] = (stamp[0], stamp[1])
+                return True
+        except OSError:
+            return False
+        now = self.take(path)
+        return now is not None and now[1] == stamp[-1]
+
+
+def content_of(stamp: Sequence[Any]) -> str:
+    """The content digest of a stamp, also of one that an earlier version made."""
+    return str(stamp[-1])
+
+
+def config_digests(resolved: ResolvedJob) -> dict[str, str]:
+    """A short digest of every value of a resolved job by its way, so that a change can be named.
+
+    Secrets are left out: a new API key is no new experiment, and not even its digest is to be stored.
+    """
+    value = {
+        "hook": resolved.job.hook,
+        "output": list(resolved.job.output or ()),
+        "dj_configs": mask(resolved.dj_configs),
+        "extra_configs": mask(resolved.extra_configs),
+    }
+    return {way: xxhash.xxh3_64_hexdigest(text.encode()) for way, text in _flat(value, "")}
+
+
+def input_paths(view: PlannedJob, resolved: ResolvedJob) -> list[str]:
+    """Every file and folder that a resolved job names as something to read.
+
+    That is: what its component and recipe declare as inputs or models, any other value that is the path of a file, and
+    the source files in folders of custom OPs.
+    """
+    written: set[str] = set()
+    if view.component is not None:
+        for name, parameter in parameters(view.component)[0].items():
+            if parameter.role is Role.OUTPUT:
+                written.update(texts(resolved.extra_configs.get(name)))
+    if resolved.dj_configs and view.uses_recipe:
+        written.update(path for _, path in recipe_paths(resolved.dj_configs, Role.OUTPUT))
+    found = {path for path in declared_inputs(view, resolved) if is_there(path)}
+    mentioned = texts([resolved.extra_configs, resolved.dj_configs])
+    found.update(text for text in mentioned if (os.sep in text or "." in text) and is_there(text, file=True))
+    for folder in texts((resolved.dj_configs or {}).get("custom_operator_paths")):
+        if os.path.isdir(folder):  # noqa: PTH112  # any text may stand there
+            # Not the folder itself: an import writes compiled files into it.
+            found.update(str(file) for file in walk(Path(folder)) if file.suffix == ".py")
+    return sorted(found - written)
+
+
+def declared_inputs(view: PlannedJob, resolved: ResolvedJob) -> list[str]:
+    """Every path that a resolved job's component and recipe declare as inputs or models, whether it exists or not."""
+    declared: list[str] = []
+    if view.component is not None:
+        for name, parameter in parameters(view.component)[0].items():
+            if parameter.role in (Role.INPUT, Role.MODEL):
+                declared += texts(resolved.extra_configs.get(name))
+    if resolved.dj_configs and view.uses_recipe:
+        declared += [path for _, path in recipe_paths(resolved.dj_configs, Role.INPUT)]
+    return declared
+
+
+def output_paths(view: PlannedJob, resolved: ResolvedJob, outputs: Mapping[str, Any]) -> list[str]:
+    """Every file and folder that a finished job left: paths among its results, and files its config says it writes."""
+    found = {
+        text
+        for text in texts(dict(outputs))
+        if (os.sep in text and is_there(text)) or ("." in text and is_there(text, file=True))
+    }
+    if view.component is not None:
+        for name, parameter in parameters(view.component)[0].items():
+            if parameter.role is Role.OUTPUT:
+                found.update(text for text in texts(resolved.extra_configs.get(name)) if is_there(text, file=True))
+    return sorted(found)
+
+
+def _size(path: str) -> int:
+    try:
+        return total_size(path)
+    except OSError:
+        return 0
+
+
+def _flat(value: Any, way: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{way}.{key}" if way else str(key))
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            yield from _flat(item, f"{way}.{index}")
+    else:
+        yield way, json.dumps(value, default=repr)

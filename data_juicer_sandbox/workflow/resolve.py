@@ -1,0 +1,148 @@
+"""A job and the context give a resolved job. A pure function: the same in, the same out, nothing changed in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from data_juicer_sandbox.config import yaml_source as sources
+from data_juicer_sandbox.config.interpolation import fill
+from data_juicer_sandbox.config.schema import Job
+from data_juicer_sandbox.config.suggestions import suggest
+from data_juicer_sandbox.context.infos import JobRecord
+from data_juicer_sandbox.context.key_paths import get_path, set_path
+from data_juicer_sandbox.errors import ConfigError, JobError, ResolveError
+from data_juicer_sandbox.secrets import shown
+
+Finished = Sequence[tuple[str, JobRecord]]
+"""Pipeline and record of the jobs before this one, in order."""
+
+
+@dataclass(frozen=True)
+class ResolvedJob:
+    """A job whose configs stand as the component will get them.
+
+    Args:
+        job: the job as written.
+        dj_configs: the recipe, or None.
+        extra_configs: `type` and parameters of the component.
+        files: the config files that were read for it.
+    """
+
+    job: Job
+    dj_configs: dict[str, Any] | None
+    extra_configs: dict[str, Any]
+    files: tuple[str, ...]
+
+
+def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> ResolvedJob:
+    """Put a job's configs together: contents of files, then `local`, then `input`, then what a pass or a search sets.
+
+    Args:
+        job: the job.
+        finished: the records it may read, the last one finished last.
+        variables: what `${...}` in files stands for.
+
+    Raises:
+        ResolveError: a key of `input` leads nowhere, or cannot be set; names the job and the keys there are.
+        JobError: a config file is missing or no mapping.
+    """
+    files: list[str] = []
+    configs: dict[str, Any] = {
+        "dj_configs": _content(job, "dj_configs", job.dj_configs, variables, files),
+        "extra_configs": _content(job, "extra_configs", job.extra_configs, variables, files),
+    }
+    settings = [("local", key, value) for key, value in job.local.items()]
+    settings += [("input", key, _fetch(job, key, source, finished)) for key, source in job.input.items()]
+    settings += [("update", key, value) for key, value in job.updates.items()]
+    # A whole config is set before its parts, whatever order they were written in.
+    for kind in ("local", "input", "update"):
+        for _, key, value in sorted((s for s in settings if s[0] == kind), key=lambda s: "." in s[1]):
+            name, _, way = key.partition(".")
+            if not way:
+                configs[name] = _content(job, name, value, variables, files)
+                continue
+            try:
+                configs[name] = set_path(configs[name], way.split("."), deepcopy(value))
+            except ResolveError as error:
+                raise ResolveError(f"{kind} {key!r}: {error.what}", where=job.where(kind, key)) from error
+    recipe = configs["dj_configs"]
+    return ResolvedJob(
+        job, None if recipe is None else _single_or_multi_source(recipe), configs["extra_configs"] or {}, tuple(files)
+    )
+
+
+def _content(job: Job, name: str, value: Any, variables: Mapping[str, str], files: list[str]) -> dict[str, Any] | None:
+    """A config that is a mapping, or the path of a file that holds one; a copy of its own in any case."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str):
+        files.append(value)
+        try:
+            source = sources.read(value)
+        except ConfigError as error:
+            raise JobError(f"`{name}` of job {job.label!r}: {error}", where=job.where(name)) from error
+        unknown: list[str] = []
+        value = fill(source.value, variables, unknown.append)
+        if unknown:
+            hint = suggest(unknown[0], variables) + "; a plain ${ is written $${"
+            raise JobError(f"unknown variable ${{{unknown[0]}}} in {source.file}", where=job.where(name), hint=hint)
+    if value is not None and not isinstance(value, Mapping):
+        raise JobError(f"`{name}` of job {job.label!r} is {shown(value)}, not a mapping", where=job.where(name))
+    return deepcopy(dict(value)) if value is not None else None
+
+
+def _fetch(job: Job, key: str, source: str, finished: Finished) -> Any:
+    """The value of a context key as this job sees it."""
+    record, way = _record(job, source, finished)
+    if record is not None:
+        try:
+            return deepcopy(get_path(record.outputs, way))
+        except ResolveError as error:
+            fault = error.what if way.partition(".")[0] in record.outputs else ""
+    else:
+        fault = ""
+    keys = visible_keys(job, finished)
+    what = f"job {job.label!r}: `input` {key!r} reads {source!r}, which is not in the context"
+    raise ResolveError(
+        what + (f": {fault}" if fault else ""), where=job.where("input", key), hint=suggest(source, keys)
+    )
+
+
+def _record(job: Job, source: str, finished: Finished) -> tuple[JobRecord | None, str]:
+    """The record a key means, and the way inside its outputs.
+
+    Two jobs may bear one name (a probe and its refine job): the later one that has the output is meant.
+    """
+    head, _, rest = source.partition(".")
+    if head == "-1":
+        return (finished[-1][1], rest) if finished else (None, rest)
+    name, _, way = rest.partition(".")
+    for wanted, record_way in (((head, name), way), ((job.pipeline, head), rest)):
+        output = record_way.partition(".")[0]
+        for pipeline, record in reversed(finished):
+            if (pipeline, record.meta_name) == wanted and output in record.outputs:
+                return record, record_way
+    return None, rest
+
+
+def visible_keys(job: Job, finished: Finished) -> list[str]:
+    """Every key of the context as this job would write it."""
+    keys = [f"-1.{output}" for output in finished[-1][1].outputs] if finished else []
+    for pipeline, record in finished:
+        prefix = "" if pipeline == job.pipeline else f"{pipeline}."
+        keys += [f"{prefix}{record.meta_name}.{output}" for output in record.outputs]
+    return list(dict.fromkeys(keys))
+
+
+def _single_or_multi_source(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe whose `dataset_path` is one path: a list of one is unwrapped, several become Data-Juicer's `dataset`."""
+    paths = recipe.get("dataset_path")
+    if not isinstance(paths, list):
+        return recipe
+    if len(paths) == 1:
+        return {**recipe, "dataset_path": paths[0]}
+    rest = {key: value for key, value in recipe.items() if key not in ("dataset_path", "dataset")}
+    return {**rest, "dataset": {"configs": [{"type": "local", "path": path} for path in paths]}}
