@@ -1,1 +1,1 @@
-"""From text to a typed, frozen config: files with line numbers, variables, both pipeline forms."""
+"""Read config files into typed, frozen dataclasses with line numbers."""

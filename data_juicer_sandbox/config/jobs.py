@@ -1,4 +1,4 @@
-"""Job lists become `Job`s."""
+"""Read job lists into `Job` objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A config file and the flags over it become a `SandboxConfig`, or a list of everything that is wrong with them."""
+"""Load a config file and its overrides into a `SandboxConfig`, or return all errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The config as types. Frozen: what stands here is what the user wrote, and nobody changes it."""
+"""The config as frozen dataclasses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file that turns a run into a search: a W&B sweep, with Optuna's own words beside it."""
+"""Read a sweep file: the format of W&B's sweeps, with Optuna's samplers and pruners."""
 
 from __future__ import annotations
 

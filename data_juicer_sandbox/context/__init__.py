@@ -1,1 +1,1 @@
-"""What finished jobs put out: kept in memory by name, and on disk after every job."""
+"""The outputs of finished jobs: in memory by name, and in the checkpoint after each job."""

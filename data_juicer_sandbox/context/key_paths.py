@@ -1,4 +1,4 @@
-"""Ways with dots: into nested values, and to the place in a config that is to be set."""
+"""Nested get and set by dotted paths such as `paths.0` or `scores.val.loss`."""
 
 from __future__ import annotations
 

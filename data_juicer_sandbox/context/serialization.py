@@ -1,4 +1,4 @@
-"""Which values the context takes, and how they are written for people to read."""
+"""Convert outputs to the values that the context keeps, and those to JSON."""
 
 from __future__ import annotations
 

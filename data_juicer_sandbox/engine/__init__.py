@@ -1,1 +1,1 @@
-"""The plan and the run: which jobs run and why, one after the other, each one's results kept before the next starts."""
+"""Planning and execution: decide which jobs run and why, run them in order, checkpoint after each job."""

@@ -1,4 +1,4 @@
-"""Passes repeated: results carried from each into the next, until targets hold or a budget is spent."""
+"""Iterations: repeat the pipelines, carry results into the next pass, stop at a target or a budget."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Iterations:
         )
 
 
-def iterate(config: SandboxConfig, views: Sequence[PlannedJob], setting: RunContext) -> Iterations:
+def iterate(config: SandboxConfig, views: Sequence[PlannedJob], run_context: RunContext) -> Iterations:
     """Make passes until there is a reason to stop.
 
     Raises:
@@ -69,35 +69,35 @@ def iterate(config: SandboxConfig, views: Sequence[PlannedJob], setting: RunCont
     reason = None
     while reason is None:
         number = len(made.history) + 1
-        setting.context.turn_to(number - 1)
-        jobs, places = prepared(config, views, number, carried(config, setting.context, number))
-        one = PipelineRunner(jobs, places, setting)
-        setting.watcher.turn_to(number)
+        run_context.context.turn_to(number - 1)
+        jobs, relocator = prepared(config, views, number, carried(config, run_context.context, number))
+        one = PipelineRunner(jobs, relocator, run_context)
+        run_context.watcher.turn_to(number)
         steps = one.plan()
         if config.max_iter_num != 1:
-            setting.screen.pass_started(f"iteration {number}", len(jobs))
+            run_context.screen.pass_started(f"iteration {number}", len(jobs))
             logger.info("iteration {}", number)
-        one.go(steps)
+        one.execute(steps)
         made.ran.extend(one.ran)
         made.kept.extend(one.kept)
-        made.history.append(_measured(config, setting.context, number))
+        made.history.append(_measured(config, run_context.context, number))
         reason = stop(config, made.history)
         if len(made.history) > 1 or config.iter_targets:
             _write(Path(config.work_dir), made.history, reason)
-    if len(setting.context.iterations) > len(made.history):  # left by a run that went further
-        setting.context.end_with(len(made.history) - 1)
-        setting.checkpoint.write(setting.context)
+    if len(run_context.context.iterations) > len(made.history):  # left by a run that went further
+        run_context.context.end_with(len(made.history) - 1)
+        run_context.checkpoint.write(run_context.context)
     logger.info("no more iterations: {}", reason)
     return replace(made, reason=reason)
 
 
 def plan_of(config: SandboxConfig, views: Sequence[PlannedJob], context: ContextInfos) -> list[Step]:
     """The plan of the first pass in which something is left to do, or of the last one there is."""
-    stamps, number = FingerprintCache(), 1
+    fingerprints, number = FingerprintCache(), 1
     while True:
         context.turn_to(number - 1)
-        jobs, places = prepared(config, views, number, carried(config, context, number))
-        steps = make_plan(jobs, context, stamps, config.variables, places)
+        jobs, relocator = prepared(config, views, number, carried(config, context, number))
+        steps = make_plan(jobs, context, fingerprints, config.variables, relocator)
         if number == len(context.iterations) or any(step.runs for step in steps):
             return steps
         number += 1

@@ -1,4 +1,4 @@
-"""One job, from its configs to its record."""
+"""Run one job: resolve its configs, build its component, record its outputs."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def run_job(
     view: PlannedJob,
     finished: Finished,
     *,
-    places: PathRelocator,
+    relocator: PathRelocator,
     variables: Mapping[str, str],
     watcher: Watcher,
     progress: Progress,
-    stamps: FingerprintCache,
+    fingerprints: FingerprintCache,
     config_files: Sequence[str] = (),
 ) -> JobRecord:
     """Resolve a job, run its hook, and record what it put out.
@@ -52,33 +52,33 @@ def run_job(
     """
     job = view.job
     started = time.time()
-    resolved = places.apply(view, resolve(job, finished, variables))
+    resolved = relocator.relocate_job(view, resolve(job, finished, variables))
     _check_recipe(view, resolved)
     watcher.start(
         job.pipeline, job.meta_name, {"dj_configs": resolved.dj_configs, "extra_configs": resolved.extra_configs}
     )
-    folder = job_folder(places.root, view)
-    make_folder(places.work_dir, folder)
+    folder = job_folder(relocator.root, view)
+    make_folder(relocator.work_dir, folder)
     hook = find_hook(job.hook)
     # `input` may have set the type: only now is it sure which component it is
     component = hook.component_class(resolved.extra_configs)
     if component is not view.component:
         view = PlannedJob(job, hook, component, view.recipe, view.extra)
-        resolved = places.apply(view, resolved)
-    code = stamps.take_code(view, resolved)
-    read = {path: stamps.take(path) for path in input_paths(view, resolved)}
+        resolved = relocator.relocate_job(view, resolved)
+    code = fingerprints.take_code(view, resolved)
+    read = {path: fingerprints.get(path) for path in input_paths(view, resolved)}
     run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
-    guard = _guard_outputs(view, resolved, places, folder, config_files)
+    guard = _guard_outputs(view, resolved, relocator, folder, config_files)
     try:
         with guarded_by(guard):
             result = hook().run(resolved, run)
     finally:
         guard.settle()
-    stamps.take_code(view, resolved)  # keeps the digests of modules that the job has imported
+    fingerprints.take_code(view, resolved)  # keeps the digests of modules that the job has imported
     outputs = name_outputs(view, result)
     left = _left(view, resolved, outputs, read, finished)
     inputs = {path: stamp for path, stamp in read.items() if stamp and path not in left}
-    changed = [path for path, stamp in inputs.items() if _content(stamps.take(path)) != content_of(stamp)]
+    changed = [path for path, stamp in inputs.items() if _content(fingerprints.get(path)) != content_of(stamp)]
     for path in changed:
         logger.warning("{} changed while job {} read it: a resumed run does this job again", path, job.label)
     ended = time.time()
@@ -86,7 +86,7 @@ def run_job(
         "config": config_digests(resolved),
         "code": code,
         "inputs": inputs,
-        "outputs": stamps.take_all(left),
+        "outputs": fingerprints.get_all(left),
     }
     if changed:
         trace["changed_inputs"] = changed
@@ -127,7 +127,7 @@ def _content(stamp: Fingerprint | None) -> str | None:
 
 
 def _guard_outputs(
-    view: PlannedJob, resolved: ResolvedJob, places: PathRelocator, folder: Path, config_files: Sequence[str]
+    view: PlannedJob, resolved: ResolvedJob, relocator: PathRelocator, folder: Path, config_files: Sequence[str]
 ) -> OutputGuard:
     """The guard of a job's outputs; what its configs name as outputs is judged at once.
 
@@ -135,8 +135,8 @@ def _guard_outputs(
         JobError: it must not write one of them; says which key of its config names it.
     """
     inputs = [*config_files, *resolved.files, *declared_inputs(view, resolved)]
-    ledger = OutputLedger(places.work_dir)
-    guard = OutputGuard(places.work_dir, view.job.id, inputs, ledger, folder, places.root)
+    ledger = OutputLedger(relocator.work_dir)
+    guard = OutputGuard(relocator.work_dir, view.job.id, inputs, ledger, folder, relocator.root)
     for key, path, written in declared_outputs(view, resolved.extra_configs, resolved.dj_configs):
         try:
             check_output(guard, path, written, claim=True)

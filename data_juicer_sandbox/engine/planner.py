@@ -39,9 +39,9 @@ class Step:
 def make_plan(
     views: Sequence[PlannedJob],
     context: ContextInfos,
-    stamps: FingerprintCache,
+    fingerprints: FingerprintCache,
     variables: Mapping[str, str],
-    places: PathRelocator,
+    relocator: PathRelocator,
     decided: Mapping[str, str] | None = None,
 ) -> list[Step]:
     """Judge every job.
@@ -49,9 +49,9 @@ def make_plan(
     Args:
         views: all jobs in order.
         context: what earlier runs left.
-        stamps: the files as they are now.
+        fingerprints: the files as they are now.
         variables: what `${...}` stands for.
-        places: where they write.
+        relocator: where they write.
         decided: jobs that will run whatever is found here, by id, with the reason.
     """
     graph = edges(views, context)
@@ -59,7 +59,7 @@ def make_plan(
     order = {view.job.id: place for place, view in enumerate(views)}
     later = _left_by(views, context)
     for view in views:  # at once, not when its job's turn comes: the code that was imported for the plan is what runs
-        stamps.take_code(view)
+        fingerprints.take_code(view)
     running: set[str] = set()
     finished: list[tuple[str, JobRecord]] = []
     steps = []
@@ -76,7 +76,7 @@ def make_plan(
         elif rerun:
             reason = f"reads from {', '.join(rerun)}, which {'runs' if len(rerun) == 1 else 'run'} again"
         else:
-            reason = _judge(view, record, finished, stamps, variables, places, later)
+            reason = _judge(view, record, finished, fingerprints, variables, relocator, later)
         if reason is not None:
             running.add(job.id)
         if record is not None and record.done:
@@ -91,17 +91,17 @@ def _judge(
     view: PlannedJob,
     record: JobRecord,
     finished: Finished,
-    stamps: FingerprintCache,
+    fingerprints: FingerprintCache,
     variables: Mapping[str, str],
-    places: PathRelocator,
+    relocator: PathRelocator,
     later: Mapping[str, Mapping[str, str]],
 ) -> str | None:
     """Why a job that has a record must run again; None if the record still holds."""
     if not record.done:
         return "it failed last time" if record.job.get("status") == "failed" else "it did not finish"
     try:
-        resolved = places.apply(view, resolve(view.job, finished, variables))
-        code = stamps.take_code(view, resolved)
+        resolved = relocator.relocate_job(view, resolve(view.job, finished, variables))
+        code = fingerprints.take_code(view, resolved)
     except SandboxError as error:
         return f"its configs cannot be put together from what is there: {error.what}"
     trace = record.job.get("trace") or {}
@@ -115,8 +115,8 @@ def _judge(
     for kind, verb in (("inputs", "input"), ("outputs", "output")):
         for path, stamp in trace.get(kind, {}).items():
             # A later job may have written over the file. An earlier one may not: this job read what was there before.
-            if not stamps.same(path, stamp) and not _as_left(path, stamps, later):
-                gone = stamps.take(path) is None
+            if not fingerprints.is_unchanged(path, stamp) and not _as_left(path, fingerprints, later):
+                gone = fingerprints.get(path) is None
                 return f"{verb} file {path} {'is gone' if gone else 'has changed'}"
     return None
 
@@ -147,7 +147,7 @@ def _left_by(views: Sequence[PlannedJob], context: ContextInfos) -> dict[str, di
     return left
 
 
-def _as_left(path: str, stamps: FingerprintCache, later: Mapping[str, Mapping[str, str]]) -> bool:
+def _as_left(path: str, fingerprints: FingerprintCache, later: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether a path is as a job that comes later in the configs left it."""
-    now: Fingerprint | None = stamps.take(path)
+    now: Fingerprint | None = fingerprints.get(path)
     return now is not None and content_of(now) in later.get(path, {}).values()

@@ -1,4 +1,4 @@
-"""One pass over the pipelines: planned, and carried out job by job, the checkpoint written after each."""
+"""`PipelineRunner`: executes the jobs of one pass in order and writes the checkpoint after each."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RunContext:
     watcher: Watcher
     screen: View
     variables: Mapping[str, str]
-    stamps: FingerprintCache = field(default_factory=FingerprintCache)
+    fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
     config_files: tuple[str, ...] = ()
 
 
@@ -54,20 +54,20 @@ class PipelineRunner:
 
     Args:
         views: all jobs, in order.
-        places: where they write.
-        setting: what it shares with other passes.
+        relocator: where they write.
+        run_context: what it shares with other passes.
         quiet: ids of jobs that are kept without a word.
     """
 
     def __init__(
         self,
         views: Sequence[PlannedJob],
-        places: PathRelocator,
-        setting: RunContext,
+        relocator: PathRelocator,
+        run_context: RunContext,
         quiet: frozenset[str] = frozenset(),
     ):
-        self.views, self.places, self.setting, self.quiet = views, places, setting, quiet
-        self.context, self.screen = setting.context, setting.screen
+        self.views, self.relocator, self.run_context, self.quiet = views, relocator, run_context, quiet
+        self.context, self.screen = run_context.context, run_context.screen
         self.ran: list[str] = []
         self.kept: list[str] = []
         self.done: set[str] = set()
@@ -76,10 +76,10 @@ class PipelineRunner:
 
     def plan(self, decided: Mapping[str, str] | None = None) -> list[Step]:
         """The plan as it is now."""
-        shared = self.setting
-        return make_plan(self.views, self.context, shared.stamps, shared.variables, self.places, decided)
+        shared = self.run_context
+        return make_plan(self.views, self.context, shared.fingerprints, shared.variables, self.relocator, decided)
 
-    def go(self, steps: list[Step]) -> None:
+    def execute(self, steps: list[Step]) -> None:
         """Carry a plan out.
 
         Raises:
@@ -88,7 +88,7 @@ class PipelineRunner:
         for step in steps:
             logger.info("plan: {} {}: {}", "run " if step.runs else "keep", step.view.job.label, step.reason)
         self._forget(steps)
-        self._follow(steps)
+        self._run_steps(steps)
 
     def _forget(self, steps: Sequence[Step]) -> None:
         """Drop the records of jobs that will run again: after a crash they must not pass for kept ones."""
@@ -97,7 +97,7 @@ class PipelineRunner:
                 job = step.view.job
                 self.context.drop(job.pipeline, job.phase.value, job.meta_name)
 
-    def _follow(self, steps: list[Step]) -> None:
+    def _run_steps(self, steps: list[Step]) -> None:
         """Go through the plan; where a job's results are not those it had before, judge the jobs after it anew."""
         finished: list[tuple[str, JobRecord]] = []
         pipeline = None
@@ -137,12 +137,12 @@ class PipelineRunner:
                 record = run_job(
                     step.view,
                     finished,
-                    places=self.places,
-                    variables=self.setting.variables,
-                    watcher=self.setting.watcher,
+                    relocator=self.relocator,
+                    variables=self.run_context.variables,
+                    watcher=self.run_context.watcher,
                     progress=self.screen,
-                    stamps=self.setting.stamps,
-                    config_files=self.setting.config_files,
+                    fingerprints=self.run_context.fingerprints,
+                    config_files=self.run_context.config_files,
                 )
         except Exception as error:
             stopped = _stopped(error)
@@ -153,7 +153,7 @@ class PipelineRunner:
             logger.bind(file_only=True).opt(exception=error).error("job {} failed: {}", job.label, cause(error))
             self.screen.job_failed(job.pipeline, job.meta_name, time.time() - started, cause(error))
             self._save(job.pipeline, failed_record(step.view, error, started))
-            raise JobFailed(job.label, self.setting.log, cause(error)) from error
+            raise JobFailed(job.label, self.run_context.log, cause(error)) from error
         except KeyboardInterrupt:
             logger.info("interrupted in job {}", job.label)
             raise
@@ -165,11 +165,11 @@ class PipelineRunner:
         return record
 
     def _save(self, pipeline: str, record: JobRecord) -> None:
-        self.setting.watcher.sync()
+        self.run_context.watcher.sync()
         self.context.put(pipeline, record)
         if self.resumed:  # if not, records come in order anyway
             self.context.arrange(self.order)
-        self.setting.checkpoint.write(self.context)
+        self.run_context.checkpoint.write(self.context)
 
 
 def _stopped(error: BaseException | None) -> TrialPruned | None:

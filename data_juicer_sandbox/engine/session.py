@@ -1,4 +1,4 @@
-"""A run: its config checked, its work directory locked, its log and metrics open, its passes made."""
+"""A run: validate the config, lock the work directory, open the log and the watchers, execute, close them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def run(config: SandboxConfig, screen: View, *, trust_checkpoint: bool = False) 
     orphan_guard.install()
     work_dir = Path(config.work_dir)
     refuse_links(work_dir)
-    with locked(work_dir), session(config, screen, trust_checkpoint) as setting:
+    with locked(work_dir), session(config, screen, trust_checkpoint) as run_context:
         started = time.time()
         for warning in warnings:
             logger.warning(warning)
@@ -102,13 +102,13 @@ def run(config: SandboxConfig, screen: View, *, trust_checkpoint: bool = False) 
         if config.sweep is not None:
             from data_juicer_sandbox.search.search import search  # Optuna takes a second and a half
 
-            found = search(config, config.sweep, views, setting)
+            found = search(config, config.sweep, views, run_context)
             seconds = time.time() - started
-            return Result(setting.context, tuple(found.ran), tuple(found.kept), seconds, found.tables, found.notes)
-        made = iterate(config, views, setting)
+            return Result(run_context.context, tuple(found.ran), tuple(found.kept), seconds, found.tables, found.notes)
+        made = iterate(config, views, run_context)
         several = len(made.history) > 1 or bool(config.iter_targets)
         tables = (made.table(),) if several else ()
-        return Result(setting.context, tuple(made.ran), tuple(made.kept), time.time() - started, tables)
+        return Result(run_context.context, tuple(made.ran), tuple(made.kept), time.time() - started, tables)
 
 
 @contextmanager

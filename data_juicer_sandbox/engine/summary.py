@@ -1,4 +1,4 @@
-"""What a run came to, in few words and in tables."""
+"""Summaries of a run: one-line outputs and tables of scores."""
 
 from __future__ import annotations
 

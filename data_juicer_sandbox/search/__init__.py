@@ -1,5 +1,5 @@
-"""A search: trials of a run under one choice of parameters each, on Optuna.
+"""Hyper-parameter search on Optuna.
 
-One object knows the study (`board.Board`), one carries a trial out (`trial.Trials`); they meet in one process
-(`search`) or, with several trials at a time, across pipes (`workers`).
+`controller` asks Optuna for trials and records results, `trial_runner` runs one trial. They run in one process
+(`search`), or in several that communicate by pipes (`executors`).
 """

@@ -1,4 +1,4 @@
-"""What a search leaves: `trials.csv`, `best.yaml`, plots."""
+"""`SearchArtifacts`: writes `trials.csv`, `best.yaml`, `front/` and the plots of a search."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class SearchArtifacts:
     Args:
         config: the run.
         sweep: the search.
-        board: knows the trials.
+        controller: knows the trials.
     """
 
-    def __init__(self, config: SandboxConfig, sweep: Sweep, board: SearchController):
-        self.config, self.sweep, self.board = config, sweep, board
+    def __init__(self, config: SandboxConfig, sweep: Sweep, controller: SearchController):
+        self.config, self.sweep, self.controller = config, sweep, controller
         self.folder = Path(config.work_dir)
         self._written = 0.0
 
@@ -52,13 +52,13 @@ class SearchArtifacts:
         with replacing(self.folder / TRIALS) as part, part.open("w", newline="", encoding="utf-8") as stream:
             table = csv.writer(stream)
             table.writerow(["number", "state", *metrics, *names, "seconds", "error"])
-            for trial in self.board.trials():
+            for trial in self.controller.trials():
                 values = trial.user_attrs.get(PARAMETERS, {})
                 scores = trial.values if trial.state.name == "COMPLETE" else [""] * len(metrics)
                 attributes = [trial.user_attrs.get(SECONDS, ""), trial.user_attrs.get(ERROR, "")]
                 state = _STATES[trial.state.name]
                 table.writerow([trial.number, state, *scores, *(values.get(name, "") for name in names), *attributes])
-        best = self.board.best()
+        best = self.controller.best()
         if best:
             self._config(best[0], self.folder / BEST, "best", self.folder / BEST)
         if len(metrics) > 1:
@@ -76,7 +76,7 @@ class SearchArtifacts:
         try:
             from data_juicer_sandbox.search.plots import draw_all
 
-            if draw_all(self.sweep, self.board.trials(), self.folder / PLOTS):
+            if draw_all(self.sweep, self.controller.trials(), self.folder / PLOTS):
                 notes.append(f"plots:   {self.folder / PLOTS}")
         except MissingDependency as error:
             notes.append(f"plots:   none: {error}")
@@ -86,15 +86,15 @@ class SearchArtifacts:
 
     def _notes(self) -> list[str]:
         notes = [f"trials:  {self.folder / TRIALS}", f"best:    dj-sandbox --config {self.folder / BEST}"]
-        return [*notes, f"pruning: {self.board.pruning_fault}"] if self.board.pruning_fault else notes
+        return [*notes, f"pruning: {self.controller.pruning_fault}"] if self.controller.pruning_fault else notes
 
     def table(self) -> Table:
         """The trials, the best ones first, at most ten."""
         metrics = [metric.name for metric in self.sweep.metrics]
         names = [parameter.name for parameter in self.sweep.parameters]
-        trials = self.board.trials()
+        trials = self.controller.trials()
         sign = -1 if self.sweep.metrics[0].maximize else 1
-        front = [trial.number for trial in self.board.best()]
+        front = [trial.number for trial in self.controller.best()]
 
         def rank(trial: Any) -> tuple[int, int, float, int]:
             done = trial.state.name == "COMPLETE"
@@ -116,7 +116,7 @@ class SearchArtifacts:
         )
         more = f", the first {len(rows)} of {len(trials)}" if len(trials) > len(rows) else ""
         return Table(
-            f"trials ({counts}{more}): {self.board.reason}", ["trial", "state", *metrics, *names, "seconds"], rows
+            f"trials ({counts}{more}): {self.controller.reason}", ["trial", "state", *metrics, *names, "seconds"], rows
         )
 
     def _config(self, trial: Any, path: Path, folder: str, part: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one that knows the study: which trial is next, whether it is hopeless, when there are enough."""
+"""`SearchController`: asks Optuna for trials, decides pruning and stopping, records results."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class SearchController:
         self._live: dict[int, Any] = {}
         self._left = self._abandoned()
 
-    def next(self) -> TrialSpec | None:
+    def ask(self) -> TrialSpec | None:
         """The next trial, one that an earlier run left unfinished first; None where there is a `reason` for no more."""
         self._begun = self._begun or time.time()
         self.reason = self._enough()
@@ -95,7 +95,7 @@ class SearchController:
         if self.limit is not None and trial.number >= self.limit:  # another process was quicker
             trial.set_user_attr(SURPLUS, True)
             self.study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
-            return self.next()
+            return self.ask()
         if not again:
             trial.set_user_attr(OWNER, self._owner)
         values = draw(trial, self.sweep.parameters)
@@ -113,7 +113,7 @@ class SearchController:
             trial.report(-value if opposed else value, step)
         return bool(trial.should_prune())
 
-    def finish(self, number: int, outcome: TrialResult) -> None:
+    def tell(self, number: int, outcome: TrialResult) -> None:
         """Record how a trial came out."""
         states = self._optuna.trial.TrialState
         trial = self._live.pop(number)

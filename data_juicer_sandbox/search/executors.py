@@ -1,4 +1,4 @@
-"""Trials side by side: processes that carry them out, and one that knows the study and tells them which."""
+"""Parallel trials: worker processes execute trials, the parent process owns the study."""
 
 from __future__ import annotations
 
@@ -41,30 +41,38 @@ class Worker:
 
 
 def side_by_side(
-    config: SandboxConfig, board: SearchController, trials: Trials, setting: RunContext, files: SearchArtifacts
+    config: SandboxConfig,
+    controller: SearchController,
+    trials: Trials,
+    run_context: RunContext,
+    artifacts: SearchArtifacts,
 ) -> None:
-    """Carry out trials in `n_jobs` processes until the board has no more of them."""
-    count = board.sweep.n_jobs
+    """Carry out trials in `n_jobs` processes until the controller has no more of them."""
+    count = controller.sweep.n_jobs
     workers: dict[int, Worker] = {}
     done = 0
-    total = board.limit - len([one for one in board.trials() if one.state.is_finished()]) if board.limit else None
+    total = (
+        controller.limit - len([one for one in controller.trials() if one.state.is_finished()])
+        if controller.limit
+        else None
+    )
     try:
-        with setting.screen.task("trials", total=total) as bar:
+        with run_context.screen.task("trials", total=total) as bar:
             while True:
                 for place in range(count):
                     if place not in workers or workers[place].given is None:
-                        _give(board.next(), place, workers, partial(_start, config, trials, place, count))
+                        _give(controller.ask(), place, workers, partial(_start, config, trials, place, count))
                 busy = [worker for worker in workers.values() if worker.given is not None]
                 if not busy:
                     return
                 ready = wait([worker.pipe for worker in busy])
                 for worker in (one for one in busy if one.pipe in ready):
-                    outcome = _heard(worker, board)
+                    outcome = _heard(worker, controller)
                     if outcome is not None and worker.given is not None:
                         done += 1
                         bar.update(completed=done)
                         given, worker.given = worker.given, None
-                        settle(board, given, outcome, setting, files)
+                        settle(controller, given, outcome, run_context, artifacts)
     finally:
         _end(list(workers.values()))
 
@@ -81,7 +89,7 @@ def _give(given: TrialSpec | None, place: int, workers: dict[int, Worker], start
         workers[place].pipe.send(given)
 
 
-def _heard(worker: Worker, board: SearchController) -> TrialResult | None:
+def _heard(worker: Worker, controller: SearchController) -> TrialResult | None:
     """Take a worker's message; returns how its trial came out, if it has."""
     given = worker.given
     try:
@@ -96,7 +104,7 @@ def _heard(worker: Worker, board: SearchController) -> TrialResult | None:
     step, value = message
     if given is not None:
         with suppress(OSError):
-            worker.pipe.send(board.report(given.number, step, value))
+            worker.pipe.send(controller.report(given.number, step, value))
     return None
 
 
@@ -184,7 +192,7 @@ def _carry_out(trials: Trials, given: TrialSpec, pipe: Connection) -> TrialResul
 
     folder = trials.prepare(given)
     logs.setup(folder / logs.FILE, False)
-    trials.setting = replace(trials.setting, log=folder / logs.FILE)
+    trials.run_context = replace(trials.run_context, log=folder / logs.FILE)
     try:
         return trials.run(given, report)
     finally:
@@ -210,7 +218,7 @@ def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
     work_dir = Path(config.work_dir)
     silent = PlainView(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     nowhere = Watcher({}, work_dir / "metrics.jsonl")
-    setting = RunContext(
+    run_context = RunContext(
         work_dir / logs.FILE,
         context,
         Checkpoint(work_dir),
@@ -219,4 +227,4 @@ def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
         config.variables,
         config_files=config.files,
     )
-    return Trials(config, sweep, views, shared, setting)
+    return Trials(config, sweep, views, shared, run_context)

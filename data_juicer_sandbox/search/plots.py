@@ -1,4 +1,4 @@
-"""Plots of a search, by Optuna's own hand, as PNG files."""
+"""Optuna's plots of a study, as PNG files."""
 
 from __future__ import annotations
 

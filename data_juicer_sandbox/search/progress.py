@@ -1,4 +1,4 @@
-"""What is said of a trial, and where: the study, the metrics, the log, the screen."""
+"""Reports the start and the result of a trial to the study, the metrics, the log and the terminal."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ from data_juicer_sandbox.search.space import shown
 from data_juicer_sandbox.terminal.view import duration
 
 
-def announce(given: TrialSpec, jobs: int, setting: RunContext) -> None:
+def announce(given: TrialSpec, jobs: int, run_context: RunContext) -> None:
     """Say that a trial begins."""
     again = ", begun before" if given.again else ""
     logger.info("trial {} starts{}: {}", given.number, again, dict(given.values))
-    setting.screen.pass_started(f"trial {given.number}{again}: {shown(given.values)}", jobs)
+    run_context.screen.pass_started(f"trial {given.number}{again}: {shown(given.values)}", jobs)
 
 
 def settle(
-    board: SearchController, given: TrialSpec, outcome: TrialResult, setting: RunContext, files: SearchArtifacts
+    controller: SearchController,
+    given: TrialSpec,
+    outcome: TrialResult,
+    run_context: RunContext,
+    artifacts: SearchArtifacts,
 ) -> None:
     """Record a trial's outcome, in the study, the metrics and on the screen."""
-    known_fault = board.pruning_fault
-    board.finish(given.number, outcome)
-    if board.pruning_fault is not None and known_fault is None:
-        logger.warning(board.pruning_fault)
-    metrics = {metric.name: value for metric, value in zip(board.sweep.metrics, outcome.values, strict=False)}
-    setting.watcher.watch("search", "trial", {"state": outcome.state, **metrics}, step=given.number)
+    known_fault = controller.pruning_fault
+    controller.tell(given.number, outcome)
+    if controller.pruning_fault is not None and known_fault is None:
+        logger.warning(controller.pruning_fault)
+    metrics = {metric.name: value for metric, value in zip(controller.sweep.metrics, outcome.values, strict=False)}
+    run_context.watcher.watch("search", "trial", {"state": outcome.state, **metrics}, step=given.number)
     logger.info("trial {} is {}: {}", given.number, outcome.state, outcome.error or outcome.note or metrics)
     text = f"trial {given.number} {outcome.state} after {duration(outcome.seconds)}"
     if outcome.state == FAILED:
@@ -37,8 +41,8 @@ def settle(
     elif outcome.note:
         text += f": {outcome.note}"
     elif metrics:
-        best = board.best()[0]
+        best = controller.best()[0]
         ahead = "the best so far" if best.number == given.number else f"best: trial {best.number}, {best.values[0]:.5g}"
         text += ": " + ", ".join(f"{name} = {value:.5g}" for name, value in metrics.items()) + f" ({ahead})"
-    setting.screen.message(text)
-    files.write_now_and_then(time.monotonic())
+    run_context.screen.message(text)
+    artifacts.write_now_and_then(time.monotonic())

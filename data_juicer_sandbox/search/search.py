@@ -1,4 +1,4 @@
-"""A search from its first trial to its results."""
+"""Run a search: the shared jobs first, then trials until a stopping rule holds, then the artifacts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class SearchResult:
     notes: tuple[str, ...] = ()
 
 
-def search(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob], setting: RunContext) -> SearchResult:
+def search(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob], run_context: RunContext) -> SearchResult:
     """Run what all trials share, then trials until there is a reason to stop.
 
     Raises:
@@ -60,43 +60,45 @@ def search(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob], set
     """
     made = SearchResult()
     # what is wrong with the study is said at once
-    board = None if sweep.backend == "wandb" else open_board(config, sweep, views)
-    common = shared(sweep, views, setting.context)
-    one = PipelineRunner(common, PathRelocator(Path(config.work_dir)), setting)
+    controller = None if sweep.backend == "wandb" else open_controller(config, sweep, views)
+    common = shared(sweep, views, run_context.context)
+    one = PipelineRunner(common, PathRelocator(Path(config.work_dir)), run_context)
     steps = one.plan()
     if not common:
         logger.info("the parameters reach every job: nothing is shared between trials")
-    one.go(steps)
+    one.execute(steps)
     made.ran, made.kept = list(one.ran), list(one.kept)
-    if board is not None and board.trials():
-        _warn_of(steps, setting.context)
+    if controller is not None and controller.trials():
+        _warn_of(steps, run_context.context)
     ids = {(view.job.pipeline, view.job.phase.value, view.job.meta_name) for view in common}
-    records = [(pipeline, record) for pipeline, record in setting.context.records() if (pipeline, *record.id) in ids]
-    trials = Trials(config, sweep, views, records, setting)
-    if board is None:
+    records = [
+        (pipeline, record) for pipeline, record in run_context.context.records() if (pipeline, *record.id) in ids
+    ]
+    trials = Trials(config, sweep, views, records, run_context)
+    if controller is None:
         from data_juicer_sandbox.search.wandb import run_agent
 
-        run_agent(config, sweep, trials, setting.screen)
+        run_agent(config, sweep, trials, run_context.screen)
         return made
-    files = SearchArtifacts(config, sweep, board)
+    artifacts = SearchArtifacts(config, sweep, controller)
     try:
         if sweep.n_jobs == 1:
-            _one_by_one(board, trials, setting, files)
+            _one_by_one(controller, trials, run_context, artifacts)
         else:
             from data_juicer_sandbox.search.executors import side_by_side
 
-            side_by_side(config, board, trials, setting, files)
+            side_by_side(config, controller, trials, run_context, artifacts)
     finally:
-        files.write()
-    made.ran += board.ran
-    made.tables = (files.table(),)
-    logger.info("no more trials: {}", board.reason)
-    if not board.best() or board.failures >= sweep.max_failures:
-        errors = [trial.user_attrs[ERROR] for trial in board.trials() if ERROR in trial.user_attrs]
-        cause = f"{board.reason}{'' if board.best() else ', none of them completed'}"
+        artifacts.write()
+    made.ran += controller.ran
+    made.tables = (artifacts.table(),)
+    logger.info("no more trials: {}", controller.reason)
+    if not controller.best() or controller.failures >= sweep.max_failures:
+        errors = [trial.user_attrs[ERROR] for trial in controller.trials() if ERROR in trial.user_attrs]
+        cause = f"{controller.reason}{'' if controller.best() else ', none of them completed'}"
         cause += f"; the last said: {errors[-1]}" if errors else ""
-        raise SearchFailed(sweep.name or config.experiment_name, setting.log, cause)
-    made.notes = files.finish()
+        raise SearchFailed(sweep.name or config.experiment_name, run_context.log, cause)
+    made.notes = artifacts.finish()
     return made
 
 
@@ -109,15 +111,15 @@ def shared(sweep: Sweep, views: Sequence[PlannedJob], context: ContextInfos) -> 
 def plan_of(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob], context: ContextInfos) -> list[Step]:
     """The plan of the shared jobs, with those of each trial behind them."""
     common = {view.job.id for view in shared(sweep, views, context)}
-    places = PathRelocator(Path(config.work_dir))
-    steps = make_plan(views, context, FingerprintCache(), config.variables, places)
+    relocator = PathRelocator(Path(config.work_dir))
+    steps = make_plan(views, context, FingerprintCache(), config.variables, relocator)
     return [
         step if step.view.job.id in common else Step(step.view, True, "once in each trial", step.reads, None)
         for step in steps
     ]
 
 
-def open_board(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob]) -> SearchController:
+def open_controller(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob]) -> SearchController:
     """The board of a search's study."""
     name = sweep.name or config.experiment_name
     keys = ("pipelines", "parameters", *(phase.key for phase in Phase))
@@ -150,8 +152,10 @@ def _config_files(config: SandboxConfig, views: Sequence[PlannedJob]) -> list[tu
     return [(path, digest(path)) for path in outside if is_there(path, file=True)]
 
 
-def _one_by_one(board: SearchController, trials: Trials, setting: RunContext, files: SearchArtifacts) -> None:
-    while (given := board.next()) is not None:
-        announce(given, len(trials.reached), setting)
-        outcome = trials.run(given, partial(board.report, given.number))
-        settle(board, given, outcome, setting, files)
+def _one_by_one(
+    controller: SearchController, trials: Trials, run_context: RunContext, artifacts: SearchArtifacts
+) -> None:
+    while (given := controller.ask()) is not None:
+        announce(given, len(trials.reached), run_context)
+        outcome = trials.run(given, partial(controller.report, given.number))
+        settle(controller, given, outcome, run_context, artifacts)

@@ -1,4 +1,4 @@
-"""The study: where trials are kept, who suggests them, who ends the hopeless ones."""
+"""Open the Optuna study: storage, sampler and pruner."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def seeded(optuna: Any, sweep: Sweep) -> Any:
             self._of(trial).before_trial(study, trial)
 
         def after_trial(self, study: Any, trial: Any, state: Any, values: Sequence[float] | None) -> None:
-            with suppress(RuntimeError):  # a grid at its end asks the study to stop, which is the board's business
+            with suppress(RuntimeError):  # a grid at its end asks the study to stop, which the controller decides
                 self._of(trial).after_trial(study, trial, state, values)
 
         def reseed_rng(self) -> None:

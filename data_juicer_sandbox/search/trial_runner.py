@@ -1,4 +1,4 @@
-"""One trial: the jobs that its parameters reach, in a folder of its own, upon what all trials share."""
+"""Run one trial: the jobs that its parameters affect, in a folder of its own, on the results of the shared jobs."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Trials:
         sweep: the search.
         views: all its jobs.
         shared: records of the jobs that no parameter reaches, by pipeline.
-        setting: the run's own; its stamps, screen and log serve all trials.
+        run_context: the run's own; its fingerprints, screen and log serve all trials.
     """
 
     def __init__(
@@ -96,11 +96,11 @@ class Trials:
         sweep: Sweep,
         views: Sequence[PlannedJob],
         shared: Sequence[tuple[str, JobRecord]],
-        setting: RunContext,
+        run_context: RunContext,
     ):
-        self.config, self.sweep, self.views, self.shared, self.setting = config, sweep, views, shared, setting
+        self.config, self.sweep, self.views, self.shared, self.run_context = config, sweep, views, shared, run_context
         names = [one.name for one in sweep.parameters]
-        self.reached = reached(names, views, setting.context)
+        self.reached = reached(names, views, run_context.context)
         self.watchers = config.watchers
         reports = sweep.reports or (sweep.metrics[0] if sweep.pruner else None)
         self._listens_to = reports.name if reports else None
@@ -133,9 +133,9 @@ class Trials:
         before = sum(record.job["seconds"] for _, record in done_before)
         started = time.monotonic()
         try:
-            one = self._pass(given, replace(self.setting, context=context, checkpoint=checkpoint, watcher=watcher))
+            one = self._pass(given, replace(self.run_context, context=context, checkpoint=checkpoint, watcher=watcher))
             ran = one.ran
-            one.go(one.plan())
+            one.execute(one.plan())
             outcome = TrialResult(COMPLETE, tuple(value_of(metric, context, watcher) for metric in self.sweep.metrics))
         except TrialPruned as stopped:
             logger.info("trial {} is pruned: {}", given.number, stopped)
@@ -155,17 +155,17 @@ class Trials:
         """The trial's own jobs that an earlier run finished."""
         return [found for found in context.records() if self._own(*found) and found[1].done]
 
-    def _pass(self, given: TrialSpec, setting: RunContext) -> PipelineRunner:
+    def _pass(self, given: TrialSpec, run_context: RunContext) -> PipelineRunner:
         changes, faults = resolve_overrides(given.values, self.views, lambda name: self.sweep.where("parameters", name))
         if faults:  # of a value in between, say: the ends were looked at beforehand
             raise faults[0]
         views = with_overrides(self.views, changes, self.config.variables)
         own = [view for view in views if view.job.id in self.reached]
-        places = PathRelocator.of(
+        relocator = PathRelocator.of(
             Path(self.config.work_dir), f"{FOLDER}/trial_{given.number}", own, frozenset(self.reached)
         )
         quiet = frozenset(view.job.id for view in views) - self.reached
-        return PipelineRunner(views, places, setting, quiet)
+        return PipelineRunner(views, relocator, run_context, quiet)
 
     def _context(self, checkpoint: Checkpoint) -> ContextInfos:
         """What the trial has done already, upon what all share."""

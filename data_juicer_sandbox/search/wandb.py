@@ -1,4 +1,4 @@
-"""The same search on W&B: the sweep is registered there, and its agent says which values come next."""
+"""Run the same search on W&B: register the sweep there and run W&B's agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every static error of a config at once, before any work starts, without importing a heavy library."""
+"""Validation: find every static error of a config before any work starts, without heavy imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole check: each job after the ones before it."""
+"""Run all checks: each job in order, with the jobs before it."""
 
 from __future__ import annotations
 

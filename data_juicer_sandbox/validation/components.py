@@ -1,4 +1,4 @@
-"""A job's configs against its component's constructor and against Data-Juicer's OPs."""
+"""Check a job's configs against its component's constructor and against Data-Juicer's OPs."""
 
 from __future__ import annotations
 

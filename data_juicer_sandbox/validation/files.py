@@ -1,4 +1,4 @@
-"""Files a job reads: are they there, or will an earlier job make them?"""
+"""Check that the files a job reads exist, or that an earlier job writes them."""
 
 from __future__ import annotations
 

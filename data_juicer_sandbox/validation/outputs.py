@@ -1,4 +1,4 @@
-"""What a job is going to write, held against what it reads and what is on the disk."""
+"""Check a job's output paths against its inputs and against what is on the disk."""
 
 from __future__ import annotations
 

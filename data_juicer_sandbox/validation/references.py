@@ -1,4 +1,4 @@
-"""`input`, `output` and targets: does what they name exist, by the time it is read?"""
+"""Check that what `input`, `output` and targets name exists when it is read."""
 
 from __future__ import annotations
 

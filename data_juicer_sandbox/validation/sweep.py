@@ -1,4 +1,4 @@
-"""A search before its first trial: does it name what is there, can it work, will it end?"""
+"""Check a search: its parameter names, its metrics, its bounds."""
 
 from __future__ import annotations
 

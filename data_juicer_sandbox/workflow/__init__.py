@@ -1,0 +1,1 @@
+"""The job model that validation, planning and execution share."""

@@ -1,4 +1,4 @@
-"""What a job was made from and what it left, as digests: enough to tell later whether it still holds."""
+"""Fingerprints of configs, files and user code: what a job was computed from and what it wrote."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class FingerprintCache:
                 component = view.hook.component_class(resolved.extra_configs)
         return self._code.digests([view.hook, component], [view.job.hook, configs])
 
-    def take(self, path: str) -> Fingerprint | None:
+    def get(self, path: str) -> Fingerprint | None:
         """The stamp of a file or folder; None where there is none, or it cannot be read."""
         try:
             key = quick_key(path)
@@ -61,19 +61,19 @@ class FingerprintCache:
         except OSError:
             return None
 
-    def take_all(self, paths: Sequence[str]) -> dict[str, Fingerprint]:
+    def get_all(self, paths: Sequence[str]) -> dict[str, Fingerprint]:
         """The stamps of those that are there; large files are read side by side, since hashing leaves Python alone."""
         workers = min(4, len(os.sched_getaffinity(0)))
         if workers > 1 and len(paths) > 1 and sum(map(_size, paths)) > LARGE:
             from concurrent.futures import ThreadPoolExecutor
 
             with ThreadPoolExecutor(workers) as pool:
-                stamps = list(pool.map(self.take, paths))
+                stamps = list(pool.map(self.get, paths))
         else:
-            stamps = [self.take(path) for path in paths]
+            stamps = [self.get(path) for path in paths]
         return {path: stamp for path, stamp in zip(paths, stamps, strict=True) if stamp}
 
-    def same(self, path: str, stamp: Sequence[Any]) -> bool:
+    def is_unchanged(self, path: str, stamp: Sequence[Any]) -> bool:
         """Whether a file or folder still is what it was; read only where its quick key differs."""
         try:
             if len(stamp) == 2 and stamp[0] == quick_key(path):
@@ -81,7 +81,7 @@ class FingerprintCache:
                 return True
         except OSError:
             return False
-        now = self.take(path)
+        now = self.get(path)
         return now is not None and now[1] == stamp[-1]
 
 

@@ -1,4 +1,4 @@
-"""Which job reads from which: by context keys, by files, by a probe's table."""
+"""The dependency graph: which job reads from which, by context keys, files and probe tables."""
 
 from __future__ import annotations
 

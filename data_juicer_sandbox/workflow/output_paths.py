@@ -1,4 +1,4 @@
-"""Where a pass or a trial writes: the same config, in a folder of its own."""
+"""`PathRelocator`: moves the output paths of an iteration or a trial into a folder of its own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PathRelocator:
         """The folder that everything goes to, that of the jobs too."""
         return self.work_dir / self.folder
 
-    def moved(self, path: str) -> str:
+    def relocate(self, path: str) -> str:
         """A path of its own for what is written to `path`: below the work directory it keeps its way from there,
         another keeps its own beside the folder's name (`out/a.jsonl` becomes `out/iter_1/a.jsonl`).
         """
@@ -56,7 +56,7 @@ class PathRelocator:
         given = Path(path)
         return path if self.folder in str(given.parent) else str(given.parent / self.folder / given.name)
 
-    def apply(self, view: PlannedJob, resolved: ResolvedJob) -> ResolvedJob:
+    def relocate_job(self, view: PlannedJob, resolved: ResolvedJob) -> ResolvedJob:
         """A resolved job with its paths moved: all it writes, and all it reads that the config names as written."""
         if not self.folder or (self.only is not None and view.job.id not in self.only):
             return resolved
@@ -68,12 +68,12 @@ class PathRelocator:
                     extra[name] = self._write(resolved.extra_configs[name])
         if recipe is not None and view.uses_recipe:
             for way, path in recipe_paths(resolved.dj_configs or {}, Role.OUTPUT):
-                recipe[way[0]] = self.moved(path)
+                recipe[way[0]] = self.relocate(path)
         return replace(resolved, extra_configs=extra, dj_configs=recipe)
 
     def _write(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self.moved(value)
+            return self.relocate(value)
         return [self._write(item) for item in value] if isinstance(value, list) else value
 
     def _read(self, value: Any) -> Any:
@@ -83,7 +83,7 @@ class PathRelocator:
         if isinstance(value, list):
             return [self._read(item) for item in value]
         if isinstance(value, str) and ("/" in value or "." in value) and any(_of(value, path) for path in self.written):
-            moved = self.moved(value)
+            moved = self.relocate(value)
             # The user's own file may lie in a folder that jobs write to; it has no counterpart.
             return value if is_there(value) and not is_there(moved) else moved
         return value

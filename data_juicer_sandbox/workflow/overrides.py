@@ -1,4 +1,4 @@
-"""What a parameter's name sets: `<pipeline>.<meta_name>.<dj_configs|extra_configs>.<path>`, or `<op_name>.<arg>`."""
+"""Overrides: values set by a name such as `<pipeline>.<meta_name>.<dj_configs|extra_configs>.<path>` or `<op>.<arg>`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job as far as it can be known before the run: its classes, its configs as they stand, what it reads and writes."""
+"""`PlannedJob`: a job before the run, with its classes, its configs as written, its inputs and outputs."""
 
 from __future__ import annotations
 

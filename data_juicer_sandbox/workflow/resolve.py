@@ -1,4 +1,4 @@
-"""A job and the context give a resolved job. A pure function: the same in, the same out, nothing changed in place."""
+"""Resolve a job: combine its config files, `local` and `input` with the context. A pure function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data-Juicer, kept inside one room: the only module that imports it."""
+"""`DataJuicerRuntime`: one session of Data-Juicer. The only module that imports it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps Data-Juicer's output and installs off the user's terminal and machine. Imports nothing heavy."""
+"""Isolation of Data-Juicer: capture its output, refuse its installs, show its progress bars. Imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""What all components that use language models share."""

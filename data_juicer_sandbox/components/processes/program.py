@@ -1,4 +1,4 @@
-"""An outside program, its output as it comes, and its end, whatever happens."""
+"""`Program`: run an external program, stream its output, and end it with all its children."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work on a Ray cluster, through Ray Data."""
+"""Run work on a Ray cluster, through Ray Data."""
 
 from __future__ import annotations
 

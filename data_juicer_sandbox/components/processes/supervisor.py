@@ -1,6 +1,6 @@
 """Runs a program so that nothing of it is left when it, or whoever asked for it, ends. Run as a script, on its own.
 
-    python supervise.py FD ASKING PROGRAM [ARGUMENT ...]
+    python supervisor.py FD ASKING PROGRAM [ARGUMENT ...]
 
 FD is the reading end of a pipe whose other end the asking process, of id ASKING, holds. A byte that comes through
 means: end the program in good order (SIGTERM, then SIGKILL). The end of the pipe, or another parent than ASKING
