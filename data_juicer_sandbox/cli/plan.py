@@ -16,14 +16,14 @@ def run(arguments: list[str]) -> int:
     read = options.read(options.parser(NAME, "Show each job, what it reads, whether it will run, and why."), arguments)
     if isinstance(read, int):
         return read
+    from data_juicer_sandbox import api
     from data_juicer_sandbox.config.loader import load_or_raise
-    from data_juicer_sandbox.engine import session
     from data_juicer_sandbox.terminal.progress import view_for
 
     given, overrides = read
     try:
         config = load_or_raise(given["config"], overrides)
-        steps = session.plan(config, trust_checkpoint=given.get("trust_checkpoint", False))
+        steps = api.plan(config, trust_checkpoint=given.get("trust_checkpoint", False))
     except ConfigErrors:
         from data_juicer_sandbox.cli import validate
 

@@ -49,7 +49,7 @@ def _carry_out(config: SandboxConfig, again: str, trust_checkpoint: bool) -> int
         again: the command that continues it.
         trust_checkpoint: also read a checkpoint of an earlier version that holds Python objects.
     """
-    from data_juicer_sandbox.engine import session
+    from data_juicer_sandbox import api
     from data_juicer_sandbox.engine.summary import tables
     from data_juicer_sandbox.terminal import logs
     from data_juicer_sandbox.terminal.progress import view_for
@@ -57,7 +57,7 @@ def _carry_out(config: SandboxConfig, again: str, trust_checkpoint: bool) -> int
     screen = view_for(sys.stderr)
     log = Path(config.work_dir) / logs.FILE
     try:
-        result = session.run(config, screen, trust_checkpoint=trust_checkpoint)
+        result = api.run(config, screen, trust_checkpoint=trust_checkpoint)
         notes = [*result.notes, *_report(Path(config.work_dir))]
         screen.run_done(result.seconds, len(result.ran), len(result.kept), notes)
         for table in (*tables(result.context), *result.tables):
@@ -67,7 +67,7 @@ def _carry_out(config: SandboxConfig, again: str, trust_checkpoint: bool) -> int
         screen.close()
         print(f"\ninterrupted. Everything finished is kept; go on with:\n  {again}", file=sys.stderr)
         return 130
-    except session.JobFailed as error:
+    except api.JobFailed as error:
         _report(Path(config.work_dir))
         screen.failure(error.label, error.cause, str(log), again)
         return error.exit_code

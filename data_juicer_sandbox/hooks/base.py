@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import FACTORIES, import_class
 from data_juicer_sandbox.signatures import build, parameters
-from data_juicer_sandbox.workflow.resolve import ResolvedJob
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.workflow.resolve import ResolvedJob
 
 
 class Hook:

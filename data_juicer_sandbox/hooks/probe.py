@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.probe.source import whole, with_data
@@ -10,7 +10,9 @@ from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks.base import Hook, arguments
 from data_juicer_sandbox.signatures import build
-from data_juicer_sandbox.workflow.resolve import ResolvedJob
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.workflow.resolve import ResolvedJob
 
 
 class ProbeViaAnalyzerHook(Hook):

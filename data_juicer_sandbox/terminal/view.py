@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from data_juicer_sandbox.components.base import Task
+if TYPE_CHECKING:
+    from data_juicer_sandbox.components.base import Task
 
 
 class View(ABC):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError, Where
+from data_juicer_sandbox.workflow.graph import referenced
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 
@@ -38,19 +39,6 @@ def check_inputs(view: PlannedJob, earlier: Sequence[PlannedJob]) -> list[Config
             hint = suggest(output, known, what="it puts out")
             problems.append(ConfigError(f"{what}, but job {label!r} has no output {output!r}", where=where, hint=hint))
     return problems
-
-
-def referenced(view: PlannedJob, source: str, earlier: Sequence[PlannedJob]) -> tuple[list[PlannedJob], str] | None:
-    """The earlier jobs that a context key may mean (a probe and its refine job share a name), and the output."""
-    head, _, rest = source.partition(".")
-    if head == "-1":
-        return ([earlier[-1]], rest.partition(".")[0]) if earlier else None
-    name, _, way = rest.partition(".")
-    for wanted, way_there in (((head, name), way), ((view.job.pipeline, head), rest)):
-        found = [job for job in earlier if (job.job.pipeline, job.job.meta_name) == wanted]
-        if found:
-            return found, way_there.partition(".")[0]
-    return None
 
 
 def check_outputs(view: PlannedJob) -> list[ConfigError]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import ContextInfos
-from data_juicer_sandbox.validation.references import referenced
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, texts
 
 
@@ -58,3 +57,16 @@ def _written(view: PlannedJob, context: ContextInfos) -> set[Path]:
     record = context.find(view.job.pipeline, view.job.phase.value, view.job.meta_name)
     known = set((record.job.get("trace") or {}).get("outputs", {})) if record else set()
     return {Path(path).absolute() for path in known | {path for path, _, _ in view.paths(Role.OUTPUT)}}
+
+
+def referenced(view: PlannedJob, source: str, earlier: Sequence[PlannedJob]) -> tuple[list[PlannedJob], str] | None:
+    """The earlier jobs that a context key may mean (a probe and its refine job share a name), and the output."""
+    head, _, rest = source.partition(".")
+    if head == "-1":
+        return ([earlier[-1]], rest.partition(".")[0]) if earlier else None
+    name, _, way = rest.partition(".")
+    for wanted, way_there in (((head, name), way), ((view.job.pipeline, head), rest)):
+        found = [job for job in earlier if (job.job.pipeline, job.job.meta_name) == wanted]
+        if found:
+            return found, way_there.partition(".")[0]
+    return None

@@ -1,4 +1,4 @@
-"""Overrides: values set by a name such as `<pipeline>.<meta_name>.<dj_configs|extra_configs>.<path>` or `<op>.<arg>`."""
+"""Overrides: values set by `<pipeline>.<meta_name>.<dj_configs|extra_configs>.<path>` or `<op>.<arg>`."""
 
 from __future__ import annotations
 

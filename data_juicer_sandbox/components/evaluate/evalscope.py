@@ -9,7 +9,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, Models, OutputPath
 from data_juicer_sandbox.components.evaluate.harness import evalscope_run
-from data_juicer_sandbox.components.evaluate.harness.outside import Outside
+from data_juicer_sandbox.components.evaluate.harness.external import ExternalHarness
 from data_juicer_sandbox.components.evaluate.harness.samples import keep
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -84,7 +84,9 @@ class EvalScope(Component):
             for name in names:
                 arguments.setdefault(name, {}).update(local_path=data_path, subset_list=subsets)
         self.models, self.log_samples, self.export_path = as_list(model), log_samples, export_path
-        self.outside = Outside("evalscope", "pip install evalscope", str(evalscope_run.__file__), python, api_key_env)
+        self.outside = ExternalHarness(
+            "evalscope", "pip install evalscope", str(evalscope_run.__file__), python, api_key_env
+        )
         self.request = {
             "threads": threads,
             "options": {

@@ -9,7 +9,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, Models, OutputPath
 from data_juicer_sandbox.components.evaluate.harness import lm_eval_run
-from data_juicer_sandbox.components.evaluate.harness.outside import Outside
+from data_juicer_sandbox.components.evaluate.harness.external import ExternalHarness
 from data_juicer_sandbox.components.evaluate.harness.samples import keep
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError
@@ -87,7 +87,7 @@ class LMEval(Component):
             raise ConfigError("`tokenizer` goes with `api_endpoint`", hint="model_args: {tokenizer: ...} for a folder")
         self.models, self.export_path, self.log_samples = as_list(model), export_path, log_samples
         self.api_endpoint, self.api_kind, self.tokenizer = api_endpoint, api_kind, tokenizer
-        self.outside = Outside(
+        self.outside = ExternalHarness(
             "lm_eval",
             "pip install 'data-juicer-sandbox[evaluate]'",
             str(lm_eval_run.__file__),

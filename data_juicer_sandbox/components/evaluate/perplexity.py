@@ -9,10 +9,9 @@ from jsonargparse.typing import PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Models
-from data_juicer_sandbox.components.evaluate.held_out import BATCH, HeldOut
-from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm import metadata, torch_env
+from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
 from data_juicer_sandbox.components.names import as_list, distinct_names
-from data_juicer_sandbox.components.train import record
 from data_juicer_sandbox.errors import ConfigError
 
 
@@ -74,7 +73,7 @@ class HuggingFacePerplexity(Component):
         with torch_env.deterministic(self.threads), job.progress.task("scoring texts", total=total) as task:
             for name, path in zip(distinct_names(self.models), self.models, strict=True):
                 tokenizer, model = torch_env.load_tokenizer(path), torch_env.load_causal_lm(path, self.dtype)
-                training = record.read(path)
+                training = metadata.read(path)
                 about = {
                     "train_dataset": training.get("dataset", name),
                     "train_tokens": training.get("parameters", {}).get("max_tokens"),

@@ -12,13 +12,13 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, Model, OutputPath, Task
 from data_juicer_sandbox.components.io import read_rows, write_rows
+from data_juicer_sandbox.components.lm.packing import read_texts
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.quality import published, spark_ml, stored
 from data_juicer_sandbox.components.quality.classifier import LinearClassifier
 from data_juicer_sandbox.components.quality.scores import Distribution
 from data_juicer_sandbox.components.quality.spark import SparkClassifier
 from data_juicer_sandbox.components.quality.tokens import sentencepiece
-from data_juicer_sandbox.components.train.packing import read_texts
 from data_juicer_sandbox.errors import JobError
 
 Classifier = LinearClassifier | SparkClassifier

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 
 from data_juicer_sandbox.components.base import InputPaths, JobRun, OutputPath
-from data_juicer_sandbox.components.infer.base import Answering, LLMInference, Put, Question, as_messages, as_text
+from data_juicer_sandbox.components.infer.base import Answering, LLMInference, Put, Request, as_messages, as_text
 from data_juicer_sandbox.components.io.append_fields import to_json
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.imports import load
 
 if TYPE_CHECKING:
-    from data_juicer_sandbox.components.infer.remote.server import Form
+    from data_juicer_sandbox.components.infer.remote.server import RequestTemplate
 
 _EXTRAS = ("extra_headers", "extra_query", "extra_body")
 
@@ -167,20 +167,20 @@ class APIInference(LLMInference):
         made = asyncio.run(form(found, path, options))
         yield lambda questions, put: asyncio.run(self._ask(found.url, made, questions, put))
 
-    async def _ask(self, url: str, made: Form, questions: Iterator[Question], put: Put) -> None:
-        from data_juicer_sandbox.components.infer.remote.pace import Pace
-        from data_juicer_sandbox.components.infer.remote.reply import PATHS, Reading
+    async def _ask(self, url: str, made: RequestTemplate, questions: Iterator[Request], put: Put) -> None:
+        from data_juicer_sandbox.components.infer.remote.client import RequestScheduler
+        from data_juicer_sandbox.components.infer.remote.rate_limit import AdaptiveConcurrency
+        from data_juicer_sandbox.components.infer.remote.reply import PATHS, ReplyParser
         from data_juicer_sandbox.components.infer.remote.retry import Backoff, Refusals
         from data_juicer_sandbox.components.infer.remote.server import Server
-        from data_juicer_sandbox.components.infer.remote.window import Window
 
         longest = self.sampling_params.get("max_tokens") or self.sampling_params.get("max_completion_tokens") or 0
         async with Server(made, self.max_concurrency) as server:
-            window = Window(
+            window = RequestScheduler(
                 server,
                 self._body,
-                Reading(self.response_path or PATHS[self.endpoint], self.samples),
-                Pace(self.max_concurrency, self.requests_per_minute, self.tokens_per_minute),
+                ReplyParser(self.response_path or PATHS[self.endpoint], self.samples),
+                AdaptiveConcurrency(self.max_concurrency, self.requests_per_minute, self.tokens_per_minute),
                 Backoff(self.max_retry_num, self.retry_wait),
                 Refusals(url, self.key_env),
                 self.counted,
@@ -188,7 +188,7 @@ class APIInference(LLMInference):
             )
             await window.run(questions, put, self.max_concurrency)
 
-    def _body(self, question: Question) -> bytes:
+    def _body(self, question: Request) -> bytes:
         prompt = question.prompt
         asked = {"messages": as_messages(prompt)} if self.endpoint == "chat" else {"prompt": as_text(prompt)}
         return to_json({"model": self.model, **asked, **self._settings})

@@ -13,7 +13,7 @@ from jsonargparse.typing import PositiveInt
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPaths, JobRun, Model, OutputPath
-from data_juicer_sandbox.components.infer.base import Answer, Answering, Failure, LLMInference, Put, Question
+from data_juicer_sandbox.components.infer.base import Answering, Completion, Failure, LLMInference, Put, Request
 from data_juicer_sandbox.components.infer.base.component import model_stamp
 from data_juicer_sandbox.components.infer.local.adapters import Adapter, find_adapter
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
@@ -156,7 +156,7 @@ class VLLMInference(LLMInference):
         encoder: Encoder,
         params: dict[str, Any],
         options: dict[str, Any],
-        questions: Iterator[Question],
+        questions: Iterator[Request],
         put: Put,
     ) -> None:
         while chunk := list(islice(questions, self.chunk_size)):
@@ -172,7 +172,7 @@ class VLLMInference(LLMInference):
             for question, made in zip(asked, engine.generate(prompts, each, **options) if asked else (), strict=True):
                 texts = [one.text for one in sorted(made.outputs, key=lambda one: one.index)]
                 written = sum(len(one.token_ids) for one in made.outputs)
-                put(question, Answer(texts, len(made.prompt_token_ids), written))
+                put(question, Completion(texts, len(made.prompt_token_ids), written))
 
     def _engine(self, library: ModuleType, adapter: Adapter | None) -> Any:
         params = {"tensor_parallel_size": self.tensor_parallel_size, **self.model_params}
@@ -203,5 +203,5 @@ class VLLMInference(LLMInference):
             raise JobError(f"sampling_params: vLLM refuses them: {error}") from error
         return params
 
-    def _seed(self, question: Question) -> dict[str, int]:
+    def _seed(self, question: Request) -> dict[str, int]:
         return {"seed": self.sampling.seed_of(question.number)} if self.sampling.draws else {}

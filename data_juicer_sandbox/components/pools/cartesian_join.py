@@ -12,10 +12,10 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.names import as_list
-from data_juicer_sandbox.components.pools.looks import Keys
 from data_juicer_sandbox.components.pools.outputs import Output, lines, whole_rows
 from data_juicer_sandbox.components.pools.pool import BLOCK, Pool
-from data_juicer_sandbox.components.pools.work import ExportType, PoolWork, check_places, common_name
+from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO, check_places, common_name
+from data_juicer_sandbox.components.pools.scanners import Keys
 from data_juicer_sandbox.errors import JobError
 
 
@@ -49,9 +49,7 @@ class DataPoolCartesianJoin(Component):
         skip_bad_rows: NonNegativeInt = 0,
     ):
         self.first, self.second, self.export_path = as_list(dataset_path_1), as_list(dataset_path_2), Path(export_path)
-        self.work = PoolWork(
-            export_path, export_type=export_type, skip_missing=skip_missing, skip_bad_rows=skip_bad_rows
-        )
+        self.work = PoolIO(export_path, export_type=export_type, skip_missing=skip_missing, skip_bad_rows=skip_bad_rows)
 
     def run(self, job: JobRun) -> list[str]:
         """Returns the new pools' paths: those of the first pool of the first set, then the next one's."""

@@ -17,7 +17,7 @@ from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.pools.identity import Identity, same
 from data_juicer_sandbox.components.pools.outputs import Output
 from data_juicer_sandbox.components.pools.pool import Pool
-from data_juicer_sandbox.components.pools.work import ExportType, PoolWork, common_name
+from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO, common_name
 from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.errors import ConfigError, JobError
 
@@ -68,7 +68,7 @@ class DataPoolCombination(Component):
         engine: Engine = "local",
     ):
         self.pools, self.max_order, self.max_files, self.id_key = dataset_path, max_order, max_files, id_key
-        self.work = PoolWork(
+        self.work = PoolIO(
             export_path, export_type=export_type, skip_missing=skip_missing, skip_bad_rows=skip_bad_rows, engine=engine
         )
         if not skip_missing:

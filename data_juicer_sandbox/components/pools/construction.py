@@ -12,11 +12,11 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.pools.cutting import Cutting
-from data_juicer_sandbox.components.pools.draws import drawn
-from data_juicer_sandbox.components.pools.looks import Valid
-from data_juicer_sandbox.components.pools.outputs import Chosen, Output
+from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
+from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO
+from data_juicer_sandbox.components.pools.sampling import drawn
+from data_juicer_sandbox.components.pools.scanners import Valid
 from data_juicer_sandbox.components.pools.stats import STATS, Stats, numeric_stats
-from data_juicer_sandbox.components.pools.work import ExportType, PoolWork
 from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import JobError
@@ -88,7 +88,7 @@ class DataPoolConstruction(Component):
         )
         self.sources, self.ignore_stats, self.with_control, self.seed = dataset_path, ignore_stats, with_control, seed
         self.stats_keys = list(dict.fromkeys([stats_keys] if isinstance(stats_keys, str) else stats_keys or []))
-        self.work = PoolWork(
+        self.work = PoolIO(
             export_path, export_type=export_type, skip_missing=skip_missing, skip_bad_rows=skip_bad_rows, engine=engine
         )
 
@@ -105,7 +105,7 @@ class DataPoolConstruction(Component):
                 raise JobError(f"{pool.path} has too few rows for a pool: {len(pool):,}")
             if self.with_control:
                 rows = min(output.content.rows for output in made)
-                chosen = Chosen(((number, drawn(len(pool), rows, self.seed)),), rows)
+                chosen = RowSelection(((number, drawn(len(pool), rows, self.seed)),), rows)
                 made.append(Output(self.work.place(f"{pool.name}_control"), chosen))
             outputs += made
         # The stats decide nothing that the content, which is known by its digest, and these do not.
@@ -117,7 +117,9 @@ class DataPoolConstruction(Component):
         if self.ignore_stats:
             for part, (start, end) in self.cutting.plain(len(pool)):
                 rows = np.arange(start, end)
-                yield Output(self.work.place(f"{pool.name}_ignore_stats_{part}"), Chosen(((number, rows),), len(rows)))
+                yield Output(
+                    self.work.place(f"{pool.name}_ignore_stats_{part}"), RowSelection(((number, rows),), len(rows))
+                )
             return
         for stat in self._stats(pool):
             values = pool.told.pop(stat)
@@ -131,7 +133,9 @@ class DataPoolConstruction(Component):
                 facts = {"rows": len(rows), "min": float(values[rows[0]]), "max": float(values[rows[-1]])}
                 job.watcher.watch({pool.name: {stat: {part: facts}}})
                 safe = re.sub(r"[^\w.+-]", "_", stat).lstrip(".") or "_"
-                yield Output(self.work.place(f"{safe}/{pool.name}_{safe}_{part}"), Chosen(((number, rows),), len(rows)))
+                yield Output(
+                    self.work.place(f"{safe}/{pool.name}_{safe}_{part}"), RowSelection(((number, rows),), len(rows))
+                )
 
     def _stats(self, pool: Pool) -> list[str]:
         """The stats to sort by, of which there must be some, and all that were asked for."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from data_juicer_sandbox.components.pools import cuts
+from data_juicer_sandbox.components.pools import splits
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 if TYPE_CHECKING:
@@ -43,33 +43,33 @@ class Cutting:
             raise ConfigError(f"{given[0]} needs stats, and ignore_stats is true")
         self.recipe = [split_ratios, split_num, split_quantiles, split_values, keep_top, remainder, ignore_stats]
         self._number, self._drop = split_num, remainder == "drop"
-        self._ratios = cuts.shares("split_ratios", ["1/3", "2/3"] if split_ratios is None else split_ratios)
-        self._quantiles = None if split_quantiles is None else cuts.shares("split_quantiles", split_quantiles)
+        self._ratios = splits.shares("split_ratios", ["1/3", "2/3"] if split_ratios is None else split_ratios)
+        self._quantiles = None if split_quantiles is None else splits.shares("split_quantiles", split_quantiles)
         self._values = split_values
         for borders in split_values.values() if isinstance(split_values, dict) else [split_values or []]:
             if any(math.isnan(border) for border in borders) or any(a >= b for a, b in pairwise(borders)):
                 raise ConfigError(f"split_values {borders}: numbers are wanted, each larger than the one before")
         self._top = (
-            keep_top if keep_top is None or isinstance(keep_top, int) else cuts.shares("keep_top", [keep_top])[0]
+            keep_top if keep_top is None or isinstance(keep_top, int) else splits.shares("keep_top", [keep_top])[0]
         )
         sizes = {b - a for a, b in pairwise([Fraction(0), *self._ratios, Fraction(1)])}
         if self._drop and (given or (not split_num and len(sizes) > 1)):
             raise ConfigError("remainder: drop makes pools of one size, which this way of cutting does not")
 
-    def plain(self, rows: int) -> Iterator[tuple[str, cuts.Part]]:
+    def plain(self, rows: int) -> Iterator[tuple[str, splits.Part]]:
         """The parts by ratios or number, each with its name; those without rows are left out."""
         if self._number:
             if self._drop:
-                parts = cuts.equal(rows, self._number, rows // self._number)
+                parts = splits.equal(rows, self._number, rows // self._number)
             else:
-                parts = cuts.by_number(rows, self._number)
+                parts = splits.by_number(rows, self._number)
         elif self._drop:
-            parts = cuts.equal(rows, rows // (len(self._ratios) + 1), len(self._ratios) + 1)
+            parts = splits.equal(rows, rows // (len(self._ratios) + 1), len(self._ratios) + 1)
         else:
-            parts = cuts.by_ratios(rows, self._ratios)
+            parts = splits.by_ratios(rows, self._ratios)
         yield from self._filled("rows", parts)
 
-    def by_stat(self, stat: str, values: np.ndarray) -> Iterator[tuple[str, cuts.Part]]:
+    def by_stat(self, stat: str, values: np.ndarray) -> Iterator[tuple[str, splits.Part]]:
         """The parts of sorted values of a stat, each with its name; those without rows are left out."""
         if self._top is not None:
             rows = self._top if isinstance(self._top, int) else round(self._top * len(values))
@@ -77,9 +77,9 @@ class Cutting:
                 raise JobError(f"keep_top {rows:,}: only {len(values):,} rows have the stat {stat!r}")
             yield from self._filled(stat, [(len(values) - rows, len(values))], ["top"])
         elif self._quantiles is not None:
-            yield from self._filled(stat, cuts.by_quantiles(values, self._quantiles))
+            yield from self._filled(stat, splits.by_quantiles(values, self._quantiles))
         elif self._values is not None:
-            yield from self._filled(stat, cuts.by_values(values, self._borders(stat)))
+            yield from self._filled(stat, splits.by_values(values, self._borders(stat)))
         else:
             yield from self.plain(len(values))
 
@@ -91,8 +91,8 @@ class Cutting:
         return self._values[stat]
 
     def _filled(
-        self, what: str, parts: list[cuts.Part], names: Sequence[str] | None = None
-    ) -> Iterator[tuple[str, cuts.Part]]:
+        self, what: str, parts: list[splits.Part], names: Sequence[str] | None = None
+    ) -> Iterator[tuple[str, splits.Part]]:
         for name, (start, end) in zip(names or map(str, range(len(parts))), parts, strict=True):
             if end > start:
                 yield name, (start, end)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
-from data_juicer_sandbox.components.pools.draws import drawn
-from data_juicer_sandbox.components.pools.looks import Valid
-from data_juicer_sandbox.components.pools.outputs import Chosen, Output
-from data_juicer_sandbox.components.pools.work import ExportType, PoolWork
+from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
+from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO
+from data_juicer_sandbox.components.pools.sampling import drawn
+from data_juicer_sandbox.components.pools.scanners import Valid
 from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.errors import ConfigError, JobError
 
@@ -53,7 +53,7 @@ class DataPoolDownsampling(Component):
                 f"seed {seed} and shuffle_seed {shuffle_seed} are the same thing", hint="give one of them"
             )
         self.pools, self.target, self.seed = dataset_path, target_num_samples, shuffle_seed if seed is None else seed
-        self.work = PoolWork(
+        self.work = PoolIO(
             export_path, export_type=export_type, skip_missing=skip_missing, skip_bad_rows=skip_bad_rows, engine=engine
         )
 
@@ -70,7 +70,7 @@ class DataPoolDownsampling(Component):
         outputs = [
             Output(
                 self.work.place(f"{pool.name}_{target}"),
-                Chosen(((number, drawn(len(pool), target, self.seed)),), target),
+                RowSelection(((number, drawn(len(pool), target, self.seed)),), target),
             )
             for number, pool in enumerate(pools)
         ]

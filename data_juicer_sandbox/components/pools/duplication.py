@@ -5,12 +5,12 @@ from __future__ import annotations
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
-from data_juicer_sandbox.components.pools.draws import shuffled
-from data_juicer_sandbox.components.pools.looks import Valid
 from data_juicer_sandbox.components.pools.merging import whole
-from data_juicer_sandbox.components.pools.outputs import Chosen, Output
+from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
 from data_juicer_sandbox.components.pools.pool import Pool
-from data_juicer_sandbox.components.pools.work import ExportType, PoolWork
+from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO
+from data_juicer_sandbox.components.pools.sampling import shuffled
+from data_juicer_sandbox.components.pools.scanners import Valid
 from data_juicer_sandbox.errors import ConfigError
 
 
@@ -48,9 +48,7 @@ class DataPoolDuplication(Component):
         if len(set(duplicating_times)) < len(duplicating_times) or not duplicating_times:
             raise ConfigError(f"duplicating_times {duplicating_times}: different numbers are wanted, at least one")
         self.pools, self.times, self.shuffle, self.seed = dataset_path, duplicating_times, shuffle, shuffle_seed
-        self.work = PoolWork(
-            export_path, export_type=export_type, skip_missing=skip_missing, skip_bad_rows=skip_bad_rows
-        )
+        self.work = PoolIO(export_path, export_type=export_type, skip_missing=skip_missing, skip_bad_rows=skip_bad_rows)
 
     def run(self, job: JobRun) -> list[str]:
         """Returns the new pools' paths: those of the first pool in the order of the numbers, then the next pool's."""
@@ -62,9 +60,9 @@ class DataPoolDuplication(Component):
         ]
         return self.work.deliver(job, pools, outputs, ["duplication", self.times, self.shuffle, self.seed])
 
-    def _repeated(self, number: int, pool: Pool, times: int) -> Chosen:
+    def _repeated(self, number: int, pool: Pool, times: int) -> RowSelection:
         if not self.shuffle:
             content = whole([pool], times)
-            return Chosen(tuple((number, rows) for _, rows in content.parts), content.rows)
+            return RowSelection(tuple((number, rows) for _, rows in content.parts), content.rows)
         rows = shuffled(len(pool) * times, self.seed) % max(1, len(pool))
-        return Chosen(((number, rows),), len(rows))
+        return RowSelection(((number, rows),), len(rows))

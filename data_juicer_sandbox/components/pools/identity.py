@@ -12,7 +12,7 @@ import xxhash
 
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.components.io.parse import BadRow, parse_slowly
-from data_juicer_sandbox.components.pools.looks import Look
+from data_juicer_sandbox.components.pools.scanners import RowScanner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ _REMEMBERED = 200_000
 _remembered: dict[bytes, bytes] = {}
 
 
-class Identity(Look):
+class Identity(RowScanner):
     """A 128-bit XXH3 for every row, the same for rows that are the same.
 
     Content is the same whatever the order of keys, blanks, escapes in texts, and the spelling of numbers: `1.0`, `1.00`

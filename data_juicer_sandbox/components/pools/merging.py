@@ -10,9 +10,9 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.pools.identity import Identity, first_of_each
-from data_juicer_sandbox.components.pools.looks import Valid
-from data_juicer_sandbox.components.pools.outputs import Chosen, Output
-from data_juicer_sandbox.components.pools.work import ExportType, PoolWork, common_name
+from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
+from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO, common_name
+from data_juicer_sandbox.components.pools.scanners import Valid
 from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.errors import ConfigError
 
@@ -56,7 +56,7 @@ class DataPoolMerging(Component):
         if id_key and not deduplicate:
             raise ConfigError("id_key does nothing without deduplicate: true")
         self.pools, self.deduplicate, self.id_key = dataset_path, deduplicate, id_key
-        self.work = PoolWork(
+        self.work = PoolIO(
             export_path,
             export_type=export_type,
             skip_missing=skip_missing,
@@ -73,13 +73,13 @@ class DataPoolMerging(Component):
         output = Output(self.work.place(f"{common_name(paths)}_merged"), content)
         return self.work.deliver(job, pools, [output], ["merging", self.deduplicate, self.id_key])
 
-    def _distinct(self, pools: list[Pool]) -> Chosen:
+    def _distinct(self, pools: list[Pool]) -> RowSelection:
         first = first_of_each(pools)
         rows = sum(map(len, first))
         logger.info("{:,} rows of {:,} are repeats and left out", sum(map(len, pools)) - rows, sum(map(len, pools)))
-        return Chosen(tuple(enumerate(first)), rows)
+        return RowSelection(tuple(enumerate(first)), rows)
 
 
-def whole(pools: list[Pool], times: int = 1) -> Chosen:
+def whole(pools: list[Pool], times: int = 1) -> RowSelection:
     """All rows of pools, one pool after the other, so many times."""
-    return Chosen(tuple((number, None) for number in range(len(pools))) * times, times * sum(map(len, pools)))
+    return RowSelection(tuple((number, None) for number in range(len(pools))) * times, times * sum(map(len, pools)))

@@ -10,13 +10,13 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.names import as_list
-from data_juicer_sandbox.components.pools import mixture
-from data_juicer_sandbox.components.pools.draws import shuffled
-from data_juicer_sandbox.components.pools.looks import Valid
-from data_juicer_sandbox.components.pools.open_pools import united
-from data_juicer_sandbox.components.pools.outputs import Chosen, Output
+from data_juicer_sandbox.components.pools import apportionment
+from data_juicer_sandbox.components.pools.open_pools import concat
+from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
+from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO, common_name
+from data_juicer_sandbox.components.pools.sampling import shuffled
+from data_juicer_sandbox.components.pools.scanners import Valid
 from data_juicer_sandbox.components.pools.token_counts import TokenCounts
-from data_juicer_sandbox.components.pools.work import ExportType, PoolWork, common_name
 from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.errors import ConfigError, JobError
 
@@ -82,13 +82,11 @@ class DataPoolMixing(Component):
         if repeat and not (total_num_samples or total_tokens):
             raise ConfigError("repeat: true has no end without total_num_samples or total_tokens")
         self.pools, self.repeat, self.shuffle, self.seed = as_list(dataset_path), repeat, shuffle, seed
-        self.shares = mixture.shares(self.pools, shares)
+        self.shares = apportionment.shares(self.pools, shares)
         self.total, self.total_tokens = total_num_samples, total_tokens
         self.look = partial(TokenCounts, text_key, token_key, tokenizer) if total_tokens else Valid
         self.counted = [text_key, token_key, tokenizer]
-        self.work = PoolWork(
-            export_path, export_type=export_type, skip_bad_rows=skip_bad_rows, engine=engine, file=True
-        )
+        self.work = PoolIO(export_path, export_type=export_type, skip_bad_rows=skip_bad_rows, engine=engine, file=True)
 
     def run(self, job: JobRun) -> list[str]:
         """Returns the path of the mixture, in a list."""
@@ -97,27 +95,29 @@ class DataPoolMixing(Component):
         if not sum(map(len, orders)):
             raise JobError("the mixture would have no rows", hint="a larger total; or a pool with a share is empty")
         self._tell(job, pools, orders)
-        whole, bounds = united(pools)
-        rows = mixture.joined([order + start for order, start in zip(orders, bounds, strict=True)])
+        whole, bounds = concat(pools)
+        rows = apportionment.joined([order + start for order, start in zip(orders, bounds, strict=True)])
         if self.shuffle:
             rows = rows[shuffled(len(rows), self.seed)]
         output = Output(
-            self.work.place(f"{common_name(self.pools)}_mixed_{len(rows)}"), Chosen(((0, rows),), len(rows))
+            self.work.place(f"{common_name(self.pools)}_mixed_{len(rows)}"), RowSelection(((0, rows),), len(rows))
         )
         recipe = ["mixing", self.shares, self.total, self.total_tokens, self.repeat, self.counted]
         return self.work.deliver(job, pools, [output], [*recipe, self.shuffle, self.seed], [whole])
 
     def _by_rows(self, pools: list[Pool]) -> list[np.ndarray]:
         sizes = [len(pool) for pool in pools]
-        wanted = mixture.apportioned(self.total or mixture.largest(sizes, self.shares), self.shares)
+        wanted = apportionment.apportioned(self.total or apportionment.largest(sizes, self.shares), self.shares)
         return [
-            mixture.order(pool.path, len(pool), rows, self.repeat, self.seed)
+            apportionment.order(pool.path, len(pool), rows, self.repeat, self.seed)
             for pool, rows in zip(pools, wanted, strict=True)
         ]
 
     def _by_tokens(self, pools: list[Pool]) -> list[np.ndarray]:
         return [
-            mixture.order_by_tokens(pool.path, pool.told, (self.total_tokens or 0) * share, self.repeat, self.seed)
+            apportionment.order_by_tokens(
+                pool.path, pool.told, (self.total_tokens or 0) * share, self.repeat, self.seed
+            )
             for pool, share in zip(pools, self.shares, strict=True)
         ]
 

@@ -17,9 +17,9 @@ from data_juicer_sandbox.components.io.columns import Columns, columns_of, merge
 from data_juicer_sandbox.components.io.data_files import data_files, file_format
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.names import distinct_names
-from data_juicer_sandbox.components.pools.looks import Look
 from data_juicer_sandbox.components.pools.pool import MAPPED, Pool
-from data_juicer_sandbox.components.pools.scan import Scan, Stretch, scan, stretches
+from data_juicer_sandbox.components.pools.scan import Chunk, Scan, scan, stretches
+from data_juicer_sandbox.components.pools.scanners import RowScanner
 from data_juicer_sandbox.components.processes.worker_pool import Engine, run_all
 from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.files import replacing
@@ -34,7 +34,12 @@ NAMED = 10
 
 
 def open_pools(
-    job: JobRun, paths: Sequence[str], look: Callable[[], Look], *, engine: Engine = "local", skip_bad_rows: int = 0
+    job: JobRun,
+    paths: Sequence[str],
+    look: Callable[[], RowScanner],
+    *,
+    engine: Engine = "local",
+    skip_bad_rows: int = 0,
 ) -> list[Pool]:
     """Read pools through once.
 
@@ -55,7 +60,7 @@ def open_pools(
     scans = []
     large = sum(stretch.end - stretch.start for stretch in work) > LARGE
     if large and engine == "local":
-        scan(look, Stretch(work[0].file, 0, 0))  # what this imports, workers need not import each for itself
+        scan(look, Chunk(work[0].file, 0, 0))  # what this imports, workers need not import each for itself
     reading = closing(run_all(scan, look, work, engine, large=large))
     with job.progress.task("reading rows", total=len(work)) as task, reading as found:
         for one in found:
@@ -125,7 +130,7 @@ def _join(
     )
 
 
-def united(pools: Sequence[Pool]) -> tuple[Pool, list[int]]:
+def concat(pools: Sequence[Pool]) -> tuple[Pool, list[int]]:
     """Pools as one, and the number that the first row of each has in it; what looks saw is left out."""
     bases = [0, *accumulate(pool.bases[-1] for pool in pools)]
     whole = Pool(
@@ -180,7 +185,7 @@ def _is_open(file: Path) -> bool:
         return stream.read(1) != b"\n"
 
 
-def _judge(work: list[Stretch], scans: list[Scan], sources: dict[Path, Path], allowed: int) -> None:
+def _judge(work: list[Chunk], scans: list[Scan], sources: dict[Path, Path], allowed: int) -> None:
     """Bad rows: none, as many as are allowed, or an error."""
     bad = [(stretch.file, at, why) for stretch, found in zip(work, scans, strict=True) for at, why in found.bad]
     if not bad:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import xxhash
 
 from data_juicer_sandbox.components.io.columns import Columns, merge_schemas
-from data_juicer_sandbox.components.pools.made import Made
+from data_juicer_sandbox.components.pools.manifest import OutputManifest
 from data_juicer_sandbox.components.pools.pool import Pool
 from data_juicer_sandbox.files import replacing
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class Content(Protocol):
+class RowSource(Protocol):
     """What goes into a new pool. It is sent to whoever writes it, so it is small: its rows lie in what all share."""
 
     @property
@@ -36,7 +36,7 @@ class Content(Protocol):
 
 
 @dataclass(frozen=True)
-class Chosen:
+class RowSelection:
     """Rows of pools, one pool after the other. What is shared are the pools."""
 
     parts: tuple[tuple[int, np.ndarray | None], ...]
@@ -67,10 +67,10 @@ class Output:
     """A new pool."""
 
     path: Path
-    content: Content
+    content: RowSource
 
 
-def write(shared: tuple[Any, Made], output: Output) -> None:
+def write(shared: tuple[Any, OutputManifest], output: Output) -> None:
     """Write a new pool.
 
     Args:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from data_juicer_sandbox.components.io.parse import BadRow
-from data_juicer_sandbox.components.pools.looks import Look
+from data_juicer_sandbox.components.pools.scanners import RowScanner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ STRETCH = 8 << 20
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Chunk:
     """Some whole lines of a file of JSON lines."""
 
     file: Path
@@ -45,23 +45,23 @@ class Scan:
     digest: bytes
 
 
-def stretches(file: Path) -> list[Stretch]:
+def stretches(file: Path) -> list[Chunk]:
     """A file cut at line ends, into stretches of about `STRETCH` bytes (a line that is longer is one of its own).
 
     An empty file is one stretch, in which a look sees nothing.
     """
-    found: list[Stretch] = []
+    found: list[Chunk] = []
     with file.open("rb") as stream:
         size, start = os.fstat(stream.fileno()).st_size, 0
         while start < size or not found:
             stream.seek(min(start + STRETCH, size))
             stream.readline()
-            found.append(Stretch(file, start, stream.tell()))
+            found.append(Chunk(file, start, stream.tell()))
             start = stream.tell()
     return found
 
 
-def scan(look: Callable[[], Look], stretch: Stretch) -> Scan:
+def scan(look: Callable[[], RowScanner], stretch: Chunk) -> Scan:
     """Find the rows of a stretch and look at each.
 
     Args:
@@ -96,7 +96,7 @@ def scan(look: Callable[[], Look], stretch: Stretch) -> Scan:
 
 
 def _scanned(
-    stretch: Stretch, starts: np.ndarray, ends: np.ndarray, bad: list[tuple[int, str]], eye: Look, data: bytes
+    stretch: Chunk, starts: np.ndarray, ends: np.ndarray, bad: list[tuple[int, str]], eye: RowScanner, data: bytes
 ) -> Scan:
     import numpy as np
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.components.io.stream import read_lines
-from data_juicer_sandbox.components.pools.looks import Look
+from data_juicer_sandbox.components.pools.scanners import RowScanner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,7 @@ STATS = "__dj__stats__"
 """Where Data-Juicer puts the stats of a row."""
 
 
-class Stats(Look):
+class Stats(RowScanner):
     """The numeric stats of every row, as a column of floats for each stat; NaN for what is not there.
 
     A list of numbers counts by its mean; truth values and texts are no numbers.

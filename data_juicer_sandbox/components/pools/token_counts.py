@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.io.get_nested import get_nested
 from data_juicer_sandbox.components.io.parse import BadRow, parse
-from data_juicer_sandbox.components.pools.looks import Look
+from data_juicer_sandbox.components.pools.scanners import RowScanner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ _MOST = 1 << 40
 """No row has so many tokens: their sum must be a 64-bit number."""
 
 
-class TokenCounts(Look):
+class TokenCounts(RowScanner):
     """A number of tokens for every row.
 
     Args:

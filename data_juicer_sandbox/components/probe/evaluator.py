@@ -16,8 +16,8 @@ from data_juicer_sandbox.components.io.data_files import data_files, refuse_over
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.components.probe.judging import Judge, Row
 from data_juicer_sandbox.components.probe.sampling import PARAMETERS, Algo, Sample
+from data_juicer_sandbox.components.probe.scorers import Row, RowScorer
 from data_juicer_sandbox.components.probe.summary import Summary
 from data_juicer_sandbox.errors import ConfigError, JobError, Where
 from data_juicer_sandbox.files import replacing
@@ -88,7 +88,7 @@ class ModelInferEvaluator(Component):
         return str(path), figures
 
     @abstractmethod
-    def judge(self) -> Judge:
+    def judge(self) -> RowScorer:
         """Load the model."""
 
     def _rows(self, chosen: Any) -> Iterator[tuple[int, bytes, Row]]:

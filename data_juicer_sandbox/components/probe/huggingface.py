@@ -9,8 +9,8 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.base import InputPath, Model, OutputFile
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.probe.evaluator import FIELD, ModelInferEvaluator, sample_of
-from data_juicer_sandbox.components.probe.judging import Judge
 from data_juicer_sandbox.components.probe.models import Asking
+from data_juicer_sandbox.components.probe.scorers import RowScorer
 
 
 class HuggingFaceInferEvaluator(ModelInferEvaluator):
@@ -107,6 +107,6 @@ class HuggingFaceInferEvaluator(ModelInferEvaluator):
             dtype=dtype,
         )
 
-    def judge(self) -> Judge:
+    def judge(self) -> RowScorer:
         """Load the model."""
         return self.asking.judge(torch_env.transformers())

@@ -9,7 +9,7 @@ from data_juicer_sandbox.components.helpers import find_helper
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.probe.causal import CausalJudge
 from data_juicer_sandbox.components.probe.classifying import Classifier
-from data_juicer_sandbox.components.probe.judging import Judge
+from data_juicer_sandbox.components.probe.scorers import RowScorer
 from data_juicer_sandbox.components.probe.scoring import ScoreJudge
 from data_juicer_sandbox.errors import ConfigError
 
@@ -55,7 +55,7 @@ class Asking:
         if self.func_kwargs and self.score_func is None:
             raise ConfigError("func_kwargs are given, and no score_func")
 
-    def judge(self, library: Any) -> Judge:
+    def judge(self, library: Any) -> RowScorer:
         """Load the model and make its judge.
 
         Args:

@@ -10,9 +10,9 @@ from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPath, Model, OutputFile
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.probe.evaluator import FIELD, ModelInferEvaluator, sample_of
-from data_juicer_sandbox.components.probe.judging import Judge
 from data_juicer_sandbox.components.probe.models import Asking
 from data_juicer_sandbox.components.probe.pipeline import PipelineJudge
+from data_juicer_sandbox.components.probe.scorers import RowScorer
 from data_juicer_sandbox.errors import ConfigError
 
 
@@ -125,7 +125,7 @@ class ModelScopeInferEvaluator(ModelInferEvaluator):
         )
         self.pipeline, self.pipeline_params = pipeline, pipeline_params or {}
 
-    def judge(self) -> Judge:
+    def judge(self) -> RowScorer:
         """Load the model, from ModelScope's hub where it is no folder."""
         torch_env.transformers()
         if self.pipeline is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from data_juicer_sandbox.components.io import read_lines, read_rows
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
-from data_juicer_sandbox.components.pools.draws import drawn
+from data_juicer_sandbox.components.pools.sampling import drawn
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
-from data_juicer_sandbox.components.probe.judging import Feedback, Row, figure
+from data_juicer_sandbox.components.probe.scorers import Feedback, Row, figure
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import shown
 

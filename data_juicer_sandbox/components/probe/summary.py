@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from typing import Any
 
-from data_juicer_sandbox.components.probe.judging import Feedback, figure
+from data_juicer_sandbox.components.probe.scorers import Feedback, figure
 
 _WORDS = 50
 """So many different texts of a field are counted one by one; those that come later, together."""

@@ -11,8 +11,8 @@ import xxhash
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.lm.packing import read_texts
 from data_juicer_sandbox.components.quality.classifier import EXTRA, Hashing, LinearClassifier
-from data_juicer_sandbox.components.train.packing import read_texts
 from data_juicer_sandbox.errors import JobError
 
 Labelled = tuple[str, int]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from data_juicer_sandbox.components.lm import metadata
 from data_juicer_sandbox.components.quality.classifier import Hashing, LinearClassifier
 from data_juicer_sandbox.components.quality.tokens import TOKENIZERS
-from data_juicer_sandbox.components.train import record
 from data_juicer_sandbox.errors import JobError
 
 WEIGHTS = "weights.npz"
@@ -27,12 +27,12 @@ def save(folder: Path, classifier: LinearClassifier, wanted: dict[str, Any], tra
 
     folder.mkdir()
     numpy.savez(folder / WEIGHTS, weights=classifier.weights, intercept=numpy.array(classifier.intercept))
-    record.write(folder, {"kind": KIND, **wanted}, trained)
+    metadata.write(folder, {"kind": KIND, **wanted}, trained)
 
 
 def complete(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """The record of a classifier made of just this; empty where there is none."""
-    return record.complete(folder, {"kind": KIND, **wanted}) if (folder / WEIGHTS).is_file() else {}
+    return metadata.complete(folder, {"kind": KIND, **wanted}) if (folder / WEIGHTS).is_file() else {}
 
 
 def is_stored(folder: str | Path) -> bool:
@@ -48,7 +48,7 @@ def load(folder: str | Path) -> LinearClassifier:
     """
     import numpy
 
-    about = record.read(folder)
+    about = metadata.read(folder)
     parameters = about.get("parameters") or {}
     try:
         tokenize, places = TOKENIZERS[parameters["tokenizer"]], int(parameters["n_features"])

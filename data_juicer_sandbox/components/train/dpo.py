@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from data_juicer_sandbox.components.base import InputPath, InputPaths, Model, OutputPath
-from data_juicer_sandbox.components.train import budget, chat, loop
-from data_juicer_sandbox.components.train.order import Order
+from data_juicer_sandbox.components.train import budget, chat, hf_trainer
 from data_juicer_sandbox.components.train.sft import STEPS
+from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trl import TrlTrainer, library
 from data_juicer_sandbox.errors import ConfigError, JobError
 
@@ -113,7 +113,7 @@ class PreferenceTrainer(TrlTrainer):
                     raise ValueError(f"{keys[name]!r} is empty; without {self.prompt_key!r} it begins with the prompt")
         return fields
 
-    def trainer(self, order: Order, rows: Any, tokenizer: Any, folder: Path) -> tuple[Any, int, dict[str, Any]]:
+    def trainer(self, order: TrainingTask, rows: Any, tokenizer: Any, folder: Path) -> tuple[Any, int, dict[str, Any]]:
         """The DPOTrainer over the rows of the budget, in their order."""
         arguments = self.arguments(
             "DPOConfig",
@@ -138,4 +138,4 @@ class PreferenceTrainer(TrlTrainer):
         chosen = budget.take(there, order.seed, max(1, wanted))
         made.train_dataset = made.train_dataset.select(chosen)
         about = {"train_rows": len(chosen), "epochs": len(chosen) / there}
-        return made, loop.steps_of(len(chosen), self.batch_size), about
+        return made, hf_trainer.steps_of(len(chosen), self.batch_size), about

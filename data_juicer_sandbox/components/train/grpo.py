@@ -13,8 +13,8 @@ from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 from data_juicer_sandbox.components.base import InputPath, InputPaths, Model, OutputPath
 from data_juicer_sandbox.components.helpers import find_helper
 from data_juicer_sandbox.components.train import chat
-from data_juicer_sandbox.components.train.order import Order
 from data_juicer_sandbox.components.train.sft import STEPS
+from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trl import TrlTrainer, library
 from data_juicer_sandbox.errors import ConfigError
 
@@ -126,7 +126,7 @@ class RewardTrainer(TrlTrainer):
         others = {key: value for key, value in row.items() if key not in (self.prompt_key, "completion")}
         return {**others, "prompt": chat.text_or_messages(row, self.prompt_key)}
 
-    def trainer(self, order: Order, rows: Any, tokenizer: Any, folder: Path) -> tuple[Any, int, dict[str, Any]]:
+    def trainer(self, order: TrainingTask, rows: Any, tokenizer: Any, folder: Path) -> tuple[Any, int, dict[str, Any]]:
         """The GRPOTrainer, which draws the prompts itself."""
         arguments = self.arguments(
             "GRPOConfig",

@@ -12,14 +12,14 @@ from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import InputPath, InputPaths, JobRun, Model, OutputPath
-from data_juicer_sandbox.components.evaluate.held_out import BATCH, HeldOut
 from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.components.train import loop, saved
+from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
+from data_juicer_sandbox.components.lm.packing import Blocks, Packed, packed
+from data_juicer_sandbox.components.train import hf_trainer, saved
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
+from data_juicer_sandbox.components.train.eval_callback import Scoring
 from data_juicer_sandbox.components.train.methods import METHODS
-from data_juicer_sandbox.components.train.order import Order
-from data_juicer_sandbox.components.train.packing import Blocks, Packed, packed
-from data_juicer_sandbox.components.train.scoring import Scoring
+from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trainer import ModelTrainer
 from data_juicer_sandbox.errors import ConfigError
 
@@ -179,7 +179,7 @@ class HuggingFaceTrainer(ModelTrainer):
         batch_size = self.device_batch_size or BATCH
         return HeldOut(self.eval_dataset_path, self.text_key, self.eval_max_rows, block, batch_size=batch_size)
 
-    def orders(self, job: JobRun) -> list[Order]:
+    def orders(self, job: JobRun) -> list[TrainingTask]:
         """All models that are wanted.
 
         Raises:
@@ -190,7 +190,7 @@ class HuggingFaceTrainer(ModelTrainer):
             texts.check()
         return found
 
-    def recall(self, job: JobRun, order: Order, steps: int) -> None:
+    def recall(self, job: JobRun, order: TrainingTask, steps: int) -> None:
         """Score a model that stands."""
         if texts := self.held_out(order.wanted["parameters"]["block_size"]):
             with torch_env.deterministic(self.cpu_threads()), job.progress.task(f"scoring {order.name}") as task:
@@ -199,7 +199,7 @@ class HuggingFaceTrainer(ModelTrainer):
                 Scoring(texts, tokenizer, self.eval_steps).watch(model, order.name, steps, job.watcher, task)
 
     @contextmanager
-    def prepared(self, job: JobRun, order: Order) -> Iterator[tuple[Any, Packed]]:
+    def prepared(self, job: JobRun, order: TrainingTask) -> Iterator[tuple[Any, Packed]]:
         """The tokenizer, and the documents as one stream of tokens."""
         with ExitStack() as stack:
             with job.progress.task(f"tokens of {order.dataset}") as task:
@@ -215,7 +215,7 @@ class HuggingFaceTrainer(ModelTrainer):
             yield tokenizer, data
 
     def train(
-        self, job: JobRun, order: Order, data: tuple[Any, Packed], folder: Path, checkpoints: Checkpoints
+        self, job: JobRun, order: TrainingTask, data: tuple[Any, Packed], folder: Path, checkpoints: Checkpoints
     ) -> dict[str, Any]:
         """Train one model and save it; returns what is to be recorded about it."""
         library, method = torch_env.transformers(), METHODS[self.method]
@@ -224,8 +224,8 @@ class HuggingFaceTrainer(ModelTrainer):
         library.set_seed(order.seed)
         model = method.model(self, tokenizer)
         blocks = Blocks(documents.tokens, block, budget, order.seed, self.batch_size if self.num_processes > 1 else 1)
-        steps = loop.steps_of(len(blocks), self.batch_size)
-        arguments = loop.arguments(
+        steps = hf_trainer.steps_of(len(blocks), self.batch_size)
+        arguments = hf_trainer.arguments(
             library.TrainingArguments,
             self,
             order.seed,
@@ -236,9 +236,9 @@ class HuggingFaceTrainer(ModelTrainer):
         trainer = library.Trainer(model=model, args=arguments, train_dataset=blocks)
         texts = self.held_out(block)
         scoring = Scoring(texts, tokenizer, self.eval_steps) if texts else None
-        last = loop.run(trainer, job, order.name, steps, self, checkpoints, self.batch_size * block, scoring)
+        last = hf_trainer.run(trainer, job, order.name, steps, self, checkpoints, self.batch_size * block, scoring)
         examples = (blocks[number]["input_ids"].tolist() for number in range(len(blocks)))
-        loop.save(model, tokenizer, folder, order.name, self.merge, saved.sample(examples))
+        hf_trainer.save(model, tokenizer, folder, order.name, self.merge, saved.sample(examples))
         return {
             "rows": documents.rows,
             "documents": documents.documents,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.components.train.scoring import as_it_is
+from data_juicer_sandbox.components.train.eval_callback import as_it_is
 from data_juicer_sandbox.errors import JobError
 
 ROWS = 4

@@ -10,8 +10,8 @@ from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import InputPath, InputPaths, Model, OutputPath
-from data_juicer_sandbox.components.train import budget, chat, loop
-from data_juicer_sandbox.components.train.order import Order
+from data_juicer_sandbox.components.train import budget, chat, hf_trainer
+from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trl import TrlTrainer, library
 from data_juicer_sandbox.errors import ConfigError, JobError
 
@@ -131,7 +131,7 @@ class SupervisedTrainer(TrlTrainer):
             if not any(encoded["assistant_masks"]):
                 raise ValueError(f"{self.messages_key!r} has no words of the assistant; one message of it is expected")
 
-    def trainer(self, order: Order, rows: Any, tokenizer: Any, folder: Path) -> tuple[Any, int, dict[str, Any]]:
+    def trainer(self, order: TrainingTask, rows: Any, tokenizer: Any, folder: Path) -> tuple[Any, int, dict[str, Any]]:
         """The SFTTrainer over the rows of the budget, in their order."""
         alone = self._assistant_only("messages" in rows.column_names, tokenizer)
         arguments = self.arguments(
@@ -163,7 +163,7 @@ class SupervisedTrainer(TrlTrainer):
             "epochs": len(chosen) / len(encoded),
             "assistant_only": alone,
         }
-        return made, loop.steps_of(len(chosen), self.batch_size), about
+        return made, hf_trainer.steps_of(len(chosen), self.batch_size), about
 
     def _rows(self, lengths: list[int], seed: int) -> list[int]:
         if self.max_tokens:

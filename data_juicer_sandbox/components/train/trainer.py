@@ -15,13 +15,13 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.io.data_files import data_files
-from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm import metadata, torch_env
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.processes.worker_pool import cores
-from data_juicer_sandbox.components.train import record, workers
+from data_juicer_sandbox.components.train import launcher
 from data_juicer_sandbox.components.train.callbacks import BrokeDown
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
-from data_juicer_sandbox.components.train.order import Order
+from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import claim, digest, output_owner, replacing
 from data_juicer_sandbox.output_folders import Owner
@@ -57,11 +57,13 @@ class ModelTrainer(Component):
     threads: int | None
 
     @abstractmethod
-    def prepared(self, job: JobRun, order: Order) -> AbstractContextManager[Any]:
+    def prepared(self, job: JobRun, order: TrainingTask) -> AbstractContextManager[Any]:
         """What training needs of a data set: made once for all seeds, gone when the block ends."""
 
     @abstractmethod
-    def train(self, job: JobRun, order: Order, data: Any, folder: Path, checkpoints: Checkpoints) -> dict[str, Any]:
+    def train(
+        self, job: JobRun, order: TrainingTask, data: Any, folder: Path, checkpoints: Checkpoints
+    ) -> dict[str, Any]:
         """Train one model and save it into a folder; returns what is to be recorded about it: `steps`, `final_loss`, ..
 
         Args:
@@ -81,20 +83,20 @@ class ModelTrainer(Component):
         if todo:
             self.check_data(job, todo)
         if todo and (self.num_processes > 1 or (self.max_parallel > 1 and len(todo) > 1)):
-            workers.train_all(job, self, todo)
+            launcher.train_all(job, self, todo)
         else:
             for _, group in groupby(todo, key=lambda order: order.dataset):
                 self.make(job, list(group))
         return [order.folder for order in orders]
 
-    def check_data(self, job: JobRun, orders: list[Order]) -> None:
+    def check_data(self, job: JobRun, orders: list[TrainingTask]) -> None:
         """Find what is wrong with the data of models that are to be trained, before the first one is.
 
         Raises:
             JobError: something is.
         """
 
-    def orders(self, job: JobRun) -> list[Order]:
+    def orders(self, job: JobRun) -> list[TrainingTask]:
         """All models that are wanted, in the order of the result.
 
         Raises:
@@ -118,25 +120,25 @@ class ModelTrainer(Component):
                 name = f"{dataset}_seed{seed}"
                 folder = str(Path(self.export_path or job.folder) / name)
                 wanted = {**origin, **settings, "seed": seed}
-                found.append(Order(name, dataset, path, seed, folder, wanted, tuple(output_owner())))
+                found.append(TrainingTask(name, dataset, path, seed, folder, wanted, tuple(output_owner())))
         return found
 
-    def stands(self, job: JobRun, order: Order) -> bool:
+    def stands(self, job: JobRun, order: TrainingTask) -> bool:
         """Whether the model is there, made of just this; then its last figures are watched again."""
-        if done := record.complete(order.target, order.wanted):
+        if done := metadata.complete(order.target, order.wanted):
             logger.info("{} stands complete for the same data and parameters: not trained again", order.folder)
             job.watcher.watch({order.name: done.get("final") or {"loss": done["final_loss"]}}, step=done["steps"])
             self.recall(job, order, done["steps"])
         return bool(done)
 
-    def recall(self, job: JobRun, order: Order, steps: int) -> None:
+    def recall(self, job: JobRun, order: TrainingTask, steps: int) -> None:
         """Watch what else the training of a model that stands would have ended with."""
 
-    def make(self, job: JobRun, orders: list[Order]) -> None:
+    def make(self, job: JobRun, orders: list[TrainingTask]) -> None:
         """Train models on one data set, in this process."""
         with torch_env.deterministic(self.cpu_threads()), self.prepared(job, orders[0]) as data:
             for order in orders:
-                checkpoints = Checkpoints(job.folder / "checkpoints", order.name, record.fingerprint(order.wanted))
+                checkpoints = Checkpoints(job.folder / "checkpoints", order.name, metadata.fingerprint(order.wanted))
                 leads = torch_env.is_main_process()
                 if leads:
                     checkpoints.sweep()
@@ -145,7 +147,7 @@ class ModelTrainer(Component):
                     with target if leads else _nowhere() as part:
                         trained = self.train(job, order, data, part, checkpoints)
                         if leads:
-                            record.write(part, order.wanted, trained)
+                            metadata.write(part, order.wanted, trained)
                 except BrokeDown:
                     checkpoints.remove()
                     raise
@@ -212,7 +214,7 @@ class ModelTrainer(Component):
 def data_digest(path: str) -> str:
     """The digest of a data set's content; of several files, of their digests in order."""
     files = data_files(path)
-    return digest(files[0]) if len(files) == 1 else record.fingerprint({"files": [digest(file) for file in files]})
+    return digest(files[0]) if len(files) == 1 else metadata.fingerprint({"files": [digest(file) for file in files]})
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from loguru import logger
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import JobRun
-from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.components.train import chat, loop, lora, saved
+from data_juicer_sandbox.components.lm import lora, torch_env
+from data_juicer_sandbox.components.train import chat, hf_trainer, saved
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.methods.full import context
-from data_juicer_sandbox.components.train.order import Order
+from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trainer import ModelTrainer
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import remove
@@ -55,7 +55,7 @@ class TrlTrainer(ModelTrainer):
         """
 
     @abstractmethod
-    def trainer(self, order: Order, rows: Any, tokenizer: Any, folder: Path) -> tuple[Any, int, dict[str, Any]]:
+    def trainer(self, order: TrainingTask, rows: Any, tokenizer: Any, folder: Path) -> tuple[Any, int, dict[str, Any]]:
         """A trainer of trl, the number of its steps, and what is to be recorded.
 
         Args:
@@ -97,7 +97,7 @@ class TrlTrainer(ModelTrainer):
             remove(left)
         return super().run(job)
 
-    def check_data(self, job: JobRun, orders: list[Order]) -> None:
+    def check_data(self, job: JobRun, orders: list[TrainingTask]) -> None:
         """Find the first row that cannot be trained on, in all data sets.
 
         Raises:
@@ -109,7 +109,7 @@ class TrlTrainer(ModelTrainer):
                 chat.check_rows(path, self.fields, lambda fields: self.check_fields(fields, tokenizer))
 
     @contextmanager
-    def prepared(self, job: JobRun, order: Order) -> Iterator[tuple[Any, Any]]:
+    def prepared(self, job: JobRun, order: TrainingTask) -> Iterator[tuple[Any, Any]]:
         """The tokenizer, and the rows on disk."""
         with (
             job.progress.task(f"rows of {order.dataset}"),
@@ -121,17 +121,17 @@ class TrlTrainer(ModelTrainer):
             yield tokenizer, rows
 
     def train(
-        self, job: JobRun, order: Order, data: tuple[Any, Any], folder: Path, checkpoints: Checkpoints
+        self, job: JobRun, order: TrainingTask, data: tuple[Any, Any], folder: Path, checkpoints: Checkpoints
     ) -> dict[str, Any]:
         """Train one model and save it; returns what is to be recorded about it."""
         tokenizer, rows = data
         torch_env.transformers().set_seed(order.seed)
         trainer, steps, about = self.trainer(order, rows, tokenizer, checkpoints.folder)
-        last = loop.run(trainer, job, order.name, steps, self, checkpoints)
+        last = hf_trainer.run(trainer, job, order.name, steps, self, checkpoints)
         model = trainer.accelerator.unwrap_model(trainer.model)
         weights = model.num_parameters()
         texts = (tokenizer(text)["input_ids"] for row in rows for text in chat.texts(row, tokenizer))
-        loop.save(model, tokenizer, folder, order.name, self.merge, saved.sample(texts, context(self.model)))
+        hf_trainer.save(model, tokenizer, folder, order.name, self.merge, saved.sample(texts, context(self.model)))
         return {
             "rows": len(rows),
             **about,
@@ -153,9 +153,9 @@ class TrlTrainer(ModelTrainer):
         """The shape of the adapters for trl; None where there are to be none."""
         return lora.lora_config(self) if self.lora else None
 
-    def arguments(self, name: str, order: Order, folder: Path, **own: Any) -> Any:
+    def arguments(self, name: str, order: TrainingTask, folder: Path, **own: Any) -> Any:
         """The arguments of one of trl's trainers, by the name of their class."""
-        return loop.arguments(getattr(library(), name), self, order.seed, folder, **own)
+        return hf_trainer.arguments(getattr(library(), name), self, order.seed, folder, **own)
 
     def length(self) -> int:
         """Tokens of an example at most: as given, but no more than the model's context."""

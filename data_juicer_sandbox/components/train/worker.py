@@ -17,8 +17,8 @@ from loguru import logger
 from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.processes.handover import take_over
-from data_juicer_sandbox.components.train.order import Order
-from data_juicer_sandbox.components.train.relay import Sender, send
+from data_juicer_sandbox.components.train.task import TrainingTask
+from data_juicer_sandbox.components.train.worker_protocol import Sender, send
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.plugins import import_object
 
@@ -33,7 +33,7 @@ def main(spec: dict[str, Any]) -> int:
     job = JobRun(spec["pipeline"], spec["job"], Path(spec["folder"]), told, told)
     try:
         trainer = import_object(spec["trainer"])(**spec["config"])
-        trainer.make(job, [Order(**spec["order"])])
+        trainer.make(job, [TrainingTask(**spec["order"])])
     except SandboxError as error:
         if leads:
             where = f"{error.where}: " if error.where else ""

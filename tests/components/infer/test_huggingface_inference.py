@@ -177,7 +177,7 @@ def test_an_interrupted_job_is_continued(infer, queries, monkeypatch, quiet):
 
 
 def test_few_rows_are_held_at_once():
-    from data_juicer_sandbox.components.infer.base import Question
+    from data_juicer_sandbox.components.infer.base import Request
     from data_juicer_sandbox.components.infer.local.batches import WINDOW, Written, answer_in_batches
 
     taken, most, done = 0, 0, 0
@@ -187,7 +187,7 @@ def test_few_rows_are_held_at_once():
         for number in range(5000):
             taken += 1
             most = max(most, taken - done)
-            yield Question(number, "x" * (number % 9))
+            yield Request(number, "x" * (number % 9))
 
     def put(question, answer):
         nonlocal done

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from data_juicer_sandbox.components.base import JobRun
-from data_juicer_sandbox.components.infer.base import Answer, Failure, LLMInference, as_text
+from data_juicer_sandbox.components.infer.base import Completion, Failure, LLMInference, as_text
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 
@@ -42,7 +42,7 @@ class Shouting(LLMInference):
                 if any(part in text for part in self.fails):
                     put(question, Failure("broken", f"no answer to {text}", 5))
                 else:
-                    put(question, Answer([f" {text.upper()}{n or ''} " for n in range(self.samples)], 10, 2))
+                    put(question, Completion([f" {text.upper()}{n or ''} " for n in range(self.samples)], 10, 2))
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from loguru import logger
 from rule_server import RuleServer
 
 from data_juicer_sandbox.components.base import JobRun, NullJob
-from data_juicer_sandbox.components.infer.base.dataset import Asking, Fields, assemble
+from data_juicer_sandbox.components.infer.base.dataset import Fields, InferenceSettings, assemble
 from data_juicer_sandbox.components.infer.base.journal import Journal
 from data_juicer_sandbox.errors import JobError
 
 ROWS = 8
 FIELDS = Fields("response", "infer_error")
-ASKING = Asking(dict, str, FIELDS)
+ASKING = InferenceSettings(dict, str, FIELDS)
 
 
 def outcome(row):

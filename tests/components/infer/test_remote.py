@@ -10,7 +10,7 @@ from time import time
 import pytest
 
 pytest.importorskip("openai", reason="pip install 'data-juicer-sandbox[api]'")
-from data_juicer_sandbox.components.infer.remote.pace import Pace, PerMinute
+from data_juicer_sandbox.components.infer.remote.rate_limit import AdaptiveConcurrency, TokenRate
 from data_juicer_sandbox.components.infer.remote.retry import Backoff, retry_after
 from data_juicer_sandbox.components.infer.remote.server import access
 from data_juicer_sandbox.components.infer.remote.transport import Reply, is_loopback
@@ -50,7 +50,7 @@ def test_a_date_to_wait_for():
 
 def test_so_many_a_minute_evenly():
     now = [100.0]
-    limit = PerMinute(120, lambda: now[0])  # two a second
+    limit = TokenRate(120, lambda: now[0])  # two a second
     sent = []
     for _ in range(10):
         wait = limit.take(1)
@@ -58,12 +58,12 @@ def test_so_many_a_minute_evenly():
     assert sent == pytest.approx([100, 100, 100, 100.5, 101, 101.5, 102, 102.5, 103, 103.5])
     now[0] = 200  # a long rest saves nothing up
     assert [limit.take(1) for _ in range(4)] == pytest.approx([0, 0, 0, 0.5])
-    assert [PerMinute(None).take(1e9) for _ in range(3)] == [0, 0, 0]
+    assert [TokenRate(None).take(1e9) for _ in range(3)] == [0, 0, 0]
 
 
 def test_tokens_are_corrected_by_what_they_were():
     now = [0.0]
-    limit = PerMinute(600, lambda: now[0])
+    limit = TokenRate(600, lambda: now[0])
     limit.take(100)
     assert limit.take(0) == pytest.approx(9)
     limit.correct(-80)
@@ -86,7 +86,7 @@ def test_fewer_at_once_when_it_is_too_much_and_slowly_more_again():
         return out[1]
 
     async def go():
-        pace = Pace(8)
+        pace = AdaptiveConcurrency(8)
         found = [await most_at_once(pace)]
         sent = await pace.enter(0)
         pace.slow_down(sent, None)
@@ -106,7 +106,7 @@ def test_fewer_at_once_when_it_is_too_much_and_slowly_more_again():
 
 def test_those_who_give_up_waiting_leave_no_gap():
     async def go():
-        pace = Pace(1)
+        pace = AdaptiveConcurrency(1)
         await pace.enter(0)
         waiting = [asyncio.create_task(pace.enter(0)) for _ in range(3)]
         await asyncio.sleep(0)

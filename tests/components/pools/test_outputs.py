@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_juicer_sandbox.components.pools.made import Made
-from data_juicer_sandbox.components.pools.outputs import Chosen, Output, lines, write
+from data_juicer_sandbox.components.pools.manifest import OutputManifest
+from data_juicer_sandbox.components.pools.outputs import Output, RowSelection, lines, write
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Text:
 
 
 def test_half_a_pool_is_none(tmp_path):
-    made = Made(tmp_path, "r")
+    made = OutputManifest(tmp_path, "r")
     place = tmp_path / "out" / "p.jsonl"
     write((None, made), Output(place, Text(b"{}\n")))
     for path in (place, tmp_path / "out" / "q.jsonl"):
@@ -51,15 +51,15 @@ def test_half_a_pool_is_none(tmp_path):
             write((None, made), Output(path, Breaks()))
     assert [path.name for path in place.parent.iterdir()] == ["p.jsonl"]
     assert place.read_bytes() == b"{}\n"
-    assert not Made(tmp_path, "r").has(tmp_path / "out" / "q.jsonl", "breaks")
+    assert not OutputManifest(tmp_path, "r").has(tmp_path / "out" / "q.jsonl", "breaks")
 
 
 def test_what_is_right_is_known_and_what_is_not_is_not(tmp_path):
     place = tmp_path / "p.jsonl"
-    write((None, Made(tmp_path, ["r", 1])), Output(place, Text(b"{}\n")))
+    write((None, OutputManifest(tmp_path, ["r", 1])), Output(place, Text(b"{}\n")))
 
     def known(recipe=("r", 1), key="{}\n", path=place) -> bool:
-        return Made(tmp_path, list(recipe)).has(path, key)
+        return OutputManifest(tmp_path, list(recipe)).has(path, key)
 
     assert known()
     assert not known(recipe=["r", 2])
@@ -79,13 +79,13 @@ def test_what_is_right_is_known_and_what_is_not_is_not(tmp_path):
 def test_the_last_word_counts_and_half_a_line_harms_nobody(tmp_path):
     place, record = tmp_path / "p.jsonl", tmp_path / "made.jsonl"
     record.write_text('["half')
-    write((None, Made(tmp_path, "r")), Output(place, Text(b"one\n")))
+    write((None, OutputManifest(tmp_path, "r")), Output(place, Text(b"one\n")))
     with record.open("a") as stream:
         stream.write('["' + str(place))
-    write((None, Made(tmp_path, "r")), Output(place, Text(b"two\n")))
+    write((None, OutputManifest(tmp_path, "r")), Output(place, Text(b"two\n")))
     record.open("a").write("[]\n3\n")
-    assert Made(tmp_path, "r").has(place, "two\n")
-    assert not Made(tmp_path, "r").has(place, "one\n")
+    assert OutputManifest(tmp_path, "r").has(place, "two\n")
+    assert not OutputManifest(tmp_path, "r").has(place, "one\n")
 
 
 DAMAGE = [
@@ -104,8 +104,8 @@ DAMAGE = [
 def test_a_damaged_line_of_the_record_harms_no_other(tmp_path, line):
     place, record = tmp_path / "p.jsonl", tmp_path / "made.jsonl"
     record.write_bytes(line + b"\n")
-    write((None, Made(tmp_path, "r")), Output(place, Text(b"{}\n")))
-    assert Made(tmp_path, "r").has(place, "{}\n")
+    write((None, OutputManifest(tmp_path, "r")), Output(place, Text(b"{}\n")))
+    assert OutputManifest(tmp_path, "r").has(place, "{}\n")
 
 
 @given(data=st.data())
@@ -114,14 +114,14 @@ def test_a_damaged_record_never_passes_one_output_for_another(data):
         folder = Path(name)
         outputs = [Output(folder / f"{text}.jsonl", Text(b"%d\n" % text)) for text in range(4)]
         for output in outputs:
-            write((None, Made(folder, "r")), output)
+            write((None, OutputManifest(folder, "r")), output)
         record = folder / "made.jsonl"
         content = bytearray(record.read_bytes())
         for _ in range(data.draw(st.integers(1, 4))):
             place = data.draw(st.integers(0, len(content) - 1))
             content[place : place + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
         record.write_bytes(content)
-        made = Made(folder, "r")  # what it does not know is made again
+        made = OutputManifest(folder, "r")  # what it does not know is made again
         for output in outputs:
             for other in outputs:
                 assert other is output or not made.has(output.path, other.content.key())
@@ -142,8 +142,8 @@ def test_the_key_of_chosen_rows_tells_them_apart():
         (),
         ((1, rows(1, 2)),),
     ]
-    assert len({Chosen(parts, 2).key() for parts in chosen}) == len(chosen)
-    assert Chosen(((0, rows(1, 2)),), 2).key() == Chosen(((0, rows(0, 1, 2)[1:]),), 2).key()
+    assert len({RowSelection(parts, 2).key() for parts in chosen}) == len(chosen)
+    assert RowSelection(((0, rows(1, 2)),), 2).key() == RowSelection(((0, rows(0, 1, 2)[1:]),), 2).key()
 
 
 def test_lines_of_blocks_that_end_anywhere():
@@ -157,6 +157,6 @@ def test_lines_of_blocks_that_end_anywhere():
 def test_the_record_names_places_in_full(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("job").mkdir()
-    write((None, Made(Path("job"), "r")), Output(tmp_path / "p.jsonl", Text(b"{}\n")))
+    write((None, OutputManifest(Path("job"), "r")), Output(tmp_path / "p.jsonl", Text(b"{}\n")))
     monkeypatch.chdir("/")
-    assert Made(tmp_path / "job", "r").has(tmp_path / "p.jsonl", "{}\n")
+    assert OutputManifest(tmp_path / "job", "r").has(tmp_path / "p.jsonl", "{}\n")

@@ -13,8 +13,8 @@ from odd_rows import files, many, split
 from data_juicer_sandbox.components.pools import open_pools as opening
 from data_juicer_sandbox.components.pools import pool as module
 from data_juicer_sandbox.components.pools import scan
-from data_juicer_sandbox.components.pools.looks import Valid
-from data_juicer_sandbox.components.pools.open_pools import open_pools, united
+from data_juicer_sandbox.components.pools.open_pools import concat, open_pools
+from data_juicer_sandbox.components.pools.scanners import Valid
 
 
 @given(
@@ -40,7 +40,7 @@ def test_any_choice_of_rows_of_any_number_of_files(laid, fresh, data, datas, blo
         together = Path(paths[0]).parent / "*.jsonl"
         (pool,) = open_pools(fresh(), [str(together)], Valid)
         apart = open_pools(fresh(), paths, Valid)
-        whole, bounds = united(apart)
+        whole, bounds = concat(apart)
         assert [len(one) for one in apart] == [len(split(data)) for data in datas]
         assert bounds == [sum(map(len, apart[:at])) for at in range(len(apart))]
         for one in (pool, whole):

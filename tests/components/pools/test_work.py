@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from data_juicer_sandbox.components.pools import open_pools, scan, work
+from data_juicer_sandbox.components.pools import open_pools, pool_io, scan
 from data_juicer_sandbox.components.pools.combination import DataPoolCombination
 from data_juicer_sandbox.components.pools.construction import DataPoolConstruction
 from data_juicer_sandbox.components.pools.downsampling import DataPoolDownsampling
 from data_juicer_sandbox.components.pools.duplication import DataPoolDuplication
 from data_juicer_sandbox.components.pools.merging import DataPoolMerging
 from data_juicer_sandbox.components.pools.mixing import DataPoolMixing
-from data_juicer_sandbox.components.pools.work import common_name
+from data_juicer_sandbox.components.pools.pool_io import common_name
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 EVERY = [
@@ -156,7 +156,7 @@ def test_several_workers_make_the_same_bytes(kind, laid, fresh, tmp_path, monkey
     for number, (stretch, large) in enumerate(((8 << 20, 1 << 60), (2000, 0))):
         monkeypatch.setattr(scan, "STRETCH", stretch)
         monkeypatch.setattr(open_pools, "LARGE", large)
-        monkeypatch.setattr(work, "LARGE", large)
+        monkeypatch.setattr(pool_io, "LARGE", large)
         made = kind(paths, str(tmp_path / "lab" / f"out{number}")).run(fresh())
         results.append([(Path(path).name, Path(path).read_bytes()) for path in made])
     assert results[0] == results[1]

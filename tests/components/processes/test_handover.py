@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from data_juicer_sandbox.components.base import JobRun, NullJob
-from data_juicer_sandbox.components.evaluate.harness.outside import Outside
+from data_juicer_sandbox.components.evaluate.harness.external import ExternalHarness
 from data_juicer_sandbox.components.processes.handover import hand_over, private_folder, take_over
 from data_juicer_sandbox.components.quality import spark, spark_run
 
@@ -121,7 +121,7 @@ def test_a_framework_outside(job, spy, tmp_path):
         "time.sleep(0.3)\n"
         "(pathlib.Path(request['folder']) / '0.json').write_text(json.dumps(request['options']))\n"
     )
-    outside = Outside("json", "-", str(script), None, "NO_KEY")
+    outside = ExternalHarness("json", "-", str(script), None, "NO_KEY")
     with spy.watching():
         ((_, folder, answer),) = outside.answers(job, ["m"], {"options": {"token": TOKEN}})
     assert answer == {"token": TOKEN}

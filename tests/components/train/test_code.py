@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from data_juicer_sandbox.components.train import record
+from data_juicer_sandbox.components.lm import metadata
 from data_juicer_sandbox.components.train.grpo import RewardTrainer
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 
@@ -39,7 +39,7 @@ def test_a_model_trained_with_another_code_of_the_reward_does_not_stand(job, jso
     reward("def score(prompts, completions, **_):\n    return [1.0] * len(prompts)\n")
     trainer, wanted = order()
     wanted.target.mkdir(parents=True)
-    record.write(wanted.target, wanted.wanted, {"steps": 1, "final_loss": 0.5})
+    metadata.write(wanted.target, wanted.wanted, {"steps": 1, "final_loss": 0.5})
     assert trainer.stands(job, wanted)
     assert order()[0].stands(job, order()[1])
     reward("def score(prompts, completions, **_):\n    return [2.0] * len(prompts)\n")

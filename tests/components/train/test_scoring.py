@@ -7,8 +7,8 @@ from training_workers import workers
 
 from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity
+from data_juicer_sandbox.components.train.eval_callback import as_it_is
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
-from data_juicer_sandbox.components.train.scoring import as_it_is
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import digest
 

@@ -5,17 +5,17 @@ and gives a function that answers, and `identity`, which tells what decides the 
 """
 
 from data_juicer_sandbox.components.infer.base.component import Answering, LLMInference
-from data_juicer_sandbox.components.infer.base.exchange import Answer, Failure, Put, Question
 from data_juicer_sandbox.components.infer.base.prompts import Prompt, as_messages, as_text
+from data_juicer_sandbox.components.infer.base.types import Completion, Failure, Put, Request
 
 __all__ = [
-    "Answer",
     "Answering",
+    "Completion",
     "Failure",
     "LLMInference",
     "Prompt",
     "Put",
-    "Question",
+    "Request",
     "as_messages",
     "as_text",
 ]

@@ -15,11 +15,18 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.infer.base import functions
-from data_juicer_sandbox.components.infer.base.dataset import Asking, Fields, assemble, outcome, questions, survey
-from data_juicer_sandbox.components.infer.base.exchange import Answer, Failure, Put, Question
+from data_juicer_sandbox.components.infer.base.dataset import (
+    Fields,
+    InferenceSettings,
+    assemble,
+    outcome,
+    questions,
+    survey,
+)
 from data_juicer_sandbox.components.infer.base.journal import Journal
 from data_juicer_sandbox.components.infer.base.limits import FailureLimit, check_limit
-from data_juicer_sandbox.components.infer.base.meter import Meter
+from data_juicer_sandbox.components.infer.base.throughput import Throughput
+from data_juicer_sandbox.components.infer.base.types import Completion, Failure, Put, Request
 from data_juicer_sandbox.components.io.data_files import is_data, refuse_overwriting
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -27,7 +34,7 @@ from data_juicer_sandbox.files import claim, content_stamp, is_there, remove
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.user_code import UserCode
 
-Answering = Callable[[Iterator[Question], Put], None]
+Answering = Callable[[Iterator[Request], Put], None]
 """Takes questions, as many at a time as suits it, and puts an answer or a failure for each, in any order.
 
 The questions are made as they are taken (a row is read, its prompt built), so whoever takes few at a time holds few.
@@ -99,7 +106,7 @@ class LLMInference(Component):
         fields = Fields(infer_res_key, "infer_error", raw_key)
         if len({fields.answer, fields.error, fields.raw}) < 3:
             raise ConfigError(f"infer_res_key {infer_res_key!r}, raw_key {raw_key!r} and 'infer_error' must differ")
-        self.asking = Asking(build, parse, fields, self.samples, max_rows)
+        self.asking = InferenceSettings(build, parse, fields, self.samples, max_rows)
         self.skip_missing, self.retry_failed, self.price = skip_missing, retry_failed, price_per_million
         check_limit(max_failures)
         self.limit = max_failures
@@ -176,9 +183,9 @@ class LLMInference(Component):
                 logger.info("{}: {:,} of {:,} rows were answered before", name, journal.kept, rows)
                 task.advance(journal.kept)
             answer_all = answering() if len(journal) < rows else None  # before the clock starts
-            meter, limit, kinds = Meter(task, journal, self.price), FailureLimit(self.limit, rows), Counter[str]()
+            meter, limit, kinds = Throughput(task, journal, self.price), FailureLimit(self.limit, rows), Counter[str]()
 
-            def put(question: Question, answer: Answer | Failure) -> None:
+            def put(question: Request, answer: Completion | Failure) -> None:
                 fields, failure = outcome(self.asking, answer)
                 journal.add(
                     question.number,

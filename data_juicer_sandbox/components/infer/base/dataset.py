@@ -10,9 +10,9 @@ from typing import Any
 
 import xxhash
 
-from data_juicer_sandbox.components.infer.base.exchange import Answer, Failure, Question
 from data_juicer_sandbox.components.infer.base.journal import Journal
 from data_juicer_sandbox.components.infer.base.prompts import checked
+from data_juicer_sandbox.components.infer.base.types import Completion, Failure, Request
 from data_juicer_sandbox.components.io import parse, read_lines
 from data_juicer_sandbox.components.io.append_fields import splice_json, to_json
 from data_juicer_sandbox.components.io.data_files import data_files
@@ -47,7 +47,7 @@ class Fields:
 
 
 @dataclass(frozen=True)
-class Asking:
+class InferenceSettings:
     """How rows are asked and answers read.
 
     Args:
@@ -74,13 +74,13 @@ def survey(path: str, max_rows: int | None) -> tuple[int, str]:
     return rows, str(state.hexdigest())
 
 
-def outcome(asking: Asking, answer: Answer | Failure) -> tuple[bytes, Failure | None]:
+def outcome(asking: InferenceSettings, answer: Completion | Failure) -> tuple[bytes, Failure | None]:
     """The new fields of a row as JSON, and the failure if it is one (its secrets masked): an answer that cannot be read
     is one too.
     """
     fields = asking.fields
     raw: Any = None
-    if isinstance(answer, Answer):
+    if isinstance(answer, Completion):
         raw = answer.texts[0] if asking.samples == 1 and answer.texts else answer.texts
         try:
             if len(answer.texts) != asking.samples:
@@ -99,8 +99,8 @@ def outcome(asking: Asking, answer: Answer | Failure) -> tuple[bytes, Failure | 
 
 
 def questions(
-    path: str, asking: Asking, journal: Journal, put: Callable[[Question, Failure], None]
-) -> Generator[Question, None, None]:
+    path: str, asking: InferenceSettings, journal: Journal, put: Callable[[Request, Failure], None]
+) -> Generator[Request, None, None]:
     """A question for every row without an outcome. Rows of which none can be made are failures at once.
 
     Raises:
@@ -122,12 +122,12 @@ def questions(
             prompt = checked(asking.build(row))
         except Exception as error:  # the user's function again, and rows of all kinds
             message = str(error) if isinstance(error, JobError) else f"{type(error).__name__}: {error}"
-            put(Question(number, ""), Failure("row", message))
+            put(Request(number, ""), Failure("row", message))
         else:
-            yield Question(number, prompt)
+            yield Request(number, prompt)
 
 
-def assemble(path: str, target: Path, asking: Asking, journal: Journal) -> None:
+def assemble(path: str, target: Path, asking: InferenceSettings, journal: Journal) -> None:
     """Write the rows, each with its new fields, whole or not at all."""
     error_key = asking.fields.error
     quoted = to_json(error_key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_juicer_sandbox.components.infer.base.exchange import Failure
+from data_juicer_sandbox.components.infer.base.types import Failure
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.secrets import shorten
 

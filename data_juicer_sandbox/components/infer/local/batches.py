@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from data_juicer_sandbox.components.infer.base import Answer, Failure, Put, Question
+from data_juicer_sandbox.components.infer.base import Completion, Failure, Put, Request
 
 WINDOW = 32
 """Batches whose prompts are sorted by length together."""
@@ -35,7 +35,7 @@ class Asked:
         written: its samples so far, by number.
     """
 
-    question: Question
+    question: Request
     tokens: list[int]
     written: dict[int, Written] = field(default_factory=dict)
 
@@ -45,14 +45,14 @@ Piece = tuple[Asked, int]
 
 
 def answer_in_batches(
-    questions: Iterator[Question],
+    questions: Iterator[Request],
     put: Put,
-    encode: Callable[[Question], list[int] | Failure],
+    encode: Callable[[Request], list[int] | Failure],
     write: Callable[[list[Piece]], list[Written]],
     samples: int,
     size: int,
 ) -> None:
-    """Answer all questions, those with the longest prompts of a window first: padding is little, and what does not fit
+    """Complete all requests, those with the longest prompts of a window first: little padding, and what does not fit
     into memory fails at the start.
 
     Args:
@@ -81,6 +81,6 @@ def answer_in_batches(
                     put(one.question, _answer(one))
 
 
-def _answer(one: Asked) -> Answer:
+def _answer(one: Asked) -> Completion:
     texts = [written.text for _, written in sorted(one.written.items())]
-    return Answer(texts, len(one.tokens), sum(written.tokens for written in one.written.values()))
+    return Completion(texts, len(one.tokens), sum(written.tokens for written in one.written.values()))

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from data_juicer_sandbox.components.infer.base import Answer, Failure
+from data_juicer_sandbox.components.infer.base import Completion, Failure
 from data_juicer_sandbox.components.infer.remote.transport import Reply
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.secrets import shorten
@@ -21,7 +21,7 @@ PATHS = {"chat": "choices.0.message.content", "completions": "choices.0.text"}
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReplyParser:
     """Where in a reply the answer lies.
 
     Args:
@@ -32,7 +32,7 @@ class Reading:
     path: str
     samples: int = 1
 
-    def read(self, reply: Reply) -> Answer | Failure:
+    def read(self, reply: Reply) -> Completion | Failure:
         """The answer in a good reply, or why there is none."""
         try:
             body = _decode(reply.body)
@@ -48,7 +48,7 @@ class Reading:
                 what = "is null" if value is None else "is not in the reply"
                 return Failure("bad_reply", f"{'.'.join(way)} {what}{_reason(body, way)}", read, wrote)
             texts.append(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        return Answer(texts, read, wrote)
+        return Completion(texts, read, wrote)
 
     @cached_property
     def ways(self) -> list[list[str]]:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 from loguru import logger
 
-from data_juicer_sandbox.components.infer.remote.transport import Connections, Keeping, Reply, is_loopback
+from data_juicer_sandbox.components.infer.remote.transport import Connections, KeepAliveTransport, Reply, is_loopback
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.secrets import mask, remember
@@ -23,7 +23,7 @@ TIMEOUT = 600.0
 
 
 @dataclass(frozen=True)
-class Access:
+class Endpoint:
     """Where the server is, and how it is spoken to.
 
     Args:
@@ -39,7 +39,7 @@ class Access:
     timeout: float | None = TIMEOUT
 
 
-def access(endpoint: str | None, key: str | None, key_env: str, params: Mapping[str, Any]) -> Access:
+def access(endpoint: str | None, key: str | None, key_env: str, params: Mapping[str, Any]) -> Endpoint:
     """Find out where the server is and which key opens it.
 
     Args:
@@ -60,11 +60,11 @@ def access(endpoint: str | None, key: str | None, key_env: str, params: Mapping[
     if found and url.startswith("http://") and not is_loopback(url):
         logger.warning("the key for {} goes over the net unencrypted: its address begins with http://", url)
     others = {name: value for name, value in params.items() if name != "timeout"}
-    return Access(url, found or NO_KEY, others, params.get("timeout", TIMEOUT))
+    return Endpoint(url, found or NO_KEY, others, params.get("timeout", TIMEOUT))
 
 
 @dataclass(frozen=True)
-class Form:
+class RequestTemplate:
     """What all requests of a job are like.
 
     Args:
@@ -78,7 +78,7 @@ class Form:
     timeout: float | None
 
 
-async def form(access: Access, path: str, options: dict[str, Any]) -> Form:
+async def form(access: Endpoint, path: str, options: dict[str, Any]) -> RequestTemplate:
     """Have the `openai` client make a request, which is kept and not sent.
 
     Args:
@@ -90,7 +90,7 @@ async def form(access: Access, path: str, options: dict[str, Any]) -> Form:
         JobError: the client does not take its arguments.
     """
     openai = load("openai", extra="api")
-    keeping = Keeping()
+    keeping = KeepAliveTransport()
     try:
         client = openai.AsyncOpenAI(
             base_url=access.url,
@@ -104,7 +104,7 @@ async def form(access: Access, path: str, options: dict[str, Any]) -> Form:
             await client.post(path, cast_to=httpx2.Response, content=b"{}", options=options)
     except (TypeError, ValueError, openai.OpenAIError) as error:
         raise JobError(f"model_params do not suit the openai client: {error}") from error
-    return Form(*keeping.form, access.timeout)
+    return RequestTemplate(*keeping.form, access.timeout)
 
 
 class Server:
@@ -115,7 +115,7 @@ class Server:
         most: connections at most.
     """
 
-    def __init__(self, form: Form, most: int):
+    def __init__(self, form: RequestTemplate, most: int):
         self._form, self._most = form, most
 
     async def __aenter__(self) -> Server:

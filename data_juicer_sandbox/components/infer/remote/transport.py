@@ -88,7 +88,7 @@ class Connections:
         await self._session.close()
 
 
-class Keeping(httpx2.AsyncBaseTransport):
+class KeepAliveTransport(httpx2.AsyncBaseTransport):
     """Sends nothing: keeps address and headers of the last request that the `openai` client made.
 
     Attributes:

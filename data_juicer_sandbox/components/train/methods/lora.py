@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.components.train import lora
+from data_juicer_sandbox.components.lm import lora, torch_env
 from data_juicer_sandbox.components.train.methods.full import Full
 
 if TYPE_CHECKING:

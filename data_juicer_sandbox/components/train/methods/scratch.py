@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm.packing import read_texts
+from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
 from data_juicer_sandbox.components.train.methods.base import Method
-from data_juicer_sandbox.components.train.packing import read_texts
-from data_juicer_sandbox.components.train.tokenizer import train_tokenizer
 from data_juicer_sandbox.errors import ConfigError
 
 if TYPE_CHECKING:

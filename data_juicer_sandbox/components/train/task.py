@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainingTask:
     """One model of a training job. Plain values: it goes to a worker process as JSON.
 
     Args:

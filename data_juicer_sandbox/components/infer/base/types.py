@@ -9,7 +9,7 @@ from data_juicer_sandbox.components.infer.base.prompts import Prompt
 
 
 @dataclass(frozen=True)
-class Question:
+class Request:
     """What a model is asked about one row.
 
     Args:
@@ -22,7 +22,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Completion:
     """What a model wrote.
 
     Args:
@@ -53,5 +53,5 @@ class Failure:
     completion_tokens: int = 0
 
 
-Put = Callable[[Question, Answer | Failure], None]
+Put = Callable[[Request, Completion | Failure], None]
 """Takes the answer to a question; answers may come in any order. To be called from the thread that `run` is in."""

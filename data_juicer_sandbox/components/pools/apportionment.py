@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.components.names import distinct_names
-from data_juicer_sandbox.components.pools.draws import shuffled
 from data_juicer_sandbox.components.pools.open_pools import joined
+from data_juicer_sandbox.components.pools.sampling import shuffled
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
 

@@ -16,7 +16,7 @@ from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.train import saved
 from data_juicer_sandbox.components.train.callbacks import reporter
 from data_juicer_sandbox.components.train.checkpoints import KEPT, Checkpoints
-from data_juicer_sandbox.components.train.scoring import Scoring
+from data_juicer_sandbox.components.train.eval_callback import Scoring
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 

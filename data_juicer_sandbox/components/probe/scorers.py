@@ -11,7 +11,7 @@ Row = dict[str, Any]
 Feedback = dict[str, Any]
 
 
-class Judge(Protocol):
+class RowScorer(Protocol):
     """A model with the question that it is asked."""
 
     def say(self, rows: list[Row]) -> list[Feedback]:

@@ -13,7 +13,7 @@ _EVERY = 0.2
 """Seconds between two remarks."""
 
 
-class Meter:
+class Throughput:
     """Watches the rows of one data set go by.
 
     Args:

@@ -26,7 +26,7 @@ KEY = "OPENAI_API_KEY"
 
 
 @dataclass(frozen=True)
-class Outside:
+class ExternalHarness:
     """A framework.
 
     Args:

@@ -14,11 +14,11 @@ from loguru import logger
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.io.data_files import ENDINGS, is_data
 from data_juicer_sandbox.components.names import as_list, stem
-from data_juicer_sandbox.components.pools.looks import Look
-from data_juicer_sandbox.components.pools.made import Made
+from data_juicer_sandbox.components.pools.manifest import OutputManifest
 from data_juicer_sandbox.components.pools.open_pools import LARGE, open_pools
 from data_juicer_sandbox.components.pools.outputs import Output, spelled_out, write
 from data_juicer_sandbox.components.pools.pool import Pool
+from data_juicer_sandbox.components.pools.scanners import RowScanner
 from data_juicer_sandbox.components.processes.worker_pool import Engine, run_all
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import claim, remove
@@ -27,7 +27,7 @@ from data_juicer_sandbox.output_guard import is_pattern, matches
 ExportType = Literal["jsonl", "parquet"]
 
 
-class PoolWork:
+class PoolIO:
     """Pools in, pools out.
 
     Args:
@@ -82,7 +82,7 @@ class PoolWork:
             raise JobError("there is none of the data pools")
         return there
 
-    def open(self, job: JobRun, paths: Sequence[str], look: Callable[[], Look]) -> list[Pool]:
+    def open(self, job: JobRun, paths: Sequence[str], look: Callable[[], RowScanner]) -> list[Pool]:
         """Read the pools through once; see `open_pools`."""
         return open_pools(job, paths, look, engine=self._engine, skip_bad_rows=self._skip_bad_rows)
 
@@ -104,7 +104,7 @@ class PoolWork:
         paths = [str(output.path) for output in outputs]
         outputs = [replace(output, path=output.path.absolute()) for output in outputs]  # for workers elsewhere
         check_places(pools, outputs)
-        made = Made(job.folder, [recipe, [pool.digest for pool in pools]])
+        made = OutputManifest(job.folder, [recipe, [pool.digest for pool in pools]])
         missing = [output for output in outputs if not made.has(output.path, output.content.key())]
         if kept := len(outputs) - len(missing):
             logger.info("{} of {} new pools are there already, whole: kept", kept, len(outputs))

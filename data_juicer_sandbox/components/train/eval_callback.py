@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_juicer_sandbox.components.base import Task, Watching
-from data_juicer_sandbox.components.evaluate.held_out import HeldOut
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm.held_out import HeldOut
 from data_juicer_sandbox.components.train.callbacks import check
 
 

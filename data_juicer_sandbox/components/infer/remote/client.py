@@ -7,15 +7,15 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from data_juicer_sandbox.components.infer.base import Answer, Failure, Put, Question
-from data_juicer_sandbox.components.infer.remote.pace import Pace
-from data_juicer_sandbox.components.infer.remote.reply import Reading
+from data_juicer_sandbox.components.infer.base import Completion, Failure, Put, Request
+from data_juicer_sandbox.components.infer.remote.rate_limit import AdaptiveConcurrency
+from data_juicer_sandbox.components.infer.remote.reply import ReplyParser
 from data_juicer_sandbox.components.infer.remote.retry import Backoff, Refusals, passes, retry_after
 from data_juicer_sandbox.components.infer.remote.server import Server
 from data_juicer_sandbox.components.infer.remote.transport import Unreachable
 
 
-class Window:
+class RequestScheduler:
     """Asks questions, so many at a time; the next is taken when one is done with.
 
     Args:
@@ -32,9 +32,9 @@ class Window:
     def __init__(
         self,
         server: Server,
-        write: Callable[[Question], bytes],
-        reading: Reading,
-        pace: Pace,
+        write: Callable[[Request], bytes],
+        reading: ReplyParser,
+        pace: AdaptiveConcurrency,
         backoff: Backoff,
         refusals: Refusals,
         counted: Counter[str],
@@ -44,7 +44,7 @@ class Window:
         self._backoff, self._refusals, self._counted, self._expected = backoff, refusals, counted, expected
         self._draw = random.Random()
 
-    async def run(self, questions: Iterator[Question], put: Put, at_once: int) -> None:
+    async def run(self, questions: Iterator[Request], put: Put, at_once: int) -> None:
         """Ask all questions.
 
         Raises:
@@ -65,7 +65,7 @@ class Window:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _ask(self, question: Question) -> Answer | Failure:
+    async def _ask(self, question: Request) -> Completion | Failure:
         content = self._write(question)
         tokens = len(content) / 4 + self._expected  # a token is about four bytes; corrected by what the reply says
         tried = 0

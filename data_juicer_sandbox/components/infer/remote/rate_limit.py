@@ -8,7 +8,7 @@ from collections.abc import Callable
 from time import monotonic
 
 
-class PerMinute:
+class TokenRate:
     """A limit of so much a minute, evenly: what was a moment too early waits. Up to a second's worth may go at once.
 
     (The virtual scheduling form of the generic cell rate algorithm, ITU-T I.371.)
@@ -34,7 +34,7 @@ class PerMinute:
         self._due += amount * self._each
 
 
-class Pace:
+class AdaptiveConcurrency:
     """Lets requests go.
 
     At most `most` are out at once; fewer when the server says that they are too many: half as many after each such
@@ -49,7 +49,7 @@ class Pace:
 
     def __init__(self, most: int, requests: float | None = None, tokens: float | None = None):
         self._most, self._allowed = most, float(most)
-        self._requests, self._tokens = PerMinute(requests), PerMinute(tokens)
+        self._requests, self._tokens = TokenRate(requests), TokenRate(tokens)
         self._out = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._rest_until = self._slowed = 0.0

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Any
 
 from data_juicer_sandbox.components.base import Task
-from data_juicer_sandbox.components.evaluate.windows import Window, fitting, score, windows
-from data_juicer_sandbox.components.train.packing import encode, read_texts
+from data_juicer_sandbox.components.lm.packing import encode, read_texts
+from data_juicer_sandbox.components.lm.windows import Window, fitting, score, windows
 from data_juicer_sandbox.errors import JobError
 
 ENCODED_TOGETHER = 100

@@ -17,8 +17,8 @@ from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.processes.handover import hand_over, private_folder
 from data_juicer_sandbox.components.processes.program import Program
-from data_juicer_sandbox.components.train.order import Order
-from data_juicer_sandbox.components.train.relay import Receiver
+from data_juicer_sandbox.components.train.task import TrainingTask
+from data_juicer_sandbox.components.train.worker_protocol import Receiver
 from data_juicer_sandbox.errors import JobError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ WORKER = "data_juicer_sandbox.components.train.worker"
 LOGGED = 2000
 
 
-def train_all(job: JobRun, trainer: ModelTrainer, orders: list[Order]) -> None:
+def train_all(job: JobRun, trainer: ModelTrainer, orders: list[TrainingTask]) -> None:
     """Train all models, `max_parallel` at a time. When one fails, or the run is broken off, all are ended; what they
     have saved on the way stays.
 
@@ -43,7 +43,7 @@ def train_all(job: JobRun, trainer: ModelTrainer, orders: list[Order]) -> None:
         slots.put(slot)
     over, programs = Event(), [Program(_argv(trainer.num_processes)) for _ in orders]
 
-    def train(order: Order, program: Program) -> None:
+    def train(order: TrainingTask, program: Program) -> None:
         slot = slots.get()
         try:
             if not over.is_set():
@@ -68,7 +68,7 @@ def train_all(job: JobRun, trainer: ModelTrainer, orders: list[Order]) -> None:
                 program.stop()
 
 
-def _train(job: JobRun, order: Order, program: Program, over: Event) -> None:
+def _train(job: JobRun, order: TrainingTask, program: Program, over: Event) -> None:
     with ExitStack() as stack:
         receiver = Receiver(job, stack)
         try:
@@ -86,7 +86,7 @@ def _train(job: JobRun, order: Order, program: Program, over: Event) -> None:
             raise JobError(f"training {order.name}: {error.what}", hint=error.hint) from error
 
 
-def _spec(job: JobRun, trainer: ModelTrainer, order: Order) -> dict[str, Any]:
+def _spec(job: JobRun, trainer: ModelTrainer, order: TrainingTask) -> dict[str, Any]:
     kind = type(trainer)
     return {
         "trainer": f"{kind.__module__}:{kind.__qualname__}",

@@ -13,7 +13,7 @@ from data_juicer_sandbox import __version__
 from data_juicer_sandbox.files import open_append, state_key
 
 
-class Made:
+class OutputManifest:
     """The record of the outputs that a job has finished, kept in its folder, a line each.
 
     An output is right still if it is as it was left, and was made of the same content in the same way. Whoever writes

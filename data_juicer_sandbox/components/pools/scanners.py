@@ -8,7 +8,7 @@ from typing import Any
 from data_juicer_sandbox.components.io.parse import parse, parse_slowly
 
 
-class Look(ABC):
+class RowScanner(ABC):
     """Sees the rows of a stretch of a pool, one after the other, and tells what it saw."""
 
     @abstractmethod
@@ -36,7 +36,7 @@ class Look(ABC):
         """What was seen, one entry a row where there is one for every row."""
 
 
-class Valid(Look):
+class Valid(RowScanner):
     """Nothing but that each line is a JSON object."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Valid(Look):
         """Nothing."""
 
 
-class Keys(Look):
+class Keys(RowScanner):
     """The names of all fields that rows have at their top."""
 
     def __init__(self) -> None:
