@@ -22,10 +22,10 @@ LATENCY, AT_ONCE = 0.05, 64
 # One run of the component in a process of its own; prints what it watched, and its peak memory in MiB.
 ALONE = """
 import json, pathlib, resource, sys
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.infer.api import APIInference
 url, path, at_once = sys.argv[1:]
-quiet, folder = Quiet(), pathlib.Path.cwd()
+quiet, folder = NullJob(), pathlib.Path.cwd()
 made = APIInference("m", path, str(folder / "out"), api_endpoint=url, max_concurrency=int(at_once))
 made.run(JobRun("p", "infer", folder, quiet, quiet))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

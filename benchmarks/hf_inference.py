@@ -35,12 +35,12 @@ tokenizer.save_pretrained(folder)
 """
 ALONE = """
 import json, pathlib, sys, time
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.infer.huggingface import HuggingFaceInference
 model, data, size, tokens, out = sys.argv[1:]
 sampling = {"max_tokens": int(tokens), "min_new_tokens": int(tokens)}  # no answer is shorter: all do the same work
 def run(**given):
-    quiet, began = Quiet(), time.process_time()
+    quiet, began = NullJob(), time.process_time()
     executor = HuggingFaceInference(model, data, out, sampling_params=sampling, batch_size=int(size), **given)
     executor.run(JobRun("p", "infer", pathlib.Path(out), quiet, quiet))
     return quiet.query("infer"), time.process_time() - began

@@ -19,7 +19,7 @@ from data_juicer_sandbox.search.space import grid
 from data_juicer_sandbox.secrets import mask_text
 from data_juicer_sandbox.watchers.local import repair
 
-EXTRA = "study"
+EXTRA = "search"
 JOURNAL = "study.journal"
 _MADE_OF = "made_of"
 PAUSES = (0.3, 1.0, 2.0, None)

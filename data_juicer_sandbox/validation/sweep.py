@@ -16,7 +16,7 @@ from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.workflow.overrides import check_values, resolve_parameter
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
-EXTRA = "study"
+EXTRA = "search"
 """The extra of this package that brings Optuna."""
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from wandb_file import records
 
-pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[study]'")
+pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
 wandb = pytest.importorskip("wandb", reason="pip install 'data-juicer-sandbox[wandb]'")
 
 RATE = "use.learn.extra_configs.rate"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[study]'")
+pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
 
 RATE = "use.learn.extra_configs.rate"
 

@@ -7,7 +7,7 @@ import pytest
 from data_juicer_sandbox.config.loader import load
 from data_juicer_sandbox.validation import validate
 
-pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[study]'")
+pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
 
 TOY = "toy_lab.steps."
 
@@ -162,7 +162,7 @@ def test_samplers_and_pruners_by_name(said):
 def test_without_optuna_the_command_that_installs_it(said, monkeypatch):
     monkeypatch.setattr("data_juicer_sandbox.validation.sweep.find_spec", lambda name: None)
     assert said() == [
-        "sweep.yaml:1: a search needs Optuna, which is not installed (pip install 'data-juicer-sandbox[study]')"
+        "sweep.yaml:1: a search needs Optuna, which is not installed (pip install 'data-juicer-sandbox[search]')"
     ]
 
 

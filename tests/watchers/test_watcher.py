@@ -102,7 +102,7 @@ def test_names(monkeypatch):
 
 
 def test_what_a_job_is_handed_answers_as_a_quiet_one_does(tmp_path):
-    """`Quiet` stands in for a watcher in components' own tests: both must give the same for the same."""
+    """`NullJob` stands in for a watcher in components' own tests: both must give the same for the same."""
     one = open_one(tmp_path, None)
     for watching in (quiet := NullJob(), job := one.of("p", "j")):
         watching.watch({"x": 1.5}, step=1)

@@ -23,7 +23,7 @@ class NoTorch(importlib.machinery.PathFinder):
 sys.meta_path = [NoTorch if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
 from pathlib import Path
 from loguru import logger
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.data.analyzer import DataJuicerAnalyzer
 from data_juicer_sandbox.components.data.executor import DataJuicerExecutor
 from data_juicer_sandbox.terminal import logs
@@ -34,7 +34,7 @@ logs.setup(folder / "log.txt", debug=False)
 started = []
 sys.addaudithook(lambda event, args: started.append(args[1]) if event == "subprocess.Popen" else None)
 environment = dict(os.environ)
-quiet = Quiet()
+quiet = NullJob()
 (folder / "job").mkdir()
 job = JobRun("p", "probe", folder / "job", quiet, quiet)
 recipe = {"dataset_path": sys.argv[2], "process": [{"text_length_filter": {}}], "np": 2, "image_special_token": "<i>"}

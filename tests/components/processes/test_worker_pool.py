@@ -141,9 +141,9 @@ def first_then_slow(shared, item):
 PARENT = """
 import sys
 sys.path.insert(0, {tests!r})
-import test_parallel
-test_parallel.parallel.cores = lambda: 2
-list(test_parallel.run(test_parallel.writes_slowly, list(range(9)), shared={folder!r}))
+import test_worker_pool
+test_worker_pool.worker_pool.cores = lambda: 2
+list(test_worker_pool.run(test_worker_pool.writes_slowly, list(range(9)), shared={folder!r}))
 """
 
 

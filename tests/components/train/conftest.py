@@ -53,9 +53,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, docstrings: list[str]) 
 
 _KILLED = """
 import importlib, json, os, pathlib, signal, sys
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 module, name, config, folder, step = sys.argv[1:]
-class Deadly(Quiet):
+class Deadly(NullJob):
     def watch(self, values, step=None):
         if step >= int(sys.argv[5]):
             os.kill(os.getpid(), signal.SIGKILL)

@@ -67,11 +67,11 @@ def test_one_model_for_each_data_set_and_seed_in_order(job, quiet, corpus, jsonl
 
 SCRIPT = """
 import json, pathlib, sys
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 corpus, folder, settings = sys.argv[1], pathlib.Path(sys.argv[2]), json.loads(sys.argv[3])
 folder.mkdir()
-HuggingFaceTrainer(corpus, **settings).run(JobRun("p", "n", folder, Quiet(), Quiet()))
+HuggingFaceTrainer(corpus, **settings).run(JobRun("p", "n", folder, NullJob(), NullJob()))
 print("done")
 """
 

@@ -54,9 +54,9 @@ def test_a_failure_names_the_model(job, pools, tiny, jsonl):
 
 SCRIPT = """
 import json, pathlib, sys
-from data_juicer_sandbox.components.base import JobRun, Quiet
+from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
-class Loud(Quiet):
+class Loud(NullJob):
     def watch(self, values, step=None):
         print(step, *values, flush=True)
 loud = Loud()
