@@ -62,6 +62,17 @@ def output_owner() -> Owner:
     return _guard.owner if _guard is not None else Owner()
 
 
+def real_path(path: str | Path) -> Path:
+    """The absolute path with the links in its parents resolved as the system does (`link/..` is the parent of the
+    link's target); a link at the path itself is not followed. Folders that do not exist yet count as folders.
+    """
+    text = os.fspath(path).rstrip("/") or "/"
+    parent, name = os.path.split(text)
+    if name in ("", ".", ".."):
+        return Path(os.path.realpath(text))
+    return Path(os.path.realpath(parent or "."), name)
+
+
 def claim(path: str | Path, *, folder: bool = False) -> None:
     """Announce that the running job is going to write a path, before any work for it begins.
 
@@ -78,7 +89,7 @@ def claim(path: str | Path, *, folder: bool = False) -> None:
     if _guard is not None:
         _guard.claim(Path(path), folder=folder)
     else:
-        refuse_replacing(Path(path), folder, Owner())
+        refuse_replacing(real_path(path), folder, Owner())
 
 
 def refuse_replacing(path: Path, folder: bool, owner: Owner) -> None:
@@ -117,10 +128,10 @@ def replacing(
     Raises:
         JobError: the path must not be written; nothing was changed.
     """
-    final = Path(path)
     owner = owner or output_owner()
     if _guard is not None and not shared:
-        _guard.claim(final, folder=folder)
+        _guard.claim(Path(path), folder=folder)
+    final = real_path(path)  # what was judged is what is written, also if a folder in `a/../b` is yet to be created
     refuse_replacing(final, folder, owner)
     if not final.parent.is_dir():
         final.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from typing import Any
 from loguru import logger
 
 from data_juicer_sandbox.errors import JobError, WorkDirError
-from data_juicer_sandbox.files import move_aside, open_append, refuse_replacing, refuse_special
+from data_juicer_sandbox.files import move_aside, open_append, real_path, refuse_replacing, refuse_special
 from data_juicer_sandbox.output_folders import Owner
 
 LEDGER = "written_files.jsonl"
@@ -173,18 +173,19 @@ class OutputGuard:
         Raises:
             JobError: the path must not be written.
         """
-        if path in self._claimed:
+        real = real_path(path)
+        if real in self._claimed:
             return
         self.check(path, folder=folder)
-        refuse_replacing(path, folder, self.owner)
-        if self._in_job_folder(real_path(path)):
+        refuse_replacing(real, folder, self.owner)
+        if self._in_job_folder(real):
             return
         aside = None
-        if not folder and os.path.lexists(path) and not self.ledger.wrote(path):
-            aside = move_aside(path)
+        if not folder and os.path.lexists(real) and not self.ledger.wrote(real):
+            aside = move_aside(real)
             logger.warning("{} was there, and is not as a job of this work directory left it: now {}", path, aside)
-        self.ledger.claim(path)
-        self._claimed[path] = aside
+        self.ledger.claim(real)
+        self._claimed[real] = aside
 
     def settle(self) -> None:
         """Record how the job left what it claimed; what was renamed for a file that it did not write is restored."""
@@ -230,7 +231,10 @@ class OutputGuard:
 
     def _refuse_links(self, path: Path) -> None:
         """No link inside the work directory is followed: it would lead out of what belongs to the run."""
-        absolute = Path(os.path.abspath(path))  # noqa: PTH100
+        absolute, real = Path(os.path.abspath(path)), real_path(path)  # noqa: PTH100
+        if absolute.is_relative_to(self._work_dir) and not real.is_relative_to(self.ledger.work_dir):
+            what = f"{path} leads out of the work directory by a symbolic link"
+            raise JobError(what, hint="replace it by a folder, or choose a path outside of the work directory")
         for parent in absolute.parents:
             if parent == self._work_dir or not parent.is_relative_to(self._work_dir):
                 break
@@ -285,12 +289,6 @@ class _Source:
 
 
 _OTHER = "choose another path for the output"
-
-
-def real_path(path: Path) -> Path:
-    """The path with the links in its parents resolved; a link at the path itself is not followed."""
-    absolute = os.path.abspath(path)  # noqa: PTH100
-    return Path(os.path.realpath(os.path.dirname(absolute)), os.path.basename(absolute))  # noqa: PTH119, PTH120
 
 
 def is_pattern(path: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -344,3 +345,19 @@ def test_trials_are_not_appended_to_a_file_of_the_users(tmp_path, config_file, c
     assert main(["--config", str(config_file(config))]) == 2
     assert "rows.jsonl is not a journal of Optuna" in capsys.readouterr().err
     assert (tmp_path / "rows.jsonl").read_text() == '{"text": "the user\'s own"}\n'
+
+
+@pytest.mark.parametrize(
+    "spelling", ["new/../own", "new/..//own", "./new/deep/../../own", "link/../../own", "own/../own"]
+)
+def test_what_was_judged_is_what_is_written(spelling, work_dir, tmp_path):
+    """The system finds nothing at `new/../own` until `new` is created, and `link/..` is the parent of its target."""
+    (tmp_path / "deep/er").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep/er")
+    (tmp_path / "own").write_text("the user's own")
+    with suppress(JobError, OSError):
+        write(spelling, "new", guard_of(work_dir))
+    kept = [file.read_text() for file in tmp_path.rglob("*") if file.is_file()]
+    assert "the user's own" in kept
+    with pytest.raises(JobError, match="is what the job reads"):
+        guard_of(work_dir, ["link/../../own"]).check(tmp_path / "own")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data_juicer_sandbox.files import claim, output_owner, remove
+from data_juicer_sandbox.files import claim, output_owner, real_path, remove
 from data_juicer_sandbox.output_folders import mark
 
 _MARK = ".dj_sandbox_temporary"
@@ -42,8 +42,8 @@ def exporting(path: str) -> Iterator[Export]:
         yield export
         export.files = [path]
         return
-    final = Path(path)
-    claim(final)
+    claim(path)
+    final = real_path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     # Data-Juicer replaces the suffix wherever it finds it in the path, so it must not be in the folder's name.
     hidden = f".{final.stem.split('.')[0]}.part"
@@ -66,6 +66,6 @@ def exporting(path: str) -> Iterator[Export]:
                 remove(place)
             file.replace(place)
             if file not in extras:
-                export.files.append(str(place))
+                export.files.append(str(Path(path).parent / file.name))
     finally:
         remove(folder)
