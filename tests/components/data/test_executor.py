@@ -194,6 +194,6 @@ def test_on_ray(dataset: str, process: list[Any], job: JobRun, quiet: NullJob, m
     assert (last(quiet)["rows_in"], last(quiet)["rows_out"]) == (120, kept)
     assert isinstance(folder, str)
     assert isinstance(local, str)
-    rows = [row for file in sorted(Path(folder).iterdir()) for row in read_rows(file)]
+    rows = [row for file in sorted(Path(folder).glob("[!.]*")) for row in read_rows(file)]
     assert sorted(row["meta"]["id"] for row in rows) == [row["meta"]["id"] for row in read_rows(local)]
     assert DataJuicerExecutor(recipe).run(job)  # and one that is not on Ray goes on as ever
