@@ -11,13 +11,21 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from data_juicer_sandbox.context.hash_limits import refuse_collisions
+from data_juicer_sandbox.context.time_zones import checked_zone, frequency_name, zone_name
+
 TAG = "__dj_value__"
 """The key that tells an encoded value from a mapping of the user's."""
 
 Encode = Callable[[Any, str], Any]
 Decode = Callable[[Any], Any]
 
-_DTYPE = re.compile(r"([<>|=]?)([biufcmMSU])(\d{1,9})(\[\d{0,9}[A-Za-zμ]{1,7}\])?")
+_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,9}|[mM]8(\[\d{0,9}[A-Za-zμ]{1,7}\])?)")
+"""The types of NumPy arrays that are kept: those of Arrow, and such as have the same bytes."""
+MAX_DIMENSIONS = 32
+"""NumPy 1 has no more."""
+MAX_CODE_POINT = 0x10FFFF
+"""The largest character of Unicode: NumPy stops with a `SystemError` for a larger one in an array of texts."""
 _MASKED = {
     **{f"{sign}Int{bits}": "IntegerArray" for sign in ("", "U") for bits in (8, 16, 32, 64)},
     **{f"Float{bits}": "FloatingArray" for bits in (32, 64)},
@@ -63,6 +71,7 @@ def encode(value: Any, encode_other: Encode) -> dict[str, Any]:
         }
     if name == "Series":
         about = {"name": encode_other(value.name, "name"), "index": _encode_index(value.index, encode_other)}
+        about["attrs"] = encode_other(dict(value.attrs), "attrs")
         return {TAG: "series", **about, "data": _encode_column(value.array, encode_other)}
     return _encode_index(value, encode_other)
 
@@ -93,7 +102,9 @@ def decode(value: dict[str, Any], decode_other: Decode) -> Any:
         data, index = _decode_column(value["data"], decode_other), _decode_index(value["index"], decode_other)
         if len(data) != len(index):
             raise ValueError("a series and its index differ in length")
-        return pd.Series(data, index=index, name=decode_other(value["name"]), dtype=data.dtype)
+        series = pd.Series(data, index=index, name=decode_other(value["name"]), dtype=data.dtype)
+        series.attrs = decode_other(value.get("attrs", {}))  # earlier checkpoints have none
+        return series
     return _decode_index(value, decode_other)
 
 
@@ -105,9 +116,12 @@ def _encode_index(index: Any, encode_other: Encode) -> dict[str, Any]:
     if kind == "MultiIndex":
         levels = [_encode_column(index.get_level_values(place).array, encode_other) for place in range(index.nlevels)]
         return {TAG: "index", "levels": levels, "names": names}
-    freq = getattr(index, "freqstr", None)
     if kind in ("PeriodIndex", "IntervalIndex"):
         raise Unsupported(f"a pandas {kind}")
+    frequency = getattr(index, "freq", None)
+    freq = None if frequency is None else frequency_name(frequency)
+    if frequency is not None and freq is None:
+        raise Unsupported(f"an index of frequency {frequency}, which has no name (set its `freq` to None)")
     return {TAG: "index", "data": _encode_column(index.array, encode_other), "names": names, "freq": freq}
 
 
@@ -144,7 +158,10 @@ def _encode_column(array: Any, encode_other: Encode) -> dict[str, Any]:
         return {TAG: "strings", "storage": dtype.storage, "na_is_nan": na_is_nan, "data": _write_texts(texts)}
     if isinstance(dtype, pd.DatetimeTZDtype):
         utc = pd.DatetimeIndex(array).tz_convert("UTC").tz_localize(None)
-        return {TAG: "datetimes", "tz": str(dtype.tz), "data": _encode_numbers(utc.to_numpy())}
+        name = zone_name(dtype.tz)
+        if name is None:
+            raise Unsupported(f"times of the zone {dtype.tz}, which has no name that pandas knows")
+        return {TAG: "datetimes", "tz": name, "data": _encode_numbers(utc.to_numpy())}
     if str(dtype) in _MASKED:
         missing = array.isna()
         numpy_dtype = str(dtype).lower().replace("boolean", "bool")
@@ -176,7 +193,9 @@ def _decode_column(value: dict[str, Any], decode_other: Decode) -> Any:
         return numbers
     if kind == "objects":
         objects = np.empty(len(value["data"]), object)
-        objects[:] = [decode_other(item) for item in value["data"]]
+        items = [decode_other(item) for item in value["data"]]
+        objects[:] = items
+        refuse_collisions((item for item in items if type(item) in (int, complex)), {})  # an index hashes its items
         return objects
     if kind == "categorical":
         categories = _decode_index(value["categories"], decode_other)
@@ -187,7 +206,7 @@ def _decode_column(value: dict[str, Any], decode_other: Decode) -> Any:
         return pd.array(_read_texts(value["data"]), dtype=dtype)
     if kind == "datetimes":
         utc = pd.DatetimeIndex(_decode_numbers(value["data"])).tz_localize("UTC")
-        return utc.tz_convert(str(value["tz"])).array
+        return utc.tz_convert(checked_zone(str(value["tz"]))).array
     if kind == "masked":
         values, missing = _decode_numbers(value["data"]), _decode_numbers(value["missing"])
         return getattr(pd.arrays, _MASKED[str(value["dtype"])])(values, missing)
@@ -200,6 +219,8 @@ def _encode_numbers(array: Any) -> dict[str, Any]:
 
     if _DTYPE.fullmatch(array.dtype.str) is None:
         raise Unsupported(f"a NumPy array of type {array.dtype}")
+    if array.ndim > MAX_DIMENSIONS or array.dtype.itemsize == 0:
+        raise Unsupported(f"a NumPy array of {array.ndim} dimensions and type {array.dtype}")
     flat = np.ascontiguousarray(array).reshape(-1)
     native = flat.astype(flat.dtype.newbyteorder("="), copy=False)
     return {TAG: "ndarray", "dtype": array.dtype.str, "shape": list(array.shape), "data": _write(_storable(native))}
@@ -211,10 +232,10 @@ def _decode_numbers(value: dict[str, Any]) -> Any:
     match = _DTYPE.fullmatch(str(value["dtype"]))
     if match is None:
         raise ValueError(f"unknown type {value['dtype']!r:.40}")
-    dtype, shape = np.dtype(match[0]), [int(length) for length in value["shape"]]
-    flat = _read(bytes(value["data"]))
-    if dtype.itemsize == 0 or any(length < 0 for length in shape) or len(shape) > 32:
+    dtype, shape = np.dtype(match[0]), list(value["shape"])
+    if dtype.itemsize == 0 or len(shape) > MAX_DIMENSIONS or not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError("an array has no size")
+    flat = _read(bytes(value["data"]))
     flat = flat.view(np.uint8)
     count = 1
     for length in shape:
@@ -222,6 +243,8 @@ def _decode_numbers(value: dict[str, Any]) -> Any:
     if count * dtype.itemsize != flat.nbytes:
         raise ValueError(f"an array of shape {shape} has {flat.nbytes} bytes")
     native = dtype.newbyteorder("=")
+    if dtype.kind == "U" and flat.view(np.uint32).max(initial=0) > MAX_CODE_POINT:
+        raise ValueError("a text holds a character that Unicode does not have")
     return flat.view(native).astype(dtype, copy=False).reshape(shape)
 
 

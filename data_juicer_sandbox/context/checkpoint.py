@@ -10,6 +10,7 @@ import json
 import os
 import pickle  # written with it; read by `pickle_reader`
 import shutil
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ NAME = "context_infos.pkl"
 PREVIOUS = "context_infos.prev.pkl"
 READABLE = "context_infos.json"
 _SEAL = b"\n#xxh3_128 "
+MAX_BYTES = 4 << 30
+"""The largest checkpoint that is written or read."""
 
 
 class Checkpoint:
@@ -43,6 +46,7 @@ class Checkpoint:
         self.readable = work_dir / READABLE
         self._texts: dict[int, tuple[JobRecord, str]] = {}
         self._encoded: dict[int, tuple[JobRecord, dict[str, Any]]] = {}
+        self._seen: set[int] = set()
 
     def exists(self) -> bool:
         """Whether there is one, good or bad."""
@@ -54,27 +58,43 @@ class Checkpoint:
         Raises:
             CheckpointError: the disk would not take it. What stood there before still stands.
         """
+        written: set[int] = set()
         iterations = [
-            {pipeline: [self._encode(record) for record in records.values()] for pipeline, records in iteration.items()}
+            {
+                pipeline: [self._encode(record, written) for record in records.values()]
+                for pipeline, records in iteration.items()
+            }
             for iteration in context.iterations
         ]
         body = pickle.dumps(iterations, protocol=4)
+        if len(body) > MAX_BYTES:
+            what = f"the checkpoint would have {len(body):,} bytes, and {MAX_BYTES:,} are allowed"
+            raise _run_failed(CheckpointError(what, where=str(self.path), hint="put out the paths of large files"))
         try:
             with replacing(self.path, durable=True) as part:
                 part.write_bytes(body + _SEAL + _digest(body))
                 self._keep_previous()
             with replacing(self.readable) as part:
-                part.write_text(self._readable(context), encoding="utf-8")
+                # Half of a surrogate pair cannot be written as UTF-8; its escaped form is what JSON has for it.
+                part.write_text(self._readable(context), encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             failure = CheckpointError(f"the checkpoint cannot be written: {error.strerror}", where=str(self.path))
-            failure.exit_code = 1  # the run failed; nothing is wrong with config or usage
-            raise failure from error
+            raise _run_failed(failure) from error
 
-    def _encode(self, record: JobRecord) -> dict[str, Any]:
-        """A record as plain Python; encoded once, since records do not change."""
+    def _encode(self, record: JobRecord, written: set[int]) -> dict[str, Any]:
+        """A record as plain Python; encoded once, since records do not change.
+
+        Args:
+            record: the record. The cache keeps it, and so the texts in it, as long as this object lives.
+            written: ids of the records that this checkpoint holds already; one that several iterations share is
+                encoded again, so that nothing in the pickle refers to something before it.
+        """
         known = self._encoded.get(id(record))
-        if known is None or known[0] is not record:
-            known = self._encoded[id(record)] = (record, encode(record.plain()))
+        if known is None or known[0] is not record or id(record) in written:
+            # The record itself is a level around its outputs.
+            known = (record, encode(record.plain(), depth=-1, seen=self._seen))
+            self._encoded.setdefault(id(record), known)
+        written.add(id(record))
         return known[1]
 
     def _readable(self, context: ContextInfos) -> str:
@@ -122,6 +142,8 @@ class Checkpoint:
         except CheckpointError as error:
             try:
                 _load(self.previous)
+            except _Untrusted:
+                hint = f"the copy before it is of an earlier version: mv {self.previous} {self.path}, then see there"
             except CheckpointError:
                 hint = "no earlier copy is good; move it away, or run with `resume: false`"
             else:
@@ -143,6 +165,29 @@ class Checkpoint:
         return folder
 
 
+def _run_failed(error: CheckpointError) -> CheckpointError:
+    """The error with the exit code of a failed run: nothing is wrong with config or usage."""
+    error.exit_code = 1
+    return error
+
+
+def _read_bytes(path: Path) -> bytes:
+    """The bytes of a regular file of no more than `MAX_BYTES`. A pipe or device may have no end.
+
+    Raises:
+        CheckpointError: it is something else, or too large.
+        OSError: it cannot be read.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise CheckpointError("the checkpoint is not a regular file", where=str(path))
+        if status.st_size > MAX_BYTES + 100:  # the seal
+            what = f"the checkpoint has {status.st_size:,} bytes, and {MAX_BYTES:,} are allowed"
+            raise CheckpointError(what, where=str(path))
+        return file.read(status.st_size)
+
+
 def _digest(body: bytes) -> bytes:
     return xxhash.xxh3_128_hexdigest(body).encode() + b"\n"
 
@@ -153,7 +198,7 @@ class _Untrusted(CheckpointError):
 
 def _load(path: Path, trust: bool = False) -> ContextInfos:
     try:
-        data = path.read_bytes()
+        data = _read_bytes(path)
     except OSError as error:
         raise CheckpointError(f"the checkpoint cannot be read: {error.strerror}", where=str(path)) from error
     body, seal, digest = data.rpartition(_SEAL)

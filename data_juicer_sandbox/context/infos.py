@@ -10,6 +10,8 @@ from data_juicer_sandbox.context.key_paths import get_path
 from data_juicer_sandbox.errors import ResolveError
 
 BOOKKEEPING = "__job__"
+_LATEST = 1e12
+"""Seconds since the epoch, far beyond any date: no time or duration of a job is as large, infinite or NaN."""
 
 
 @dataclass
@@ -133,12 +135,54 @@ class ContextInfos:
         for iteration in value:
             pipelines: Records = {}
             for pipeline, records in iteration.items():
+                if not isinstance(pipeline, str) or not isinstance(records, list | tuple):
+                    raise ValueError(f"{pipeline!r:.60} is not a pipeline with a list of records")
                 pipelines[pipeline] = {}
                 for found in records:
                     if not isinstance(found, Mapping) or not isinstance(found.get("meta_name"), str):
                         raise ValueError(f"a record of pipeline {pipeline!r} has no meta_name")
                     outputs = {key: item for key, item in found.items() if key not in ("meta_name", BOOKKEEPING)}
-                    record = JobRecord(found["meta_name"], outputs, dict(found.get(BOOKKEEPING, {})))
+                    job = found.get(BOOKKEEPING, {})
+                    problem = _job_problem(job) if all(isinstance(key, str) for key in outputs) else "names of outputs"
+                    if problem:
+                        raise ValueError(f"record {found['meta_name']!r:.60} has a damaged part: {problem}")
+                    record = JobRecord(found["meta_name"], outputs, dict(job))
                     pipelines[pipeline][record.id] = record
             iterations.append(pipelines)
         return cls(iterations or [{}])
+
+
+def _job_problem(job: Any) -> str | None:
+    """The part of a record's bookkeeping that does not have its type; None where all have. Parts may be missing."""
+    if not isinstance(job, Mapping):
+        return BOOKKEEPING
+    for key in ("hook", "phase", "status"):
+        if not isinstance(job.get(key, ""), str):
+            return key
+    for key in ("started", "ended", "seconds"):
+        value = job.get(key, 0.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LATEST:
+            return key
+    return _trace_problem(job["trace"]) if job.get("trace") is not None else None
+
+
+def _trace_problem(trace: Any) -> str | None:
+    """The same for the digests of what a job was made from."""
+    if not isinstance(trace, Mapping):
+        return "trace"
+    for key in ("config", "code", "inputs", "outputs"):
+        part = trace.get(key, {})
+        if not isinstance(part, Mapping) or not all(map(_is_entry, part.items())):
+            return f"trace.{key}"
+    changed = trace.get("changed_inputs", ())
+    if not isinstance(changed, list | tuple) or not all(isinstance(path, str) for path in changed):
+        return "trace.changed_inputs"
+    return None
+
+
+def _is_entry(entry: tuple[Any, Any]) -> bool:
+    """Whether a name has a digest, or the digests of a file."""
+    name, digests = entry
+    if not isinstance(name, str):
+        return False
+    return isinstance(digests, str) or (isinstance(digests, list | tuple) and len(digests) > 0)

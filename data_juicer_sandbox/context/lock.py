@@ -63,7 +63,8 @@ def locked(work_dir: Path) -> Iterator[None]:
         yield
     finally:
         for held in (descriptor, fallback):
-            if held is not None:
+            # In a forked child that leaves the block, it is closed already, and its number may be another file's.
+            if held in _held:
                 _held.discard(held)
                 os.close(held)
 

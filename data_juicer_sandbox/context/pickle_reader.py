@@ -2,20 +2,31 @@
 
 The reader knows the opcodes that `pickle.dumps` writes for dict, list, tuple, set, frozenset, str, bytes, int, float,
 bool and None (protocol 2 to 4). Each other opcode, such as those that name a class, ends it. Length fields must fit
-into the file, nesting and copies of repeated containers are bounded, and no container can hold itself.
+into the file, nesting and what repeated values unfold to are bounded, keys cannot be made to collide, and no container
+can hold itself.
 """
 
 from __future__ import annotations
 
 import pickle  # for the codes of its operations; nothing of it runs
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any
+
+from data_juicer_sandbox.context.hash_limits import Counts, refuse_collisions
 
 MAX_DEPTH = 200
 """Levels of containers in one another."""
 MAX_COPIED = 1_000_000
 """Values that repeated containers may unfold to, in all; no more than the file has bytes, and 10,000."""
+FREE_REPEATS = 128 << 20
+REPEATS_PER_BYTE = 32
+"""Characters and bytes that repeated texts may unfold to, in all: a fixed number, and so many per byte of the file.
+
+The readable twin holds a repeated text in full each time, so a small file could fill a disk. What `Checkpoint` writes
+repeats nothing; pickles of earlier versions do.
+"""
 MAX_INT_BYTES = 1700
 """About 4,000 decimal digits: Python refuses to print more."""
 
@@ -54,6 +65,8 @@ class _Reader:
         self._depths: dict[int, int] = {}  # by id: all containers stay alive, since nothing is ever popped and dropped
         self._kept: list[Any] = []
         self._copies_left = min(MAX_COPIED, len(data) + 10_000)
+        self._repeats_left = FREE_REPEATS + REPEATS_PER_BYTE * len(data)
+        self._hashes: dict[int, Counts] = {}  # by id of the container, as `_depths`
 
     def read(self) -> Any:
         while True:
@@ -130,12 +143,16 @@ class _Reader:
 
     def _frozenset(self) -> None:
         items = self._above_mark()
+        refuse_collisions(items, {})
         self._container(frozenset(items), 1 + max(map(self._depth, items), default=0))
 
     def _fill(self, kind: type, items: list[Any], put: Callable[[Any, list[Any]], Any]) -> None:
         target = self._stack[-1]
         if type(target) is not kind:
             raise ValueError(f"a {kind.__name__} is missing")
+        if kind is not list:
+            counts = self._hashes.setdefault(id(target), {})
+            refuse_collisions(items if kind is set else items[::2], counts)
         put(target, items)
         self._set_depth(target, max(self._depths[id(target)], 1 + max(map(self._depth, items), default=0)))
 
@@ -161,7 +178,18 @@ class _Reader:
     def _get(self, key: int) -> None:
         value = self._memo[key]
         # A copy of what it holds so far, so that no container can come to hold itself.
-        self._stack.append(self._copy(value) if isinstance(value, _CONTAINERS) else value)
+        if isinstance(value, _CONTAINERS):
+            value = value if type(value) is frozenset and not value else self._copy(value)  # Python has but one
+        else:
+            self._pay_for(value)
+        self._stack.append(value)
+
+    def _pay_for(self, value: Any) -> None:
+        """Count what a repeated text, run of bytes or integer adds to all that is unfolded."""
+        size = len(value) if isinstance(value, str | bytes) else value.bit_length() // 3 if type(value) is int else 0
+        self._repeats_left -= size
+        if self._repeats_left < 0:
+            raise ValueError("its repeated texts unfold to too many characters")
 
     def _copy(self, value: Any) -> Any:
         """A copy of a container, so that what is unfolded is paid for where it is made."""
@@ -169,6 +197,7 @@ class _Reader:
         if self._copies_left < 0:
             raise ValueError("its repeated parts unfold to too many values")
         if not isinstance(value, _CONTAINERS):
+            self._pay_for(value)
             return value
         made: Any
         if type(value) is dict:
@@ -189,7 +218,9 @@ _CALLS = (
 def _pairs(target: dict[Any, Any], items: list[Any]) -> None:
     if len(items) % 2:
         raise ValueError("a value is missing")
-    target.update(zip(items[::2], items[1::2], strict=True))
+    # Equal keys of many mappings take memory once; the pickle holds each of them.
+    keys = (sys.intern(key) if type(key) is str else key for key in items[::2])
+    target.update(zip(keys, items[1::2], strict=True))
 
 
 _HANDLERS: dict[bytes, Callable[[_Reader], Any]] = {

@@ -9,9 +9,11 @@ from pathlib import PurePath
 from typing import Any
 
 from data_juicer_sandbox.context.arrays import Unsupported, is_array
-from data_juicer_sandbox.context.tagged_values import MAX_DEPTH, MAX_INT_BITS, encode
+from data_juicer_sandbox.context.tagged_values import MAX_DEPTH, MAX_INT_BITS, decode, encode
 from data_juicer_sandbox.errors import JobError
 
+LONG_RANGE = 1000
+"""Numbers of a range from which on its bounds stand for it in JSON."""
 _SCALARS = (bool, int, float, str, bytes, type(None), complex, datetime, date)
 
 
@@ -43,13 +45,9 @@ def to_plain(value: Any, name: str, depth: int = 0) -> Any:
     if kind in (list, tuple, set, frozenset):
         return kind(to_plain(item, f"{name}.{index}", depth + 1) for index, item in enumerate(value))
     if kind.__module__.startswith("numpy") and hasattr(value, "dtype"):
-        if value.dtype == object:
-            raise JobError(
-                f"output {name!r} is a NumPy array of Python objects", hint="give it a type, or put out a list"
-            )
-        return _encodable(value, name) if kind.__name__ == "ndarray" else value.item()
+        return _from_numpy(value, name, depth)
     if is_array(value):
-        return _encodable(value, name)
+        return _encodable(value, name, depth)
     if isinstance(value, (str, int, float)):  # an enum or another subclass
         return next(base(value) for base in (str, int, float) if isinstance(value, base))
     raise JobError(
@@ -57,11 +55,38 @@ def to_plain(value: Any, name: str, depth: int = 0) -> Any:
     )
 
 
-def _encodable(value: Any, name: str) -> Any:
-    """The value, if the checkpoint can hold it: a frame may hold objects of any kind."""
+def _from_numpy(value: Any, name: str, depth: int) -> Any:
+    """A value of NumPy: an array stays one, a scalar becomes a number of Python.
+
+    Raises:
+        JobError: the checkpoint cannot hold it.
+    """
+    import numpy as np
+
+    if value.dtype == object:
+        raise JobError(f"output {name!r} is a NumPy array of Python objects", hint="give it a type, or put out a list")
+    if isinstance(value, np.ma.MaskedArray):
+        raise JobError(f"output {name!r} is a NumPy array with a mask", hint="return a pandas Series, or a list")
+    if isinstance(value, np.ndarray):
+        # An array that maps a file, or of another subclass, is copied: the file may change.
+        return _encodable(value if type(value) is np.ndarray else np.array(value, subok=False), name, depth)
+    scalar = value.item()
+    if type(scalar) is type(value):
+        raise JobError(f"output {name!r} is a numpy.{type(value).__name__}", hint="convert it to `float` or `complex`")
+    return to_plain(scalar, name, depth)
+
+
+def _encodable(value: Any, name: str, depth: int) -> Any:
+    """The value, if the checkpoint can hold it: a frame may hold objects of any kind.
+
+    It is also decoded, so that what cannot be read again fails its job here, and not all jobs when the run resumes.
+
+    Raises:
+        JobError: it cannot.
+    """
     try:
-        encode(value)
-    except Unsupported as error:
+        decode(encode(value, name, depth))
+    except (Unsupported, ValueError) as error:
         raise JobError(
             f"output {name!r} cannot be kept: {error}", hint="return plain values, NumPy or pandas"
         ) from error
@@ -69,7 +94,9 @@ def _encodable(value: Any, name: str) -> Any:
 
 
 def to_json_value(value: Any) -> Any:
-    """The same for JSON: what JSON cannot say is said in words."""
+    """The same for JSON: a value that JSON lacks, and a long range of numbers, become text."""
+    if type(value).__name__ == "RangeIndex" and len(value) > LONG_RANGE:
+        return str(value)  # a range of any length takes a few bytes in the checkpoint
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, (bool, int, float, str, type(None))):

@@ -13,25 +13,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from data_juicer_sandbox.context import arrays
 from data_juicer_sandbox.context.arrays import TAG, Unsupported
+from data_juicer_sandbox.context.hash_limits import refuse_collisions
+from data_juicer_sandbox.context.time_zones import checked_zone, zone_key, zone_name
 
 _SCALARS = (bool, int, float, str, bytes, type(None))
 _COMPOUND = (list, tuple, set, frozenset, dict)
-_SIMPLE = (bool, float, str, type(None))
+_SIMPLE = (bool, float, type(None))
+_UNITS = ("s", "ms", "us", "ns")
 MAX_DEPTH = 64
 """Levels of containers that a value may have; the reader of the pickle allows more, for what is around it."""
 MAX_INT_BITS = 8 * 1690
+SHORT = 64
+"""Characters of a text that a pickle may refer to instead of a copy. `pickle_reader.REPEATS_PER_BYTE` allows for it."""
 
 
-def encode(value: Any, name: str = "value", depth: int = 0) -> Any:
+def encode(value: Any, name: str = "value", depth: int = 0, seen: set[int] | None = None) -> Any:
     """A value as a tree of plain containers and scalars, none of which occurs in it twice.
 
     Args:
         value: plain Python, NumPy or pandas.
         name: what it is called, for the error.
         depth: how many containers it lies in.
+        seen: ids of long texts and bytes that were encoded before and still live; updated. Those in it are copied.
 
     Raises:
         Unsupported: it holds something else, is nested too deeply, or has too large a number; says where.
@@ -40,31 +47,46 @@ def encode(value: Any, name: str = "value", depth: int = 0) -> Any:
     if kind is int and value.bit_length() > MAX_INT_BITS:
         raise Unsupported(f"{name} is an integer of more than 4,000 digits")
     if kind in _SCALARS:
-        return value
+        return _unshared(value, seen) if kind in (str, bytes) and len(value) > SHORT else value
     if depth > MAX_DEPTH:
         raise Unsupported(f"{name[:60]}... is nested more than {MAX_DEPTH} levels deep")
     if kind in (list, tuple, set, frozenset):
         items = [
-            item if type(item) in _SIMPLE else encode(item, f"{name}.{place}", depth + 1)
+            item if type(item) in _SIMPLE else encode(item, f"{name}.{place}", depth + 1, seen)
             for place, item in enumerate(value)
         ]
-        if kind in (set, frozenset) and any(type(item) is dict for item in items):
+        if kind in (set, frozenset) and any(map(_has_dict, items)):
             return {TAG: kind.__name__, "data": items}
         return kind(items)
     if isinstance(value, Mapping):
         pairs = [
-            (encode(key, name, depth + 1), encode(item, f"{name}.{key}", depth + 1)) for key, item in value.items()
+            (encode(key, name, depth + 1, seen), encode(item, f"{name}.{key}", depth + 1, seen))
+            for key, item in value.items()
         ]
         if TAG in value or any(_has_dict(key) for key, _ in pairs):
             return {TAG: "mapping", "data": pairs}
         return dict(pairs)
     if kind is complex:
         return {TAG: "complex", "data": (value.real, value.imag)}
+    if kind is datetime and (key := zone_key(value.tzinfo)):
+        local = value.replace(tzinfo=None)
+        return {TAG: "datetime", "data": local.isoformat(), "fold": value.fold, "zone": key}
     if kind in (datetime, date):
         return {TAG: kind.__name__, "data": value.isoformat(), "fold": getattr(value, "fold", 0)}
     if arrays.is_array(value):
-        return arrays.encode(value, encode)
+        # The encoded form has more levels than the value: frame, list of columns, column, categories, column, items.
+        return arrays.encode(value, lambda item, item_name: encode(item, item_name, depth + 2, seen))
     return _encode_pandas_scalar(value, name)
+
+
+def _unshared(value: Any, seen: set[int] | None) -> Any:
+    """A long text or run of bytes; a copy of it where it was encoded before, since a pickle would refer to it."""
+    if seen is None:
+        return value
+    if id(value) in seen:
+        return value[:1] + value[1:]
+    seen.add(id(value))
+    return value
 
 
 def _has_dict(key: Any) -> bool:
@@ -87,21 +109,26 @@ def decode(value: Any) -> Any:
         return {decode(key): decode(item) for key, item in value.items()}
     try:
         return _decode_tagged(value)
-    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, MemoryError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, MemoryError, OSError) as error:
         raise ValueError(f"a value of kind {str(value[TAG])[:40]!r} is damaged: {error}") from error
 
 
 def _decode_tagged(value: dict[str, Any]) -> Any:
     kind = value[TAG]
     if kind == "mapping":
-        return {decode(key): decode(item) for key, item in value["data"]}
+        pairs = [(decode(key), decode(item)) for key, item in value["data"]]
+        refuse_collisions((key for key, _ in pairs), {})
+        return dict(pairs)
     if kind in ("set", "frozenset"):
-        return (set if kind == "set" else frozenset)(decode(item) for item in value["data"])
+        items = [decode(item) for item in value["data"]]
+        refuse_collisions(items, {})
+        return (set if kind == "set" else frozenset)(items)
     if kind == "complex":
         real, imaginary = value["data"]
         return complex(float(real), float(imaginary))
     if kind == "datetime":
-        return datetime.fromisoformat(value["data"]).replace(fold=1 if value["fold"] else 0)
+        moment = datetime.fromisoformat(value["data"]).replace(fold=1 if value["fold"] else 0)
+        return moment.replace(tzinfo=ZoneInfo(value["zone"])) if "zone" in value else moment
     if kind == "date":
         return date.fromisoformat(value["data"])
     if kind in ("missing", "timestamp", "timedelta"):
@@ -116,19 +143,26 @@ def _encode_pandas_scalar(value: Any, name: str) -> Any:
         if kind in ("NAType", "NaTType"):
             return {TAG: "missing", "data": kind}
         if kind in ("Timestamp", "Timedelta"):
-            tz = {"tz": str(value.tz)} if getattr(value, "tz", None) is not None else {}
-            return {TAG: kind.lower(), "data": int(value.value), "unit": "ns", **tz}
+            zone = getattr(value, "tz", None)
+            tz = {} if zone is None else {"tz": zone_name(zone)}
+            if tz and tz["tz"] is None:
+                raise Unsupported(f"{name} is a time of the zone {zone}, which has no name that pandas knows")
+            return {TAG: kind.lower(), "data": int(value.asm8.view("i8")), "unit": value.unit, **tz}
     if type(value).__module__ == "numpy" and hasattr(value, "item") and type(value.item()) in _SCALARS:
         return value.item()
     raise Unsupported(f"{name} holds a {type(value).__module__}.{type(value).__qualname__}")
 
 
 def _decode_pandas_scalar(value: dict[str, Any]) -> Any:
+    import numpy as np
     import pandas as pd
 
     if value[TAG] == "missing":
         return pd.NA if value["data"] == "NAType" else pd.NaT
+    count, unit = int(value["data"]), str(value["unit"])
+    if unit not in _UNITS:
+        raise ValueError(f"unknown unit {unit!r:.20}")
     if value[TAG] == "timedelta":
-        return pd.Timedelta(int(value["data"]), unit="ns")
-    moment = pd.Timestamp(int(value["data"]), unit="ns")
-    return moment.tz_localize("UTC").tz_convert(str(value["tz"])) if "tz" in value else moment
+        return pd.Timedelta(np.int64(count).view(f"m8[{unit}]"))
+    moment = pd.Timestamp(np.int64(count).view(f"M8[{unit}]"))
+    return moment.tz_localize("UTC").tz_convert(checked_zone(str(value["tz"]))) if "tz" in value else moment

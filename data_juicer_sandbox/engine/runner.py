@@ -181,6 +181,6 @@ def differs(before: JobRecord, now: JobRecord) -> bool:
     """Whether a job put out something else than last time: other values, or files of other content."""
 
     def left(record: JobRecord) -> dict[str, Any]:
-        return {path: content_of(stamp) for path, stamp in record.job["trace"]["outputs"].items()}
+        return {path: content_of(stamp) for path, stamp in (record.job.get("trace") or {}).get("outputs", {}).items()}
 
     return left(before) != left(now) or repr(before.outputs) != repr(now.outputs)

@@ -84,6 +84,27 @@ def test_forked_children_have_no_part_in_it(tmp_path):
     os.waitpid(child, 0)
 
 
+LEAVE = (
+    "import os, sys; from pathlib import Path; from data_juicer_sandbox.context.lock import locked\n"
+    "numbers = []\n"
+    "try:\n"
+    "    with locked(Path(sys.argv[1])):\n"
+    "        child = os.fork()\n"
+    "        if child == 0:\n"
+    "            numbers = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]\n"
+    "            raise KeyError\n"
+    "except KeyError:\n"
+    "    [os.fstat(number) for number in numbers]; os._exit(7)\n"
+    "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+)
+
+
+def test_a_forked_child_that_leaves_the_block_closes_no_file_of_its_own(tmp_path):
+    """The number of the lock's descriptor may be that of a file which the child has opened since."""
+    process = subprocess.run([sys.executable, "-c", LEAVE, tmp_path], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (7, "")
+
+
 def test_programs_that_a_job_starts_do_not_inherit_it(tmp_path):
     with locked(tmp_path):
         child = subprocess.Popen(["sleep", "30"], close_fds=False)
