@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 import time
@@ -29,6 +30,10 @@ TICK = 20_000_000
 SLOW_TO_READ = 64 << 20
 """Bytes from which on a wait of one tick is cheaper than to read the file once more."""
 
+_LONGEST_START = 180
+_TEMPORARY = re.compile(r"\..*\.part-[0-9a-f]{16}(?:-\d+|\.\w+)?", re.DOTALL)
+"""The names that `temporary_path` makes."""
+
 _content_stamps: dict[str, tuple[str, str]] = {}
 
 
@@ -40,7 +45,10 @@ class WriteGuard(Protocol):
         """The job."""
 
     def claim(self, path: Path, *, folder: bool = False) -> None:
-        """Refuse a path that the job must not write; record it as written by the run otherwise."""
+        """Refuse a path that the job must not write; rename a file there that no job of the run wrote."""
+
+    def before_rename(self, part: Path, final: Path) -> None:
+        """Record a file as written by the run, just before it is renamed to its final path."""
 
 
 _guard: WriteGuard | None = None
@@ -121,7 +129,7 @@ def replacing(
             `folder` is set, and the same owner wrote all that is in it.
         durable: also wait until the disk has it (fsync), for what must outlast a power cut.
         shared: a cache that other processes may be writing now. If not, the temporary path is the same each time, so
-            that the next run removes what a killed process left.
+            that the next run removes what a killed process left (see `temporary_path`).
         folder: the block creates a folder, not a file.
         owner: the job that writes a folder; the running job by default.
 
@@ -135,7 +143,7 @@ def replacing(
     refuse_replacing(final, folder, owner)
     if not final.parent.is_dir():
         final.parent.mkdir(parents=True, exist_ok=True)
-    part = final.with_name(f".{final.name}.part{os.getpid() if shared else ''}")
+    part = temporary_path(final, f"-{os.getpid()}" if shared else "")
     remove(part)
     try:
         yield part
@@ -144,6 +152,8 @@ def replacing(
         if durable:
             sync(part)
         refuse_replacing(final, folder, owner)  # once more: the work may have taken hours
+        if _guard is not None and not shared and not folder:
+            _guard.before_rename(part, final)
         if folder and not final.is_symlink():  # rename(2) does not replace a folder that holds something
             remove(final)
         part.replace(final)
@@ -152,6 +162,21 @@ def replacing(
     except BaseException:
         remove(part)
         raise
+
+
+def temporary_path(final: Path, ending: str = "") -> Path:
+    """Where an output is written before it is complete: a hidden name beside it, which no user gives to a file.
+
+    The name ends in a hash of the output's name, so `.a.jsonl.part` of a user is never taken for one of ours.
+
+    Args:
+        final: the output.
+        ending: added to the name.
+    """
+    name = os.fsencode(final.name)
+    tag = xxhash.xxh3_64_hexdigest(b"data_juicer_sandbox\0" + name)
+    start = name[:_LONGEST_START].decode(errors="ignore")  # a name has at most 255 bytes
+    return final.with_name(f".{start}.part-{tag}{ending}")
 
 
 def make_folder(root: Path, folder: Path) -> None:
@@ -314,11 +339,11 @@ def digest(path: str | Path) -> str:
 
 
 def walk(path: Path) -> Iterator[Path]:
-    """The file itself, or all files of a folder in a stable order; no temporary ones (`.*.part*`), no markers."""
+    """The file itself, or all files of a folder in a stable order; no temporary ones (`temporary_path`), no markers."""
     if path.is_dir():
         for child in sorted(path.iterdir()):
             special = not child.is_file() and not child.is_dir()  # a pipe, a device: reading one may never end
-            if not special and child.name != MARKER and not (child.name.startswith(".") and ".part" in child.name):
+            if not special and child.name != MARKER and not _TEMPORARY.fullmatch(child.name):
                 yield from walk(child)
     else:
         yield path

@@ -57,9 +57,9 @@ def refuse_links(work_dir: Path) -> None:
 class OutputLedger:
     """The files that the jobs of a work directory's runs wrote, as JSON lines.
 
-    `{"path": P}`: a job is going to write P. `{"path": P, "size": S, "mtime": T}`: it has, and left it so.
-    `{"released": P}`: it has not. Paths inside the work directory are stored relative to it, so that the directory can
-    be moved or copied.
+    `{"path": P, "size": S, "mtime": T}`: a job wrote P, and left it in this state. `{"released": P}`: it did not.
+    Any other state of P is not the run's: somebody may have put a file there after a run was killed. Paths inside the
+    work directory are stored relative to it, so that the directory can be moved or copied.
 
     Args:
         work_dir: the work directory; the ledger is created with the first entry.
@@ -69,24 +69,22 @@ class OutputLedger:
         self.work_dir = Path(os.path.realpath(work_dir))
         self._file = work_dir / LEDGER
         self._at = 0
-        self._states: dict[str, tuple[int, int] | None] = {}
+        self._states: dict[str, tuple[int, int]] = {}
 
     def wrote(self, path: Path) -> bool:
         """Whether a run of this work directory wrote what is at a path now."""
         name = self._name(path)
         self._read()  # a worker process of the same run may have added it
-        if name not in self._states:
-            return False
-        state = self._states[name]
-        return state is None or state == _state(path)
+        return name in self._states and self._states[name] == _state(path)
 
-    def claim(self, path: Path) -> None:
-        """Record that a path is going to be written. Done beforehand, so that what a killed run left is known."""
-        self._append({"path": self._name(path)})
+    def settle(self, path: Path, file: Path | None = None) -> None:
+        """Record the state in which a job left a path, or that it wrote nothing there.
 
-    def settle(self, path: Path) -> None:
-        """Record how a path was left, or that nothing was written there."""
-        state, name = _state(path), self._name(path)
+        Args:
+            path: the path.
+            file: the file that is about to be renamed to it; a rename keeps size and mtime.
+        """
+        state, name = _state(path if file is None else file), self._name(path)
         if state is None:
             self._append({"released": name})
         else:
@@ -121,8 +119,8 @@ class OutputLedger:
             if not isinstance(entry, dict):
                 continue
             path, size, mtime = (entry.get(key) for key in ("path", "size", "mtime"))
-            if isinstance(path, str):
-                self._states[path] = (size, mtime) if isinstance(size, int) and isinstance(mtime, int) else None
+            if isinstance(path, str) and isinstance(size, int) and isinstance(mtime, int):
+                self._states[path] = (size, mtime)
             elif isinstance(entry.get("released"), str):
                 self._states.pop(entry["released"], None)
 
@@ -166,7 +164,7 @@ class OutputGuard:
         self._sources = [_Source(path) for path in dict.fromkeys(inputs) if path and "\0" not in path]
 
     def claim(self, path: Path, *, folder: bool = False) -> None:
-        """Refuse a path that the job must not write; record it otherwise.
+        """Refuse a path that the job must not write.
 
         A file that is there already, and is not as a job of this work directory left it, gets a dated name.
 
@@ -180,12 +178,26 @@ class OutputGuard:
         refuse_replacing(real, folder, self.owner)
         if self._in_job_folder(real):
             return
-        aside = None
-        if not folder and os.path.lexists(real) and not self.ledger.wrote(real):
-            aside = move_aside(real)
-            logger.warning("{} was there, and is not as a job of this work directory left it: now {}", path, aside)
-        self.ledger.claim(real)
-        self._claimed[real] = aside
+        self._claimed[real] = None if folder else self._move_foreign(real)
+
+    def before_rename(self, part: Path, final: Path) -> None:
+        """Record a file just before it is renamed to its final path: a run killed after it knows its file again.
+
+        A file that somebody put there while the job ran gets a dated name.
+        """
+        if self._in_job_folder(final):
+            return
+        if (aside := self._move_foreign(final)) is not None:
+            self._claimed[final] = aside
+        self.ledger.settle(final, part)
+
+    def _move_foreign(self, path: Path) -> Path | None:
+        """Rename a file that is not as a job of this work directory left it; returns its new path."""
+        if not os.path.lexists(path) or self.ledger.wrote(path):
+            return None
+        aside = move_aside(path)
+        logger.warning("{} is not as a job of this work directory left it; it was renamed to {}", path, aside)
+        return aside
 
     def settle(self) -> None:
         """Record how the job left what it claimed; what was renamed for a file that it did not write is restored."""

@@ -167,7 +167,7 @@ def remember_environment() -> None:
 
 
 def _mask_entry(key: str, value: Any) -> Any:
-    if value is None or value == "" or not is_secret(key) or _is_number(value):
+    if value is None or (isinstance(value, str) and not value) or not is_secret(key) or _is_number(value):
         return mask(value)
     if key.rpartition(".")[2].lower().endswith("token") and not _is_credential(value):
         return mask(value)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from data_juicer_sandbox import files
-from data_juicer_sandbox.files import content_stamp, digest, replacing
+from data_juicer_sandbox.files import content_stamp, digest, replacing, temporary_path
 from data_juicer_sandbox.output_folders import MARKER
 
 
@@ -67,7 +67,7 @@ def test_digests_see_names_and_bytes_and_no_temporary_files(tmp_path):
     (folder / "a").write_text("1")
     (folder / "sub/b").write_text("2")
     first = digest(folder)
-    (folder / ".a.part").write_text("half")
+    temporary_path(folder / "a").write_text("half")
     assert digest(folder) == first
     (folder / "a").write_text("3")
     assert digest(folder) != first

@@ -75,10 +75,12 @@ def test_the_ledger_goes_with_a_work_dir_that_is_moved(work_dir, tmp_path):
 
 
 def test_a_torn_line_of_the_ledger_harms_no_other(work_dir, tmp_path):
-    OutputLedger(work_dir).claim(tmp_path / "a")
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").write_text("2")
+    OutputLedger(work_dir).settle(tmp_path / "a")
     with (work_dir / LEDGER).open("ab") as stream:
         stream.write(b'{"path": "/half')
-    OutputLedger(work_dir).claim(tmp_path / "b")
+    OutputLedger(work_dir).settle(tmp_path / "b")
     with (work_dir / LEDGER).open("ab") as stream:
         stream.write(b'[]\n{"path": 3}\n{"path": "c", "size": "x"}\n\xff\n')
     fresh = OutputLedger(work_dir)
@@ -103,14 +105,48 @@ def test_two_work_dirs_with_one_output_destroy_nothing_of_each_other(work_dir, t
     assert (path.read_text(), kept) == ("run 3", ["run 0", "run 1", "run 2"])
 
 
-def test_what_a_killed_run_left_is_its_own(work_dir, tmp_path):
+def test_what_a_killed_run_wrote_is_its_own(work_dir, tmp_path):
+    path = tmp_path / "clean.jsonl"
+    with guarded_by(guard_of(work_dir)), replacing(path) as part:
+        part.write_text("first")
+    # Here the process is killed: the guard is never settled.
+    write(path, "second", guard_of(work_dir))
+    assert path.read_text() == "second"
+    assert not list(tmp_path.glob("previous_*"))
+
+
+def test_a_file_that_comes_after_a_kill_is_not_the_runs(work_dir, tmp_path):
+    path = tmp_path / "clean.jsonl"
+    guard_of(work_dir).claim(path)  # and here the process is killed
+    path.write_text("the user's own")
+    write(path, "new", guard_of(work_dir))
+    (aside,) = tmp_path.glob("previous_clean.jsonl_*")
+    assert (path.read_text(), aside.read_text()) == ("new", "the user's own")
+
+
+def test_a_file_that_comes_while_a_job_runs_is_not_the_runs(work_dir, tmp_path):
     path = tmp_path / "clean.jsonl"
     guard = guard_of(work_dir)
-    guard.claim(path)
-    path.write_text("half")  # and here the process is killed: nothing is settled
-    write(path, "whole", guard_of(work_dir))
-    assert path.read_text() == "whole"
-    assert not list(tmp_path.glob("previous_*"))
+    with guarded_by(guard), replacing(path) as part:
+        part.write_text("new")
+        path.write_text("the user's own")
+    guard.settle()
+    (aside,) = tmp_path.glob("previous_clean.jsonl_*")
+    assert (path.read_text(), aside.read_text()) == ("new", "the user's own")
+
+
+@pytest.mark.parametrize("name", [".clean.jsonl.part", ".clean.jsonl.part12", ".clean.jsonl.part.answers"])
+def test_a_users_file_is_not_taken_for_a_temporary_one(name, work_dir, tmp_path):
+    (tmp_path / name).write_text("the user's own")
+    write(tmp_path / "clean.jsonl", "new", guard_of(work_dir, [name]))
+    write_folder(tmp_path / "model", guard_of(work_dir), weights="1")
+    assert (tmp_path / name).read_text() == "the user's own"
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ä" * 127, "𝛑" * 60 + ".jsonl"])
+def test_the_longest_names_can_be_written(name, work_dir, tmp_path):
+    write(tmp_path / name, "new", guard_of(work_dir))
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [name]
 
 
 def test_a_file_that_comes_after_a_failed_job_is_not_the_runs(work_dir, tmp_path):

@@ -1,9 +1,11 @@
 """What is masked, and what must not be."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from data_juicer_sandbox import secrets
-from data_juicer_sandbox.secrets import is_secret, mask, mask_text, remember, shorten, shown
+from data_juicer_sandbox.secrets import MASK, is_secret, mask, mask_text, remember, shorten, shown
 
 KEY = "sk-" + "a1B2" * 6
 
@@ -278,3 +280,12 @@ def test_a_long_text_is_cut_first_between_two_words():
     text = ("word " * 400_000) + KEY
     assert shorten(text, 10) == "word word "
     assert shorten("x" * (1 << 21), 5) == "xxxxx"
+
+
+@pytest.mark.parametrize(
+    "value", [np.arange(3), np.array(["", "b"]), pd.DataFrame({"a": [1, 2]}), pd.Series([""])], ids=repr
+)
+def test_tables_and_arrays_are_values_too(value):
+    """An `input` puts them into a config; comparing one with a text gives an array, not a truth value."""
+    assert mask({"rows": value})["rows"] is value
+    assert mask({"api_key": value})["api_key"] == MASK

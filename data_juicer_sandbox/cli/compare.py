@@ -39,13 +39,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write_page(target: Path, page: str) -> int:
-    """Write the page; only another page may be replaced by it."""
+    """Write the page; only another page of this program may be replaced by it."""
     from data_juicer_sandbox.files import replacing
+    from data_juicer_sandbox.report.html import is_own_page
 
-    if target.is_file() and not target.read_bytes()[:64].lstrip().lower().startswith(b"<!doctype html"):
-        print(f"dj-sandbox: {target} is there already, and is not an HTML page", file=sys.stderr)
-        return 2
     try:
+        if target.is_file() and not is_own_page(target):
+            print(f"dj-sandbox: {target} exists, and this program did not write it: name another file", file=sys.stderr)
+            return 2
         with replacing(target) as part:
             part.write_text(page, encoding="utf-8")
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -39,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     target = Path(args.dest)
     if target.is_dir() or args.dest.endswith("/"):
         target = target / Path(args.name).name
-    if target.exists() and not args.force:
-        print(f"dj-sandbox: {target} is there already (--force replaces it)", file=sys.stderr)
+    if os.path.lexists(target) and not args.force:
+        print(f"dj-sandbox: {target} exists (--force replaces it)", file=sys.stderr)
         return 2
     try:
         with replacing(target) as part:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from data_juicer_sandbox.terminal.streams import surviving_outputs
+from data_juicer_sandbox.terminal.streams import flush_stdout, surviving_outputs
 
 COMMANDS = {
     "run": "run a config (the default: `dj-sandbox --config FILE`)",
@@ -16,6 +16,7 @@ COMMANDS = {
     "list": "list hooks and components, or show one with its parameters",
     "cp": "copy a shipped config to start from",
 }
+PRINT = "--print_config"
 _CONFIG_COMMANDS = ("run", "validate", "plan")
 _MODULES = {"list": "list", "cp": "copy"}
 
@@ -24,7 +25,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code (0 done, 1 a job failed, 2 bad config or usage, 130 interrupted)."""
     # The streams stay as they are until the interpreter's own last flush, unless somebody calls this from Python.
     with surviving_outputs(restore=arguments is not None):
-        return _main(sys.argv[1:] if arguments is None else arguments)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        try:
+            code = _main(arguments)
+        except SystemExit as exit_:  # argparse, after `--help` or an error
+            code = exit_.code if isinstance(exit_.code, int) else 0
+        # The results of a run are its files: it goes on without a terminal. What another command prints is its result.
+        is_run = _command(arguments) == "run" and not {PRINT, "--version", "--help", "-h"}.intersection(arguments)
+        if code == 0 and not is_run and (reason := flush_stdout()):
+            print(f"dj-sandbox: the output could not be written: {reason}", file=sys.stderr)
+            return 2
+        return code
 
 
 def _main(arguments: list[str]) -> int:
@@ -33,7 +44,7 @@ def _main(arguments: list[str]) -> int:
 
         print(f"dj-sandbox {__version__}")
         return 0
-    command = arguments[0] if arguments and arguments[0] in COMMANDS else "run"
+    command = _command(arguments)
     if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
         from data_juicer_sandbox.config.suggestions import suggest
 
@@ -49,6 +60,10 @@ def _main(arguments: list[str]) -> int:
         return _simple(command, module, rest)
     except KeyboardInterrupt:
         return 130
+
+
+def _command(arguments: list[str]) -> str:
+    return arguments[0] if arguments and arguments[0] in COMMANDS else "run"
 
 
 def _simple(command: str, module: object, rest: list[str]) -> int:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 from data_juicer_sandbox.cli import options
+from data_juicer_sandbox.cli.main import PRINT
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, SandboxError
 from data_juicer_sandbox.secrets import mask, mask_text
 
 NAME = "run"
-PRINT = "--print_config"
 
 
 def run(arguments: list[str], epilog: str | None = None) -> int:
@@ -75,7 +76,7 @@ def _carry_out(config: SandboxConfig, again: str, trust_checkpoint: bool) -> int
         screen.close()
         print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
         if config.debug and not isinstance(error, ConfigErrors):
-            raise
+            print(mask_text(traceback.format_exc()), file=sys.stderr)
         return error.exit_code
     finally:
         screen.close()

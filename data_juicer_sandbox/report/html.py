@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
+
+GENERATOR = '<meta name="generator" content="data_juicer_sandbox">'
+"""Marks a page that this program wrote, and may replace."""
+
+_HEAD = '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">' + GENERATOR
 
 _STYLE = """
 :root{--fg:#1d2329;--dim:#5c6670;--bg:#fff;--line:#d9dee3;--head:#f3f5f7;--ok:#137333;--bad:#b3261e}
@@ -31,10 +37,15 @@ svg.plot{max-width:100%;height:auto;font:11px system-ui,sans-serif}.plot text{fi
 def page(title: str, body: Sequence[str]) -> str:
     """A whole page that needs nothing beside itself."""
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'{_HEAD}<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
+
+
+def is_own_page(path: Path) -> bool:
+    """Whether a file is a page that this program wrote."""
+    with path.open("rb") as stream:
+        return stream.read(len(_HEAD)) == _HEAD.encode()
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -28,6 +28,7 @@ class Outputs:
     def __init__(self, stdout: TextIO | None, stderr: TextIO | None):
         self._process = os.getpid()
         self._losses: list[str] = []
+        self.stdout_error = ""
         self._report: Callable[[str], None] | None = None
         self._streams = {1: SurvivingStream(stdout or _null(), self), 2: SurvivingStream(stderr or _null(), self)}
         closed = [number for number, stream in ((1, stdout), (2, stderr)) if stream is None]
@@ -56,8 +57,11 @@ class Outputs:
         ]
         for number in lost:
             _point_at_null(self._streams[number])
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        if 1 in lost and not isinstance(error, BrokenPipeError):  # whoever closes a pipe early has read enough
+            self.stdout_error = reason
         if lost:
-            self._lost(lost, error.strerror if isinstance(error, OSError) and error.strerror else str(error))
+            self._lost(lost, reason)
 
     def report_to(self, report: Callable[[str], None] | None) -> None:
         """Set who is told of a loss; what was lost before is told at once."""
@@ -195,6 +199,12 @@ def surviving_outputs(*, restore: bool = True) -> Iterator[None]:
             stream.flush()
         if restore:
             _outputs, sys.stdout, sys.stderr = before
+
+
+def flush_stdout() -> str:
+    """Write what standard output still holds; returns why part of the output was lost, or an empty text."""
+    sys.stdout.flush()
+    return _outputs.stdout_error if _outputs is not None else ""
 
 
 def report_loss_to(report: Callable[[str], None] | None) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from data_juicer_sandbox.components.base import Role, Written
 from data_juicer_sandbox.config.yaml_source import KeyPath
@@ -14,6 +16,7 @@ from data_juicer_sandbox.output_guard import OutputGuard, OutputLedger
 from data_juicer_sandbox.signatures import parameters
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths, texts
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _FILE_ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".gz", ".zst", ".yaml", ".yml", ".html")
 
 
@@ -56,8 +59,13 @@ def declared_outputs(
                     yield ("extra_configs", name), path, parameter.written
     if view.uses_recipe and recipe and view.hook is not None and view.hook.writes_export:
         for way, path in recipe_paths(recipe, Role.OUTPUT):
-            if "://" not in path and "{" not in path:  # a remote store, or a name that Data-Juicer fills in
+            if not is_remote(path) and "{" not in path:  # a remote store, or a name that Data-Juicer fills in
                 yield ("dj_configs", *way), path, Written.FILE
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is in a remote store, such as `s3://bucket/a.jsonl`."""
+    return "://" in path and not path.startswith("file:")
 
 
 def check_output(guard: OutputGuard, path: str, written: Written, *, claim: bool = False) -> None:
@@ -68,6 +76,9 @@ def check_output(guard: OutputGuard, path: str, written: Written, *, claim: bool
     """
     if "\0" in path:
         raise JobError("it holds a zero byte, which no name of a file may", hint="another path")
+    if _URL.match(path):
+        local = unquote(path.removeprefix("file://")) if path.startswith("file:///") else "a path on this machine"
+        raise JobError(f"{path} is a URL, and the output is written to this machine's disk", hint=f"write {local}")
     output = Path(path)
     if written is Written.BY_NAME:
         if not output.name.endswith(_FILE_ENDINGS):

@@ -51,10 +51,18 @@ def test_never_over_a_file_without_force(call, tmp_path):
     (tmp_path / "sandbox.yaml").write_text("mine")
     code, said = call("demo/sandbox.yaml")
     assert code == 2
-    assert "is there already" in said.err
+    assert "exists (--force replaces it)" in said.err
     assert (tmp_path / "sandbox.yaml").read_text() == "mine"
     assert call("demo/sandbox.yaml", "--force")[0] == 0
     assert (tmp_path / "sandbox.yaml").read_text() != "mine"
+
+
+def test_never_over_a_link_without_force(call, tmp_path):
+    (tmp_path / "sandbox.yaml").symlink_to(tmp_path / "not_mounted_yet.yaml")
+    code, printed = call("demo/sandbox.yaml")
+    assert code == 2
+    assert "exists (--force replaces it)" in printed.err
+    assert (tmp_path / "sandbox.yaml").is_symlink()
 
 
 def test_unknown(call, tmp_path):

@@ -235,3 +235,31 @@ def test_other_commands_exit_0_quietly(arguments):
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list"],
+        ["--help"],
+        ["--version"],
+        ["cp"],
+        ["plan", "--config", "x.yaml"],
+        ["--config", "x.yaml", "--print_config"],
+    ],
+)
+def test_output_that_cannot_be_written_is_an_error(arguments, tmp_path, support_path):
+    """What these commands print is their result; a full disk behind a redirection must not look like an empty one."""
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump({"execution_job_configs": JOBS[:1]}))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "data_juicer_sandbox.cli.main", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": support_path},
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "the output could not be written: No space left on device" in done.stderr

@@ -48,3 +48,22 @@ def test_compare_on_the_terminal_and_as_a_page(dj_sandbox, run, tmp_path):
     assert "2.25" in (tmp_path / "c.html").read_text()
     assert "p.score.bpb" not in dj_sandbox("compare", "a", "b", "--metrics", "*.loss").stdout
     assert dj_sandbox("compare", "a", "none").returncode == 2
+
+
+def test_pages_of_others_are_not_replaced(dj_sandbox, run, tmp_path):
+    """A page of the user's is renamed by `report`, whose file name is fixed, and refused by `compare`."""
+    run("a", 2.5)
+    run("b", 2.25)
+    own = '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>the user\'s own</title>'
+    for name in ("a/report.html", "index.html"):
+        (tmp_path / name).write_text(own)
+    for _ in range(2):
+        assert dj_sandbox("report", "--work_dir", "a").returncode == 0
+    (aside,) = (tmp_path / "a").glob("previous_report.html_*")
+    assert aside.read_text() == own
+    done = dj_sandbox("compare", "a", "b", "--html", "index.html")
+    assert done.returncode == 2
+    assert "index.html exists, and this program did not write it" in done.stderr
+    assert (tmp_path / "index.html").read_text() == own
+    for _ in range(2):
+        assert dj_sandbox("compare", "a", "b", "--html", "c.html").returncode == 0

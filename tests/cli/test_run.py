@@ -114,6 +114,15 @@ def test_debug_shows_the_traceback_and_the_log_has_it_always(config_file, dj_san
     assert "Traceback" in made.stderr
 
 
+def test_debug_does_not_change_the_exit_code(config_file, tmp_path, capsys):
+    config = str(config_file({"work_dir": "out", "probe_job_configs": [give()]}))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/metrics.jsonl").symlink_to(tmp_path / "elsewhere")
+    for arguments, traceback in (([], False), (["--debug"], True)):
+        assert main(["--config", config, *arguments]) == 2
+        assert ("Traceback" in capsys.readouterr().err) is traceback
+
+
 def test_plan_tells_each_job_what_it_reads_and_why(config_file, capsys):
     jobs = [give(meta_name="a", output="x"), give(meta_name="b", input={"extra_configs.value": "a.x"})]
     path = str(config_file({"work_dir": "out", "probe_job_configs": jobs}))

@@ -83,7 +83,7 @@ RECIPE_CASES = {"ProcessDataHook": ".jsonl", "RefineRecipeViaKSigmaHook": ".yaml
 KINDS = [
     "existing file", "existing folder", "the input", "the input by ..", "a link to the input", "a hard link to it",
     "inside the input folder", "holds the input", "a pattern's folder", "work_dir", "parent", "checkpoint", "metrics",
-    "jobs", "through a link", "the config", "device",
+    "jobs", "through a link", "the config", "device", "URL",
 ]  # fmt: skip
 
 
@@ -112,6 +112,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("recipe.yaml").write_text(yaml.safe_dump({"dataset_path": DATA, "process": [{"text_length_filter": None}]}))
     for name in ("keep/keep.txt", "keep.jsonl/keep.txt", "keep.json/keep.txt", "keep.yaml/keep.txt", "../keep.txt"):
         Path(name).write_text("the user's own")
+    for name in (".x.jsonl", ".x", ".existing.jsonl", ".existing", ".existing.yaml", "data/.x.jsonl"):
+        Path(f"{name}.part").write_text("the user's own")
     for ending in ("", ".jsonl", ".json", ".yaml"):
         Path(f"existing{ending}").write_text("the user's own")
         Path(f"link{ending or '_'}").symlink_to(Path(DATA).absolute())
@@ -143,15 +145,18 @@ def output_path(kind: str, output: str) -> str | None:
         "through a link": f"out/linked/{file}",
         "the config": "sandbox.yaml",
         "device": "/dev/null",
+        "URL": f"file://{Path(file).absolute()}",
     }
     return paths[kind]
 
 
 REFUSED = {
     "the input", "the input by ..", "inside the input folder", "checkpoint", "metrics", "jobs", "through a link",
-    "the config", "device",
+    "the config", "device", "URL",
 }  # fmt: skip
 """Kinds that are refused for every output."""
+ALWAYS_REFUSED = ("checkpoint", "metrics", "jobs", "through a link", "URL")
+"""Those that are refused whatever the job reads."""
 
 
 def user_files(folder: Path) -> dict[str, bytes]:
@@ -201,9 +206,9 @@ def check(project: Path, config: dict[str, Any], kind: str, refused: bool, capsy
     assert Path("/dev/null").is_char_device()
     if refused:
         assert code in (1, 2), printed
-        assert any(word in printed for word in ("choose another", "replace it by", "ends as", ".json", "folder")), (
-            printed
-        )
+        assert any(
+            word in printed for word in ("choose another", "replace it by", "ends as", ".json", "folder", "write /")
+        ), printed
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -216,7 +221,7 @@ def test_nothing_of_the_user_is_lost(case, kind, project, monkeypatch, capsys):
         pytest.skip("reads the whole standard library, and writes as `inline_rows` does")
     key = "export_path" if output != "program" else "metrics_file" if case[0] == "ModelEvaluatorFactory" else "result"
     reads_data = DATA in keys.values()
-    refused = kind in REFUSED and (reads_data or kind in ("checkpoint", "metrics", "jobs", "through a link"))
+    refused = kind in REFUSED and (reads_data or kind in ALWAYS_REFUSED)
     config = config_for(HOOKS[case[0]], key, path, {"type": case[1], **keys}, kind)
     check(project, config, kind, refused and not (output == "program" and kind == "device"), capsys)
 

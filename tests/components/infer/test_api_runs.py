@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import yaml
@@ -17,8 +18,10 @@ import yaml
 pytest.importorskip("openai", reason="pip install 'data-juicer-sandbox[api]'")
 from fault_server import Fault, FaultServer
 
+from data_juicer_sandbox.files import temporary_path
+
 ROWS = 300
-JOURNAL = "answers/d_inference.jsonl"
+JOURNAL = temporary_path(Path("answers/d_inference.jsonl"), ".answers")
 
 
 @pytest.fixture
@@ -64,7 +67,7 @@ def wait_for(server, answered, process):
 
 def written(tmp_path):
     """The rows in the journal, whole lines only."""
-    lines = (tmp_path / "answers/.d_inference.jsonl.part.answers").read_bytes().splitlines(keepends=True)[1:]
+    lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)[1:]
     return [int(line.split()[0]) for line in lines if line.endswith(b"\n")]
 
 
@@ -136,7 +139,7 @@ def test_a_key_is_found_nowhere(tmp_path, config, dj_sandbox, given):
         ran = dj_sandbox("--config", config(server, max_retry_num=1, **settings), "--debug", "true", env=environment)
     assert ran.returncode == 1
     assert all(asked.headers["authorization"] == f"Bearer {key}" for asked in server.asked)
-    journal = (tmp_path / "answers/.d_inference.jsonl.part.answers").read_text()
+    journal = (tmp_path / JOURNAL).read_text()
     assert re.search(r"fault 400 for q2, which came with (Bearer )?\*\*\*", journal)
     assert re.search(r"/v1 answers 401: fault 401 for q\d+, which came with (Bearer )?\*\*\*", ran.stderr)
     assert key not in ran.stdout + ran.stderr

@@ -16,6 +16,7 @@ import pytest
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.infer.base import Completion, Failure, LLMInference, as_text
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.files import temporary_path
 
 
 class Shouting(LLMInference):
@@ -154,9 +155,10 @@ def test_secrets_in_failures_are_masked(infer, dataset):
 @pytest.mark.parametrize("stop", [0, 1, 7, 19])
 def test_an_interrupted_file_is_continued(infer, dataset, tmp_path, quiet, stop, job):
     made = Shouting(dataset, str(tmp_path / "out"), stop_after=stop, fails=["q1"])
+    journal = temporary_path(tmp_path / "out/d_inference.jsonl", ".answers")
     with pytest.raises(KeyboardInterrupt):
         made.run(job)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [".d_inference.jsonl.part.answers"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [journal.name]
     again, rows = infer(dataset, fails=["q1"])
     assert sorted(made.asked + again.asked) == sorted(f"q{n}" for n in range(20))
     assert quiet.query("a_job")["kept"] == stop
@@ -189,7 +191,7 @@ def test_failed_rows_are_asked_again_after_a_job_that_failed(infer, dataset, tmp
 def test_half_a_line_is_cut_off(infer, dataset, tmp_path, job):
     with pytest.raises(KeyboardInterrupt):
         Shouting(dataset, str(tmp_path / "out"), stop_after=6).run(job)
-    journal = tmp_path / "out/.d_inference.jsonl.part.answers"
+    journal = temporary_path(tmp_path / "out/d_inference.jsonl", ".answers")
     whole = journal.read_bytes()
     _, wanted = infer(dataset)
     for cut in range(1, len(whole.splitlines(keepends=True)[-1]) + 1):

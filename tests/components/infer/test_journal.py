@@ -17,6 +17,7 @@ from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.infer.base.dataset import Fields, InferenceSettings, assemble
 from data_juicer_sandbox.components.infer.base.journal import Journal
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import temporary_path
 
 ROWS = 8
 FIELDS = Fields("response", "infer_error")
@@ -238,7 +239,7 @@ def test_a_damaged_journal_of_a_server_run(tmp_path, jsonl):
         with pytest.raises(JobError, match="1 of 6 rows failed"):
             run("damaged")
         mended, server.asked = True, []
-        journal = tmp_path / "damaged/.d_inference.jsonl.part.answers"
+        journal = temporary_path(tmp_path / "damaged/d_inference.jsonl", ".answers")
         lines = journal.read_bytes().splitlines(keepends=True)
         broken = [line.replace(b'"Q2"', b"Q2") for line in lines]
         assert broken != lines

@@ -127,7 +127,7 @@ def test_weights_that_are_not_the_trained_ones_fail_the_job(job, corpus, tiny, m
     whole = GPT2LMHeadModel.save_pretrained
 
     def save_other_weights(self, folder, **options):
-        finished = Path(folder).name.endswith(".part")
+        finished = ".part-" in Path(folder).name
         whole(type(self)(self.config) if finished else self, folder, **options)
 
     monkeypatch.setattr(GPT2LMHeadModel, "save_pretrained", save_other_weights)

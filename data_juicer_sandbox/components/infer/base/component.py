@@ -30,7 +30,7 @@ from data_juicer_sandbox.components.infer.base.types import Completion, Failure,
 from data_juicer_sandbox.components.io.data_files import is_data, refuse_overwriting
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import claim, content_stamp, is_there, remove
+from data_juicer_sandbox.files import claim, content_stamp, is_there, remove, temporary_path
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.user_code import UserCode
 
@@ -160,7 +160,7 @@ class LLMInference(Component):
                 return ready[0]
 
             for (name, path), target in zip(sources, targets, strict=True):
-                journal = target.with_name(f".{target.name}.part.answers")
+                journal = temporary_path(target, ".answers")
                 figures.append(self._infer(job, name, path, target, journal, answering))
                 journals.append(journal)
                 if len(sources) > 1:
