@@ -9,7 +9,7 @@ from typing import Any
 
 from loguru import logger
 
-from data_juicer_sandbox.components.base import JobRun, Progress
+from data_juicer_sandbox.components.base import JobRun, Progress, Role
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.context.serialization import to_plain
@@ -30,7 +30,7 @@ from data_juicer_sandbox.workflow.fingerprints import (
     output_paths,
 )
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
-from data_juicer_sandbox.workflow.planned_job import PlannedJob
+from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths
 from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, resolve
 
 
@@ -135,6 +135,8 @@ def _guard_outputs(
         JobError: it must not write one of them; says which key of its config names it.
     """
     inputs = [*config_files, *resolved.files, *declared_inputs(view, resolved)]
+    # A hook that refines a recipe does not read its data set, and must not replace it either.
+    inputs += [path for _, path in recipe_paths(resolved.dj_configs or {}, Role.INPUT)]
     ledger = OutputLedger(relocator.work_dir)
     guard = OutputGuard(relocator.work_dir, view.job.id, inputs, ledger, folder, relocator.root)
     for key, path, written in declared_outputs(view, resolved.extra_configs, resolved.dj_configs):

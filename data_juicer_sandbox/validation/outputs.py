@@ -34,6 +34,9 @@ def check_output_paths(view: PlannedJob, work_dir: str, config_files: Iterable[s
             config = view.recipe if key[0] == "dj_configs" else view.extra
             if not config.skip(key[1:]):
                 inputs.append(path)
+    inputs += [
+        path for _, path in recipe_paths(view.recipe.value or {}, Role.INPUT)
+    ]  # also where a hook only copies it
     guard = OutputGuard(Path(work_dir), view.job.id, inputs, OutputLedger(Path(work_dir)))
     problems = []
     for key, path, written in declared_outputs(view, view.extra.value or {}, view.recipe.value):

@@ -234,6 +234,10 @@ def test_nothing_is_lost_by_hooks_that_take_recipes(hook, kind, project, capsys)
     path = output_path(kind, ending)
     config = config_for(hook, key, path, READS, kind)
     if hook == "ProbeViaAnalyzerHook":
-        config = {**config, "probe_job_configs": config.pop("execution_job_configs")}
-    refused = kind in REFUSED and hook == "ProcessDataHook"
+        config["probe_job_configs"] = config.pop("execution_job_configs")
+    refused = {  # the analyzer derives names of its own from `export_path`
+        "ProcessDataHook": kind in REFUSED,
+        "RefineRecipeViaKSigmaHook": kind in ("the input", "the input by ..", "URL"),
+        "ProbeViaAnalyzerHook": False,
+    }[hook]
     check(project, config, kind, refused, capsys)
