@@ -58,7 +58,7 @@ class Iterations:
         )
 
 
-def iterate(config: SandboxConfig, views: Sequence[PlannedJob], run_context: RunContext) -> Iterations:
+def iterate(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], run_context: RunContext) -> Iterations:
     """Make passes until there is a reason to stop.
 
     Raises:
@@ -70,7 +70,7 @@ def iterate(config: SandboxConfig, views: Sequence[PlannedJob], run_context: Run
     while reason is None:
         number = len(made.history) + 1
         run_context.context.turn_to(number - 1)
-        jobs, relocator = prepared(config, views, number, carried(config, run_context.context, number))
+        jobs, relocator = prepared(config, planned_jobs, number, carried(config, run_context.context, number))
         one = PipelineRunner(jobs, relocator, run_context)
         run_context.watcher.turn_to(number)
         steps = one.plan()
@@ -91,12 +91,12 @@ def iterate(config: SandboxConfig, views: Sequence[PlannedJob], run_context: Run
     return replace(made, reason=reason)
 
 
-def plan_of(config: SandboxConfig, views: Sequence[PlannedJob], context: ContextInfos) -> list[Step]:
+def plan_of(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> list[Step]:
     """The plan of the first pass in which something is left to do, or of the last one there is."""
     fingerprints, number = FingerprintCache(), 1
     while True:
         context.turn_to(number - 1)
-        jobs, relocator = prepared(config, views, number, carried(config, context, number))
+        jobs, relocator = prepared(config, planned_jobs, number, carried(config, context, number))
         steps = make_plan(jobs, context, fingerprints, config.variables, relocator)
         if number == len(context.iterations) or any(step.runs for step in steps):
             return steps
@@ -104,22 +104,22 @@ def plan_of(config: SandboxConfig, views: Sequence[PlannedJob], context: Context
 
 
 def prepared(
-    config: SandboxConfig, views: Sequence[PlannedJob], number: int, updates: Mapping[str, Any]
+    config: SandboxConfig, planned_jobs: Sequence[PlannedJob], number: int, updates: Mapping[str, Any]
 ) -> tuple[list[PlannedJob], PathRelocator]:
     """The jobs of a pass, with what the one before it carries into them, and where they write.
 
     Args:
         config: the run.
-        views: its jobs as they are written.
+        planned_jobs: its jobs as they are written.
         number: of the pass, from 1.
         updates: `<pipeline>.<meta_name>.<key to set>` and value.
     """
     folder = f"iter_{number}" if config.max_iter_num != 1 or config.iter_subdir else ""
     changes: Overrides = {}
     for name, value in updates.items():
-        for one, key in resolve_parameter(name, views):
+        for one, key in resolve_parameter(name, planned_jobs):
             changes.setdefault(one.job.id, {})[key] = value
-    jobs = with_overrides(views, changes, config.variables)
+    jobs = with_overrides(planned_jobs, changes, config.variables)
     return jobs, PathRelocator.of(Path(config.work_dir), folder, jobs)
 
 

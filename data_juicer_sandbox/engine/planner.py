@@ -22,14 +22,14 @@ class Step:
     """One job in the plan.
 
     Args:
-        view: the job.
+        planned_job: the job.
         runs: whether it will run; if not, its record is kept.
         reason: why.
         reads: the labels of the jobs it reads from.
         record: what it left before, if anything.
     """
 
-    view: PlannedJob
+    planned_job: PlannedJob
     runs: bool
     reason: str
     reads: tuple[str, ...]
@@ -37,7 +37,7 @@ class Step:
 
 
 def make_plan(
-    views: Sequence[PlannedJob],
+    planned_jobs: Sequence[PlannedJob],
     context: ContextInfos,
     fingerprints: FingerprintCache,
     variables: Mapping[str, str],
@@ -47,24 +47,26 @@ def make_plan(
     """Judge every job.
 
     Args:
-        views: all jobs in order.
+        planned_jobs: all jobs in order.
         context: what earlier runs left.
         fingerprints: the files as they are now.
         variables: what `${...}` stands for.
         relocator: where they write.
         decided: jobs that will run whatever is found here, by id, with the reason.
     """
-    graph = edges(views, context)
-    labels = {view.job.id: view.job.label for view in views}
-    order = {view.job.id: place for place, view in enumerate(views)}
-    later = _left_by(views, context)
-    for view in views:  # at once, not when its job's turn comes: the code that was imported for the plan is what runs
-        fingerprints.take_code(view)
+    graph = edges(planned_jobs, context)
+    labels = {planned_job.job.id: planned_job.job.label for planned_job in planned_jobs}
+    order = {planned_job.job.id: place for place, planned_job in enumerate(planned_jobs)}
+    later = _left_by(planned_jobs, context)
+    for (
+        planned_job
+    ) in planned_jobs:  # at once, not when its job's turn comes: the code that was imported for the plan is what runs
+        fingerprints.take_code(planned_job)
     running: set[str] = set()
     finished: list[tuple[str, JobRecord]] = []
     steps = []
-    for view in views:
-        job = view.job
+    for planned_job in planned_jobs:
+        job = planned_job.job
         record = context.find(job.pipeline, job.phase.value, job.meta_name)
         for path in _outputs(record):
             later[path].pop(job.id)
@@ -76,19 +78,21 @@ def make_plan(
         elif rerun:
             reason = f"reads from {', '.join(rerun)}, which {'runs' if len(rerun) == 1 else 'run'} again"
         else:
-            reason = _judge(view, record, finished, fingerprints, variables, relocator, later)
+            reason = _judge(planned_job, record, finished, fingerprints, variables, relocator, later)
         if reason is not None:
             running.add(job.id)
         if record is not None and record.done:
             finished.append((job.pipeline, record))
         # a probe and its refine job have one label
         reads = tuple(dict.fromkeys(labels[other] for other in sorted(graph[job.id], key=order.__getitem__)))
-        steps.append(Step(view, reason is not None, reason or "nothing it depends on has changed", reads, record))
+        steps.append(
+            Step(planned_job, reason is not None, reason or "nothing it depends on has changed", reads, record)
+        )
     return steps
 
 
 def _judge(
-    view: PlannedJob,
+    planned_job: PlannedJob,
     record: JobRecord,
     finished: Finished,
     fingerprints: FingerprintCache,
@@ -100,8 +104,8 @@ def _judge(
     if not record.done:
         return "it failed last time" if record.job.get("status") == "failed" else "it did not finish"
     try:
-        resolved = relocator.relocate_job(view, resolve(view.job, finished, variables))
-        code = fingerprints.take_code(view, resolved)
+        resolved = relocator.relocate_job(planned_job, resolve(planned_job.job, finished, variables))
+        code = fingerprints.take_code(planned_job, resolved)
     except SandboxError as error:
         return f"its configs cannot be put together from what is there: {error.what}"
     trace = record.job.get("trace") or {}
@@ -137,13 +141,13 @@ def _outputs(record: JobRecord | None) -> Mapping[str, Fingerprint]:
     return (trace or {}).get("outputs", {})
 
 
-def _left_by(views: Sequence[PlannedJob], context: ContextInfos) -> dict[str, dict[str, str]]:
+def _left_by(planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> dict[str, dict[str, str]]:
     """For each path, the content digest that it had when a job was done with it, by the ids of these jobs."""
     left: dict[str, dict[str, str]] = {}
-    for view in views:
-        record = context.find(view.job.pipeline, view.job.phase.value, view.job.meta_name)
+    for planned_job in planned_jobs:
+        record = context.find(planned_job.job.pipeline, planned_job.job.phase.value, planned_job.job.meta_name)
         for path, stamp in _outputs(record).items():
-            left.setdefault(path, {})[view.job.id] = content_of(stamp)
+            left.setdefault(path, {})[planned_job.job.id] = content_of(stamp)
     return left
 
 

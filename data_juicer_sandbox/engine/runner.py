@@ -53,7 +53,7 @@ class PipelineRunner:
     """One pass while it lasts; the only writer of the context.
 
     Args:
-        views: all jobs, in order.
+        planned_jobs: all jobs, in order.
         relocator: where they write.
         run_context: what it shares with other passes.
         quiet: ids of jobs that are kept without a word.
@@ -61,23 +61,28 @@ class PipelineRunner:
 
     def __init__(
         self,
-        views: Sequence[PlannedJob],
+        planned_jobs: Sequence[PlannedJob],
         relocator: PathRelocator,
         run_context: RunContext,
         quiet: frozenset[str] = frozenset(),
     ):
-        self.views, self.relocator, self.run_context, self.quiet = views, relocator, run_context, quiet
+        self.planned_jobs, self.relocator, self.run_context, self.quiet = planned_jobs, relocator, run_context, quiet
         self.context, self.screen = run_context.context, run_context.screen
         self.ran: list[str] = []
         self.kept: list[str] = []
         self.done: set[str] = set()
-        self.order = [(view.job.pipeline, view.job.phase.value, view.job.meta_name) for view in views]
+        self.order = [
+            (planned_job.job.pipeline, planned_job.job.phase.value, planned_job.job.meta_name)
+            for planned_job in planned_jobs
+        ]
         self.resumed = any(self.context.records())
 
     def plan(self, decided: Mapping[str, str] | None = None) -> list[Step]:
         """The plan as it is now."""
         shared = self.run_context
-        return make_plan(self.views, self.context, shared.fingerprints, shared.variables, self.relocator, decided)
+        return make_plan(
+            self.planned_jobs, self.context, shared.fingerprints, shared.variables, self.relocator, decided
+        )
 
     def execute(self, steps: list[Step]) -> None:
         """Carry a plan out.
@@ -86,7 +91,7 @@ class PipelineRunner:
             JobFailed: a job did; everything finished before it is kept.
         """
         for step in steps:
-            logger.info("plan: {} {}: {}", "run " if step.runs else "keep", step.view.job.label, step.reason)
+            logger.info("plan: {} {}: {}", "run " if step.runs else "keep", step.planned_job.job.label, step.reason)
         self._forget(steps)
         self._run_steps(steps)
 
@@ -94,7 +99,7 @@ class PipelineRunner:
         """Drop the records of jobs that will run again: after a crash they must not pass for kept ones."""
         for step in steps:
             if step.runs:
-                job = step.view.job
+                job = step.planned_job.job
                 self.context.drop(job.pipeline, job.phase.value, job.meta_name)
 
     def _run_steps(self, steps: list[Step]) -> None:
@@ -103,7 +108,7 @@ class PipelineRunner:
         pipeline = None
         for index in range(len(steps)):
             step = steps[index]
-            job = step.view.job
+            job = step.planned_job.job
             if job.pipeline != pipeline:
                 pipeline = job.pipeline
                 self.screen.pipeline_started(pipeline)
@@ -119,23 +124,27 @@ class PipelineRunner:
             finished.append((job.pipeline, record))
 
     def _replan(self, steps: Sequence[Step]) -> list[Step]:
-        decided = {step.view.job.id: step.reason for step in steps if step.runs and step.view.job.id not in self.done}
+        decided = {
+            step.planned_job.job.id: step.reason
+            for step in steps
+            if step.runs and step.planned_job.job.id not in self.done
+        }
         fresh = self.plan(decided)
         for old, new in zip(steps, fresh, strict=True):
             if new.runs and not old.runs:
-                logger.info("plan: run  {}: {}", new.view.job.label, new.reason)
+                logger.info("plan: run  {}: {}", new.planned_job.job.label, new.reason)
         self._forget([new for old, new in zip(steps, fresh, strict=True) if new.runs and not old.runs])
         return fresh
 
     def _run(self, step: Step, finished: Sequence[tuple[str, JobRecord]]) -> JobRecord:
-        job = step.view.job
+        job = step.planned_job.job
         started = time.time()
         self.screen.job_started(job.pipeline, job.meta_name, job.hook)
         logger.info("job {} starts ({})", job.label, step.reason)
         try:
             with logger.contextualize(job=job.label):
                 record = run_job(
-                    step.view,
+                    step.planned_job,
                     finished,
                     relocator=self.relocator,
                     variables=self.run_context.variables,
@@ -152,7 +161,7 @@ class PipelineRunner:
             # with its traceback, into the file; the terminal gets the cause, at the end of the run once more
             logger.bind(file_only=True).opt(exception=error).error("job {} failed: {}", job.label, cause(error))
             self.screen.job_failed(job.pipeline, job.meta_name, time.time() - started, cause(error))
-            self._save(job.pipeline, failed_record(step.view, error, started))
+            self._save(job.pipeline, failed_record(step.planned_job, error, started))
             raise JobFailed(job.label, self.run_context.log, cause(error)) from error
         except KeyboardInterrupt:
             logger.info("interrupted in job {}", job.label)

@@ -207,7 +207,7 @@ def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
     from data_juicer_sandbox.validation import validated_jobs
     from data_juicer_sandbox.watchers.watcher import Watcher
 
-    views, _ = validated_jobs(config)
+    planned_jobs, _ = validated_jobs(config)
     shared = []
     context = ContextInfos()
     for pipeline, plain in records:
@@ -227,4 +227,4 @@ def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
         config.variables,
         config_files=config.files,
     )
-    return Trials(config, sweep, views, shared, run_context)
+    return Trials(config, sweep, planned_jobs, shared, run_context)

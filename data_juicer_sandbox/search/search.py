@@ -50,7 +50,9 @@ class SearchResult:
     notes: tuple[str, ...] = ()
 
 
-def search(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob], run_context: RunContext) -> SearchResult:
+def search(
+    config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[PlannedJob], run_context: RunContext
+) -> SearchResult:
     """Run what all trials share, then trials until there is a reason to stop.
 
     Raises:
@@ -60,8 +62,8 @@ def search(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob], run
     """
     made = SearchResult()
     # what is wrong with the study is said at once
-    controller = None if sweep.backend == "wandb" else open_controller(config, sweep, views)
-    common = shared(sweep, views, run_context.context)
+    controller = None if sweep.backend == "wandb" else open_controller(config, sweep, planned_jobs)
+    common = shared(sweep, planned_jobs, run_context.context)
     one = PipelineRunner(common, PathRelocator(Path(config.work_dir)), run_context)
     steps = one.plan()
     if not common:
@@ -70,11 +72,11 @@ def search(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob], run
     made.ran, made.kept = list(one.ran), list(one.kept)
     if controller is not None and controller.trials():
         _warn_of(steps, run_context.context)
-    ids = {(view.job.pipeline, view.job.phase.value, view.job.meta_name) for view in common}
+    ids = {(planned_job.job.pipeline, planned_job.job.phase.value, planned_job.job.meta_name) for planned_job in common}
     records = [
         (pipeline, record) for pipeline, record in run_context.context.records() if (pipeline, *record.id) in ids
     ]
-    trials = Trials(config, sweep, views, records, run_context)
+    trials = Trials(config, sweep, planned_jobs, records, run_context)
     if controller is None:
         from data_juicer_sandbox.search.wandb import run_agent
 
@@ -102,31 +104,35 @@ def search(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob], run
     return made
 
 
-def shared(sweep: Sweep, views: Sequence[PlannedJob], context: ContextInfos) -> list[PlannedJob]:
+def shared(sweep: Sweep, planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> list[PlannedJob]:
     """The jobs that no parameter reaches."""
-    found = reached([parameter.name for parameter in sweep.parameters], views, context)
-    return [view for view in views if view.job.id not in found]
+    found = reached([parameter.name for parameter in sweep.parameters], planned_jobs, context)
+    return [planned_job for planned_job in planned_jobs if planned_job.job.id not in found]
 
 
-def plan_of(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob], context: ContextInfos) -> list[Step]:
+def plan_of(
+    config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[PlannedJob], context: ContextInfos
+) -> list[Step]:
     """The plan of the shared jobs, with those of each trial behind them."""
-    common = {view.job.id for view in shared(sweep, views, context)}
+    common = {planned_job.job.id for planned_job in shared(sweep, planned_jobs, context)}
     relocator = PathRelocator(Path(config.work_dir))
-    steps = make_plan(views, context, FingerprintCache(), config.variables, relocator)
+    steps = make_plan(planned_jobs, context, FingerprintCache(), config.variables, relocator)
     return [
-        step if step.view.job.id in common else Step(step.view, True, "once in each trial", step.reads, None)
+        step
+        if step.planned_job.job.id in common
+        else Step(step.planned_job, True, "once in each trial", step.reads, None)
         for step in steps
     ]
 
 
-def open_controller(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob]) -> SearchController:
+def open_controller(config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> SearchController:
     """The board of a search's study."""
     name = sweep.name or config.experiment_name
     keys = ("pipelines", "parameters", *(phase.key for phase in Phase))
     jobs = {key: config.given.get(key) for key in keys}
     space = [(one.name, one.distribution) for one in sweep.parameters]
     goals = [(metric.name, metric.maximize) for metric in sweep.metrics]
-    made_of = studies.digest(jobs, _config_files(config, views), space, goals)
+    made_of = studies.digest(jobs, _config_files(config, planned_jobs), space, goals)
     return SearchController(config, sweep, studies.open_study(sweep, name, Path(config.work_dir), made_of))
 
 
@@ -134,7 +140,7 @@ def _warn_of(steps: Sequence[Step], context: ContextInfos) -> None:
     """Say which shared jobs have put out something else than they did for earlier trials."""
     changed = []
     for step in steps:
-        job, before = step.view.job, step.record
+        job, before = step.planned_job.job, step.record
         now = context.find(job.pipeline, job.phase.value, job.meta_name)
         if step.runs and before is not None and before.done and now is not None and differs(before, now):
             changed.append(job.label)
@@ -142,11 +148,14 @@ def _warn_of(steps: Sequence[Step], context: ContextInfos) -> None:
         logger.warning("{} put out something else than before: earlier trials do not know it", ", ".join(changed))
 
 
-def _config_files(config: SandboxConfig, views: Sequence[PlannedJob]) -> list[tuple[str, str]]:
+def _config_files(config: SandboxConfig, planned_jobs: Sequence[PlannedJob]) -> list[tuple[str, str]]:
     """The files that jobs' configs stand in, and what is in them; those that the run writes itself are left out."""
     work_dir = Path(config.work_dir).resolve()
     named = {
-        value for view in views for value in (view.job.dj_configs, view.job.extra_configs) if isinstance(value, str)
+        value
+        for planned_job in planned_jobs
+        for value in (planned_job.job.dj_configs, planned_job.job.extra_configs)
+        if isinstance(value, str)
     }
     outside = [path for path in sorted(named) if work_dir not in Path(path).resolve().parents]
     return [(path, digest(path)) for path in outside if is_there(path, file=True)]

@@ -85,7 +85,7 @@ class Trials:
     Args:
         config: the run.
         sweep: the search.
-        views: all its jobs.
+        planned_jobs: all its jobs.
         shared: records of the jobs that no parameter reaches, by pipeline.
         run_context: the run's own; its fingerprints, screen and log serve all trials.
     """
@@ -94,13 +94,19 @@ class Trials:
         self,
         config: SandboxConfig,
         sweep: Sweep,
-        views: Sequence[PlannedJob],
+        planned_jobs: Sequence[PlannedJob],
         shared: Sequence[tuple[str, JobRecord]],
         run_context: RunContext,
     ):
-        self.config, self.sweep, self.views, self.shared, self.run_context = config, sweep, views, shared, run_context
+        self.config, self.sweep, self.planned_jobs, self.shared, self.run_context = (
+            config,
+            sweep,
+            planned_jobs,
+            shared,
+            run_context,
+        )
         names = [one.name for one in sweep.parameters]
-        self.reached = reached(names, views, run_context.context)
+        self.reached = reached(names, planned_jobs, run_context.context)
         self.watchers = config.watchers
         reports = sweep.reports or (sweep.metrics[0] if sweep.pruner else None)
         self._listens_to = reports.name if reports else None
@@ -156,16 +162,18 @@ class Trials:
         return [found for found in context.records() if self._own(*found) and found[1].done]
 
     def _pass(self, given: TrialSpec, run_context: RunContext) -> PipelineRunner:
-        changes, faults = resolve_overrides(given.values, self.views, lambda name: self.sweep.where("parameters", name))
+        changes, faults = resolve_overrides(
+            given.values, self.planned_jobs, lambda name: self.sweep.where("parameters", name)
+        )
         if faults:  # of a value in between, say: the ends were looked at beforehand
             raise faults[0]
-        views = with_overrides(self.views, changes, self.config.variables)
-        own = [view for view in views if view.job.id in self.reached]
+        planned_jobs = with_overrides(self.planned_jobs, changes, self.config.variables)
+        own = [planned_job for planned_job in planned_jobs if planned_job.job.id in self.reached]
         relocator = PathRelocator.of(
             Path(self.config.work_dir), f"{FOLDER}/trial_{given.number}", own, frozenset(self.reached)
         )
-        quiet = frozenset(view.job.id for view in views) - self.reached
-        return PipelineRunner(views, relocator, run_context, quiet)
+        quiet = frozenset(planned_job.job.id for planned_job in planned_jobs) - self.reached
+        return PipelineRunner(planned_jobs, relocator, run_context, quiet)
 
     def _context(self, checkpoint: Checkpoint) -> ContextInfos:
         """What the trial has done already, upon what all share."""
@@ -196,13 +204,13 @@ class Trials:
         return watcher
 
 
-def reached(names: Sequence[str], views: Sequence[PlannedJob], context: ContextInfos) -> frozenset[str]:
+def reached(names: Sequence[str], planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> frozenset[str]:
     """The ids of the jobs that parameters set something in, and of all that read from those."""
-    found = {one.job.id for name in names for one, _ in resolve_parameter(name, views)}
-    graph = edges(views, context)
-    for view in views:  # in order, so that what is found later reads from what was found before
-        if graph[view.job.id] & found:
-            found.add(view.job.id)
+    found = {one.job.id for name in names for one, _ in resolve_parameter(name, planned_jobs)}
+    graph = edges(planned_jobs, context)
+    for planned_job in planned_jobs:  # in order, so that what is found later reads from what was found before
+        if graph[planned_job.job.id] & found:
+            found.add(planned_job.job.id)
     return frozenset(found)
 
 

@@ -19,7 +19,7 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob, plan_job
 class ValidationResult:
     """What is wrong (`problems`), what is only odd (`warnings`), and the jobs as they were seen."""
 
-    views: list[PlannedJob]
+    planned_jobs: list[PlannedJob]
     problems: list[ConfigError]
     warnings: list[ConfigError]
 
@@ -31,32 +31,32 @@ def validate(config: SandboxConfig) -> ValidationResult:
     """
     problems: list[ConfigError] = []
     warnings: list[ConfigError] = []
-    views: list[PlannedJob] = []
+    planned_jobs: list[PlannedJob] = []
     for job in config.jobs():
-        job_view = plan_job(job, config.variables)
-        problems += job_view.problems
-        problems += check_inputs(job_view, views)
-        problems += check_outputs(job_view)
-        problems += check_component(job_view)
-        problems += check_recipe(job_view)
-        problems += check_files(job_view, views)
+        planned_job = plan_job(job, config.variables)
+        problems += planned_job.problems
+        problems += check_inputs(planned_job, planned_jobs)
+        problems += check_outputs(planned_job)
+        problems += check_component(planned_job)
+        problems += check_recipe(planned_job)
+        problems += check_files(planned_job, planned_jobs)
         if not moves_outputs(config):
-            problems += check_output_paths(job_view, config.work_dir, config.files)
-        warnings += _unread_recipe(job_view)
-        views.append(job_view)
-    problems += check_targets(config, views)
+            problems += check_output_paths(planned_job, config.work_dir, config.files)
+        warnings += _unread_recipe(planned_job)
+        planned_jobs.append(planned_job)
+    problems += check_targets(config, planned_jobs)
     problems += _endless(config)
     if config.sweep is not None:
         from data_juicer_sandbox.validation.sweep import check_sweep
 
-        problems += check_sweep(config, config.sweep, views)
+        problems += check_sweep(config, config.sweep, planned_jobs)
     problems += _unknown_watchers(config)
-    if not views:
+    if not planned_jobs:
         warnings.append(ConfigError("there are no jobs in this config", where=config.source.where()))
     changes, faults = resolve_overrides(
-        config.parameters, views, lambda name: config.source.where(("parameters", name))
+        config.parameters, planned_jobs, lambda name: config.source.where(("parameters", name))
     )
-    return ValidationResult(with_overrides(views, changes, config.variables), problems + faults, warnings)
+    return ValidationResult(with_overrides(planned_jobs, changes, config.variables), problems + faults, warnings)
 
 
 def moves_outputs(config: SandboxConfig) -> bool:
@@ -73,14 +73,14 @@ def validated_jobs(config: SandboxConfig) -> tuple[list[PlannedJob], list[str]]:
     findings = validate(config)
     if findings.problems:
         raise ConfigErrors(findings.problems)
-    return findings.views, [str(warning) for warning in findings.warnings]
+    return findings.planned_jobs, [str(warning) for warning in findings.warnings]
 
 
-def _unread_recipe(job_view: PlannedJob) -> list[ConfigError]:
-    hook, component = job_view.hook, job_view.component
-    if job_view.recipe.value and hook and component and not hook.takes_recipe(component):
-        what = f"job {job_view.job.label!r}: {component.__name__} does not read `dj_configs`"
-        return [ConfigError(what, where=job_view.job.where("dj_configs"))]
+def _unread_recipe(planned_job: PlannedJob) -> list[ConfigError]:
+    hook, component = planned_job.hook, planned_job.component
+    if planned_job.recipe.value and hook and component and not hook.takes_recipe(component):
+        what = f"job {planned_job.job.label!r}: {component.__name__} does not read `dj_configs`"
+        return [ConfigError(what, where=planned_job.job.where("dj_configs"))]
     return []
 
 

@@ -14,31 +14,31 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob, texts
 _GLOB = re.compile(r"[*?\[]")
 
 
-def check_files(view: PlannedJob, earlier: Sequence[PlannedJob]) -> list[ConfigError]:
+def check_files(planned_job: PlannedJob, earlier: Sequence[PlannedJob]) -> list[ConfigError]:
     """Inputs of a job that are not there, and that no earlier job names as something it may make."""
     problems = []
-    for config in (view.recipe, view.extra):
+    for config in (planned_job.recipe, planned_job.extra):
         if config.missing and not _made(config.missing, earlier):
-            problems.append(_missing(view, config.missing, f"`{config.name}`", config.where()))
-    skip_missing = (view.extra.value or {}).get("skip_missing") is True
-    for path, where, key in view.paths(Role.INPUT):
-        config = view.recipe if key[0] == "dj_configs" else view.extra
+            problems.append(_missing(planned_job, config.missing, f"`{config.name}`", config.where()))
+    skip_missing = (planned_job.extra.value or {}).get("skip_missing") is True
+    for path, where, key in planned_job.paths(Role.INPUT):
+        config = planned_job.recipe if key[0] == "dj_configs" else planned_job.extra
         if config.skip(key[1:]) or (skip_missing and key[0] == "extra_configs"):
             continue
         if "\0" not in path and is_special(path):
-            what = f"job {view.job.label!r}: `{'.'.join(map(str, key))}` names {path!r}, a pipe or device"
+            what = f"job {planned_job.job.label!r}: `{'.'.join(map(str, key))}` names {path!r}, a pipe or device"
             problems.append(ConfigError(what, where=where, hint="a file, a folder or a pattern"))
             continue
         if _GLOB.search(path) or is_there(path) or (key[0] == "dj_configs" and _may_be_remote(path)):
             continue
         if not _made(path, earlier):
-            problems.append(_missing(view, path, f"`{'.'.join(map(str, key))}`", where))
+            problems.append(_missing(planned_job, path, f"`{'.'.join(map(str, key))}`", where))
     return problems
 
 
-def _missing(view: PlannedJob, path: str, what: str, where: Where) -> ConfigError:
+def _missing(planned_job: PlannedJob, path: str, what: str, where: Where) -> ConfigError:
     return ConfigError(
-        f"job {view.job.label!r}: {what} names {path!r}, which is not there and which no earlier job makes",
+        f"job {planned_job.job.label!r}: {what} names {path!r}, which is not there and which no earlier job makes",
         where=where,
         hint=f"relative paths start at {Path.cwd()}",
     )
@@ -52,17 +52,19 @@ def _may_be_remote(path: str) -> bool:
 def _made(path: str, earlier: Sequence[PlannedJob]) -> bool:
     """Whether an earlier job's configs name this path, or a folder it lies in, other than to read it."""
     wanted = Path(path).absolute()
-    for view in earlier:
-        for output, _, _ in view.paths(Role.OUTPUT):
+    for planned_job in earlier:
+        for output, _, _ in planned_job.paths(Role.OUTPUT):
             made = Path(output).absolute()
             # beside a file that it writes, a job may put others with its stem: `<stem>_stats.jsonl`
             beside = bool(made.suffix) and wanted.parent == made.parent and wanted.name.startswith(made.stem)
             if wanted == made or beside or made in wanted.parents:
                 return True
-        if f"jobs/{view.job.pipeline}/{view.job.meta_name}/" in wanted.as_posix():  # in the job's own folder
+        if (
+            f"jobs/{planned_job.job.pipeline}/{planned_job.job.meta_name}/" in wanted.as_posix()
+        ):  # in the job's own folder
             return True
-        read = {text for role in (Role.INPUT, Role.MODEL) for text, _, _ in view.paths(role)}
-        for value in (view.extra.value, view.recipe.value, dict(view.job.local)):
+        read = {text for role in (Role.INPUT, Role.MODEL) for text, _, _ in planned_job.paths(role)}
+        for value in (planned_job.extra.value, planned_job.recipe.value, dict(planned_job.job.local)):
             if any(
                 text not in read and Path(text).absolute() == wanted
                 for text in texts(value)

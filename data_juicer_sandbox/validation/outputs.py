@@ -17,44 +17,47 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths, t
 _FILE_ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".gz", ".zst", ".yaml", ".yml", ".html")
 
 
-def check_output_paths(view: PlannedJob, work_dir: str, config_files: Iterable[str]) -> list[ConfigError]:
+def check_output_paths(planned_job: PlannedJob, work_dir: str, config_files: Iterable[str]) -> list[ConfigError]:
     """The outputs of a job that it must not write, as far as that is known before the run.
 
     Args:
-        view: the job.
+        planned_job: the job.
         work_dir: the work directory of the run.
         config_files: the config of the run, and that of its search.
     """
-    inputs = [*config_files, *(path for path in (view.job.dj_configs, view.job.extra_configs) if isinstance(path, str))]
+    inputs = [
+        *config_files,
+        *(path for path in (planned_job.job.dj_configs, planned_job.job.extra_configs) if isinstance(path, str)),
+    ]
     for role in (Role.INPUT, Role.MODEL):
-        for path, _, key in view.paths(role):
-            config = view.recipe if key[0] == "dj_configs" else view.extra
+        for path, _, key in planned_job.paths(role):
+            config = planned_job.recipe if key[0] == "dj_configs" else planned_job.extra
             if not config.skip(key[1:]):
                 inputs.append(path)
-    guard = OutputGuard(Path(work_dir), view.job.id, inputs, OutputLedger(Path(work_dir)))
+    guard = OutputGuard(Path(work_dir), planned_job.job.id, inputs, OutputLedger(Path(work_dir)))
     problems = []
-    for key, path, written in declared_outputs(view, view.extra.value or {}, view.recipe.value):
-        config = view.recipe if key[0] == "dj_configs" else view.extra
+    for key, path, written in declared_outputs(planned_job, planned_job.extra.value or {}, planned_job.recipe.value):
+        config = planned_job.recipe if key[0] == "dj_configs" else planned_job.extra
         if config.skip(key[1:]):
             continue
         try:
             check_output(guard, path, written)
         except JobError as error:
-            what = f"job {view.job.label!r}: `{'.'.join(map(str, key))}`: {error.what}"
+            what = f"job {planned_job.job.label!r}: `{'.'.join(map(str, key))}`: {error.what}"
             problems.append(ConfigError(what, where=config.where(*key[1:]), hint=error.hint))
     return problems
 
 
 def declared_outputs(
-    view: PlannedJob, extra_configs: Mapping[str, Any], recipe: Mapping[str, Any] | None
+    planned_job: PlannedJob, extra_configs: Mapping[str, Any], recipe: Mapping[str, Any] | None
 ) -> Iterator[tuple[KeyPath, str, Written]]:
     """Key, path and kind of everything that a job's configs say it writes on this machine."""
-    if view.component is not None:
-        for name, parameter in parameters(view.component)[0].items():
+    if planned_job.component is not None:
+        for name, parameter in parameters(planned_job.component)[0].items():
             if parameter.role is Role.OUTPUT:
                 for path in texts(extra_configs.get(name)):
                     yield ("extra_configs", name), path, parameter.written
-    if view.uses_recipe and recipe and view.hook is not None and view.hook.writes_export:
+    if planned_job.uses_recipe and recipe and planned_job.hook is not None and planned_job.hook.writes_export:
         for way, path in recipe_paths(recipe, Role.OUTPUT):
             if "://" not in path and "{" not in path:  # a remote store, or a name that Data-Juicer fills in
                 yield ("dj_configs", *way), path, Written.FILE

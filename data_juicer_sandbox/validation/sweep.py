@@ -20,15 +20,15 @@ EXTRA = "search"
 """The extra of this package that brings Optuna."""
 
 
-def check_sweep(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob]) -> list[ConfigError]:
+def check_sweep(config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:
     """Everything about a search that can be known beforehand."""
     problems = []
     for parameter in sweep.parameters:
         where = sweep.where(*parameter.path)
-        problems += check_values(parameter.name, parameter.distribution.examples(), views, where)
-    problems += _twice(sweep, views)
+        problems += check_values(parameter.name, parameter.distribution.examples(), planned_jobs, where)
+    problems += _twice(sweep, planned_jobs)
     for metric in (*sweep.metrics, *([sweep.reports] if sweep.reports else [])):
-        problems += _check_metric(metric, sweep, views)
+        problems += _check_metric(metric, sweep, planned_jobs)
     problems += _check_pruning(sweep)
     problems += _check_end(config, sweep)
     for key, module, named in (("sampler", "samplers", sweep.sampler), ("pruner", "pruners", sweep.pruner)):
@@ -59,11 +59,11 @@ def _size(distribution: Distribution) -> int | None:
     return None
 
 
-def _twice(sweep: Sweep, views: Sequence[PlannedJob]) -> list[ConfigError]:
+def _twice(sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:
     """Two names for one key."""
     problems, known = [], dict[tuple[str, str], str]()
     for parameter in sweep.parameters:
-        for one, key in resolve_parameter(parameter.name, views):
+        for one, key in resolve_parameter(parameter.name, planned_jobs):
             other = known.setdefault((one.job.id, key), parameter.name)
             if other != parameter.name:
                 what = f"parameters {other!r} and {parameter.name!r} set the same key of job {one.job.label!r}"
@@ -71,11 +71,11 @@ def _twice(sweep: Sweep, views: Sequence[PlannedJob]) -> list[ConfigError]:
     return problems
 
 
-def _check_metric(metric: Metric, sweep: Sweep, views: Sequence[PlannedJob]) -> list[ConfigError]:
+def _check_metric(metric: Metric, sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:
     parts = metric.name.split(".")
     where = sweep.where(*metric.path)
-    labelled = [one for one in views if one.job.label == ".".join(parts[:2])]
-    named = [one for one in views if one.job.meta_name == parts[0]]
+    labelled = [one for one in planned_jobs if one.job.label == ".".join(parts[:2])]
+    named = [one for one in planned_jobs if one.job.meta_name == parts[0]]
     if labelled and len(parts) > 2 and not named:
         known = [output for one in labelled for output in one.outputs or ()]
         if all(one.outputs is not None for one in labelled) and parts[2] not in known:
@@ -85,7 +85,7 @@ def _check_metric(metric: Metric, sweep: Sweep, views: Sequence[PlannedJob]) -> 
         return []
     if named and len(parts) > 1:
         return []
-    labels = [one.job.label for one in views] + [one.job.meta_name for one in views]
+    labels = [one.job.label for one in planned_jobs] + [one.job.meta_name for one in planned_jobs]
     hint = "<pipeline>.<meta_name>.<output>, or <meta_name>.<watched key>; " + suggest(
         ".".join(parts[: max(1, min(2, len(parts) - 1))]), labels, what="jobs"
     )

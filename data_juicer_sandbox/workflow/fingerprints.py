@@ -32,23 +32,23 @@ class FingerprintCache:
         self._known: dict[str, Fingerprint] = {}
         self._code = UserCode()
 
-    def take_code(self, view: PlannedJob, resolved: ResolvedJob | None = None) -> dict[str, str]:
+    def take_code(self, planned_job: PlannedJob, resolved: ResolvedJob | None = None) -> dict[str, str]:
         """The digests of the modules of the user's code that a job runs, by name.
 
         Args:
-            view: the job.
+            planned_job: the job.
             resolved: its configs as the component gets them; without, as they are known before the run.
 
         Raises:
             ConfigError: the resolved configs name a component that is not there.
         """
-        component = view.component
-        configs = [view.extra.value, view.recipe.value]
+        component = planned_job.component
+        configs = [planned_job.extra.value, planned_job.recipe.value]
         if resolved is not None:
             configs = [resolved.extra_configs, resolved.dj_configs]
-            if component is None and view.hook is not None:  # `input` or `local` has set its type
-                component = view.hook.component_class(resolved.extra_configs)
-        return self._code.digests([view.hook, component], [view.job.hook, configs])
+            if component is None and planned_job.hook is not None:  # `input` or `local` has set its type
+                component = planned_job.hook.component_class(resolved.extra_configs)
+        return self._code.digests([planned_job.hook, component], [planned_job.job.hook, configs])
 
     def get(self, path: str) -> Fingerprint | None:
         """The stamp of a file or folder; None where there is none, or it cannot be read."""
@@ -104,20 +104,20 @@ def config_digests(resolved: ResolvedJob) -> dict[str, str]:
     return {way: xxhash.xxh3_64_hexdigest(text.encode()) for way, text in _flat(value, "")}
 
 
-def input_paths(view: PlannedJob, resolved: ResolvedJob) -> list[str]:
+def input_paths(planned_job: PlannedJob, resolved: ResolvedJob) -> list[str]:
     """Every file and folder that a resolved job names as something to read.
 
     That is: what its component and recipe declare as inputs or models, any other value that is the path of a file, and
     the source files in folders of custom OPs.
     """
     written: set[str] = set()
-    if view.component is not None:
-        for name, parameter in parameters(view.component)[0].items():
+    if planned_job.component is not None:
+        for name, parameter in parameters(planned_job.component)[0].items():
             if parameter.role is Role.OUTPUT:
                 written.update(texts(resolved.extra_configs.get(name)))
-    if resolved.dj_configs and view.uses_recipe:
+    if resolved.dj_configs and planned_job.uses_recipe:
         written.update(path for _, path in recipe_paths(resolved.dj_configs, Role.OUTPUT))
-    found = {path for path in declared_inputs(view, resolved) if is_there(path)}
+    found = {path for path in declared_inputs(planned_job, resolved) if is_there(path)}
     mentioned = texts([resolved.extra_configs, resolved.dj_configs])
     found.update(text for text in mentioned if (os.sep in text or "." in text) and is_there(text, file=True))
     for folder in texts((resolved.dj_configs or {}).get("custom_operator_paths")):
@@ -127,27 +127,27 @@ def input_paths(view: PlannedJob, resolved: ResolvedJob) -> list[str]:
     return sorted(found - written)
 
 
-def declared_inputs(view: PlannedJob, resolved: ResolvedJob) -> list[str]:
+def declared_inputs(planned_job: PlannedJob, resolved: ResolvedJob) -> list[str]:
     """Every path that a resolved job's component and recipe declare as inputs or models, whether it exists or not."""
     declared: list[str] = []
-    if view.component is not None:
-        for name, parameter in parameters(view.component)[0].items():
+    if planned_job.component is not None:
+        for name, parameter in parameters(planned_job.component)[0].items():
             if parameter.role in (Role.INPUT, Role.MODEL):
                 declared += texts(resolved.extra_configs.get(name))
-    if resolved.dj_configs and view.uses_recipe:
+    if resolved.dj_configs and planned_job.uses_recipe:
         declared += [path for _, path in recipe_paths(resolved.dj_configs, Role.INPUT)]
     return declared
 
 
-def output_paths(view: PlannedJob, resolved: ResolvedJob, outputs: Mapping[str, Any]) -> list[str]:
+def output_paths(planned_job: PlannedJob, resolved: ResolvedJob, outputs: Mapping[str, Any]) -> list[str]:
     """Every file and folder that a finished job left: paths among its results, and files its config says it writes."""
     found = {
         text
         for text in texts(dict(outputs))
         if (os.sep in text and is_there(text)) or ("." in text and is_there(text, file=True))
     }
-    if view.component is not None:
-        for name, parameter in parameters(view.component)[0].items():
+    if planned_job.component is not None:
+        for name, parameter in parameters(planned_job.component)[0].items():
             if parameter.role is Role.OUTPUT:
                 found.update(text for text in texts(resolved.extra_configs.get(name)) if is_there(text, file=True))
     return sorted(found)

@@ -33,10 +33,10 @@ class PathRelocator:
 
     @classmethod
     def of(
-        cls, work_dir: Path, folder: str, views: Iterable[PlannedJob], only: frozenset[str] | None = None
+        cls, work_dir: Path, folder: str, planned_jobs: Iterable[PlannedJob], only: frozenset[str] | None = None
     ) -> PathRelocator:
-        """The places of a config whose jobs are `views`; only what these write is moved."""
-        written = frozenset(path for view in views for path, _, _ in view.paths(Role.OUTPUT))
+        """The places of a config whose jobs are `planned_jobs`; only what these write is moved."""
+        written = frozenset(path for planned_job in planned_jobs for path, _, _ in planned_job.paths(Role.OUTPUT))
         return cls(work_dir, folder, written, only)
 
     @property
@@ -56,17 +56,17 @@ class PathRelocator:
         given = Path(path)
         return path if self.folder in str(given.parent) else str(given.parent / self.folder / given.name)
 
-    def relocate_job(self, view: PlannedJob, resolved: ResolvedJob) -> ResolvedJob:
+    def relocate_job(self, planned_job: PlannedJob, resolved: ResolvedJob) -> ResolvedJob:
         """A resolved job with its paths moved: all it writes, and all it reads that the config names as written."""
-        if not self.folder or (self.only is not None and view.job.id not in self.only):
+        if not self.folder or (self.only is not None and planned_job.job.id not in self.only):
             return resolved
         extra = {name: self._read(value) for name, value in resolved.extra_configs.items()}
         recipe = None if resolved.dj_configs is None else self._read(resolved.dj_configs)
-        if view.component is not None:
-            for name, parameter in parameters(view.component)[0].items():
+        if planned_job.component is not None:
+            for name, parameter in parameters(planned_job.component)[0].items():
                 if parameter.role is Role.OUTPUT and name in resolved.extra_configs:
                     extra[name] = self._write(resolved.extra_configs[name])
-        if recipe is not None and view.uses_recipe:
+        if recipe is not None and planned_job.uses_recipe:
             for way, path in recipe_paths(resolved.dj_configs or {}, Role.OUTPUT):
                 recipe[way[0]] = self.relocate(path)
         return replace(resolved, extra_configs=extra, dj_configs=recipe)

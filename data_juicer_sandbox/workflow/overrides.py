@@ -19,11 +19,11 @@ Overrides = dict[str, dict[str, Any]]
 CONFIGS = ("dj_configs", "extra_configs")
 
 
-def resolve_parameter(name: str, views: Sequence[PlannedJob]) -> list[tuple[PlannedJob, str]]:
+def resolve_parameter(name: str, planned_jobs: Sequence[PlannedJob]) -> list[tuple[PlannedJob, str]]:
     """The jobs that a parameter sets something in, each with the key it sets there; none where the name is unknown."""
     parts = name.split(".")
     if len(parts) > 2 and parts[2] in CONFIGS:
-        named = [one for one in views if one.job.label == ".".join(parts[:2])]
+        named = [one for one in planned_jobs if one.job.label == ".".join(parts[:2])]
         if (
             len(named) > 1 and len(parts) > 3 and parts[2] == "extra_configs"
         ):  # a probe and its refine job share a name, but no keys
@@ -32,41 +32,45 @@ def resolve_parameter(name: str, views: Sequence[PlannedJob]) -> list[tuple[Plan
     op, _, argument = name.partition(".")
     return [
         (one, f"dj_configs.process.{index}.{op}.{argument}")
-        for one in views
+        for one in planned_jobs
         for index, entry in enumerate(_process(one))
         if argument and (entry == op or (isinstance(entry, Mapping) and op in entry))
     ]
 
 
 def resolve_overrides(
-    values: Mapping[str, Any], views: Sequence[PlannedJob], where: Callable[[str], Where]
+    values: Mapping[str, Any], planned_jobs: Sequence[PlannedJob], where: Callable[[str], Where]
 ) -> tuple[Overrides, list[ConfigError]]:
     """What values do to jobs, and what is wrong with them."""
     changes: Overrides = {}
     problems = []
     for name, value in values.items():
-        faults = check_values(name, [value], views, where(name))
+        faults = check_values(name, [value], planned_jobs, where(name))
         problems += faults
-        for one, key in resolve_parameter(name, views) if not faults else ():
+        for one, key in resolve_parameter(name, planned_jobs) if not faults else ():
             changes.setdefault(one.job.id, {})[key] = value
     return changes, problems
 
 
-def with_overrides(views: Sequence[PlannedJob], changes: Overrides, variables: Mapping[str, str]) -> list[PlannedJob]:
+def with_overrides(
+    planned_jobs: Sequence[PlannedJob], changes: Overrides, variables: Mapping[str, str]
+) -> list[PlannedJob]:
     """The jobs with the changes over all that they say themselves."""
     return [
         plan_job(replace(one.job, updates={**one.job.updates, **changes[one.job.id]}), variables)
         if one.job.id in changes
         else one
-        for one in views
+        for one in planned_jobs
     ]
 
 
-def check_values(name: str, values: Iterable[Any], views: Sequence[PlannedJob], where: Where) -> list[ConfigError]:
+def check_values(
+    name: str, values: Iterable[Any], planned_jobs: Sequence[PlannedJob], where: Where
+) -> list[ConfigError]:
     """What is wrong with a parameter: nothing has its name, or a value is not one that may stand there."""
-    found = resolve_parameter(name, views)
+    found = resolve_parameter(name, planned_jobs)
     if not found:
-        hint = suggest(name, _names(name, views), what="there are")
+        hint = suggest(name, _names(name, planned_jobs), what="there are")
         return [ConfigError(f"parameter {name!r} sets nothing: there is no such job or OP", where=where, hint=hint)]
     for one, key in found:
         for value in values:
@@ -120,12 +124,16 @@ def _process(one: PlannedJob) -> list[Any]:
     return process if isinstance(process, list) else []
 
 
-def _names(name: str, views: Sequence[PlannedJob]) -> list[str]:
+def _names(name: str, planned_jobs: Sequence[PlannedJob]) -> list[str]:
     """Names of the kind that was probably meant."""
     parts = name.split(".")
     if len(parts) > 2 and parts[2] in CONFIGS:
-        return [f"{one.job.label}.{'.'.join(parts[2:])}" for one in views]
-    ops = {str(next(iter(entry)) if isinstance(entry, Mapping) else entry) for one in views for entry in _process(one)}
+        return [f"{one.job.label}.{'.'.join(parts[2:])}" for one in planned_jobs]
+    ops = {
+        str(next(iter(entry)) if isinstance(entry, Mapping) else entry)
+        for one in planned_jobs
+        for entry in _process(one)
+    }
     return sorted(f"{op}.{name.partition('.')[2]}" for op in ops) or [
-        f"{one.job.label}.extra_configs.<key>" for one in views
+        f"{one.job.label}.extra_configs.<key>" for one in planned_jobs
     ]

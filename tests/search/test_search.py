@@ -346,8 +346,8 @@ def test_best_yaml_has_the_values_as_they_were_drawn(lab, sweep, go, table, conf
         config_file(dump_config(sweep), "sweep.yaml")
         assert main(["--config", str(config_file(lab))]) == 0
         best = load_or_raise("out/best.yaml")
-        views = validate(best).views
-        job = next(view.job for view in views if view.job.meta_name == "learn")
+        planned_jobs = validate(best).planned_jobs
+        job = next(planned_job.job for planned_job in planned_jobs if planned_job.job.meta_name == "learn")
         resolved = resolve(job, [], best.variables)
         assert resolved.extra_configs["note"] == {"$${x}": "${x}"}.get(odd[number], odd[number])
 
@@ -406,7 +406,7 @@ def test_short_names_set_the_op_of_every_recipe(lab, sweep, go, config_file):
     config_file(sweep, "sweep.yaml")
     findings = validate(load_or_raise(str(config_file(lab))))
     assert not findings.problems
-    assert reached(["text_length_filter.min_len"], findings.views, ContextInfos()) == {"use/execution/process"}
+    assert reached(["text_length_filter.min_len"], findings.planned_jobs, ContextInfos()) == {"use/execution/process"}
 
 
 def test_plots_and_table(lab, sweep, go, capsys):

@@ -128,14 +128,14 @@ def test_a_probe_and_its_refine_job_share_a_name_and_the_key_says_which_is_meant
         "refine_recipe_job_configs": [{**probe, "hook": "RefineRecipeViaKSigmaHook", "extra_configs": refine}],
     }
     config_file('{"text": "a"}\n', "rows.jsonl")
-    views = validate(load(str(config_file(lab)))[0]).views
-    assert [one.job.phase.value for one, _ in resolve_parameter("anonymous.look.extra_configs.k", views)] == [
+    planned_jobs = validate(load(str(config_file(lab)))[0]).planned_jobs
+    assert [one.job.phase.value for one, _ in resolve_parameter("anonymous.look.extra_configs.k", planned_jobs)] == [
         "refine_recipe"
     ]
-    assert [one.job.phase.value for one, _ in resolve_parameter("anonymous.look.extra_configs.plots", views)] == [
-        "probe"
-    ]
-    assert len(resolve_parameter("anonymous.look.dj_configs.export_path", views)) == 2
+    assert [
+        one.job.phase.value for one, _ in resolve_parameter("anonymous.look.extra_configs.plots", planned_jobs)
+    ] == ["probe"]
+    assert len(resolve_parameter("anonymous.look.dj_configs.export_path", planned_jobs)) == 2
 
 
 def test_two_names_of_one_key(said):
