@@ -116,7 +116,7 @@ def test_a_finished_search_resumed_does_nothing_and_a_larger_one_goes_on(lab, sw
     assert go(lab, sweep, "--resume", "true") == 0
     said = capsys.readouterr().err
     assert " started" not in said
-    assert "all 6 trials are made" in said
+    assert "all 6 trials are done" in said
     assert table() == before
     sweep["sweep_max_count"] = 8
     assert go(lab, sweep, "--resume", "true") == 0
@@ -289,14 +289,14 @@ def test_failed_trials_are_recorded_and_passed_over(lab, sweep, go, table, capsy
     assert go(lab, {**sweep, "max_failures": 2}) == 1
     said = capsys.readouterr().err
     assert "2 trials failed (max_failures 2)" in said
-    assert "the last said: job 'use.learn' failed: a rate of" in said
+    assert "last error: job 'use.learn' failed: a rate of" in said
     assert len(table()) < 8
 
 
 def test_nothing_but_failures_is_a_failure(lab, sweep, go, capsys):
     lab["pipelines"]["use"]["execution_job_configs"][1]["extra_configs"]["fail_above"] = 0.0
     assert go(lab, {**sweep, "sweep_max_count": 3}) == 1
-    assert "none of them completed; the last said" in capsys.readouterr().err
+    assert "none of them completed; last error: " in capsys.readouterr().err
 
 
 def test_a_failing_shared_job_ends_it_before_the_first_trial(lab, sweep, go, capsys):
@@ -422,7 +422,7 @@ def test_plots_and_table(lab, sweep, go, capsys):
         assert Path(f"out/plots/{name}.png").read_bytes().startswith(b"\x89PNG"), name
     said = capsys.readouterr().err
     assert "trials (" in said
-    assert "all 6 trials are made" in said
+    assert "all 6 trials are done" in said
 
 
 def test_every_trial_is_in_the_metrics(lab, sweep, go, table):
