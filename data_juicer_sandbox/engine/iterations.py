@@ -177,7 +177,7 @@ def stop(config: SandboxConfig, history: Sequence[Mapping[str, Any]]) -> str | N
         return f"max_iter_num {config.max_iter_num} is reached"
     hours = sum(row["seconds"] for row in history) / 3600
     if config.max_hours is not None and hours >= config.max_hours:
-        return f"max_hours {config.max_hours:g} are spent"
+        return f"max_hours {config.max_hours:g} is reached"
     if config.patience and config.iter_targets:
         gains = [_distance(config.iter_targets[0], row) for row in history]
         since = len(gains) - 1 - gains.index(min(gains))

@@ -177,7 +177,7 @@ class SearchController:
         if self.max_hours is not None:
             hours = sum(trial.user_attrs.get(SECONDS, 0.0) for trial in trials) / 3600 / sweep.n_jobs
             if hours >= self.max_hours:
-                return f"max_hours {self.max_hours:g} are spent"
+                return f"max_hours {self.max_hours:g} is reached"
         if sweep.timeout is not None and self._begun and time.time() - self._begun >= sweep.timeout:
             return f"the timeout of {sweep.timeout:g} s is over"
         if self.patience and best:

@@ -62,9 +62,9 @@ def open_study(sweep: Sweep, name: str, work_dir: Path, definition_digest: str) 
     if stored_digest is None:
         study.set_user_attr(_DEFINITION, definition_digest)
     elif stored_digest != definition_digest:
-        message = f"the study {name!r} was made with other parameters, metrics or jobs: its trials are not comparable with new ones"
+        what = "was made with other parameters, metrics or jobs: its trials are not comparable with new ones"
         hint = "another `sweep_name`, or `resume: false`" if sweep.storage is None else "another `sweep_name`"
-        raise StudyError(message, where=sweep.where("sweep_name"), hint=hint)
+        raise StudyError(f"the study {name!r} {what}", where=sweep.where("sweep_name"), hint=hint)
     return study
 
 

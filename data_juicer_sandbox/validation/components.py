@@ -10,11 +10,11 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 def check_component(planned_job: PlannedJob) -> list[ConfigError]:
     """Unknown, missing and mistyped parameters, and what the constructor itself refuses."""
-    if planned_job.hook is None or planned_job.component is None or not planned_job.extra.known:
+    if planned_job.hook is None or planned_job.component is None or not planned_job.extra.is_known:
         return []
     label = planned_job.job.label
     values = planned_job.extra.value or {}
-    has_recipe = planned_job.recipe.value is not None or not planned_job.recipe.known
+    has_recipe = planned_job.recipe.value is not None or not planned_job.recipe.is_known
     given = arguments(planned_job.component, None, values)
     provided = {"dj_configs"} if has_recipe else set()
     provided.update(planned_job.hook.from_recipe if has_recipe else ())
@@ -29,7 +29,7 @@ def check_component(planned_job: PlannedJob) -> list[ConfigError]:
             continue
         where = planned_job.extra.where(problem.name)
         problems.append(ConfigError(f"job {label!r}: {problem.what}", where=where, hint=problem.hint))
-    settled = planned_job.recipe.known and not planned_job.extra.set_later and not planned_job.recipe.set_later
+    settled = planned_job.recipe.is_known and not planned_job.extra.set_later and not planned_job.recipe.set_later
     if not problems and settled and not (provided - {"dj_configs"}):
         if "dj_configs" in known and planned_job.recipe.value is not None:
             given["dj_configs"] = planned_job.recipe.value

@@ -16,10 +16,10 @@ def edges(planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> dict[str
 
     Args:
         planned_jobs: all jobs in order.
-        context: what earlier runs left; the files that jobs are known to have written are taken from it.
+        context: records of earlier runs; they name the files that jobs wrote.
     """
     written: dict[Path, set[str]] = {}
-    found: dict[str, set[str]] = {}
+    dependencies: dict[str, set[str]] = {}
     for index, planned_job in enumerate(planned_jobs):
         earlier = planned_jobs[:index]
         reads: set[str] = set()
@@ -33,17 +33,17 @@ def edges(planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> dict[str
                 if (other.job.pipeline, other.job.meta_name) == (planned_job.job.pipeline, name)
                 and other.job.phase is Phase.PROBE
             )
-        for path in _read(planned_job):
-            for place in (path, *path.parents):
-                reads.update(written.get(place, ()))
-        found[planned_job.job.id] = reads - {planned_job.job.id}
-        for path in _written(planned_job, context):
+        for path in _paths_read(planned_job):
+            for candidate in (path, *path.parents):
+                reads.update(written.get(candidate, ()))
+        dependencies[planned_job.job.id] = reads - {planned_job.job.id}
+        for path in _paths_written(planned_job, context):
             written.setdefault(path, set()).add(planned_job.job.id)
-    return found
+    return dependencies
 
 
-def _read(planned_job: PlannedJob) -> set[Path]:
-    """Every path that a job's configs hold, other than those it writes."""
+def _paths_read(planned_job: PlannedJob) -> set[Path]:
+    """Every path in a job's configs, except those it writes."""
     values = [planned_job.extra.value, dict(planned_job.job.local)]
     if planned_job.uses_recipe or planned_job.recipe.value is None:
         values.append(planned_job.recipe.value)
@@ -55,22 +55,22 @@ def _read(planned_job: PlannedJob) -> set[Path]:
     return {Path(text).absolute() for text in mentioned if "/" in text or "." in text}
 
 
-def _written(planned_job: PlannedJob, context: ContextInfos) -> set[Path]:
+def _paths_written(planned_job: PlannedJob, context: ContextInfos) -> set[Path]:
     record = context.find(planned_job.job.pipeline, planned_job.job.phase.value, planned_job.job.meta_name)
-    known = set((record.job.get("trace") or {}).get("outputs", {})) if record else set()
-    return {Path(path).absolute() for path in known | {path for path, _, _ in planned_job.paths(Role.OUTPUT)}}
+    recorded_paths = set((record.job.get("trace") or {}).get("outputs", {})) if record else set()
+    return {Path(path).absolute() for path in recorded_paths | {path for path, _, _ in planned_job.paths(Role.OUTPUT)}}
 
 
 def referenced(
     planned_job: PlannedJob, source: str, earlier: Sequence[PlannedJob]
 ) -> tuple[list[PlannedJob], str] | None:
-    """The earlier jobs that a context key may mean (a probe and its refine job share a name), and the output."""
+    """The earlier jobs that a context key may refer to (a probe and its refine job share a name), and the output."""
     head, _, rest = source.partition(".")
     if head == "-1":
         return ([earlier[-1]], rest.partition(".")[0]) if earlier else None
-    name, _, way = rest.partition(".")
-    for wanted, way_there in (((head, name), way), ((planned_job.job.pipeline, head), rest)):
-        found = [job for job in earlier if (job.job.pipeline, job.job.meta_name) == wanted]
-        if found:
-            return found, way_there.partition(".")[0]
+    meta_name, _, output_path = rest.partition(".")
+    for job_key, key_rest in (((head, meta_name), output_path), ((planned_job.job.pipeline, head), rest)):
+        matches = [job for job in earlier if (job.job.pipeline, job.job.meta_name) == job_key]
+        if matches:
+            return matches, key_rest.partition(".")[0]
     return None

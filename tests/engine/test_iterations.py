@@ -128,7 +128,7 @@ def test_reasons_to_stop(grow, go):
     assert len(sums()) == 3
     grow.update(patience=None, max_hours=1e-9)
     assert go(grow) == 0
-    assert history()["stopped"] == "max_hours 1e-09 are spent"
+    assert history()["stopped"] == "max_hours 1e-09 is reached"
 
 
 def test_any_target_will_do_or_all_must_hold(grow, go):

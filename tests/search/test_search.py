@@ -318,7 +318,7 @@ def test_a_metric_that_no_trial_has_says_what_there_is(lab, sweep, go, table):
     [
         ({"metric": {"name": "use.learn.loss", "target": 0.5}}, "the target is reached"),
         ({"patience": 2}, "no gain in 2 trials (patience 2)"),
-        ({"max_hours": 1e-9}, "max_hours 1e-09 are spent"),
+        ({"max_hours": 1e-9}, "max_hours 1e-09 is reached"),
         ({"timeout": 0.001}, "the timeout of 0.001 s is over"),
     ],
 )
