@@ -9,19 +9,19 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 
 def check_component(planned_job: PlannedJob) -> list[ConfigError]:
-    """Unknown, missing and mistyped parameters, and what the constructor itself refuses."""
+    """Unknown, missing and mistyped parameters, and errors that the constructor raises."""
     if planned_job.hook is None or planned_job.component is None or not planned_job.extra.is_known:
         return []
     label = planned_job.job.label
     values = planned_job.extra.value or {}
     has_recipe = planned_job.recipe.value is not None or not planned_job.recipe.is_known
-    given = arguments(planned_job.component, None, values)
+    constructor_arguments = arguments(planned_job.component, None, values)
     provided = {"dj_configs"} if has_recipe else set()
     provided.update(planned_job.hook.from_recipe if has_recipe else ())
-    known, _ = parameters(planned_job.component)
+    accepted_names, _ = parameters(planned_job.component)
     problems = []
     for problem in check(
-        planned_job.component, given, lambda name: name in provided or planned_job.extra.skip((name,))
+        planned_job.component, constructor_arguments, lambda name: name in provided or planned_job.extra.skip((name,))
     ):
         if problem.name == "dj_configs":
             where = planned_job.job.where("dj_configs")
@@ -31,10 +31,12 @@ def check_component(planned_job: PlannedJob) -> list[ConfigError]:
         problems.append(ConfigError(f"job {label!r}: {problem.what}", where=where, hint=problem.hint))
     settled = planned_job.recipe.is_known and not planned_job.extra.set_later and not planned_job.recipe.set_later
     if not problems and settled and not (provided - {"dj_configs"}):
-        if "dj_configs" in known and planned_job.recipe.value is not None:
-            given["dj_configs"] = planned_job.recipe.value
+        if "dj_configs" in accepted_names and planned_job.recipe.value is not None:
+            constructor_arguments["dj_configs"] = planned_job.recipe.value
         try:
-            build(planned_job.component, given)  # a constructor does no work, but may know what no type says
+            build(
+                planned_job.component, constructor_arguments
+            )  # constructors do no work, but check what types cannot express
         except ConfigError as error:
             problems.append(
                 ConfigError(f"job {label!r}: {error.what}", where=planned_job.extra.where(), hint=error.hint)

@@ -18,12 +18,12 @@ _FILE_ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".gz"
 
 
 def check_output_paths(planned_job: PlannedJob, work_dir: str, config_files: Iterable[str]) -> list[ConfigError]:
-    """The outputs of a job that it must not write, as far as that is known before the run.
+    """Errors for outputs that a job must not write, as far as they are known before the run.
 
     Args:
         planned_job: the job.
         work_dir: the work directory of the run.
-        config_files: the config of the run, and that of its search.
+        config_files: the config file of the run, and that of its search.
     """
     inputs = [
         *config_files,
@@ -51,26 +51,26 @@ def check_output_paths(planned_job: PlannedJob, work_dir: str, config_files: Ite
 def declared_outputs(
     planned_job: PlannedJob, extra_configs: Mapping[str, Any], recipe: Mapping[str, Any] | None
 ) -> Iterator[tuple[KeyPath, str, Written]]:
-    """Key, path and kind of everything that a job's configs say it writes on this machine."""
+    """Key path, path and kind of every local output that a job's configs declare."""
     if planned_job.component is not None:
         for name, parameter in parameters(planned_job.component)[0].items():
             if parameter.role is Role.OUTPUT:
                 for path in texts(extra_configs.get(name)):
                     yield ("extra_configs", name), path, parameter.written
     if planned_job.uses_recipe and recipe and planned_job.hook is not None and planned_job.hook.writes_export:
-        for way, path in recipe_paths(recipe, Role.OUTPUT):
-            if "://" not in path and "{" not in path:  # a remote store, or a name that Data-Juicer fills in
-                yield ("dj_configs", *way), path, Written.FILE
+        for key_path, path in recipe_paths(recipe, Role.OUTPUT):
+            if "://" not in path and "{" not in path:  # not a remote store, nor a pattern that Data-Juicer fills in
+                yield ("dj_configs", *key_path), path, Written.FILE
 
 
 def check_output(guard: OutputGuard, path: str, written: Written, *, claim: bool = False) -> None:
-    """Refuse one output that must not be written; with `claim`, record it as the run's.
+    """Check that an output may be written; with `claim`, record that this run owns it.
 
     Raises:
-        JobError: says why.
+        JobError: the output must not be written; gives the reason.
     """
     if "\0" in path:
-        raise JobError("it holds a zero byte, which no name of a file may", hint="another path")
+        raise JobError("the path contains a zero byte, which a file name must not", hint="another path")
     output = Path(path)
     if written is Written.BY_NAME:
         if not output.name.endswith(_FILE_ENDINGS):

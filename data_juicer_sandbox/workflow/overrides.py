@@ -76,7 +76,7 @@ def check_values(
     """Errors of a parameter: no job or OP has its name, or a value is not allowed at its key."""
     targets = resolve_parameter(name, planned_jobs)
     if not targets:
-        hint = suggest(name, _candidate_names(name, planned_jobs), what="there are")
+        hint = suggest(name, _candidate_names(name, planned_jobs), what="available")
         return [ConfigError(f"parameter {name!r} sets nothing: there is no such job or OP", where=where, hint=hint)]
     for planned_job, key in targets:
         for value in values:

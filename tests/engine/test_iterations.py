@@ -209,9 +209,7 @@ def test_metrics_are_numbered_from_the_second_pass_on(grow, go):
 def test_iterations_without_an_end_are_refused(grow, go, capsys):
     grow.update(max_iter_num=0, iter_targets=[])
     assert go(grow) == 2
-    assert (
-        "`max_iter_num: 0` goes on until the targets hold, but there are no `iter_targets`" in capsys.readouterr().err
-    )
+    assert "`max_iter_num: 0` repeats until the targets hold, but `iter_targets` is empty" in capsys.readouterr().err
 
 
 def test_the_plan_is_that_of_the_pass_that_is_next(grow, go, reasons):
