@@ -45,10 +45,10 @@ def run_job(
     fingerprints: FingerprintCache,
     config_files: Sequence[str] = (),
 ) -> JobRecord:
-    """Resolve a job, run its hook, and record what it put out.
+    """Resolve a job, run its hook, and record its outputs.
 
     Raises:
-        Exception: whatever the job's component raises, and JobError for outputs that do not fit.
+        Exception: any error of the job's component; JobError for outputs that do not match `output`.
     """
     job = planned_job.job
     started = time.time()
@@ -60,13 +60,13 @@ def run_job(
     folder = job_folder(relocator.root, planned_job)
     make_folder(relocator.work_dir, folder)
     hook = find_hook(job.hook)
-    # `input` may have set the type: only now is it sure which component it is
+    # `input` may have set `type`, so the component is certain only now
     component = hook.component_class(resolved.extra_configs)
     if component is not planned_job.component:
         planned_job = PlannedJob(job, hook, component, planned_job.recipe, planned_job.extra)
         resolved = relocator.relocate_job(planned_job, resolved)
     code = fingerprints.take_code(planned_job, resolved)
-    read = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}
+    fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}
     run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
     guard = _guard_outputs(planned_job, resolved, relocator, folder, config_files)
     try:
@@ -76,9 +76,9 @@ def run_job(
         guard.settle()
     fingerprints.take_code(planned_job, resolved)  # keeps the digests of modules that the job has imported
     outputs = name_outputs(planned_job, result)
-    left = _left(planned_job, resolved, outputs, read, finished)
-    inputs = {path: stamp for path, stamp in read.items() if stamp and path not in left}
-    changed = [path for path, stamp in inputs.items() if _content(fingerprints.get(path)) != content_of(stamp)]
+    written_paths = _written_paths(planned_job, resolved, outputs, fingerprints_before, finished)
+    inputs = {path: stamp for path, stamp in fingerprints_before.items() if stamp and path not in written_paths}
+    changed = [path for path, stamp in inputs.items() if _content_digest(fingerprints.get(path)) != content_of(stamp)]
     for path in changed:
         logger.warning("{} changed while job {} read it: a resumed run does this job again", path, job.label)
     ended = time.time()
@@ -86,7 +86,7 @@ def run_job(
         "config": config_digests(resolved),
         "code": code,
         "inputs": inputs,
-        "outputs": fingerprints.get_all(left),
+        "outputs": fingerprints.get_all(written_paths),
     }
     if changed:
         trace["changed_inputs"] = changed
@@ -105,34 +105,38 @@ def run_job(
     )
 
 
-def _left(
-    planned_job: PlannedJob, resolved: ResolvedJob, outputs: Mapping[str, Any], read: Iterable[str], finished: Finished
+def _written_paths(
+    planned_job: PlannedJob,
+    resolved: ResolvedJob,
+    outputs: Mapping[str, Any],
+    read_paths: Iterable[str],
+    finished: Finished,
 ) -> list[str]:
-    """The paths that a job wrote, as its configs declare them or its results name them.
+    """The paths that a job wrote: those declared in its configs and those named in its results, without inputs.
 
-    A result may also name an input, as a ranking does. A path that was there before the job began is an input if the
-    component declares it as one or an earlier job left it; a plain text of the config may be either, so the results
-    decide.
+    A result may also name an input, as that of a ranking does. A path that existed before the job is an input if the
+    component declares it as one, or if an earlier job wrote it. Any other path counts as an output if a result names
+    it.
     """
     paths = output_paths(planned_job, resolved, outputs)
-    inputs = set(read).intersection(declared_inputs(planned_job, resolved))
-    if unclear := set(read).intersection(paths) - inputs:
+    inputs = set(read_paths).intersection(declared_inputs(planned_job, resolved))
+    if ambiguous_paths := set(read_paths).intersection(paths) - inputs:
         for _, record in finished:
-            inputs |= unclear.intersection((record.job.get("trace") or {}).get("outputs", {}))
+            inputs |= ambiguous_paths.intersection((record.job.get("trace") or {}).get("outputs", {}))
     return [path for path in paths if path not in inputs]
 
 
-def _content(stamp: Fingerprint | None) -> str | None:
+def _content_digest(stamp: Fingerprint | None) -> str | None:
     return None if stamp is None else content_of(stamp)
 
 
 def _guard_outputs(
     planned_job: PlannedJob, resolved: ResolvedJob, relocator: PathRelocator, folder: Path, config_files: Sequence[str]
 ) -> OutputGuard:
-    """The guard of a job's outputs; what its configs name as outputs is judged at once.
+    """Create the guard of a job's outputs and check the declared outputs.
 
     Raises:
-        JobError: it must not write one of them; says which key of its config names it.
+        JobError: the job must not write one of them; names the key in its config.
     """
     inputs = [*config_files, *resolved.files, *declared_inputs(planned_job, resolved)]
     ledger = OutputLedger(relocator.work_dir)
@@ -147,7 +151,7 @@ def _guard_outputs(
 
 
 def failed_record(planned_job: PlannedJob, error: BaseException, started: float) -> JobRecord:
-    """The record of a job that ended with an error: no outputs, and why."""
+    """The record of a job that ended with an error: no outputs, but the cause."""
     ended = time.time()
     return JobRecord(
         planned_job.job.meta_name,
@@ -165,38 +169,40 @@ def failed_record(planned_job: PlannedJob, error: BaseException, started: float)
 
 
 def cause(error: BaseException) -> str:
-    """An error in words, secrets masked: ours speak for themselves, others need their kind (`KeyError: 'x'`)."""
+    """The message of an error, secrets masked; with the class name unless it is a SandboxError (`KeyError: 'x'`)."""
     return mask_text(str(error) if isinstance(error, SandboxError) else f"{type(error).__name__}: {error}")
 
 
 def name_outputs(planned_job: PlannedJob, result: Any) -> dict[str, Any]:
-    """Results by name: a tuple is several, everything else is one; falsy values are results too.
+    """Name the results of a job: a tuple holds several results, any other value, also a falsy one, is a single result.
 
     Raises:
-        JobError: their number is not that of the job's `output` names, or a value is none the context takes.
+        JobError: the number of results differs from that of the `output` names, or a value cannot be stored.
     """
     results = result if isinstance(result, tuple) else (result,)
     names = planned_job.job.output or tuple(f"res_{number}" for number in range(1, len(results) + 1))
     if len(names) != len(results):
-        what = f"the job put out {len(results)} result(s), but `output` names {len(names)}: {', '.join(names)}"
+        what = f"the job returned {len(results)} result(s), but `output` names {len(names)}: {', '.join(names)}"
         raise JobError(what, where=planned_job.job.where("output"))
     return {name: to_plain(value, name) for name, value in zip(names, results, strict=True)}
 
 
 def job_folder(root: Path, planned_job: PlannedJob) -> Path:
-    """A job's own folder; that of a refine job has the phase in its name, since it may share its name with a probe."""
+    """The folder of a job. That of a refine job contains the phase, since it may share its name with a probe."""
     job = planned_job.job
     name = f"{job.meta_name}.{job.phase.value}" if job.phase is Phase.REFINE and job.named else job.meta_name
     return root / "jobs" / job.pipeline / name
 
 
 def _check_recipe(planned_job: PlannedJob, resolved: ResolvedJob) -> None:
-    """Judge the recipe now that it stands: what `input` and `local` set could not be judged before."""
+    """Check the final recipe: values that `input` and `local` set could not be checked before the run."""
     if resolved.dj_configs is None or planned_job.hook is None:
         return
     from data_juicer_sandbox.components.data import recipe_check  # reads its index of OPs: only where there is a recipe
 
-    faults = recipe_check.check(resolved.dj_configs, lambda way: False)
+    faults = recipe_check.check(resolved.dj_configs, lambda path: False)
     if faults:
-        said = "; ".join(f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in faults)
-        raise JobError(f"its recipe is wrong: {said}", where=planned_job.job.where("dj_configs"), hint=faults[0].hint)
+        messages = "; ".join(f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in faults)
+        raise JobError(
+            f"its recipe is wrong: {messages}", where=planned_job.job.where("dj_configs"), hint=faults[0].hint
+        )

@@ -24,7 +24,7 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 
 class JobFailed(SandboxError):
-    """A job ended with an error. What is finished is kept; the run can be continued."""
+    """A job ended with an error. Finished jobs are kept; the run can be resumed."""
 
     def __init__(self, label: str, log: Path, cause: str):
         super().__init__(f"job {label!r} failed: {cause}")
@@ -32,12 +32,12 @@ class JobFailed(SandboxError):
 
 
 class TrialPruned(Exception):
-    """A job is ended for what it reported; nothing failed."""
+    """A job was stopped because of a reported value; this is not a failure."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the passes of a run share."""
+    """The state that all iterations or trials of a run share."""
 
     log: Path
     context: ContextInfos
@@ -50,13 +50,13 @@ class RunContext:
 
 
 class PipelineRunner:
-    """One pass while it lasts; the only writer of the context.
+    """Runs all jobs once; the only writer of the context.
 
     Args:
         planned_jobs: all jobs, in order.
-        relocator: where they write.
-        run_context: what it shares with other passes.
-        quiet: ids of jobs that are kept without a word.
+        relocator: relocates their output paths.
+        run_context: the state of the run.
+        quiet: ids of jobs that are not reported on the screen if they are kept.
     """
 
     def __init__(
@@ -78,17 +78,17 @@ class PipelineRunner:
         self.resumed = any(self.context.records())
 
     def plan(self, decided: Mapping[str, str] | None = None) -> list[Step]:
-        """The plan as it is now."""
+        """Plan the jobs from the current state."""
         shared = self.run_context
         return make_plan(
             self.planned_jobs, self.context, shared.fingerprints, shared.variables, self.relocator, decided
         )
 
     def execute(self, steps: list[Step]) -> None:
-        """Carry a plan out.
+        """Execute a plan.
 
         Raises:
-            JobFailed: a job did; everything finished before it is kept.
+            JobFailed: a job failed; the records of jobs that finished before it are kept.
         """
         for step in steps:
             logger.info("plan: {} {}: {}", "run " if step.runs else "keep", step.planned_job.job.label, step.reason)
@@ -96,14 +96,14 @@ class PipelineRunner:
         self._run_steps(steps)
 
     def _forget(self, steps: Sequence[Step]) -> None:
-        """Drop the records of jobs that will run again: after a crash they must not pass for kept ones."""
+        """Drop the records of jobs that will run again: after a crash these jobs must not count as finished."""
         for step in steps:
             if step.runs:
                 job = step.planned_job.job
                 self.context.drop(job.pipeline, job.phase.value, job.meta_name)
 
     def _run_steps(self, steps: list[Step]) -> None:
-        """Go through the plan; where a job's results are not those it had before, judge the jobs after it anew."""
+        """Execute each step; if the results of a job differ from its last ones, plan the jobs after it again."""
         finished: list[tuple[str, JobRecord]] = []
         pipeline = None
         for index in range(len(steps)):
@@ -157,8 +157,8 @@ class PipelineRunner:
             stopped = _stopped(error)
             if stopped:
                 logger.info("job {} is stopped: {}", job.label, stopped)
-                raise TrialPruned(str(stopped)) from error  # a new one: `error` came from the old one
-            # with its traceback, into the file; the terminal gets the cause, at the end of the run once more
+                raise TrialPruned(str(stopped)) from error  # a new exception: `error` was raised from the old one
+            # the traceback goes into the log file only; the terminal shows the cause, and again at the end of the run
             logger.bind(file_only=True).opt(exception=error).error("job {} failed: {}", job.label, cause(error))
             self.screen.job_failed(job.pipeline, job.meta_name, time.time() - started, cause(error))
             self._save(job.pipeline, failed_record(step.planned_job, error, started))
@@ -176,20 +176,20 @@ class PipelineRunner:
     def _save(self, pipeline: str, record: JobRecord) -> None:
         self.run_context.watcher.sync()
         self.context.put(pipeline, record)
-        if self.resumed:  # if not, records come in order anyway
+        if self.resumed:  # in a new run, records are added in order anyway
             self.context.arrange(self.order)
         self.run_context.checkpoint.write(self.context)
 
 
 def _stopped(error: BaseException | None) -> TrialPruned | None:
-    """The request to stop that an error came from, if it did: components wrap what is raised in them."""
+    """The `TrialPruned` in the chain of an error, if there is one: components may wrap exceptions."""
     return next((link for link in error_chain(error) if isinstance(link, TrialPruned)), None)
 
 
 def differs(before: JobRecord, now: JobRecord) -> bool:
-    """Whether a job put out something else than last time: other values, or files of other content."""
+    """Whether the outputs of two runs of a job differ: in values, or in the content of files."""
 
-    def left(record: JobRecord) -> dict[str, Any]:
+    def output_digests(record: JobRecord) -> dict[str, Any]:
         return {path: content_of(stamp) for path, stamp in (record.job.get("trace") or {}).get("outputs", {}).items()}
 
-    return left(before) != left(now) or repr(before.outputs) != repr(now.outputs)
+    return output_digests(before) != output_digests(now) or repr(before.outputs) != repr(now.outputs)

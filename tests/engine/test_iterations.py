@@ -144,10 +144,10 @@ def test_any_target_will_do_or_all_must_hold(grow, go):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("abc", "the target 'anonymous.give.value' is 'abc' after iteration 1, which is no number"),
+        ("abc", "the target 'anonymous.give.value' is 'abc' after iteration 1, which is not a number"),
         (float("nan"), "the target 'anonymous.give.value' is nan after iteration 1"),
         (True, "the target 'anonymous.give.value' is True after iteration 1"),
-        ({"a": 1}, "is {'a': 1} after iteration 1, which is no number"),
+        ({"a": 1}, "is {'a': 1} after iteration 1, which is not a number"),
     ],
 )
 def test_a_target_that_is_no_number_stops_with_its_name(go, capsys, value, said):

@@ -47,7 +47,7 @@ def test_a_good_config_has_no_problems(problems):
     ("job", "said"),
     [
         (probe(hook="GeneralProbHook"), "unknown hook 'GeneralProbHook' (did you mean 'GeneralProbeHook'?"),
-        (probe(hook="toy_lab.steps.Give"), "is no hook"),
+        (probe(hook="toy_lab.steps.Give"), "is not a hook"),
         (probe(hook="no.such.Hook"), "cannot import 'no.such.Hook'"),
         (probe(extra_configs={"type": "toy_lab.steps.Gave"}), "cannot import 'toy_lab.steps.Gave'"),
         (probe(extra_configs=None), "`type` is missing"),
