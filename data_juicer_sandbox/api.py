@@ -13,7 +13,7 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.context.lock import locked
-from data_juicer_sandbox.engine.iterations import iterate, plan_of
+from data_juicer_sandbox.engine.iterations import iterate, plan_iterations
 from data_juicer_sandbox.engine.planner import Step
 from data_juicer_sandbox.engine.runner import JobFailed
 from data_juicer_sandbox.engine.session import session
@@ -61,8 +61,8 @@ def plan(config: SandboxConfig, *, trust_checkpoint: bool = False) -> list[Step]
     if config.sweep is not None:
         from data_juicer_sandbox.search import search
 
-        return search.plan_of(config, config.sweep, planned_jobs, context)
-    return plan_of(config, planned_jobs, context)
+        return search.plan_search(config, config.sweep, planned_jobs, context)
+    return plan_iterations(config, planned_jobs, context)
 
 
 def run(config: SandboxConfig, screen: View, *, trust_checkpoint: bool = False) -> Result:

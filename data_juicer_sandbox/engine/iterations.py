@@ -70,7 +70,9 @@ def iterate(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], run_conte
     while reason is None:
         number = len(iterations.history) + 1
         run_context.context.turn_to(number - 1)
-        jobs, relocator = prepared(config, planned_jobs, number, carried(config, run_context.context, number))
+        jobs, relocator = prepare_jobs(
+            config, planned_jobs, number, carried_results(config, run_context.context, number)
+        )
         runner = PipelineRunner(jobs, relocator, run_context)
         run_context.watcher.turn_to(number)
         steps = runner.plan()
@@ -81,7 +83,7 @@ def iterate(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], run_conte
         iterations.ran.extend(runner.ran)
         iterations.kept.extend(runner.kept)
         iterations.history.append(_history_row(config, run_context.context, number))
-        reason = stop(config, iterations.history)
+        reason = stop_reason(config, iterations.history)
         if len(iterations.history) > 1 or config.iter_targets:
             _write_history(Path(config.work_dir), iterations.history, reason)
     if len(run_context.context.iterations) > len(iterations.history):  # records of an earlier run with more iterations
@@ -91,19 +93,19 @@ def iterate(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], run_conte
     return replace(iterations, reason=reason)
 
 
-def plan_of(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> list[Step]:
+def plan_iterations(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> list[Step]:
     """The plan of the first iteration with a job to run, or else of the last recorded one."""
     fingerprints, number = FingerprintCache(), 1
     while True:
         context.turn_to(number - 1)
-        jobs, relocator = prepared(config, planned_jobs, number, carried(config, context, number))
+        jobs, relocator = prepare_jobs(config, planned_jobs, number, carried_results(config, context, number))
         steps = make_plan(jobs, context, fingerprints, config.variables, relocator)
         if number == len(context.iterations) or any(step.runs for step in steps):
             return steps
         number += 1
 
 
-def prepared(
+def prepare_jobs(
     config: SandboxConfig, planned_jobs: Sequence[PlannedJob], number: int, updates: Mapping[str, Any]
 ) -> tuple[list[PlannedJob], PathRelocator]:
     """The jobs of an iteration, updated with results of the previous one, and the relocator of their outputs.
@@ -123,14 +125,17 @@ def prepared(
     return jobs, PathRelocator.of(Path(config.work_dir), folder, jobs)
 
 
-def carried(config: SandboxConfig, context: ContextInfos, number: int) -> dict[str, Any]:
+def carried_results(config: SandboxConfig, context: ContextInfos, number: int) -> dict[str, Any]:
     """The results of the previous iteration that `iter_updater` passes on, by the key that they set."""
     if number == 1:
         return {}
-    return {updated_key: value_of(context, source, number - 1) for source, updated_key in config.iter_updater.items()}
+    return {
+        updated_key: iteration_result(context, source, number - 1)
+        for source, updated_key in config.iter_updater.items()
+    }
 
 
-def value_of(context: ContextInfos, key: str, number: int) -> Any:
+def iteration_result(context: ContextInfos, key: str, number: int) -> Any:
     """A result of an iteration.
 
     Raises:
@@ -148,7 +153,7 @@ def value_of(context: ContextInfos, key: str, number: int) -> Any:
 
 
 def _history_row(config: SandboxConfig, context: ContextInfos, number: int) -> dict[str, Any]:
-    values = {target.key: number_of(context, target, number) for target in config.iter_targets}
+    values = {target.key: target_value(context, target, number) for target in config.iter_targets}
     holding = [_OPS[target.op](values[target.key], target.number) for target in config.iter_targets]
     records = [record for pipeline in context.iterations[number - 1].values() for record in pipeline.values()]
     row: dict[str, Any] = {"iteration": number, **values}
@@ -157,13 +162,13 @@ def _history_row(config: SandboxConfig, context: ContextInfos, number: int) -> d
     return {**row, "seconds": round(sum(record.job.get("seconds", 0.0) for record in records), 3)}
 
 
-def number_of(context: ContextInfos, target: Target, number: int) -> float:
+def target_value(context: ContextInfos, target: Target, number: int) -> float:
     """The value of a target after an iteration.
 
     Raises:
         TargetError: it is missing or not a number.
     """
-    value = value_of(context, target.key, number)
+    value = iteration_result(context, target.key, number)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         raise TargetError(
             f"the target {target.key!r} is {shown(value)} after iteration {number}, which is not a number"
@@ -171,7 +176,7 @@ def number_of(context: ContextInfos, target: Target, number: int) -> float:
     return value
 
 
-def stop(config: SandboxConfig, history: Sequence[Mapping[str, Any]]) -> str | None:
+def stop_reason(config: SandboxConfig, history: Sequence[Mapping[str, Any]]) -> str | None:
     """The reason to stop after these iterations, or None to continue."""
     if history[-1].get("targets hold"):
         return "the targets hold" if len(config.iter_targets) > 1 else "the target holds"

@@ -14,7 +14,7 @@ from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.engine.job_runner import cause, failed_record, run_job
 from data_juicer_sandbox.engine.planner import Step, make_plan
-from data_juicer_sandbox.engine.summary import shown
+from data_juicer_sandbox.engine.summary import format_outputs
 from data_juicer_sandbox.errors import SandboxError, error_chain
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.watchers.watcher import Watcher
@@ -170,7 +170,7 @@ class PipelineRunner:
         self.ran.append(job.label)
         self.done.add(job.id)
         logger.info("job {} done in {} s: {}", job.label, record.job["seconds"], record.outputs)
-        self.screen.job_done(job.pipeline, job.meta_name, record.job["seconds"], shown(record.outputs))
+        self.screen.job_done(job.pipeline, job.meta_name, record.job["seconds"], format_outputs(record.outputs))
         return record
 
     def _save(self, pipeline: str, record: JobRecord) -> None:

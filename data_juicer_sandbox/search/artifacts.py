@@ -19,8 +19,8 @@ from data_juicer_sandbox.search.controller import ERROR, PARAMETERS, SECONDS, Se
 from data_juicer_sandbox.secrets import mask
 
 TRIALS, BEST, FRONT, PLOTS = "trials.csv", "best.yaml", "front", "plots"
-_OF_THE_SEARCH = ("hpo_config", "resume", "max_hours", "patience")
-EVERY = 2.0
+_SEARCH_KEYS = ("hpo_config", "resume", "max_hours", "patience")
+WRITE_INTERVAL = 2.0
 """Seconds between two writings of the table while the search runs."""
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 
@@ -40,8 +40,8 @@ class SearchArtifacts:
         self._written = 0.0
 
     def write_now_and_then(self, now: float) -> None:
-        """Write the table if the last write is at least `EVERY` seconds old: with thousands of trials it is long."""
-        if now - self._written >= EVERY:
+        """Write the table if the last write is at least `WRITE_INTERVAL` seconds old: with thousands of trials it is long."""
+        if now - self._written >= WRITE_INTERVAL:
             self._written = now
             self.write()
 
@@ -128,7 +128,7 @@ class SearchArtifacts:
             folder: the folder of the trial's run in this work directory.
             part: the temporary path to write to.
         """
-        config = {key: value for key, value in self.config.given.items() if key not in _OF_THE_SEARCH}
+        config = {key: value for key, value in self.config.given.items() if key not in _SEARCH_KEYS}
         config["work_dir"] = escape(str(Path(self.config.work_dir) / folder))
         # Configured values may contain variables; drawn values are literal, so they are escaped.
         config["parameters"] = {**(config.get("parameters") or {}), **escape(trial.user_attrs.get(PARAMETERS, {}))}

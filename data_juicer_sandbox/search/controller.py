@@ -14,7 +14,7 @@ from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.search.space import draw
 from data_juicer_sandbox.validation.sweep import combinations
 
-OWNER, PARAMETERS, SECONDS, ERROR, SURPLUS = "owner", "parameters", "seconds", "error", "surplus"
+OWNER, PARAMETERS, SECONDS, ERROR, OVER_LIMIT = "owner", "parameters", "seconds", "error", "surplus"
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
 
 
@@ -93,7 +93,7 @@ class SearchController:
         again = bool(self._abandoned_ids)
         trial = self._optuna.Trial(self.study, self._abandoned_ids.pop(0)) if again else self.study.ask()
         if self.limit is not None and trial.number >= self.limit:  # another process was quicker
-            trial.set_user_attr(SURPLUS, True)
+            trial.set_user_attr(OVER_LIMIT, True)
             self.study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
             return self.ask()
         if not again:
@@ -136,7 +136,7 @@ class SearchController:
     def trials(self) -> list[Any]:
         """All trials of the search so far, as `optuna.trial.FrozenTrial`."""
         trials = self.study.get_trials(deepcopy=False)
-        return [trial for trial in trials if SURPLUS not in trial.user_attrs]
+        return [trial for trial in trials if OVER_LIMIT not in trial.user_attrs]
 
     def best(self) -> list[Any]:
         """The best trial; with several metrics the Pareto front, sorted by the first metric."""

@@ -23,7 +23,7 @@ from data_juicer_sandbox.engine.interruption import interruptible
 from data_juicer_sandbox.engine.runner import RunContext
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import FAILED, SearchController, TrialResult, TrialSpec
-from data_juicer_sandbox.search.progress import settle
+from data_juicer_sandbox.search.progress import record_result
 from data_juicer_sandbox.search.trial_runner import Trials
 from data_juicer_sandbox.terminal.streams import surviving_outputs
 
@@ -40,7 +40,7 @@ class Worker:
     trial: TrialSpec | None = None
 
 
-def side_by_side(
+def run_in_workers(
     config: SandboxConfig,
     controller: SearchController,
     trials: Trials,
@@ -77,7 +77,7 @@ def side_by_side(
                         done += 1
                         bar.update(completed=done)
                         spec, worker.trial = worker.trial, None
-                        settle(controller, spec, outcome, run_context, artifacts)
+                        record_result(controller, spec, outcome, run_context, artifacts)
     finally:
         _stop_workers(list(workers.values()))
 

@@ -17,7 +17,7 @@ from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.search.controller import PARAMETERS
 from data_juicer_sandbox.search.study import EXTRA
 
-MOST = 5
+MAX_CONTOUR_PARAMETERS = 5
 """Parameters in a contour plot: it has a panel for each pair."""
 
 
@@ -37,7 +37,7 @@ def draw_all(sweep: Sweep, trials: Sequence[Any], folder: Path) -> list[str]:
     """
     optuna = load("optuna", extra=EXTRA)
     load("matplotlib", extra=EXTRA).use("Agg")
-    study, names = _shown(optuna, sweep, trials)
+    study, names = _study_of_values(optuna, sweep, trials)
     n_completed = sum(trial.state.name == "COMPLETE" for trial in study.trials)
     if n_completed < 2:
         return []
@@ -51,7 +51,7 @@ def draw_all(sweep: Sweep, trials: Sequence[Any], folder: Path) -> list[str]:
             if several:
                 options["target"] = lambda trial, index=index: trial.values[index]
             tail = f"_{index + 1}" if several else ""
-            plot_functions = _of_metric(optuna, study, names, options)
+            plot_functions = _metric_plots(optuna, study, names, options)
             drawn += [_save(folder / f"{name}{tail}.png", draw) for name, draw in plot_functions.items()]
         if any(trial.intermediate_values for trial in study.trials):
             drawn.append(_save(folder / "intermediate_values.png", lambda: plots.plot_intermediate_values(study)))
@@ -62,7 +62,7 @@ def draw_all(sweep: Sweep, trials: Sequence[Any], folder: Path) -> list[str]:
     return [name for name in drawn if name]
 
 
-def _of_metric(optuna: Any, study: Any, names: list[str], options: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+def _metric_plots(optuna: Any, study: Any, names: list[str], options: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     """The plots of one metric by name."""
     plots = optuna.visualization.matplotlib
     plot_functions: dict[str, Callable[[], Any]] = {
@@ -73,7 +73,7 @@ def _of_metric(optuna: Any, study: Any, names: list[str], options: dict[str, Any
     if len(names) > 1:
         ranked = _importances(optuna, study, options.get("target"), names)
         plot_functions["importances"] = lambda: plots.plot_param_importances(study, params=names, **options)
-        plot_functions["contour"] = lambda: plots.plot_contour(study, params=ranked[:MOST], **options)
+        plot_functions["contour"] = lambda: plots.plot_contour(study, params=ranked[:MAX_CONTOUR_PARAMETERS], **options)
     return plot_functions
 
 
@@ -105,7 +105,7 @@ def _importances(optuna: Any, study: Any, target: Any, names: list[str]) -> list
         return names
 
 
-def _shown(optuna: Any, sweep: Sweep, trials: Sequence[Any]) -> tuple[Any, list[str]]:
+def _study_of_values(optuna: Any, sweep: Sweep, trials: Sequence[Any]) -> tuple[Any, list[str]]:
     """An in-memory study that holds the parameter values instead of the quantiles they were drawn from."""
     optuna_distributions = optuna.distributions
     distributions: dict[str, Any] = {}

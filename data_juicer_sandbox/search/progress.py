@@ -9,7 +9,7 @@ from loguru import logger
 from data_juicer_sandbox.engine.runner import RunContext
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import FAILED, SearchController, TrialResult, TrialSpec
-from data_juicer_sandbox.search.space import shown
+from data_juicer_sandbox.search.space import format_parameters
 from data_juicer_sandbox.terminal.view import duration
 
 
@@ -17,10 +17,10 @@ def announce(spec: TrialSpec, jobs: int, run_context: RunContext) -> None:
     """Report the start of a trial to the log and the screen."""
     again = ", begun before" if spec.again else ""
     logger.info("trial {} starts{}: {}", spec.number, again, dict(spec.values))
-    run_context.screen.pass_started(f"trial {spec.number}{again}: {shown(spec.values)}", jobs)
+    run_context.screen.pass_started(f"trial {spec.number}{again}: {format_parameters(spec.values)}", jobs)
 
 
-def settle(
+def record_result(
     controller: SearchController,
     spec: TrialSpec,
     outcome: TrialResult,

@@ -19,8 +19,8 @@ from data_juicer_sandbox.files import digest, is_there
 from data_juicer_sandbox.search import study as studies
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import ERROR, SearchController
-from data_juicer_sandbox.search.progress import announce, settle
-from data_juicer_sandbox.search.trial_runner import Trials, reached
+from data_juicer_sandbox.search.progress import announce, record_result
+from data_juicer_sandbox.search.trial_runner import Trials, affected_job_ids
 from data_juicer_sandbox.workflow.fingerprints import FingerprintCache
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
@@ -88,11 +88,11 @@ def search(
     artifacts = SearchArtifacts(config, sweep, controller)
     try:
         if sweep.n_jobs == 1:
-            _one_by_one(controller, trials, run_context, artifacts)
+            _run_in_process(controller, trials, run_context, artifacts)
         else:
-            from data_juicer_sandbox.search.executors import side_by_side
+            from data_juicer_sandbox.search.executors import run_in_workers
 
-            side_by_side(config, controller, trials, run_context, artifacts)
+            run_in_workers(config, controller, trials, run_context, artifacts)
     finally:
         artifacts.write()
     result.ran += controller.ran
@@ -109,11 +109,11 @@ def search(
 
 def shared(sweep: Sweep, planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> list[PlannedJob]:
     """The jobs that no parameter of the search affects."""
-    reached_ids = reached([parameter.name for parameter in sweep.parameters], planned_jobs, context)
-    return [planned_job for planned_job in planned_jobs if planned_job.job.id not in reached_ids]
+    affected_ids = affected_job_ids([parameter.name for parameter in sweep.parameters], planned_jobs, context)
+    return [planned_job for planned_job in planned_jobs if planned_job.job.id not in affected_ids]
 
 
-def plan_of(
+def plan_search(
     config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[PlannedJob], context: ContextInfos
 ) -> list[Step]:
     """The plan of the shared jobs, followed by the jobs of each trial."""
@@ -148,7 +148,7 @@ def _warn_of_changed_outputs(steps: Sequence[Step], context: ContextInfos) -> No
         if step.runs and before is not None and before.done and now is not None and differs(before, now):
             changed.append(job.label)
     if changed:
-        logger.warning("{} put out something else than before: earlier trials do not know it", ", ".join(changed))
+        logger.warning("{} put out different results than before, which earlier trials did not use", ", ".join(changed))
 
 
 def _config_files(config: SandboxConfig, planned_jobs: Sequence[PlannedJob]) -> list[tuple[str, str]]:
@@ -164,10 +164,10 @@ def _config_files(config: SandboxConfig, planned_jobs: Sequence[PlannedJob]) -> 
     return [(path, digest(path)) for path in outside if is_there(path, file=True)]
 
 
-def _one_by_one(
+def _run_in_process(
     controller: SearchController, trials: Trials, run_context: RunContext, artifacts: SearchArtifacts
 ) -> None:
     while (spec := controller.ask()) is not None:
-        announce(spec, len(trials.reached), run_context)
+        announce(spec, len(trials.affected_ids), run_context)
         outcome = trials.run(spec, partial(controller.report, spec.number))
-        settle(controller, spec, outcome, run_context, artifacts)
+        record_result(controller, spec, outcome, run_context, artifacts)

@@ -76,7 +76,7 @@ def grid(parameters: Iterable[Parameter]) -> dict[str, list[Any]]:
     return space
 
 
-def shown(values: Mapping[str, Any]) -> str:
+def format_parameters(values: Mapping[str, Any]) -> str:
     """Format parameters as one line."""
     parts = (
         f"{name} = {value:.5g}" if isinstance(value, float) else f"{name} = {value}" for name, value in values.items()

@@ -1,4 +1,4 @@
-"""Run one trial: the jobs that its parameters affect, in a folder of its own, on the results of the shared jobs."""
+"""Run one trial: the jobs that its parameters affect, in a separate folder, using the results of the shared jobs."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ class MetricError(SandboxError):
     """A trial's metric is missing or not a number."""
 
 
-class Listening(Watcher):
+class TrialWatcher(Watcher):
     """A trial's watcher, which also passes the pruner's metric to `report`."""
 
     name: str | None = None
     report: Report | None = None
     shared: Path | None = None
-    _heard: str | None = None
-    _others: Mapping[str, None] = MappingProxyType({})
+    _pruning_metric: str | None = None
+    _other_metrics: Mapping[str, None] = MappingProxyType({})
 
     @property
     def unreported(self) -> tuple[str, ...] | None:
         """The names watched with steps if the pruner's metric is not among them, else None."""
-        return None if self.name is None or self._heard is not None else tuple(self._others)
+        return None if self.name is None or self._pruning_metric is not None else tuple(self._other_metrics)
 
     def watch(self, pipeline: str, meta_name: str, values: Mapping[str, Any], step: int | None = None) -> None:
         """Record what a job measured.
@@ -64,13 +64,13 @@ class Listening(Watcher):
             return
         for key, value in flatten(values):
             name = f"{meta_name}.{key}"
-            if self._heard is None and any(
+            if self._pruning_metric is None and any(
                 fnmatch.fnmatchcase(spelling, self.name) for spelling in (name, f"{pipeline}.{name}")
             ):
-                self._heard = name  # if several names match a pattern, the first one watched
-            if self._heard is None:
-                self._others = dict.fromkeys([*self._others, name])
-            if name == self._heard and isinstance(value, int | float) and self.report(int(step), float(value)):
+                self._pruning_metric = name  # if several names match a pattern, the first one watched
+            if self._pruning_metric is None:
+                self._other_metrics = dict.fromkeys([*self._other_metrics, name])
+            if name == self._pruning_metric and isinstance(value, int | float) and self.report(int(step), float(value)):
                 raise TrialPruned(f"{name} is {value:.5g} at step {step}")
 
     def query(self, meta_name: str, pipeline: str | None = None) -> dict[str, Any]:
@@ -106,10 +106,10 @@ class Trials:
             run_context,
         )
         names = [parameter.name for parameter in sweep.parameters]
-        self.reached = reached(names, planned_jobs, run_context.context)
+        self.affected_ids = affected_job_ids(names, planned_jobs, run_context.context)
         self.watchers = config.watchers
         reports = sweep.reports or (sweep.metrics[0] if sweep.pruner else None)
-        self._listens_to = reports.name if reports else None
+        self._pruner_pattern = reports.name if reports else None
 
     def folder(self, number: int) -> Path:
         """The folder of a trial."""
@@ -144,7 +144,9 @@ class Trials:
             )
             ran = runner.ran
             runner.execute(runner.plan())
-            outcome = TrialResult(COMPLETE, tuple(value_of(metric, context, watcher) for metric in self.sweep.metrics))
+            outcome = TrialResult(
+                COMPLETE, tuple(metric_value(metric, context, watcher) for metric in self.sweep.metrics)
+            )
         except TrialPruned as stopped:
             logger.info("trial {} is pruned: {}", spec.number, stopped)
             outcome = TrialResult(PRUNED, note=str(stopped))
@@ -170,11 +172,11 @@ class Trials:
         if faults:  # validation checks only the bounds of a range; a value in between may still be wrong
             raise faults[0]
         planned_jobs = with_overrides(self.planned_jobs, changes, self.config.variables)
-        trial_jobs = [planned_job for planned_job in planned_jobs if planned_job.job.id in self.reached]
+        trial_jobs = [planned_job for planned_job in planned_jobs if planned_job.job.id in self.affected_ids]
         relocator = PathRelocator.of(
-            Path(self.config.work_dir), f"{FOLDER}/trial_{spec.number}", trial_jobs, frozenset(self.reached)
+            Path(self.config.work_dir), f"{FOLDER}/trial_{spec.number}", trial_jobs, frozenset(self.affected_ids)
         )
-        quiet = frozenset(planned_job.job.id for planned_job in planned_jobs) - self.reached
+        quiet = frozenset(planned_job.job.id for planned_job in planned_jobs) - self.affected_ids
         return PipelineRunner(planned_jobs, relocator, run_context, quiet)
 
     def _context(self, checkpoint: Checkpoint) -> ContextInfos:
@@ -193,10 +195,10 @@ class Trials:
         return context
 
     def _belongs_to_trial(self, pipeline: str, record: JobRecord) -> bool:
-        return f"{pipeline}/{record.job.get('phase')}/{record.meta_name}" in self.reached
+        return f"{pipeline}/{record.job.get('phase')}/{record.meta_name}" in self.affected_ids
 
-    def _watcher(self, folder: Path, spec: TrialSpec, report: Report | None) -> Listening:
-        watcher = Listening.open(
+    def _watcher(self, folder: Path, spec: TrialSpec, report: Report | None) -> TrialWatcher:
+        watcher = TrialWatcher.open(
             folder,
             project=self.config.project_name,
             experiment=f"{self.config.experiment_name}-trial_{spec.number}",
@@ -204,22 +206,22 @@ class Trials:
             config={**self.config.given, "parameters": dict(spec.values)},
             group=self.sweep.name or self.config.experiment_name,
         )
-        watcher.name, watcher.report = self._listens_to, report
+        watcher.name, watcher.report = self._pruner_pattern, report
         watcher.shared = Path(self.config.work_dir) / FILE
         return watcher
 
 
-def reached(names: Sequence[str], planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> frozenset[str]:
+def affected_job_ids(names: Sequence[str], planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> frozenset[str]:
     """The ids of the jobs that parameters change, and of all jobs that depend on those."""
-    reached_ids = {planned_job.job.id for name in names for planned_job, _ in resolve_parameter(name, planned_jobs)}
+    affected_ids = {planned_job.job.id for name in names for planned_job, _ in resolve_parameter(name, planned_jobs)}
     graph = edges(planned_jobs, context)
     for planned_job in planned_jobs:  # in order, so that dependencies are decided before the jobs that read from them
-        if graph[planned_job.job.id] & reached_ids:
-            reached_ids.add(planned_job.job.id)
-    return frozenset(reached_ids)
+        if graph[planned_job.job.id] & affected_ids:
+            affected_ids.add(planned_job.job.id)
+    return frozenset(affected_ids)
 
 
-def value_of(metric: Metric, context: ContextInfos, watcher: Watcher) -> float:
+def metric_value(metric: Metric, context: ContextInfos, watcher: Watcher) -> float:
     """The value of a metric after a trial: an output in the context, else the last value that a job watched.
 
     Raises:

@@ -14,23 +14,23 @@ from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.search.controller import COMPLETE, FAILED, TrialResult, TrialSpec
-from data_juicer_sandbox.search.space import shown
+from data_juicer_sandbox.search.space import format_parameters
 from data_juicer_sandbox.search.trial_runner import FOLDER, Trials
 from data_juicer_sandbox.terminal.view import View
 
 FILE = "wandb_sweep.json"
-_OURS = (
+_SANDBOX_KEYS = (
     "sweep_name", "sweep_max_count", "run_cap", "max_trials", "sampler", "pruner", "n_jobs", "timeout", "seed",
     "storage", "max_failures", "max_hours", "patience", "backend", "metrics", "plots",
 )  # fmt: skip
 
 
-def for_wandb(sweep: Sweep) -> dict[str, Any]:
+def wandb_sweep_config(sweep: Sweep) -> dict[str, Any]:
     """The sweep config in W&B's format, without the keys that only this package uses.
 
     Nested parameters get dotted names, since a trial's values are looked up by them.
     """
-    wandb_config = {key: value for key, value in sweep.given.items() if key not in _OURS and value is not None}
+    wandb_config = {key: value for key, value in sweep.given.items() if key not in _SANDBOX_KEYS and value is not None}
     metric = sweep.metrics[0]
     wandb_config["metric"] = {"name": metric.name, "goal": "maximize" if metric.maximize else "minimize"}
     if metric.target is not None:
@@ -40,7 +40,9 @@ def for_wandb(sweep: Sweep) -> dict[str, Any]:
         wandb_config["early_terminate"] = {
             key: value for key, value in wandb_config["early_terminate"].items() if key not in sandbox_only
         }
-    wandb_config["parameters"] = {parameter.name: _at(sweep.given, parameter.path) for parameter in sweep.parameters}
+    wandb_config["parameters"] = {
+        parameter.name: _get_by_path(sweep.given, parameter.path) for parameter in sweep.parameters
+    }
     return {"method": sweep.method, **wandb_config, **({"name": sweep.name} if sweep.name else {})}
 
 
@@ -52,7 +54,7 @@ def run_agent(config: SandboxConfig, sweep: Sweep, trials: Trials, screen: View)
     if file.is_file():
         sweep_id = str(json.loads(file.read_text(encoding="utf-8"))["id"])
     else:
-        sweep_id = wandb.sweep(for_wandb(sweep), project=config.project_name)
+        sweep_id = wandb.sweep(wandb_sweep_config(sweep), project=config.project_name)
         with replacing(file, durable=True) as part:
             part.write_text(json.dumps({"id": sweep_id, "project": config.project_name}) + "\n", encoding="utf-8")
     screen.message(f"W&B sweep {sweep_id} of project {config.project_name!r}")
@@ -61,7 +63,7 @@ def run_agent(config: SandboxConfig, sweep: Sweep, trials: Trials, screen: View)
         number = _next_number(Path(config.work_dir))
         with wandb.init(group=sweep.name, dir=config.work_dir) as run:
             values = {parameter.name: run.config[parameter.name] for parameter in sweep.parameters}
-            screen.pass_started(f"trial {number}: {shown(values)}", len(trials.reached))
+            screen.pass_started(f"trial {number}: {format_parameters(values)}", len(trials.affected_ids))
             outcome = trials.run(TrialSpec(number, values), _reporter(run, sweep))
             _tell(run, sweep, outcome)
             logger.info("trial {} is {}: {}", number, outcome.state, outcome.error or outcome.values)
@@ -98,7 +100,7 @@ def _next_number(work_dir: Path) -> int:
     return max(taken, default=-1) + 1
 
 
-def _at(value: Any, path: tuple[str | int, ...]) -> Any:
+def _get_by_path(value: Any, path: tuple[str | int, ...]) -> Any:
     for key in path:
         value = value[key]
     return value

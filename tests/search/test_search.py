@@ -156,7 +156,7 @@ def test_a_changed_recipe_file_makes_another_study_and_changed_data_is_told(lab,
     Path("out/data/rows.jsonl").unlink()  # made again just as it was: nothing to tell
     capsys.readouterr()
     assert go(lab, {**sweep, "sweep_max_count": 7}, "--resume", "true") == 0
-    assert "WARNING: use.sum put out something else than before: earlier trials" in capsys.readouterr().err
+    assert "WARNING: use.sum put out different results than before, which earlier trials did not use" in capsys.readouterr().err
     Path("extra.yaml").write_text("type: toy_lab.steps.Descend\nrate: 0.1\nsteps: 9\n")
     assert go(lab, sweep, "--resume", "true") == 2
     assert "was made with other parameters, metrics or jobs" in capsys.readouterr().err
@@ -400,13 +400,15 @@ def test_short_names_set_the_op_of_every_recipe(lab, sweep, go, config_file):
     sweep["parameters"] = {"text_length_filter.min_len": {"min": 2, "max": 9}}
     from data_juicer_sandbox.config.loader import load_or_raise
     from data_juicer_sandbox.context.infos import ContextInfos
-    from data_juicer_sandbox.search.trial_runner import reached
+    from data_juicer_sandbox.search.trial_runner import affected_job_ids
     from data_juicer_sandbox.validation import validate
 
     config_file(sweep, "sweep.yaml")
     findings = validate(load_or_raise(str(config_file(lab))))
     assert not findings.problems
-    assert reached(["text_length_filter.min_len"], findings.planned_jobs, ContextInfos()) == {"use/execution/process"}
+    assert affected_job_ids(["text_length_filter.min_len"], findings.planned_jobs, ContextInfos()) == {
+        "use/execution/process"
+    }
 
 
 def test_plots_and_table(lab, sweep, go, capsys):

@@ -201,7 +201,7 @@ def test_a_function_of_ones_own(causal, job, jsonl, monkeypatch):
         ({"strata_key": "x"}, "data_probe_algo is uniform"),
         ({"block_size": 1}, "no token to predict"),
         ({"block_size": 8, "stride": 8}, "not below"),
-        ({"func_kwargs": {"a": 1}}, "no score_func"),
+        ({"func_kwargs": {"a": 1}}, "without score_func"),
         ({"export_path": "folder"}, "no .jsonl file"),
     ],
 )
