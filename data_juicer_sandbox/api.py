@@ -13,7 +13,7 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.context.lock import locked
-from data_juicer_sandbox.engine.iterations import iterate, plan_of
+from data_juicer_sandbox.engine.iterations import iterate, plan_iterations
 from data_juicer_sandbox.engine.planner import Step
 from data_juicer_sandbox.engine.runner import JobFailed
 from data_juicer_sandbox.engine.session import session
@@ -53,7 +53,7 @@ def plan(config: SandboxConfig, *, trust_checkpoint: bool = False) -> list[Step]
         ConfigErrors: the config is wrong.
         CheckpointError: there is a checkpoint, and it is damaged.
     """
-    views, _ = validated_jobs(config)
+    planned_jobs, _ = validated_jobs(config)
     checkpoint = Checkpoint(Path(config.work_dir))
     context = ContextInfos()
     if config.resume and checkpoint.exists():
@@ -61,8 +61,8 @@ def plan(config: SandboxConfig, *, trust_checkpoint: bool = False) -> list[Step]
     if config.sweep is not None:
         from data_juicer_sandbox.search import search
 
-        return search.plan_of(config, config.sweep, views, context)
-    return plan_of(config, views, context)
+        return search.plan_search(config, config.sweep, planned_jobs, context)
+    return plan_iterations(config, planned_jobs, context)
 
 
 def run(config: SandboxConfig, screen: View, *, trust_checkpoint: bool = False) -> Result:
@@ -79,7 +79,7 @@ def run(config: SandboxConfig, screen: View, *, trust_checkpoint: bool = False) 
         CheckpointError: the checkpoint is damaged, or could not be written.
         JobFailed: a job did; everything finished before it is kept.
     """
-    views, warnings = validated_jobs(config)
+    planned_jobs, warnings = validated_jobs(config)
     orphan_guard.install()
     work_dir = Path(config.work_dir)
     refuse_links(work_dir)
@@ -87,14 +87,14 @@ def run(config: SandboxConfig, screen: View, *, trust_checkpoint: bool = False) 
         started = time.time()
         for warning in warnings:
             logger.warning(warning)
-        screen.run_started(len(config.pipelines), len(views))
+        screen.run_started(len(config.pipelines), len(planned_jobs))
         if config.sweep is not None:
             from data_juicer_sandbox.search.search import search  # Optuna takes a second and a half
 
-            found = search(config, config.sweep, views, run_context)
+            found = search(config, config.sweep, planned_jobs, run_context)
             seconds = time.time() - started
             return Result(run_context.context, tuple(found.ran), tuple(found.kept), seconds, found.tables, found.notes)
-        made = iterate(config, views, run_context)
+        made = iterate(config, planned_jobs, run_context)
         several = len(made.history) > 1 or bool(config.iter_targets)
         tables = (made.table(),) if several else ()
         return Result(run_context.context, tuple(made.ran), tuple(made.kept), time.time() - started, tables)

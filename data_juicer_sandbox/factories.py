@@ -1,4 +1,4 @@
-"""The ten tables: which `type` is which class. Nothing is imported before it is needed."""
+"""The ten factories: tables that map `type` to a class. Classes are imported when they are needed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _HERE = "data_juicer_sandbox.components."
 
 @dataclass(frozen=True)
 class Factory:
-    """Builds the components of one kind.
+    """Finds the component classes of one hook.
 
     Args:
-        name: the factory's name, also that of its entry-point group (`data_juicer_sandbox.<name>`).
-        builtin: `type` -> `module:Class`, the module below `data_juicer_sandbox.components`.
-        default: the type taken where a config names none.
+        name: the factory's name, and the last part of its entry-point group (`data_juicer_sandbox.<name>`).
+        builtin: `type` -> `module:Class`, the module relative to `data_juicer_sandbox.components`.
+        default: the type used if a config names none.
     """
 
     name: str
@@ -29,20 +29,20 @@ class Factory:
     default: str | None = None
 
     def types(self) -> dict[str, str]:
-        """All types by name, plug-ins included, as `module:Class`."""
+        """All types by name, including plug-ins, as `module:Class`."""
         return {**plugins(self.name), **{name: _HERE + target for name, target in self.builtin.items()}}
 
     def find(self, type_name: str | None) -> type[Any]:
         """The class of a type: a known name, or a dotted path such as `my_pkg.my_mod.MyTrainer`.
 
         Raises:
-            ConfigError: no such type; names the known ones and the nearest. Or it is no component.
+            ConfigError: the type is unknown (lists the known names and the nearest), or it is not a component.
         """
-        found = self._find(type_name or self.default)
-        if not issubclass(found, Component):
+        component_class = self._find(type_name or self.default)
+        if not issubclass(component_class, Component):
             hint = "a class derived from data_juicer_sandbox.components.base.Component"
-            raise ConfigError(f"{found.__module__}.{found.__name__} is not a component", hint=hint)
-        return found
+            raise ConfigError(f"{component_class.__module__}.{component_class.__name__} is not a component", hint=hint)
+        return component_class
 
     def _find(self, name: Any) -> type[Any]:
         if name is not None and not isinstance(name, str):
@@ -51,12 +51,12 @@ class Factory:
             return import_class(_HERE + self.builtin[name])
         if name and "." in name:
             return import_class(name)
-        known = self.types()
+        types = self.types()
         if name is None:
-            raise ConfigError("`type` is missing", hint=f"one of {', '.join(sorted(known))}, or a dotted path")
-        if name in known:
-            return import_class(known[name])
-        hint = suggest(name, known) + "; or a dotted path"
+            raise ConfigError("`type` is missing", hint=f"one of {', '.join(sorted(types))}, or a dotted path")
+        if name in types:
+            return import_class(types[name])
+        hint = suggest(name, types) + "; or a dotted path"
         raise ConfigError(f"unknown type {name!r} for {self.name}", hint=hint)
 
 
@@ -64,12 +64,12 @@ def import_class(target: str) -> type[Any]:
     """The class at `package.module:Class` or `package.module.Class`.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: it does not exist, or is not a class.
     """
-    found = import_object(target)
-    if not isinstance(found, type):
-        raise ConfigError(f"{target!r} is a {type(found).__name__}, not a class")
-    return found
+    target_object = import_object(target)
+    if not isinstance(target_object, type):
+        raise ConfigError(f"{target!r} is a {type(target_object).__name__}, not a class")
+    return target_object
 
 
 FACTORIES: dict[str, Factory] = {

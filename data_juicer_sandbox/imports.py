@@ -1,4 +1,4 @@
-"""Optional libraries: imported where used, and when missing, answered with the command that installs them."""
+"""Import of optional libraries; if one is missing, the error gives the command that installs it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def load(module: str, *, extra: str) -> ModuleType:
 
     Args:
         module: its import name, such as `torch`.
-        extra: the extra of this package that brings it.
+        extra: the extra of this package that installs it.
 
     Raises:
-        MissingDependency: it, or a library it needs, is not installed.
+        MissingDependency: it, or a library that it needs, is not installed.
     """
     try:
         return importlib.import_module(module)

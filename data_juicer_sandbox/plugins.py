@@ -1,4 +1,4 @@
-"""What is found by name: the plug-ins of installed packages, and objects at a dotted path."""
+"""Look-up of plug-ins of installed packages by name, and of objects by dotted path."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from data_juicer_sandbox.errors import ConfigError
 
 @cache
 def plugins(group: str) -> dict[str, str]:
-    """The plug-ins of a group `data_juicer_sandbox.<group>` by name, as `module:attribute`.
+    """The plug-ins of the entry-point group `data_juicer_sandbox.<group>` by name, as `module:attribute`.
 
-    Read once a process, since reading entry points takes a while.
+    Cached, since reading entry points is slow.
     """
     return {point.name: point.value for point in entry_points(group=f"data_juicer_sandbox.{group}")}
 
 
 def import_object(target: str) -> Any:
-    """What is at `package.module:name` or `package.module.name`.
+    """Import the object at `package.module:name` or `package.module.name`.
 
     Raises:
-        ConfigError: nothing is.
+        ConfigError: it cannot be imported.
     """
     module, _, name = target.partition(":") if ":" in target else target.rpartition(".")
     try:

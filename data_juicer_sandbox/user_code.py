@@ -1,7 +1,7 @@
-"""The source files of the user's code: of own hooks and components, and of functions that configs name.
+"""Digests of the user's source files: custom hooks and components, and functions that configs name.
 
-Whether a result still holds depends on this code too. Modules of this program and of the standard library do not count.
-A module is located without importing it; of a module, only its own file counts, not what else it imports.
+A result is valid only if this code is unchanged. Modules of this package and of the standard library are ignored. A
+module is located without importing it. Only its own file counts, not the modules that it imports.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from data_juicer_sandbox.plugins import plugins
 
 _DOTTED = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)[.:]([^\W\d]\w*)")
 _LONGEST = 300
-"""Characters of a dotted path."""
+"""Longest dotted path in characters."""
 
 _OURS = __name__.partition(".")[0]
 _loaded: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
-"""Digests of imported modules, as they were when first looked at: a file that is changed after its import does not
-change the code that runs in this process."""
+"""Digests of imported modules at their first look-up: changing a file after its import does not change the code that
+runs in this process."""
 
 _Origin = tuple[int, str, str] | None
-"""What a name is bound by: level, module and name of a `from ... import`; None for anything else."""
+"""The origin of a binding: level, module and name of a `from ... import`; None for any other binding."""
 
 
 class UserCode:
-    """Digests of modules. Each file is read once: what it held at first is taken for the code that runs."""
+    """Digests of modules. Each file is read once, since the code that was read first is the code that runs."""
 
     def __init__(self) -> None:
         self._digests: dict[str, str] = {}
@@ -44,17 +44,17 @@ class UserCode:
         """The content digest of each module of the user's code, by the module's name.
 
         Args:
-            classes: classes that run, the user's or not.
-            configs: values of any form. Every text in them that is the dotted path of an object in a module of the
-                user's, or the name of a plug-in's helper, counts.
+            classes: the classes that a job runs; those that are not the user's are ignored.
+            configs: nested values. Each text in them that is the name of a plug-in helper, or the dotted path of an
+                object in a user's module, adds its modules.
         """
         names = [name for cls in classes for name in class_modules(cls)]
         for text in set(_texts(configs)):
             if text not in self._modules:
                 self._modules[text] = modules_of(text)
             names += self._modules[text]
-        found = {name: self._digest(name) for name in sorted(set(names))}
-        return {name: content for name, content in found.items() if content}
+        digest_by_module = {name: self._digest(name) for name in sorted(set(names))}
+        return {name: content for name, content in digest_by_module.items() if content}
 
     def _digest(self, name: str) -> str | None:
         module = sys.modules.get(name)
@@ -71,7 +71,7 @@ class UserCode:
 
 
 def code_change(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
-    """Which module of the user's code is not what it was, in words; None if all are."""
+    """Describe a module of the user's code that has changed; None if none has."""
     for name in sorted({**before, **now}):
         if before.get(name) != now.get(name):
             file = source_file(name)
@@ -80,7 +80,7 @@ def code_change(before: Mapping[str, str], now: Mapping[str, str]) -> str | None
 
 
 def source_file(name: str) -> Path | None:
-    """The source file of a module, if it is the user's; nothing is imported."""
+    """The source file of a module of the user, else None. Does not import the module."""
     if not _is_users(name):
         return None
     module = sys.modules.get(name)
@@ -90,7 +90,7 @@ def source_file(name: str) -> Path | None:
 
 
 def class_modules(cls: type[Any] | None) -> list[str]:
-    """The modules of a class and its bases that are the user's; of installed packages, only the one of the class."""
+    """The user's modules that define a class and its bases. Of installed packages, only that of the class counts."""
     if cls is None or not _is_users(cls.__module__):
         return []
     package = cls.__module__.partition(".")[0]
@@ -99,22 +99,22 @@ def class_modules(cls: type[Any] | None) -> list[str]:
 
 
 def modules_of(text: str) -> list[str]:
-    """The modules that a dotted path, or the name of a plug-in's helper, takes its object from: the module that it
-    names, and those that this one imports the object from, up to the one that defines it.
+    """The user's modules that a dotted path, or the name of a plug-in helper, depends on: the module that it names,
+    and those that re-export the object, up to the one that defines it.
 
-    Empty if the module is not the user's or has no such name: then the text is something else that has a dot in it.
+    Empty if the module is not the user's or lacks the name: then the text is not a dotted path.
     """
     match = _DOTTED.fullmatch(plugins("helpers").get(text, text)) if len(text) < _LONGEST else None
     if match is None:
         return []
     module, name = match.groups()
-    passed: list[str] = []
-    while module not in passed and (file := source_file(module)) is not None:
-        bound = _bindings(file)
-        if name not in bound and "*" not in bound:
+    modules: list[str] = []
+    while module not in modules and (file := source_file(module)) is not None:
+        bindings = _bindings(file)
+        if name not in bindings and "*" not in bindings:
             break
-        passed.append(module)
-        origin = bound.get(name)
+        modules.append(module)
+        origin = bindings.get(name)
         if origin is None:
             break
         level, source, name = origin
@@ -123,7 +123,7 @@ def modules_of(text: str) -> list[str]:
             package = package[: len(package) - level + 1]
             source = ".".join([*package, source] if source else package)
         module = source
-    return passed
+    return modules
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -148,7 +148,7 @@ def _is_installed(name: str) -> bool:
 
 
 def _spec_origin(name: str) -> str | None:
-    """Where a module's file is. `find_spec` alone would import the packages that the module lies in."""
+    """The path of a module's file. Unlike `find_spec` alone, this does not import the parent packages."""
     top, *rest = name.split(".")
     try:
         spec: ModuleSpec | None = find_spec(top)
@@ -163,28 +163,28 @@ def _spec_origin(name: str) -> str | None:
 
 
 def _bindings(file: Path) -> dict[str, _Origin]:
-    """The names that a source file binds outside functions and classes, and by what.
+    """The names that a source file binds outside functions and classes, with their origins.
 
-    `*` stands for names that the file does not show: of a `from ... import *`, or of a `__getattr__`.
+    `*` stands for names that cannot be read from the file: those of `from ... import *` or `__getattr__`.
     """
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError, RecursionError):  # its import says what is wrong
+    except (SyntaxError, ValueError, RecursionError):  # importing it raises the error
         return {"*": None}
-    bound: dict[str, _Origin] = {}
-    todo: list[ast.AST] = list(reversed(tree.body))
-    while todo:
-        node = todo.pop()
+    bindings: dict[str, _Origin] = {}
+    pending: list[ast.AST] = list(reversed(tree.body))
+    while pending:
+        node = pending.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            bound["*" if node.name == "__getattr__" else node.name] = None
+            bindings["*" if node.name == "__getattr__" else node.name] = None
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 origin = (node.level, node.module or "", alias.name)
-                bound[alias.asname or alias.name] = None if alias.name == "*" else origin
+                bindings[alias.asname or alias.name] = None if alias.name == "*" else origin
         elif isinstance(node, ast.Import):
-            bound.update({alias.asname or alias.name.partition(".")[0]: None for alias in node.names})
+            bindings.update({alias.asname or alias.name.partition(".")[0]: None for alias in node.names})
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            bound[node.id] = None
+            bindings[node.id] = None
         else:
-            todo.extend(reversed(list(ast.iter_child_nodes(node))))
-    return bound
+            pending.extend(reversed(list(ast.iter_child_nodes(node))))
+    return bindings

@@ -32,7 +32,13 @@ def run(arguments: list[str]) -> int:
         print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
         return error.exit_code
     rows = [
-        ["run" if step.runs else "keep", step.view.job.label, step.view.job.hook, ", ".join(step.reads), step.reason]
+        [
+            "run" if step.runs else "keep",
+            step.planned_job.job.label,
+            step.planned_job.job.hook,
+            ", ".join(step.reads),
+            step.reason,
+        ]
         for step in steps
     ]
     running = sum(step.runs for step in steps)

@@ -1,4 +1,4 @@
-"""Signals that end a run in good order, as Ctrl-C does: SIGTERM, and SIGHUP when the terminal is closed."""
+"""Signal handlers: SIGTERM, and SIGHUP from a closed terminal, end a run cleanly, as Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ EXIT_CODE = 130
 class Interruption:
     """Turns the first SIGTERM or SIGHUP into a KeyboardInterrupt.
 
-    Later ones are ignored while the run clears up (a closed terminal sends SIGHUP up to three times), except a second
+    Later signals are ignored during the cleanup (a closed terminal sends SIGHUP up to three times), except a second
     SIGTERM, which ends the process at once.
     """
 
     def __init__(self) -> None:
         self._interrupted = False
         self.hung_up = False
-        """Whether a SIGHUP came."""
+        """Whether a SIGHUP was received."""
         self._n_terms = 0
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
@@ -45,7 +45,7 @@ class Interruption:
 def interruptible() -> Iterator[None]:
     """While the block runs, SIGTERM and SIGHUP interrupt it. A SIGHUP that is ignored (`nohup`) stays ignored.
 
-    After the block the handlers are those from before, with one exception: after a SIGHUP, further ones stay ignored.
+    The block restores the previous handlers at its end, with one exception: after a SIGHUP, further ones stay ignored.
     """
     interruption = Interruption()
     before = {}

@@ -1,4 +1,4 @@
-"""Iterations: repeat the pipelines, carry results into the next pass, stop at a target or a budget."""
+"""Iterations: repeat the pipelines, pass results to the next iteration, stop at a target or a budget."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _OPS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le
 
 
 class TargetError(SandboxError):
-    """A target cannot be judged, or a result cannot be carried on."""
+    """A target cannot be evaluated, or a result cannot be passed to the next iteration."""
 
 
 @dataclass(frozen=True)
 class Iterations:
-    """How the passes came out.
+    """The result of all iterations.
 
     Args:
-        history: for each pass its number, the value of each target, whether they hold, and seconds.
-        reason: why no more were made.
-        ran: labels of the jobs that ran, in all passes.
+        history: one row per iteration: its number, the value of each target, whether they hold, the seconds.
+        reason: why the iterations stopped.
+        ran: labels of the jobs that ran, in all iterations.
         kept: labels of the jobs that were kept.
     """
 
@@ -51,148 +51,155 @@ class Iterations:
     kept: list[str]
 
     def table(self) -> Table:
-        """The history."""
+        """The history as a table."""
         columns = list(dict.fromkeys(name for row in self.history for name in row))
         return Table(
             f"iterations: {self.reason}", columns, [[row.get(name) for name in columns] for row in self.history]
         )
 
 
-def iterate(config: SandboxConfig, views: Sequence[PlannedJob], run_context: RunContext) -> Iterations:
-    """Make passes until there is a reason to stop.
+def iterate(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], run_context: RunContext) -> Iterations:
+    """Repeat the jobs until a stopping rule holds.
 
     Raises:
-        JobFailed: a job did.
-        TargetError: a target's value is missing or no number; names it.
+        JobFailed: a job failed.
+        TargetError: the value of a target is missing or not a number.
     """
-    made = Iterations([], "", [], [])
+    iterations = Iterations([], "", [], [])
     reason = None
     while reason is None:
-        number = len(made.history) + 1
+        number = len(iterations.history) + 1
         run_context.context.turn_to(number - 1)
-        jobs, relocator = prepared(config, views, number, carried(config, run_context.context, number))
-        one = PipelineRunner(jobs, relocator, run_context)
+        jobs, relocator = prepare_jobs(
+            config, planned_jobs, number, carried_results(config, run_context.context, number)
+        )
+        runner = PipelineRunner(jobs, relocator, run_context)
         run_context.watcher.turn_to(number)
-        steps = one.plan()
+        steps = runner.plan()
         if config.max_iter_num != 1:
             run_context.screen.pass_started(f"iteration {number}", len(jobs))
             logger.info("iteration {}", number)
-        one.execute(steps)
-        made.ran.extend(one.ran)
-        made.kept.extend(one.kept)
-        made.history.append(_measured(config, run_context.context, number))
-        reason = stop(config, made.history)
-        if len(made.history) > 1 or config.iter_targets:
-            _write(Path(config.work_dir), made.history, reason)
-    if len(run_context.context.iterations) > len(made.history):  # left by a run that went further
-        run_context.context.end_with(len(made.history) - 1)
+        runner.execute(steps)
+        iterations.ran.extend(runner.ran)
+        iterations.kept.extend(runner.kept)
+        iterations.history.append(_history_row(config, run_context.context, number))
+        reason = stop_reason(config, iterations.history)
+        if len(iterations.history) > 1 or config.iter_targets:
+            _write_history(Path(config.work_dir), iterations.history, reason)
+    if len(run_context.context.iterations) > len(iterations.history):  # records of an earlier run with more iterations
+        run_context.context.end_with(len(iterations.history) - 1)
         run_context.checkpoint.write(run_context.context)
     logger.info("no more iterations: {}", reason)
-    return replace(made, reason=reason)
+    return replace(iterations, reason=reason)
 
 
-def plan_of(config: SandboxConfig, views: Sequence[PlannedJob], context: ContextInfos) -> list[Step]:
-    """The plan of the first pass in which something is left to do, or of the last one there is."""
+def plan_iterations(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> list[Step]:
+    """The plan of the first iteration with a job to run, or else of the last recorded one."""
     fingerprints, number = FingerprintCache(), 1
     while True:
         context.turn_to(number - 1)
-        jobs, relocator = prepared(config, views, number, carried(config, context, number))
+        jobs, relocator = prepare_jobs(config, planned_jobs, number, carried_results(config, context, number))
         steps = make_plan(jobs, context, fingerprints, config.variables, relocator)
         if number == len(context.iterations) or any(step.runs for step in steps):
             return steps
         number += 1
 
 
-def prepared(
-    config: SandboxConfig, views: Sequence[PlannedJob], number: int, updates: Mapping[str, Any]
+def prepare_jobs(
+    config: SandboxConfig, planned_jobs: Sequence[PlannedJob], number: int, updates: Mapping[str, Any]
 ) -> tuple[list[PlannedJob], PathRelocator]:
-    """The jobs of a pass, with what the one before it carries into them, and where they write.
+    """The jobs of an iteration, updated with results of the previous one, and the relocator of their outputs.
 
     Args:
-        config: the run.
-        views: its jobs as they are written.
-        number: of the pass, from 1.
-        updates: `<pipeline>.<meta_name>.<key to set>` and value.
+        config: the config of the run.
+        planned_jobs: its jobs as written.
+        number: the number of the iteration, from 1.
+        updates: values by `<pipeline>.<meta_name>.<key to set>`.
     """
     folder = f"iter_{number}" if config.max_iter_num != 1 or config.iter_subdir else ""
-    changes: Overrides = {}
+    overrides: Overrides = {}
     for name, value in updates.items():
-        for one, key in resolve_parameter(name, views):
-            changes.setdefault(one.job.id, {})[key] = value
-    jobs = with_overrides(views, changes, config.variables)
+        for planned_job, key in resolve_parameter(name, planned_jobs):
+            overrides.setdefault(planned_job.job.id, {})[key] = value
+    jobs = with_overrides(planned_jobs, overrides, config.variables)
     return jobs, PathRelocator.of(Path(config.work_dir), folder, jobs)
 
 
-def carried(config: SandboxConfig, context: ContextInfos, number: int) -> dict[str, Any]:
-    """What the pass before this one hands on, by the key it sets."""
+def carried_results(config: SandboxConfig, context: ContextInfos, number: int) -> dict[str, Any]:
+    """The results of the previous iteration that `iter_updater` passes on, by the key that they set."""
     if number == 1:
         return {}
-    return {wanted: value_of(context, source, number - 1) for source, wanted in config.iter_updater.items()}
+    return {
+        updated_key: iteration_result(context, source, number - 1)
+        for source, updated_key in config.iter_updater.items()
+    }
 
 
-def value_of(context: ContextInfos, key: str, number: int) -> Any:
-    """A result of a pass.
+def iteration_result(context: ContextInfos, key: str, number: int) -> Any:
+    """A result of an iteration.
 
     Raises:
-        TargetError: it is not there.
+        TargetError: the result does not exist.
     """
     pipeline, _, rest = key.partition(".")
-    name, _, way = rest.partition(".")
+    name, _, output_path = rest.partition(".")
     for record in reversed(list(context.iterations[number - 1].get(pipeline, {}).values())):
-        if record.done and record.meta_name == name and way.partition(".")[0] in record.outputs:
+        if record.done and record.meta_name == name and output_path.partition(".")[0] in record.outputs:
             try:
-                return get_path(record.outputs, way)
+                return get_path(record.outputs, output_path)
             except ResolveError as error:
                 raise TargetError(f"{key!r} is not among the results of iteration {number}: {error}") from error
     raise TargetError(f"{key!r} is not among the results of iteration {number}")
 
 
-def _measured(config: SandboxConfig, context: ContextInfos, number: int) -> dict[str, Any]:
-    values = {target.key: number_of(context, target, number) for target in config.iter_targets}
+def _history_row(config: SandboxConfig, context: ContextInfos, number: int) -> dict[str, Any]:
+    values = {target.key: target_value(context, target, number) for target in config.iter_targets}
     holding = [_OPS[target.op](values[target.key], target.number) for target in config.iter_targets]
     records = [record for pipeline in context.iterations[number - 1].values() for record in pipeline.values()]
-    facts: dict[str, Any] = {"iteration": number, **values}
+    row: dict[str, Any] = {"iteration": number, **values}
     if holding:
-        facts["targets hold"] = all(holding) if config.iter_targets_mode == "all" else any(holding)
-    return {**facts, "seconds": round(sum(record.job.get("seconds", 0.0) for record in records), 3)}
+        row["targets hold"] = all(holding) if config.iter_targets_mode == "all" else any(holding)
+    return {**row, "seconds": round(sum(record.job.get("seconds", 0.0) for record in records), 3)}
 
 
-def number_of(context: ContextInfos, target: Target, number: int) -> float:
-    """The value of a target after a pass.
+def target_value(context: ContextInfos, target: Target, number: int) -> float:
+    """The value of a target after an iteration.
 
     Raises:
-        TargetError: it is missing, or no number.
+        TargetError: it is missing or not a number.
     """
-    value = value_of(context, target.key, number)
+    value = iteration_result(context, target.key, number)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        raise TargetError(f"the target {target.key!r} is {shown(value)} after iteration {number}, which is no number")
+        raise TargetError(
+            f"the target {target.key!r} is {shown(value)} after iteration {number}, which is not a number"
+        )
     return value
 
 
-def stop(config: SandboxConfig, history: Sequence[Mapping[str, Any]]) -> str | None:
-    """Why no pass follows these, or None."""
+def stop_reason(config: SandboxConfig, history: Sequence[Mapping[str, Any]]) -> str | None:
+    """The reason to stop after these iterations, or None to continue."""
     if history[-1].get("targets hold"):
         return "the targets hold" if len(config.iter_targets) > 1 else "the target holds"
     if config.max_iter_num and len(history) >= config.max_iter_num:
         return f"max_iter_num {config.max_iter_num} is reached"
     hours = sum(row["seconds"] for row in history) / 3600
     if config.max_hours is not None and hours >= config.max_hours:
-        return f"max_hours {config.max_hours:g} are spent"
+        return f"max_hours {config.max_hours:g} is reached"
     if config.patience and config.iter_targets:
-        gains = [_distance(config.iter_targets[0], row) for row in history]
-        since = len(gains) - 1 - gains.index(min(gains))
-        if since >= config.patience:
-            return f"no gain in {since} iterations (patience {config.patience})"
+        distances = [_distance(config.iter_targets[0], row) for row in history]
+        iterations_without_gain = len(distances) - 1 - distances.index(min(distances))
+        if iterations_without_gain >= config.patience:
+            return f"no gain in {iterations_without_gain} iterations (patience {config.patience})"
     return None
 
 
 def _distance(target: Target, row: Mapping[str, Any]) -> float:
-    """How far a value is from where a target wants it; the less the better, also beyond the target."""
+    """A loss of a target's value: smaller is better, also beyond the target."""
     value = float(row[target.key])
     return -value if ">" in target.op else value if "<" in target.op else abs(value - target.number)
 
 
-def _write(folder: Path, history: Sequence[Mapping[str, Any]], reason: str | None) -> None:
+def _write_history(folder: Path, history: Sequence[Mapping[str, Any]], reason: str | None) -> None:
     with replacing(folder / HISTORY) as part:
         text = json.dumps({"written": time.time(), "stopped": reason, "iterations": list(history)}, indent=1)
         part.write_text(text + "\n", encoding="utf-8")

@@ -35,7 +35,7 @@ from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, resolve
 
 
 def run_job(
-    view: PlannedJob,
+    planned_job: PlannedJob,
     finished: Finished,
     *,
     relocator: PathRelocator,
@@ -45,40 +45,40 @@ def run_job(
     fingerprints: FingerprintCache,
     config_files: Sequence[str] = (),
 ) -> JobRecord:
-    """Resolve a job, run its hook, and record what it put out.
+    """Resolve a job, run its hook, and record its outputs.
 
     Raises:
-        Exception: whatever the job's component raises, and JobError for outputs that do not fit.
+        Exception: any error of the job's component; JobError for outputs that do not match `output`.
     """
-    job = view.job
+    job = planned_job.job
     started = time.time()
-    resolved = relocator.relocate_job(view, resolve(job, finished, variables))
-    _check_recipe(view, resolved)
+    resolved = relocator.relocate_job(planned_job, resolve(job, finished, variables))
+    _check_recipe(planned_job, resolved)
     watcher.start(
         job.pipeline, job.meta_name, {"dj_configs": resolved.dj_configs, "extra_configs": resolved.extra_configs}
     )
-    folder = job_folder(relocator.root, view)
+    folder = job_folder(relocator.root, planned_job)
     make_folder(relocator.work_dir, folder)
     hook = find_hook(job.hook)
-    # `input` may have set the type: only now is it sure which component it is
+    # `input` may have set `type`, so the component is certain only now
     component = hook.component_class(resolved.extra_configs)
-    if component is not view.component:
-        view = PlannedJob(job, hook, component, view.recipe, view.extra)
-        resolved = relocator.relocate_job(view, resolved)
-    code = fingerprints.take_code(view, resolved)
-    read = {path: fingerprints.get(path) for path in input_paths(view, resolved)}
+    if component is not planned_job.component:
+        planned_job = PlannedJob(job, hook, component, planned_job.recipe, planned_job.extra)
+        resolved = relocator.relocate_job(planned_job, resolved)
+    code = fingerprints.take_code(planned_job, resolved)
+    fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}
     run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
-    guard = _guard_outputs(view, resolved, relocator, folder, config_files)
+    guard = _guard_outputs(planned_job, resolved, relocator, folder, config_files)
     try:
         with guarded_by(guard):
             result = hook().run(resolved, run)
     finally:
         guard.settle()
-    fingerprints.take_code(view, resolved)  # keeps the digests of modules that the job has imported
-    outputs = name_outputs(view, result)
-    left = _left(view, resolved, outputs, read, finished)
-    inputs = {path: stamp for path, stamp in read.items() if stamp and path not in left}
-    changed = [path for path, stamp in inputs.items() if _content(fingerprints.get(path)) != content_of(stamp)]
+    fingerprints.take_code(planned_job, resolved)  # keeps the digests of modules that the job has imported
+    outputs = name_outputs(planned_job, result)
+    written_paths = _written_paths(planned_job, resolved, outputs, fingerprints_before, finished)
+    inputs = {path: stamp for path, stamp in fingerprints_before.items() if stamp and path not in written_paths}
+    changed = [path for path, stamp in inputs.items() if _content_digest(fingerprints.get(path)) != content_of(stamp)]
     for path in changed:
         logger.warning("{} changed while job {} read it: a resumed run does this job again", path, job.label)
     ended = time.time()
@@ -86,7 +86,7 @@ def run_job(
         "config": config_digests(resolved),
         "code": code,
         "inputs": inputs,
-        "outputs": fingerprints.get_all(left),
+        "outputs": fingerprints.get_all(written_paths),
     }
     if changed:
         trace["changed_inputs"] = changed
@@ -105,58 +105,62 @@ def run_job(
     )
 
 
-def _left(
-    view: PlannedJob, resolved: ResolvedJob, outputs: Mapping[str, Any], read: Iterable[str], finished: Finished
+def _written_paths(
+    planned_job: PlannedJob,
+    resolved: ResolvedJob,
+    outputs: Mapping[str, Any],
+    read_paths: Iterable[str],
+    finished: Finished,
 ) -> list[str]:
-    """The paths that a job wrote, as its configs declare them or its results name them.
+    """The paths that a job wrote: those declared in its configs and those named in its results, without inputs.
 
-    A result may also name an input, as a ranking does. A path that was there before the job began is an input if the
-    component declares it as one or an earlier job left it; a plain text of the config may be either, so the results
-    decide.
+    A result may also name an input, as that of a ranking does. A path that existed before the job is an input if the
+    component declares it as one, or if an earlier job wrote it. Any other path counts as an output if a result names
+    it.
     """
-    paths = output_paths(view, resolved, outputs)
-    inputs = set(read).intersection(declared_inputs(view, resolved))
-    if unclear := set(read).intersection(paths) - inputs:
+    paths = output_paths(planned_job, resolved, outputs)
+    inputs = set(read_paths).intersection(declared_inputs(planned_job, resolved))
+    if ambiguous_paths := set(read_paths).intersection(paths) - inputs:
         for _, record in finished:
-            inputs |= unclear.intersection((record.job.get("trace") or {}).get("outputs", {}))
+            inputs |= ambiguous_paths.intersection((record.job.get("trace") or {}).get("outputs", {}))
     return [path for path in paths if path not in inputs]
 
 
-def _content(stamp: Fingerprint | None) -> str | None:
+def _content_digest(stamp: Fingerprint | None) -> str | None:
     return None if stamp is None else content_of(stamp)
 
 
 def _guard_outputs(
-    view: PlannedJob, resolved: ResolvedJob, relocator: PathRelocator, folder: Path, config_files: Sequence[str]
+    planned_job: PlannedJob, resolved: ResolvedJob, relocator: PathRelocator, folder: Path, config_files: Sequence[str]
 ) -> OutputGuard:
-    """The guard of a job's outputs; what its configs name as outputs is judged at once.
+    """Create the guard of a job's outputs and check the declared outputs.
 
     Raises:
-        JobError: it must not write one of them; says which key of its config names it.
+        JobError: the job must not write one of them; names the key in its config.
     """
-    inputs = [*config_files, *resolved.files, *declared_inputs(view, resolved)]
+    inputs = [*config_files, *resolved.files, *declared_inputs(planned_job, resolved)]
     # A hook that refines a recipe does not read its data set, and must not replace it either.
     inputs += [path for _, path in recipe_paths(resolved.dj_configs or {}, Role.INPUT)]
     ledger = OutputLedger(relocator.work_dir)
-    guard = OutputGuard(relocator.work_dir, view.job.id, inputs, ledger, folder, relocator.root)
-    for key, path, written in declared_outputs(view, resolved.extra_configs, resolved.dj_configs):
+    guard = OutputGuard(relocator.work_dir, planned_job.job.id, inputs, ledger, folder, relocator.root)
+    for key, path, written in declared_outputs(planned_job, resolved.extra_configs, resolved.dj_configs):
         try:
             check_output(guard, path, written, claim=True)
         except JobError as error:
             name = ".".join(map(str, key))
-            raise JobError(f"`{name}`: {error.what}", where=view.job.where(key[0]), hint=error.hint) from error
+            raise JobError(f"`{name}`: {error.what}", where=planned_job.job.where(key[0]), hint=error.hint) from error
     return guard
 
 
-def failed_record(view: PlannedJob, error: BaseException, started: float) -> JobRecord:
-    """The record of a job that ended with an error: no outputs, and why."""
+def failed_record(planned_job: PlannedJob, error: BaseException, started: float) -> JobRecord:
+    """The record of a job that ended with an error: no outputs, but the cause."""
     ended = time.time()
     return JobRecord(
-        view.job.meta_name,
+        planned_job.job.meta_name,
         {},
         {
-            "hook": view.job.hook,
-            "phase": view.job.phase.value,
+            "hook": planned_job.job.hook,
+            "phase": planned_job.job.phase.value,
             "status": "failed",
             "started": started,
             "ended": ended,
@@ -167,38 +171,40 @@ def failed_record(view: PlannedJob, error: BaseException, started: float) -> Job
 
 
 def cause(error: BaseException) -> str:
-    """An error in words, secrets masked: ours speak for themselves, others need their kind (`KeyError: 'x'`)."""
+    """The message of an error, secrets masked; with the class name unless it is a SandboxError (`KeyError: 'x'`)."""
     return mask_text(str(error) if isinstance(error, SandboxError) else f"{type(error).__name__}: {error}")
 
 
-def name_outputs(view: PlannedJob, result: Any) -> dict[str, Any]:
-    """Results by name: a tuple is several, everything else is one; falsy values are results too.
+def name_outputs(planned_job: PlannedJob, result: Any) -> dict[str, Any]:
+    """Name the results of a job: a tuple holds several results, any other value, also a falsy one, is a single result.
 
     Raises:
-        JobError: their number is not that of the job's `output` names, or a value is none the context takes.
+        JobError: the number of results differs from that of the `output` names, or a value cannot be stored.
     """
     results = result if isinstance(result, tuple) else (result,)
-    names = view.job.output or tuple(f"res_{number}" for number in range(1, len(results) + 1))
+    names = planned_job.job.output or tuple(f"res_{number}" for number in range(1, len(results) + 1))
     if len(names) != len(results):
-        what = f"the job put out {len(results)} result(s), but `output` names {len(names)}: {', '.join(names)}"
-        raise JobError(what, where=view.job.where("output"))
+        what = f"the job returned {len(results)} result(s), but `output` names {len(names)}: {', '.join(names)}"
+        raise JobError(what, where=planned_job.job.where("output"))
     return {name: to_plain(value, name) for name, value in zip(names, results, strict=True)}
 
 
-def job_folder(root: Path, view: PlannedJob) -> Path:
-    """A job's own folder; that of a refine job has the phase in its name, since it may share its name with a probe."""
-    job = view.job
+def job_folder(root: Path, planned_job: PlannedJob) -> Path:
+    """The folder of a job. That of a refine job contains the phase, since it may share its name with a probe."""
+    job = planned_job.job
     name = f"{job.meta_name}.{job.phase.value}" if job.phase is Phase.REFINE and job.named else job.meta_name
     return root / "jobs" / job.pipeline / name
 
 
-def _check_recipe(view: PlannedJob, resolved: ResolvedJob) -> None:
-    """Judge the recipe now that it stands: what `input` and `local` set could not be judged before."""
-    if resolved.dj_configs is None or view.hook is None:
+def _check_recipe(planned_job: PlannedJob, resolved: ResolvedJob) -> None:
+    """Check the final recipe: values that `input` and `local` set could not be checked before the run."""
+    if resolved.dj_configs is None or planned_job.hook is None:
         return
     from data_juicer_sandbox.components.data import recipe_check  # reads its index of OPs: only where there is a recipe
 
-    faults = recipe_check.check(resolved.dj_configs, lambda way: False)
+    faults = recipe_check.check(resolved.dj_configs, lambda path: False)
     if faults:
-        said = "; ".join(f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in faults)
-        raise JobError(f"its recipe is wrong: {said}", where=view.job.where("dj_configs"), hint=faults[0].hint)
+        messages = "; ".join(f"{'.'.join(map(str, fault.path))}: {fault.message}" for fault in faults)
+        raise JobError(
+            f"its recipe is wrong: {messages}", where=planned_job.job.where("dj_configs"), hint=faults[0].hint
+        )

@@ -22,14 +22,14 @@ class Step:
     """One job in the plan.
 
     Args:
-        view: the job.
+        planned_job: the job.
         runs: whether it will run; if not, its record is kept.
-        reason: why.
+        reason: why it runs or is kept.
         reads: the labels of the jobs it reads from.
-        record: what it left before, if anything.
+        record: the record of its last run, if there is one.
     """
 
-    view: PlannedJob
+    planned_job: PlannedJob
     runs: bool
     reason: str
     reads: tuple[str, ...]
@@ -37,37 +37,38 @@ class Step:
 
 
 def make_plan(
-    views: Sequence[PlannedJob],
+    planned_jobs: Sequence[PlannedJob],
     context: ContextInfos,
     fingerprints: FingerprintCache,
     variables: Mapping[str, str],
     relocator: PathRelocator,
     decided: Mapping[str, str] | None = None,
 ) -> list[Step]:
-    """Judge every job.
+    """Decide for every job whether it runs, and why.
 
     Args:
-        views: all jobs in order.
-        context: what earlier runs left.
-        fingerprints: the files as they are now.
-        variables: what `${...}` stands for.
-        relocator: where they write.
-        decided: jobs that will run whatever is found here, by id, with the reason.
+        planned_jobs: all jobs in order.
+        context: the records of earlier runs.
+        fingerprints: the fingerprints of the current files.
+        variables: values of `${...}`.
+        relocator: relocates the output paths.
+        decided: reasons of jobs that run in any case, by id.
     """
-    graph = edges(views, context)
-    labels = {view.job.id: view.job.label for view in views}
-    order = {view.job.id: place for place, view in enumerate(views)}
-    later = _left_by(views, context)
-    for view in views:  # at once, not when its job's turn comes: the code that was imported for the plan is what runs
-        fingerprints.take_code(view)
+    graph = edges(planned_jobs, context)
+    labels = {planned_job.job.id: planned_job.job.label for planned_job in planned_jobs}
+    order = {planned_job.job.id: position for position, planned_job in enumerate(planned_jobs)}
+    later_outputs = _output_digests(planned_jobs, context)
+    for planned_job in planned_jobs:
+        # Now, not when the job starts: the code imported for the plan is the code that runs.
+        fingerprints.take_code(planned_job)
     running: set[str] = set()
     finished: list[tuple[str, JobRecord]] = []
     steps = []
-    for view in views:
-        job = view.job
+    for planned_job in planned_jobs:
+        job = planned_job.job
         record = context.find(job.pipeline, job.phase.value, job.meta_name)
-        for path in _outputs(record):
-            later[path].pop(job.id)
+        for path in _recorded_outputs(record):
+            later_outputs[path].pop(job.id)
         rerun = sorted(labels[other] for other in graph[job.id] & running)
         if decided and job.id in decided:
             reason: str | None = decided[job.id]
@@ -76,78 +77,86 @@ def make_plan(
         elif rerun:
             reason = f"reads from {', '.join(rerun)}, which {'runs' if len(rerun) == 1 else 'run'} again"
         else:
-            reason = _judge(view, record, finished, fingerprints, variables, relocator, later)
+            reason = _rerun_reason(planned_job, record, finished, fingerprints, variables, relocator, later_outputs)
         if reason is not None:
             running.add(job.id)
         if record is not None and record.done:
             finished.append((job.pipeline, record))
         # a probe and its refine job have one label
         reads = tuple(dict.fromkeys(labels[other] for other in sorted(graph[job.id], key=order.__getitem__)))
-        steps.append(Step(view, reason is not None, reason or "nothing it depends on has changed", reads, record))
+        steps.append(
+            Step(planned_job, reason is not None, reason or "nothing it depends on has changed", reads, record)
+        )
     return steps
 
 
-def _judge(
-    view: PlannedJob,
+def _rerun_reason(
+    planned_job: PlannedJob,
     record: JobRecord,
     finished: Finished,
     fingerprints: FingerprintCache,
     variables: Mapping[str, str],
     relocator: PathRelocator,
-    later: Mapping[str, Mapping[str, str]],
+    later_outputs: Mapping[str, Mapping[str, str]],
 ) -> str | None:
-    """Why a job that has a record must run again; None if the record still holds."""
+    """Why a job with a record must run again; None if the record is still valid."""
     if not record.done:
         return "it failed last time" if record.job.get("status") == "failed" else "it did not finish"
     try:
-        resolved = relocator.relocate_job(view, resolve(view.job, finished, variables))
-        code = fingerprints.take_code(view, resolved)
+        resolved = relocator.relocate_job(planned_job, resolve(planned_job.job, finished, variables))
+        code = fingerprints.take_code(planned_job, resolved)
     except SandboxError as error:
-        return f"its configs cannot be put together from what is there: {error.what}"
+        return f"its configs cannot be resolved from the existing results: {error.what}"
     trace = record.job.get("trace") or {}
     change = config_change(trace.get("config", {}), resolved)
     if change:
         return change
-    if "code" in trace and (change := code_change(trace["code"], code)):  # records of an earlier version have none
+    if "code" in trace and (change := code_change(trace["code"], code)):  # records of earlier versions lack it
         return change
     for path in trace.get("changed_inputs", ()):
         return f"input file {path} changed while the job ran"
-    for kind, verb in (("inputs", "input"), ("outputs", "output")):
-        for path, stamp in trace.get(kind, {}).items():
-            # A later job may have written over the file. An earlier one may not: this job read what was there before.
-            if not fingerprints.is_unchanged(path, stamp) and not _as_left(path, fingerprints, later):
-                gone = fingerprints.get(path) is None
-                return f"{verb} file {path} {'is gone' if gone else 'has changed'}"
+    for trace_key, noun in (("inputs", "input"), ("outputs", "output")):
+        for path, stamp in trace.get(trace_key, {}).items():
+            # A later job may have overwritten the file. An earlier one must not: this job read the file it replaced.
+            if not fingerprints.is_unchanged(path, stamp) and not _matches_later_output(
+                path, fingerprints, later_outputs
+            ):
+                is_missing = fingerprints.get(path) is None
+                return f"{noun} file {path} {'is gone' if is_missing else 'has changed'}"
     return None
 
 
 def config_change(before: Mapping[str, str], resolved: ResolvedJob) -> str | None:
-    """What in a job's config differs from the one its record was made with."""
+    """Describe the keys of a job's config that differ from those of its record; None if all are equal."""
     now = config_digests(resolved)
-    changed = [way for way in now if before.get(way) != now[way]] + [way for way in before if way not in now]
+    changed = [key_path for key_path in now if before.get(key_path) != now[key_path]] + [
+        key_path for key_path in before if key_path not in now
+    ]
     if not changed:
         return None
     shown = ", ".join(dict.fromkeys(changed[:3])) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
     return f"config changed: {shown}"
 
 
-def _outputs(record: JobRecord | None) -> Mapping[str, Fingerprint]:
-    """The files that a job left, as its record has them."""
+def _recorded_outputs(record: JobRecord | None) -> Mapping[str, Fingerprint]:
+    """The fingerprints of a job's outputs in its record, by path."""
     trace = record.job.get("trace") if record else None
     return (trace or {}).get("outputs", {})
 
 
-def _left_by(views: Sequence[PlannedJob], context: ContextInfos) -> dict[str, dict[str, str]]:
-    """For each path, the content digest that it had when a job was done with it, by the ids of these jobs."""
-    left: dict[str, dict[str, str]] = {}
-    for view in views:
-        record = context.find(view.job.pipeline, view.job.phase.value, view.job.meta_name)
-        for path, stamp in _outputs(record).items():
-            left.setdefault(path, {})[view.job.id] = content_of(stamp)
-    return left
+def _output_digests(planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> dict[str, dict[str, str]]:
+    """For each output path, the content digest after each job that wrote it, by the job's id."""
+    digests: dict[str, dict[str, str]] = {}
+    for planned_job in planned_jobs:
+        record = context.find(planned_job.job.pipeline, planned_job.job.phase.value, planned_job.job.meta_name)
+        for path, stamp in _recorded_outputs(record).items():
+            digests.setdefault(path, {})[planned_job.job.id] = content_of(stamp)
+    return digests
 
 
-def _as_left(path: str, fingerprints: FingerprintCache, later: Mapping[str, Mapping[str, str]]) -> bool:
-    """Whether a path is as a job that comes later in the configs left it."""
+def _matches_later_output(
+    path: str, fingerprints: FingerprintCache, later_outputs: Mapping[str, Mapping[str, str]]
+) -> bool:
+    """Whether a file has the content that a later job recorded."""
     now: Fingerprint | None = fingerprints.get(path)
-    return now is not None and content_of(now) in later.get(path, {}).values()
+    return now is not None and content_of(now) in later_outputs.get(path, {}).values()

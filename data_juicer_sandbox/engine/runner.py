@@ -14,7 +14,7 @@ from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.engine.job_runner import cause, failed_record, run_job
 from data_juicer_sandbox.engine.planner import Step, make_plan
-from data_juicer_sandbox.engine.summary import shown
+from data_juicer_sandbox.engine.summary import format_outputs
 from data_juicer_sandbox.errors import SandboxError, error_chain
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.watchers.watcher import Watcher
@@ -24,7 +24,7 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 
 class JobFailed(SandboxError):
-    """A job ended with an error. What is finished is kept; the run can be continued."""
+    """A job ended with an error. Finished jobs are kept; the run can be resumed."""
 
     def __init__(self, label: str, log: Path, cause: str):
         super().__init__(f"job {label!r} failed: {cause}")
@@ -32,12 +32,12 @@ class JobFailed(SandboxError):
 
 
 class TrialPruned(Exception):
-    """A job is ended for what it reported; nothing failed."""
+    """A job was stopped because of a reported value; this is not a failure."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the passes of a run share."""
+    """The state that all iterations or trials of a run share."""
 
     log: Path
     context: ContextInfos
@@ -50,60 +50,65 @@ class RunContext:
 
 
 class PipelineRunner:
-    """One pass while it lasts; the only writer of the context.
+    """Runs all jobs once; the only writer of the context.
 
     Args:
-        views: all jobs, in order.
-        relocator: where they write.
-        run_context: what it shares with other passes.
-        quiet: ids of jobs that are kept without a word.
+        planned_jobs: all jobs, in order.
+        relocator: relocates their output paths.
+        run_context: the state of the run.
+        quiet: ids of jobs that are not reported on the screen if they are kept.
     """
 
     def __init__(
         self,
-        views: Sequence[PlannedJob],
+        planned_jobs: Sequence[PlannedJob],
         relocator: PathRelocator,
         run_context: RunContext,
         quiet: frozenset[str] = frozenset(),
     ):
-        self.views, self.relocator, self.run_context, self.quiet = views, relocator, run_context, quiet
+        self.planned_jobs, self.relocator, self.run_context, self.quiet = planned_jobs, relocator, run_context, quiet
         self.context, self.screen = run_context.context, run_context.screen
         self.ran: list[str] = []
         self.kept: list[str] = []
         self.done: set[str] = set()
-        self.order = [(view.job.pipeline, view.job.phase.value, view.job.meta_name) for view in views]
+        self.order = [
+            (planned_job.job.pipeline, planned_job.job.phase.value, planned_job.job.meta_name)
+            for planned_job in planned_jobs
+        ]
         self.resumed = any(self.context.records())
 
     def plan(self, decided: Mapping[str, str] | None = None) -> list[Step]:
-        """The plan as it is now."""
+        """Plan the jobs from the current state."""
         shared = self.run_context
-        return make_plan(self.views, self.context, shared.fingerprints, shared.variables, self.relocator, decided)
+        return make_plan(
+            self.planned_jobs, self.context, shared.fingerprints, shared.variables, self.relocator, decided
+        )
 
     def execute(self, steps: list[Step]) -> None:
-        """Carry a plan out.
+        """Execute a plan.
 
         Raises:
-            JobFailed: a job did; everything finished before it is kept.
+            JobFailed: a job failed; the records of jobs that finished before it are kept.
         """
         for step in steps:
-            logger.info("plan: {} {}: {}", "run " if step.runs else "keep", step.view.job.label, step.reason)
+            logger.info("plan: {} {}: {}", "run " if step.runs else "keep", step.planned_job.job.label, step.reason)
         self._forget(steps)
         self._run_steps(steps)
 
     def _forget(self, steps: Sequence[Step]) -> None:
-        """Drop the records of jobs that will run again: after a crash they must not pass for kept ones."""
+        """Drop the records of jobs that will run again: after a crash these jobs must not count as finished."""
         for step in steps:
             if step.runs:
-                job = step.view.job
+                job = step.planned_job.job
                 self.context.drop(job.pipeline, job.phase.value, job.meta_name)
 
     def _run_steps(self, steps: list[Step]) -> None:
-        """Go through the plan; where a job's results are not those it had before, judge the jobs after it anew."""
+        """Execute each step; if the results of a job differ from its last ones, plan the jobs after it again."""
         finished: list[tuple[str, JobRecord]] = []
         pipeline = None
         for index in range(len(steps)):
             step = steps[index]
-            job = step.view.job
+            job = step.planned_job.job
             if job.pipeline != pipeline:
                 pipeline = job.pipeline
                 self.screen.pipeline_started(pipeline)
@@ -119,23 +124,27 @@ class PipelineRunner:
             finished.append((job.pipeline, record))
 
     def _replan(self, steps: Sequence[Step]) -> list[Step]:
-        decided = {step.view.job.id: step.reason for step in steps if step.runs and step.view.job.id not in self.done}
+        decided = {
+            step.planned_job.job.id: step.reason
+            for step in steps
+            if step.runs and step.planned_job.job.id not in self.done
+        }
         fresh = self.plan(decided)
         for old, new in zip(steps, fresh, strict=True):
             if new.runs and not old.runs:
-                logger.info("plan: run  {}: {}", new.view.job.label, new.reason)
+                logger.info("plan: run  {}: {}", new.planned_job.job.label, new.reason)
         self._forget([new for old, new in zip(steps, fresh, strict=True) if new.runs and not old.runs])
         return fresh
 
     def _run(self, step: Step, finished: Sequence[tuple[str, JobRecord]]) -> JobRecord:
-        job = step.view.job
+        job = step.planned_job.job
         started = time.time()
         self.screen.job_started(job.pipeline, job.meta_name, job.hook)
         logger.info("job {} starts ({})", job.label, step.reason)
         try:
             with logger.contextualize(job=job.label):
                 record = run_job(
-                    step.view,
+                    step.planned_job,
                     finished,
                     relocator=self.relocator,
                     variables=self.run_context.variables,
@@ -148,11 +157,11 @@ class PipelineRunner:
             stopped = _stopped(error)
             if stopped:
                 logger.info("job {} is stopped: {}", job.label, stopped)
-                raise TrialPruned(str(stopped)) from error  # a new one: `error` came from the old one
-            # with its traceback, into the file; the terminal gets the cause, at the end of the run once more
+                raise TrialPruned(str(stopped)) from error  # a new exception: `error` was raised from the old one
+            # the traceback goes into the log file only; the terminal shows the cause, and again at the end of the run
             logger.bind(file_only=True).opt(exception=error).error("job {} failed: {}", job.label, cause(error))
             self.screen.job_failed(job.pipeline, job.meta_name, time.time() - started, cause(error))
-            self._save(job.pipeline, failed_record(step.view, error, started))
+            self._save(job.pipeline, failed_record(step.planned_job, error, started))
             raise JobFailed(job.label, self.run_context.log, cause(error)) from error
         except KeyboardInterrupt:
             logger.info("interrupted in job {}", job.label)
@@ -161,26 +170,26 @@ class PipelineRunner:
         self.ran.append(job.label)
         self.done.add(job.id)
         logger.info("job {} done in {} s: {}", job.label, record.job["seconds"], record.outputs)
-        self.screen.job_done(job.pipeline, job.meta_name, record.job["seconds"], shown(record.outputs))
+        self.screen.job_done(job.pipeline, job.meta_name, record.job["seconds"], format_outputs(record.outputs))
         return record
 
     def _save(self, pipeline: str, record: JobRecord) -> None:
         self.run_context.watcher.sync()
         self.context.put(pipeline, record)
-        if self.resumed:  # if not, records come in order anyway
+        if self.resumed:  # in a new run, records are added in order anyway
             self.context.arrange(self.order)
         self.run_context.checkpoint.write(self.context)
 
 
 def _stopped(error: BaseException | None) -> TrialPruned | None:
-    """The request to stop that an error came from, if it did: components wrap what is raised in them."""
+    """The `TrialPruned` in the chain of an error, if there is one: components may wrap exceptions."""
     return next((link for link in error_chain(error) if isinstance(link, TrialPruned)), None)
 
 
 def differs(before: JobRecord, now: JobRecord) -> bool:
-    """Whether a job put out something else than last time: other values, or files of other content."""
+    """Whether the outputs of two runs of a job differ: in values, or in the content of files."""
 
-    def left(record: JobRecord) -> dict[str, Any]:
+    def output_digests(record: JobRecord) -> dict[str, Any]:
         return {path: content_of(stamp) for path, stamp in (record.job.get("trace") or {}).get("outputs", {}).items()}
 
-    return left(before) != left(now) or repr(before.outputs) != repr(now.outputs)
+    return output_digests(before) != output_digests(now) or repr(before.outputs) != repr(now.outputs)

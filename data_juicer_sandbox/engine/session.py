@@ -1,4 +1,4 @@
-"""What a run needs open: its checkpoint, its log, its watchers; opened and closed in one place."""
+"""Session: opens the checkpoint, the log and the watchers of a run, and closes them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ BESIDE = (
     "study.journal", "trials",
     "trials.csv", "best.yaml", "front", "plots", logs.FILE,
 )  # fmt: skip
-"""What belongs to a run beside its checkpoint, and goes aside with it."""
+"""Files of a run that are moved aside together with its checkpoint."""
 
 
 @contextmanager
 def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False) -> Iterator[RunContext]:
-    """The context of a run as it was left, its log and its watcher, open as long as the block runs.
+    """Load or create the context of a run; open its log and watchers until the block ends.
 
     Raises:
-        WorkDirError: the work directory cannot be written.
+        WorkDirError: the work directory is not writable.
         CheckpointError: the checkpoint is damaged.
     """
     work_dir = Path(config.work_dir)

@@ -15,21 +15,21 @@ _SCALARS = (str, int, float, bool, type(None))
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with a title."""
+    """A table with a title."""
 
     title: str
     columns: list[str]
     rows: list[list[Any]]
 
 
-def shown(outputs: Mapping[str, Any], limit: int = 120) -> str:
+def format_outputs(outputs: Mapping[str, Any], limit: int = 120) -> str:
     """A job's outputs on one line, secrets masked."""
     parts = [f"{name} = {_short(value)}" for name, value in mask(outputs).items()]
     return shorten(", ".join(parts), limit, "…")
 
 
 def tables(context: ContextInfos) -> Iterator[Table]:
-    """Every score that the evaluation jobs put out: lists of mappings as rows, mappings as name and value."""
+    """The scores of all evaluation jobs: lists of mappings as rows, mappings as name and value."""
     for pipeline, record in context.records():
         if record.job.get("phase") != Phase.EVALUATION.value or not record.done:
             continue

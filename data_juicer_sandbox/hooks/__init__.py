@@ -27,18 +27,18 @@ HOOKS: dict[str, str] = {
 
 
 def find_hook(name: str) -> type[Hook]:
-    """The hook of a name, of a plug-in (entry-point group `data_juicer_sandbox.hooks`), or at a dotted path.
+    """The hook class of a built-in name, a plug-in (entry-point group `data_juicer_sandbox.hooks`) or a dotted path.
 
     Raises:
-        ConfigError: there is none; names the known ones and the nearest.
+        ConfigError: the name is unknown, or the class is not a hook; lists the known names and the nearest.
     """
     if name in HOOKS or "." in name:
-        found = import_class(HOOKS.get(name, name))
+        hook = import_class(HOOKS.get(name, name))
     else:
-        known = {**plugins("hooks"), **HOOKS}
-        if name not in known:
-            raise ConfigError(f"unknown hook {name!r}", hint=suggest(name, known))
-        found = import_class(known[name])
-    if not issubclass(found, Hook):
-        raise ConfigError(f"{name!r} is no hook", hint="a subclass of data_juicer_sandbox.hooks.base.Hook")
-    return found
+        targets = {**plugins("hooks"), **HOOKS}
+        if name not in targets:
+            raise ConfigError(f"unknown hook {name!r}", hint=suggest(name, targets))
+        hook = import_class(targets[name])
+    if not issubclass(hook, Hook):
+        raise ConfigError(f"{name!r} is not a hook", hint="a subclass of data_juicer_sandbox.hooks.base.Hook")
+    return hook

@@ -1,4 +1,4 @@
-"""What a hook is: it takes a resolved job, has its component built, runs it, and names nothing itself."""
+"""`Hook`: builds the component of a resolved job and runs it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 class Hook:
-    """Carries out a job.
+    """Runs a job.
 
     Attributes:
-        phases: where it usually stands.
-        factory: the factory that knows its components by `type`.
-        component: the one component it works through, where there is no choice, as `module:Class`.
-        reads_probe: whether it reads what the probe of the same `meta_name` watched.
-        runs_recipe: whether the data set that the recipe names is read.
-        writes_export: whether the recipe's `export_path` is written, where the recipe is run.
-        from_recipe: parameters of the component that the hook gives where the job has a recipe.
+        phases: the phases in which it is usually used.
+        factory: the factory that finds its component by `type`.
+        component: its only component as `module:Class`, if it has no factory.
+        reads_probe: whether it reads the metrics of the probe with the same `meta_name`.
+        runs_recipe: whether it reads the data set of the recipe.
+        writes_export: whether it writes the recipe's `export_path` when it runs the recipe.
+        from_recipe: parameters of the component that the hook sets if the job has a recipe.
     """
 
     phases: ClassVar[tuple[Phase, ...]] = ()
@@ -37,7 +37,7 @@ class Hook:
 
     @classmethod
     def component_class(cls, extra_configs: dict[str, Any] | None) -> type[Any]:
-        """The class that will do the work.
+        """The component class of a job.
 
         Raises:
             ConfigError: the `type` is unknown, or missing.
@@ -55,16 +55,16 @@ class Hook:
 
     @classmethod
     def outputs(cls, component: type[Any]) -> tuple[str, ...] | None:
-        """What the hook puts out with this component, where that is known before the run."""
+        """The outputs of the hook with this component; None if they are not known before the run."""
         declared: tuple[str, ...] | None = getattr(component, "outputs", None)
         return declared
 
     @classmethod
     def build(cls, resolved: ResolvedJob) -> Any:
-        """Make the component of a resolved job.
+        """Build the component of a resolved job.
 
         Raises:
-            ConfigError: its configs do not fit it.
+            ConfigError: the configs do not match its parameters.
         """
         component = cls.component_class(resolved.extra_configs)
         return build(component, arguments(component, resolved.dj_configs, resolved.extra_configs))
@@ -75,9 +75,11 @@ class Hook:
 
 
 def arguments(component: type[Any], recipe: dict[str, Any] | None, extra_configs: dict[str, Any]) -> dict[str, Any]:
-    """The keyword arguments of a component: `extra_configs` without `type`, and the recipe where it takes one."""
-    known, _ = parameters(component)
-    given = {name: value for name, value in extra_configs.items() if name != "type" or "type" in known}
-    if "dj_configs" in known and recipe is not None:
-        given["dj_configs"] = recipe
-    return given
+    """The keyword arguments of a component: `extra_configs` without `type`, and the recipe if it accepts one."""
+    accepted_names, _ = parameters(component)
+    keyword_arguments = {
+        name: value for name, value in extra_configs.items() if name != "type" or "type" in accepted_names
+    }
+    if "dj_configs" in accepted_names and recipe is not None:
+        keyword_arguments["dj_configs"] = recipe
+    return keyword_arguments

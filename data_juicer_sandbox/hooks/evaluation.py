@@ -1,4 +1,4 @@
-"""Hooks that score data and models."""
+"""Hooks that evaluate data and models."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from data_juicer_sandbox.hooks.base import Hook
 
 
 class EvaluateDataHook(Hook):
-    """Scores a data set; puts out a score, or all results and the best."""
+    """Evaluates a data set; outputs a score, or all results and the best one."""
 
     phases = (Phase.EVALUATION,)
     factory = "DataEvaluatorFactory"
 
 
 class EvaluateModelHook(Hook):
-    """Scores a model; puts out its scores."""
+    """Evaluates a model; outputs its scores."""
 
     phases = (Phase.EVALUATION,)
     factory = "ModelEvaluatorFactory"

@@ -1,4 +1,4 @@
-"""Hooks that process data, train models and let them answer."""
+"""Hooks that process data, train models and run inference."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from data_juicer_sandbox.hooks.base import Hook
 
 
 class ProcessDataHook(Hook):
-    """Applies a Data-Juicer recipe to a data set; puts out the path of the result."""
+    """Applies a Data-Juicer recipe to a data set; outputs the path of the result."""
 
     phases = (Phase.EXECUTION,)
     factory = "DataExecutorFactory"
 
 
 class DataPoolManipulationHook(Hook):
-    """Cuts, ranks, combines, draws, repeats, mixes, merges, joins whole data pools; puts out the list of paths."""
+    """Constructs, ranks, combines, samples, repeats, mixes, merges and joins data pools; outputs their paths."""
 
     phases = (Phase.EXECUTION,)
     factory = "DataPoolManipulatorFactory"
 
 
 class GeneralDataExecutorHook(Hook):
-    """Makes or converts a data set by other means than Data-Juicer; puts out its path or paths."""
+    """Creates or converts a data set without Data-Juicer; outputs its path or paths."""
 
     phases = (Phase.EXECUTION,)
     factory = "GeneralDataExecutorFactory"
 
 
 class TrainModelHook(Hook):
-    """Trains a model; puts out the path or paths of its checkpoints."""
+    """Trains a model; outputs the path or paths of its checkpoints."""
 
     phases = (Phase.EXECUTION,)
     factory = "ModelTrainExecutorFactory"
 
 
 class InferModelHook(Hook):
-    """Lets a model answer a data set; puts out the path or paths of the answers."""
+    """Runs inference on a data set; outputs the path or paths of the completions."""
 
     phases = (Phase.EXECUTION,)
     factory = "ModelInferExecutorFactory"

@@ -1,4 +1,4 @@
-"""Hooks that look at data and models."""
+"""Hooks that analyze data and models."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class ProbeViaAnalyzerHook(Hook):
-    """Computes the stats of a data set with Data-Juicer's OPs, and watches their overall table.
+    """Computes the stats of a data set with Data-Juicer's OPs, and records their overall table as metrics.
 
-    Puts out the path of the analysed data set: every row with its stats.
+    Output: the path of the analyzed data set, every row with its stats.
     """
 
     phases = (Phase.PROBE, Phase.EVALUATION)
     factory = "DataAnalyzerFactory"
-    writes_export = False  # it writes a file of a name of its own beside it
+    writes_export = False  # it writes another file next to that path
 
 
 class ProbeViaModelInferHook(Hook):
-    """Asks a model about a sample of a data set, row by row.
+    """Scores each row of a sample of a data set with a model.
 
-    The data set is that of the recipe or, where it names none, the component's own `dataset_path`. With
-    `data_probe_ratio` or `data_probe_algo` in the recipe, Data-Juicer draws a sample of it (its OPs are not applied),
-    which the component is asked about; the component's own parameters of these names draw without Data-Juicer, and
-    leave the rows as they are. Puts out what the evaluator does: the rows with their feedback, and its summary.
+    The data set is that of the recipe, or the component's `dataset_path` if the recipe names none. With
+    `data_probe_ratio` or `data_probe_algo` in the recipe, Data-Juicer draws the sample (without applying its OPs). The
+    component's parameters of the same names draw without Data-Juicer and do not change the rows. Outputs: those of the
+    evaluator, which are the rows with their feedback, and a summary.
     """
 
     phases = (Phase.PROBE, Phase.EVALUATION)
@@ -42,22 +42,22 @@ class ProbeViaModelInferHook(Hook):
 
     @classmethod
     def takes_recipe(cls, component: type[Any]) -> bool:
-        """The hook itself reads it, for the sample."""
+        """True: the hook reads the recipe to draw the sample."""
         return True
 
     def run(self, resolved: ResolvedJob, job: JobRun) -> Any:
         """Draw the sample, then build and run the evaluator on it."""
         component = self.component_class(resolved.extra_configs)
-        given = arguments(component, None, resolved.extra_configs)
+        keyword_arguments = arguments(component, None, resolved.extra_configs)
         if resolved.dj_configs is not None:
-            recipe = with_data(resolved.dj_configs, given.get("dataset_path"))
+            recipe = with_data(resolved.dj_configs, keyword_arguments.get("dataset_path"))
             executor = build(FACTORIES["DataExecutorFactory"].find(None), {"dj_configs": recipe})
-            given["dataset_path"] = whole(recipe) or executor.sample(job)
-        return build(component, given).run(job)
+            keyword_arguments["dataset_path"] = whole(recipe) or executor.sample(job)
+        return build(component, keyword_arguments).run(job)
 
 
 class GeneralProbeHook(Hook):
-    """Runs a probe of any kind; puts out what it returns."""
+    """Runs any probe; outputs what it returns."""
 
     phases = (Phase.PROBE,)
     factory = "GeneralProbeFactory"

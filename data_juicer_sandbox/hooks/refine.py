@@ -1,4 +1,4 @@
-"""Hooks that make a recipe better."""
+"""Hooks that refine a recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from data_juicer_sandbox.hooks.base import Hook
 class RefineRecipeViaKSigmaHook(Hook):
     """Sets each OP's bounds to the mean plus and minus k standard deviations of the probe of the same `meta_name`.
 
-    Puts out the path of the new recipe.
+    Output: the path of the new recipe.
     """
 
     phases = (Phase.REFINE,)
@@ -19,9 +19,9 @@ class RefineRecipeViaKSigmaHook(Hook):
 
 
 class RefineRecipeViaModelFeedbackHook(Hook):
-    """Moves each OP's bounds to where a model's per-sample feedback says that it gains.
+    """Sets each OP's bounds to the range in which the per-row feedback of a model is better.
 
-    Puts out the path of the new recipe.
+    Output: the path of the new recipe.
     """
 
     phases = (Phase.REFINE,)

@@ -92,21 +92,21 @@ def _jobs(context: dict[str, Any]) -> Iterator[JobRow]:
 
 
 def _measured(path: Path) -> list[Measured]:
-    found: dict[tuple[str, str], Measured] = {}
-    begun: set[tuple[str, str]] = set()
+    measured: dict[tuple[str, str], Measured] = {}
+    restarted: set[tuple[str, str]] = set()
     for record in local.read(path):
         key = (record["pipeline"], record["job"])
         if "name" not in record:
-            begun.add(key)
+            restarted.add(key)
             continue
-        if key in begun or key not in found:
-            begun.discard(key)
-            found[key] = Measured(*key)
+        if key in restarted or key not in measured:
+            restarted.discard(key)
+            measured[key] = Measured(*key)
         name, value = record["name"][len(record["job"]) + 1 :], record["value"]
-        found[key].last[name] = value
+        measured[key].last[name] = value
         if "step" in record and isinstance(value, (int, float)) and not isinstance(value, bool):
-            found[key].series.setdefault(name, []).append((record["step"], value))
-    return list(found.values())
+            measured[key].series.setdefault(name, []).append((record["step"], value))
+    return list(measured.values())
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -27,10 +27,10 @@ def _header(run: RunData) -> Iterator[str]:
     done = [job for job in run.jobs if job.job.get("status") == "done"]
     failed = len(run.jobs) - len(done)
     seconds = sum(float(job.job.get("seconds") or 0) for job in run.jobs)
-    begun = [float(job.job["started"]) for job in run.jobs if job.job.get("started")]
+    start_times = [float(job.job["started"]) for job in run.jobs if job.job.get("started")]
     parts = [f"{len(done)} job{'s'[: len(done) != 1]} done"]
     parts += [f'<span class="bad">{failed} failed</span>'] if failed else []
-    parts += [f"{duration(seconds)} of work", f"begun {_clock(min(begun))}"] if begun else []
+    parts += [f"{duration(seconds)} of work", f"begun {_clock(min(start_times))}"] if start_times else []
     yield f'<p>{" · ".join(parts)}</p><p class="dim"><code>{escape(str(run.work_dir.resolve()))}</code></p>'
     if run.config:
         yield html.fold("Config", f"<pre>{escape(json.dumps(run.config, ensure_ascii=False, indent=2))}</pre>")
@@ -42,21 +42,29 @@ def _jobs(jobs: Sequence[JobRow]) -> Iterator[str]:
     columns = ["iteration"] * several + ["pipeline", "phase", "job", "hook", "status", "time", "outputs"]
     rows = []
     for job in jobs:
-        about = job.job
-        status = str(about.get("status", ""))
-        told = html.Raw(f'<span class="{"ok" if status == "done" else "bad"}">{escape(status)}</span>')
-        seconds = about.get("seconds")
-        took = "" if seconds is None else html.Raw(f'<span class="t">{duration(float(seconds))}</span>')
-        error = html.Raw(f'<pre class="bad">{escape(str(about["error"]))}</pre>') if about.get("error") else None
+        metadata = job.job
+        status = str(metadata.get("status", ""))
+        status_cell = html.Raw(f'<span class="{"ok" if status == "done" else "bad"}">{escape(status)}</span>')
+        seconds = metadata.get("seconds")
+        duration_cell = "" if seconds is None else html.Raw(f'<span class="t">{duration(float(seconds))}</span>')
+        error = html.Raw(f'<pre class="bad">{escape(str(metadata["error"]))}</pre>') if metadata.get("error") else None
         outputs = error or html.Raw("".join(_output(name, value) for name, value in job.outputs.items()))
-        row = [job.pipeline, str(about.get("phase", "")), job.name, str(about.get("hook", "")), told, took, outputs]
+        row = [
+            job.pipeline,
+            str(metadata.get("phase", "")),
+            job.name,
+            str(metadata.get("hook", "")),
+            status_cell,
+            duration_cell,
+            outputs,
+        ]
         rows.append([job.iteration] * several + row)
     yield html.table(columns, rows)
 
 
 def _output(name: str, value: Any) -> str:
-    told = f'<span class="dim">table of {len(value)} rows, below</span>' if is_table(value) else html.text(value)
-    return f"<div>{escape(name)}: {told}</div>"
+    content = f'<span class="dim">table of {len(value)} rows, below</span>' if is_table(value) else html.text(value)
+    return f"<div>{escape(name)}: {content}</div>"
 
 
 def _metrics(measured: Sequence[Measured]) -> Iterator[str]:
@@ -119,10 +127,10 @@ def _curves(measured: Sequence[Measured]) -> Iterator[str]:
 
 
 def _tables(jobs: Sequence[JobRow]) -> Iterator[str]:
-    found = [(job, name, value) for job in jobs for name, value in job.outputs.items() if is_table(value)]
-    if found:
+    tables = [(job, name, value) for job in jobs for name, value in job.outputs.items() if is_table(value)]
+    if tables:
         yield "<h2>Results</h2>"
-    for job, name, value in found:
+    for job, name, value in tables:
         yield f"<h3>{escape(f'{job.label}.{name}')}</h3>"
         columns = list(dict.fromkeys(str(key) for row in value for key in row))
         shown = html.table(columns, [[row.get(column) for column in columns] for row in value])

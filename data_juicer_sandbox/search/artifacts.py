@@ -19,8 +19,8 @@ from data_juicer_sandbox.search.controller import ERROR, PARAMETERS, SECONDS, Se
 from data_juicer_sandbox.secrets import mask
 
 TRIALS, BEST, FRONT, PLOTS = "trials.csv", "best.yaml", "front", "plots"
-_OF_THE_SEARCH = ("hpo_config", "resume", "max_hours", "patience")
-EVERY = 2.0
+_SEARCH_KEYS = ("hpo_config", "resume", "max_hours", "patience")
+WRITE_INTERVAL = 2.0
 """Seconds between two writings of the table while the search runs."""
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 
@@ -31,7 +31,7 @@ class SearchArtifacts:
     Args:
         config: the run.
         sweep: the search.
-        controller: knows the trials.
+        controller: provides the trials.
     """
 
     def __init__(self, config: SandboxConfig, sweep: Sweep, controller: SearchController):
@@ -40,13 +40,13 @@ class SearchArtifacts:
         self._written = 0.0
 
     def write_now_and_then(self, now: float) -> None:
-        """Write the table unless it has just been written: with thousands of trials it is long."""
-        if now - self._written >= EVERY:
+        """Write the table if the last write is at least `WRITE_INTERVAL` seconds old: with thousands of trials it is long."""
+        if now - self._written >= WRITE_INTERVAL:
             self._written = now
             self.write()
 
     def write(self) -> None:
-        """Write `trials.csv`, and `best.yaml` once there is a best trial; of a front, each in `front/` as well."""
+        """Write `trials.csv`, the best trial to `best.yaml`, and with several metrics each best trial to `front/`."""
         names = [parameter.name for parameter in self.sweep.parameters]
         metrics = [metric.name for metric in self.sweep.metrics]
         with replacing(self.folder / TRIALS) as part, part.open("w", newline="", encoding="utf-8") as stream:
@@ -69,7 +69,7 @@ class SearchArtifacts:
                     self._config(trial, self.folder / FRONT / f"{name}.yaml", f"runs/{name}", part / f"{name}.yaml")
 
     def finish(self) -> tuple[str, ...]:
-        """Draw the plots; returns the lines that say where things lie. Plots that cannot be drawn fail no search."""
+        """Draw the plots; return lines that name the artifacts. An error while drawing does not fail the search."""
         notes = self._notes()
         if not self.sweep.plots:
             return tuple(notes)
@@ -89,7 +89,7 @@ class SearchArtifacts:
         return [*notes, f"pruning: {self.controller.pruning_fault}"] if self.controller.pruning_fault else notes
 
     def table(self) -> Table:
-        """The trials, the best ones first, at most ten."""
+        """A table of at most ten trials, the best ones first."""
         metrics = [metric.name for metric in self.sweep.metrics]
         names = [parameter.name for parameter in self.sweep.parameters]
         trials = self.controller.trials()
@@ -120,27 +120,27 @@ class SearchArtifacts:
         )
 
     def _config(self, trial: Any, path: Path, folder: str, part: Path) -> None:
-        """The whole config of a trial: the search's own, with the values over it and a work directory of its own.
+        """Write the complete config of a trial: the search's config with the trial's values and another work directory.
 
         Args:
             trial: the trial.
-            path: what the file will be called.
-            folder: of its run, in this work directory.
-            part: where it is written to.
+            path: the final path of the file.
+            folder: the folder of the trial's run in this work directory.
+            part: the temporary path to write to.
         """
-        given = {key: value for key, value in self.config.given.items() if key not in _OF_THE_SEARCH}
-        given["work_dir"] = escape(str(Path(self.config.work_dir) / folder))
-        # What is given may name variables; what was drawn is a value.
-        given["parameters"] = {**(given.get("parameters") or {}), **escape(trial.user_attrs.get(PARAMETERS, {}))}
-        jobs = [key for key in given if key == "pipelines" or key.endswith("_job_configs")]
-        order = [*(key for key in given if key not in jobs), *jobs]
-        masked = mask({key: given[key] for key in order})
+        config = {key: value for key, value in self.config.given.items() if key not in _SEARCH_KEYS}
+        config["work_dir"] = escape(str(Path(self.config.work_dir) / folder))
+        # Configured values may contain variables; drawn values are literal, so they are escaped.
+        config["parameters"] = {**(config.get("parameters") or {}), **escape(trial.user_attrs.get(PARAMETERS, {}))}
+        jobs = [key for key in config if key == "pipelines" or key.endswith("_job_configs")]
+        order = [*(key for key in config if key not in jobs), *jobs]
+        masked = mask({key: config[key] for key in order})
         scores = ", ".join(f"{m.name} = {v!r}" for m, v in zip(self.sweep.metrics, trial.values, strict=True))
         head = [
             f"Trial {trial.number} of the search {self.sweep.name or self.config.experiment_name!r}: {scores}",
             f"Run:    dj-sandbox --config {path}",
         ]
-        if masked != {key: given[key] for key in order}:
+        if masked != {key: config[key] for key in order}:
             head.append("Secrets are masked as ***: put them in, or better into the environment.")
         text = "".join(f"# {line}\n" for line in head)
         text += dump_config(masked)

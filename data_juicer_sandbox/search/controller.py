@@ -14,18 +14,18 @@ from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.search.space import draw
 from data_juicer_sandbox.validation.sweep import combinations
 
-OWNER, PARAMETERS, SECONDS, ERROR, SURPLUS = "owner", "parameters", "seconds", "error", "surplus"
+OWNER, PARAMETERS, SECONDS, ERROR, OVER_LIMIT = "owner", "parameters", "seconds", "error", "surplus"
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
 
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """A trial to carry out.
+    """A trial to run.
 
     Args:
-        number: from 0.
-        values: of its parameters, by name.
-        again: whether an earlier run began it.
+        number: the trial's number, from 0.
+        values: the parameter values by name.
+        again: whether an earlier run started this trial.
     """
 
     number: int
@@ -35,16 +35,16 @@ class TrialSpec:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a trial came out.
+    """The result of a trial.
 
     Args:
         state: `complete`, `pruned` or `failed`.
-        values: of the metrics, if complete.
-        seconds: that it took, those of an earlier run included.
-        error: why it failed.
+        values: the metric values of a complete trial.
+        seconds: the duration, including that of an earlier run.
+        error: the error message of a failed trial.
         ran: labels of the jobs that ran for it.
-        note: by what it was pruned.
-        unreported: what its jobs watched with steps, if nothing of it was what the pruner judges by.
+        note: the value and step at which it was pruned.
+        unreported: the names its jobs watched with steps, if the pruner's metric is not among them.
     """
 
     state: str
@@ -57,10 +57,10 @@ class TrialResult:
 
 
 class SearchController:
-    """Hands out trials and takes their outcomes.
+    """Asks the study for trials and records their results.
 
     Args:
-        config: the run.
+        config: the config of the run.
         sweep: the search.
         study: an `optuna.Study`; other processes may share its storage.
     """
@@ -78,22 +78,22 @@ class SearchController:
         self.ran: list[str] = []
         self.reason: str | None = None
         self.pruning_fault: str | None = None
-        """Why no trial is ever pruned, if the metric that the pruner judges by is not reported."""
+        """Why pruning never happens: no job reports the metric that the pruner uses. None if one does."""
         self._begun: float | None = None
         self._owner = f"{socket.gethostname()}:{Path(config.work_dir).resolve()}"
         self._live: dict[int, Any] = {}
-        self._left = self._abandoned()
+        self._abandoned_ids = self._find_abandoned()
 
     def ask(self) -> TrialSpec | None:
-        """The next trial, one that an earlier run left unfinished first; None where there is a `reason` for no more."""
+        """Return the next trial, or None and set `reason`. Trials that an earlier run left unfinished come first."""
         self._begun = self._begun or time.time()
-        self.reason = self._enough()
-        if self.reason and not (self._left and self.failures < self.sweep.max_failures):
+        self.reason = self._stop_reason()
+        if self.reason and not (self._abandoned_ids and self.failures < self.sweep.max_failures):
             return None
-        again = bool(self._left)
-        trial = self._optuna.Trial(self.study, self._left.pop(0)) if again else self.study.ask()
+        again = bool(self._abandoned_ids)
+        trial = self._optuna.Trial(self.study, self._abandoned_ids.pop(0)) if again else self.study.ask()
         if self.limit is not None and trial.number >= self.limit:  # another process was quicker
-            trial.set_user_attr(SURPLUS, True)
+            trial.set_user_attr(OVER_LIMIT, True)
             self.study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
             return self.ask()
         if not again:
@@ -104,17 +104,17 @@ class SearchController:
         return TrialSpec(trial.number, values, again)
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Take an intermediate value; returns whether the trial is to be pruned."""
+        """Record an intermediate value; return whether the trial should be pruned."""
         trial, reports = self._live[number], self.sweep.reports
         maximize = self.sweep.metrics[0].maximize
         opposed = reports is not None and reports.maximize != maximize
-        known = trial.storage.get_trial(trial._trial_id).intermediate_values
-        if step not in known:  # after a crash a training tells some steps again
+        recorded_steps = trial.storage.get_trial(trial._trial_id).intermediate_values
+        if step not in recorded_steps:  # after a crash a training reports some steps again
             trial.report(-value if opposed else value, step)
         return bool(trial.should_prune())
 
     def tell(self, number: int, outcome: TrialResult) -> None:
-        """Record how a trial came out."""
+        """Record the result of a trial."""
         states = self._optuna.trial.TrialState
         trial = self._live.pop(number)
         trial.set_user_attr(SECONDS, round(outcome.seconds, 3))
@@ -135,51 +135,57 @@ class SearchController:
 
     def trials(self) -> list[Any]:
         """All trials of the search so far, as `optuna.trial.FrozenTrial`."""
-        found = self.study.get_trials(deepcopy=False)
-        return [one for one in found if SURPLUS not in one.user_attrs]
+        trials = self.study.get_trials(deepcopy=False)
+        return [trial for trial in trials if OVER_LIMIT not in trial.user_attrs]
 
     def best(self) -> list[Any]:
-        """The best trial; with several metrics those that no other beats in all, the best in the first one first."""
-        done = [one for one in self.trials() if one.state.name == "COMPLETE"]
-        if not done:
+        """The best trial; with several metrics the Pareto front, sorted by the first metric."""
+        completed = [trial for trial in self.trials() if trial.state.name == "COMPLETE"]
+        if not completed:
             return []
         metrics = self.sweep.metrics
         signs = [-1 if metric.maximize else 1 for metric in metrics]
-        keys = {one.number: tuple(s * v for s, v in zip(signs, one.values, strict=True)) for one in done}
+        keys = {trial.number: tuple(s * v for s, v in zip(signs, trial.values, strict=True)) for trial in completed}
         if len(metrics) == 1:
-            return [min(done, key=lambda one: (keys[one.number], one.number))]
-        front = [one for one in done if not any(_beats(other, keys[one.number]) for other in keys.values())]
-        return sorted(front, key=lambda one: (keys[one.number], one.number))
+            return [min(completed, key=lambda trial: (keys[trial.number], trial.number))]
+        front = [
+            trial
+            for trial in completed
+            if not any(_beats(other_values, keys[trial.number]) for other_values in keys.values())
+        ]
+        return sorted(front, key=lambda trial: (keys[trial.number], trial.number))
 
-    def _abandoned(self) -> list[int]:
-        """Ids of trials that an earlier run of this work directory did not bring to an end."""
+    def _find_abandoned(self) -> list[int]:
+        """Ids of trials that an earlier run of this work directory did not finish."""
         alone = self.sweep.storage is None
         return [
-            one._trial_id
-            for one in self.study.get_trials(deepcopy=False)
-            if one.state.name == "RUNNING" and (alone or one.user_attrs.get(OWNER) == self._owner)
+            trial._trial_id
+            for trial in self.study.get_trials(deepcopy=False)
+            if trial.state.name == "RUNNING" and (alone or trial.user_attrs.get(OWNER) == self._owner)
         ]
 
-    def _enough(self) -> str | None:
+    def _stop_reason(self) -> str | None:
         sweep, trials = self.sweep, self.trials()
         if self.failures >= sweep.max_failures:
             return f"{self.failures} trials failed (max_failures {sweep.max_failures})"
         if self.limit is not None and len(trials) >= self.limit:
-            return f"all {self.limit} trials are made"
+            return f"all {self.limit} trials are done"
         best = self.best()
         targets = [metric.target for metric in sweep.metrics]
         if any(target is not None for target in targets) and any(map(self._reached, best)):
             return "the target is reached"
         if self.max_hours is not None:
-            hours = sum(one.user_attrs.get(SECONDS, 0.0) for one in trials) / 3600 / sweep.n_jobs
+            hours = sum(trial.user_attrs.get(SECONDS, 0.0) for trial in trials) / 3600 / sweep.n_jobs
             if hours >= self.max_hours:
-                return f"max_hours {self.max_hours:g} are spent"
+                return f"max_hours {self.max_hours:g} is reached"
         if sweep.timeout is not None and self._begun and time.time() - self._begun >= sweep.timeout:
             return f"the timeout of {sweep.timeout:g} s is over"
         if self.patience and best:
-            since = sum(one.state.is_finished() and one.number > max(b.number for b in best) for one in trials)
-            if since >= self.patience:
-                return f"no gain in {since} trials (patience {self.patience})"
+            trials_without_gain = sum(
+                trial.state.is_finished() and trial.number > max(b.number for b in best) for trial in trials
+            )
+            if trials_without_gain >= self.patience:
+                return f"no gain in {trials_without_gain} trials (patience {self.patience})"
         return None
 
     def _reached(self, trial: Any) -> bool:
@@ -189,5 +195,5 @@ class SearchController:
         )
 
 
-def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+def _beats(values: tuple[float, ...], other_values: tuple[float, ...]) -> bool:
+    return values != other_values and all(a <= b for a, b in zip(values, other_values, strict=True))

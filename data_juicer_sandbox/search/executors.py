@@ -23,75 +23,82 @@ from data_juicer_sandbox.engine.interruption import interruptible
 from data_juicer_sandbox.engine.runner import RunContext
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import FAILED, SearchController, TrialResult, TrialSpec
-from data_juicer_sandbox.search.progress import settle
+from data_juicer_sandbox.search.progress import record_result
 from data_juicer_sandbox.search.trial_runner import Trials
 from data_juicer_sandbox.terminal.streams import surviving_outputs
 
 GRACE = 20.0
-"""Seconds that a worker has to end its job in good order."""
+"""Seconds that a worker has to end its job cleanly before it is killed."""
 
 
 @dataclass
 class Worker:
-    """A process that carries out trials."""
+    """A process that runs trials; `trial` is the one in progress."""
 
     process: Any
     pipe: Connection
-    given: TrialSpec | None = None
+    trial: TrialSpec | None = None
 
 
-def side_by_side(
+def run_in_workers(
     config: SandboxConfig,
     controller: SearchController,
     trials: Trials,
     run_context: RunContext,
     artifacts: SearchArtifacts,
 ) -> None:
-    """Carry out trials in `n_jobs` processes until the controller has no more of them."""
+    """Run trials in `n_jobs` processes until the controller returns no more."""
     count = controller.sweep.n_jobs
     workers: dict[int, Worker] = {}
     done = 0
     total = (
-        controller.limit - len([one for one in controller.trials() if one.state.is_finished()])
+        controller.limit - len([trial for trial in controller.trials() if trial.state.is_finished()])
         if controller.limit
         else None
     )
     try:
         with run_context.screen.task("trials", total=total) as bar:
             while True:
-                for place in range(count):
-                    if place not in workers or workers[place].given is None:
-                        _give(controller.ask(), place, workers, partial(_start, config, trials, place, count))
-                busy = [worker for worker in workers.values() if worker.given is not None]
+                for worker_number in range(count):
+                    if worker_number not in workers or workers[worker_number].trial is None:
+                        _assign(
+                            controller.ask(),
+                            worker_number,
+                            workers,
+                            partial(_start_worker, config, trials, worker_number, count),
+                        )
+                busy = [worker for worker in workers.values() if worker.trial is not None]
                 if not busy:
                     return
                 ready = wait([worker.pipe for worker in busy])
-                for worker in (one for one in busy if one.pipe in ready):
-                    outcome = _heard(worker, controller)
-                    if outcome is not None and worker.given is not None:
+                for worker in (busy_worker for busy_worker in busy if busy_worker.pipe in ready):
+                    outcome = _receive(worker, controller)
+                    if outcome is not None and worker.trial is not None:
                         done += 1
                         bar.update(completed=done)
-                        given, worker.given = worker.given, None
-                        settle(controller, given, outcome, run_context, artifacts)
+                        spec, worker.trial = worker.trial, None
+                        record_result(controller, spec, outcome, run_context, artifacts)
     finally:
-        _end(list(workers.values()))
+        _stop_workers(list(workers.values()))
 
 
-def _give(given: TrialSpec | None, place: int, workers: dict[int, Worker], start: Callable[[], Worker]) -> None:
-    """Hand a trial to the worker of a place; where there is none, or it has died, to a new one."""
-    if given is None:
+def _assign(
+    spec: TrialSpec | None, worker_number: int, workers: dict[int, Worker], start: Callable[[], Worker]
+) -> None:
+    """Send a trial to a worker; start the worker if it does not exist or has died."""
+    if spec is None:
         return
-    if place not in workers or not workers[place].process.is_alive():
-        workers[place] = start()
-    workers[place].given = given
-    logger.info("trial {} starts in worker {}: {}", given.number, place, dict(given.values))
-    with suppress(OSError):  # it has died just now: nothing will be heard of it either, and that is seen
-        workers[place].pipe.send(given)
+    if worker_number not in workers or not workers[worker_number].process.is_alive():
+        workers[worker_number] = start()
+    workers[worker_number].trial = spec
+    logger.info("trial {} starts in worker {}: {}", spec.number, worker_number, dict(spec.values))
+    with suppress(OSError):  # if the worker has just died, `_receive` gets an EOFError and reports the failure
+        workers[worker_number].pipe.send(spec)
 
 
-def _heard(worker: Worker, controller: SearchController) -> TrialResult | None:
-    """Take a worker's message; returns how its trial came out, if it has."""
-    given = worker.given
+def _receive(worker: Worker, controller: SearchController) -> TrialResult | None:
+    """Receive a worker's message; return the result of its trial if the trial has ended."""
+    spec = worker.trial
     try:
         message = worker.pipe.recv()
     except (EOFError, OSError):
@@ -102,46 +109,48 @@ def _heard(worker: Worker, controller: SearchController) -> TrialResult | None:
     if isinstance(message, TrialResult):
         return message
     step, value = message
-    if given is not None:
+    if spec is not None:
         with suppress(OSError):
-            worker.pipe.send(controller.report(given.number, step, value))
+            worker.pipe.send(controller.report(spec.number, step, value))
     return None
 
 
-def _start(config: SandboxConfig, trials: Trials, place: int, count: int) -> Worker:
-    """Start a worker with its share of the machine."""
+def _start_worker(config: SandboxConfig, trials: Trials, worker_number: int, count: int) -> Worker:
+    """Start a worker with its share of the cores and GPUs."""
     mine, its = multiprocessing.get_context("spawn").Pipe()
-    cores = share(place, count)
-    settings = {"OMP_NUM_THREADS": str(len(cores)), **gpu(place)}
+    cores = core_share(worker_number, count)
+    settings = {"OMP_NUM_THREADS": str(len(cores)), **gpu_environment(worker_number)}
     records = [(pipeline, record.plain()) for pipeline, record in trials.shared]
     arguments = (its, config, trials.sweep, records, cores)
-    process = multiprocessing.get_context("spawn").Process(target=_work, args=arguments, name=f"trials-{place}")
+    process = multiprocessing.get_context("spawn").Process(
+        target=_worker_main, args=arguments, name=f"trials-{worker_number}"
+    )
     with _environment(settings):
         process.start()
     its.close()
     return Worker(process, mine)
 
 
-def share(place: int, count: int) -> list[int]:
-    """The cores of one of so many workers: a part of those there are, or one in turn where they are too few."""
+def core_share(worker_number: int, count: int) -> list[int]:
+    """The cores of one of `count` workers: every `count`-th core, or one core in turn if there are too few."""
     cores = sorted(os.sched_getaffinity(0))
-    return cores[place::count] if count <= len(cores) else [cores[place % len(cores)]]
+    return cores[worker_number::count] if count <= len(cores) else [cores[worker_number % len(cores)]]
 
 
-def gpu(place: int) -> dict[str, str]:
-    """The GPU that a worker sees: one in turn of those this process may use."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is None:
-        there = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")]
-        gpus = sorted(there, key=int)
+def gpu_environment(worker_number: int) -> dict[str, str]:
+    """The environment variable that gives a worker one GPU, in turn, of those this process may use."""
+    visible_devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible_devices is None:
+        device_numbers = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")]
+        gpus = sorted(device_numbers, key=int)
     else:
-        gpus = [one for one in given.split(",") if one.strip()]
-    return {"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {}
+        gpus = [device for device in visible_devices.split(",") if device.strip()]
+    return {"CUDA_VISIBLE_DEVICES": gpus[worker_number % len(gpus)]} if gpus else {}
 
 
 @contextmanager
 def _environment(settings: dict[str, str]) -> Iterator[None]:
-    """Variables that a process started in the block has from its first moment: libraries read them when loaded."""
+    """Set environment variables for processes started in the block, since libraries read them when loaded."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
@@ -154,10 +163,10 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _end(workers: list[Worker]) -> None:
-    """Let the idle ones go; ask the others to end, and then make them."""
+def _stop_workers(workers: list[Worker]) -> None:
+    """Close the pipes of idle workers, terminate the busy ones, and kill those that do not end within `GRACE`."""
     for worker in workers:
-        if worker.given is not None and worker.process.is_alive():
+        if worker.trial is not None and worker.process.is_alive():
             worker.process.terminate()
         worker.pipe.close()
     for worker in workers:
@@ -167,39 +176,39 @@ def _end(workers: list[Worker]) -> None:
             worker.process.join()
 
 
-def _work(pipe: Connection, config: SandboxConfig, sweep: Sweep, records: list[Any], cores: list[int]) -> None:
-    """A worker's life: take a trial, carry it out, tell how it came out."""
+def _worker_main(pipe: Connection, config: SandboxConfig, sweep: Sweep, records: list[Any], cores: list[int]) -> None:
+    """The main function of a worker process: receive a trial, run it, send its result."""
     parent = multiprocessing.parent_process()
     orphan_guard.exit_with_parent(parent.pid if parent and parent.pid else 1)
     orphan_guard.install()
     os.sched_setaffinity(0, cores)
     with surviving_outputs(restore=False), interruptible():
         try:
-            trials = _trials(config, sweep, records)
+            trials = _worker_trials(config, sweep, records)
             while True:
-                given = pipe.recv()
-                pipe.send(_carry_out(trials, given, pipe))
+                spec = pipe.recv()
+                pipe.send(_run_trial(trials, spec, pipe))
         except (EOFError, BrokenPipeError, KeyboardInterrupt):
-            pass  # no more trials; what was begun stays as it is, and is continued by the next run
+            pass  # no more trials; the next run continues an unfinished one
 
 
-def _carry_out(trials: Trials, given: TrialSpec, pipe: Connection) -> TrialResult:
+def _run_trial(trials: Trials, spec: TrialSpec, pipe: Connection) -> TrialResult:
     from data_juicer_sandbox.terminal import logs
 
     def report(step: int, value: float) -> bool:
         pipe.send((step, value))
         return bool(pipe.recv())
 
-    folder = trials.prepare(given)
+    folder = trials.prepare(spec)
     logs.setup(folder / logs.FILE, False)
     trials.run_context = replace(trials.run_context, log=folder / logs.FILE)
     try:
-        return trials.run(given, report)
+        return trials.run(spec, report)
     finally:
         logs.close()
 
 
-def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
+def _worker_trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
     from data_juicer_sandbox.context.checkpoint import Checkpoint
     from data_juicer_sandbox.context.infos import BOOKKEEPING, ContextInfos
     from data_juicer_sandbox.terminal import logs
@@ -207,7 +216,7 @@ def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
     from data_juicer_sandbox.validation import validated_jobs
     from data_juicer_sandbox.watchers.watcher import Watcher
 
-    views, _ = validated_jobs(config)
+    planned_jobs, _ = validated_jobs(config)
     shared = []
     context = ContextInfos()
     for pipeline, plain in records:
@@ -227,4 +236,4 @@ def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
         config.variables,
         config_files=config.files,
     )
-    return Trials(config, sweep, views, shared, run_context)
+    return Trials(config, sweep, planned_jobs, shared, run_context)

@@ -9,40 +9,40 @@ from loguru import logger
 from data_juicer_sandbox.engine.runner import RunContext
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import FAILED, SearchController, TrialResult, TrialSpec
-from data_juicer_sandbox.search.space import shown
+from data_juicer_sandbox.search.space import format_parameters
 from data_juicer_sandbox.terminal.view import duration
 
 
-def announce(given: TrialSpec, jobs: int, run_context: RunContext) -> None:
-    """Say that a trial begins."""
-    again = ", begun before" if given.again else ""
-    logger.info("trial {} starts{}: {}", given.number, again, dict(given.values))
-    run_context.screen.pass_started(f"trial {given.number}{again}: {shown(given.values)}", jobs)
+def announce(spec: TrialSpec, jobs: int, run_context: RunContext) -> None:
+    """Report the start of a trial to the log and the screen."""
+    again = ", begun before" if spec.again else ""
+    logger.info("trial {} starts{}: {}", spec.number, again, dict(spec.values))
+    run_context.screen.pass_started(f"trial {spec.number}{again}: {format_parameters(spec.values)}", jobs)
 
 
-def settle(
+def record_result(
     controller: SearchController,
-    given: TrialSpec,
+    spec: TrialSpec,
     outcome: TrialResult,
     run_context: RunContext,
     artifacts: SearchArtifacts,
 ) -> None:
-    """Record a trial's outcome, in the study, the metrics and on the screen."""
+    """Record a trial's result in the study, the metrics, the log and on the screen."""
     known_fault = controller.pruning_fault
-    controller.tell(given.number, outcome)
+    controller.tell(spec.number, outcome)
     if controller.pruning_fault is not None and known_fault is None:
         logger.warning(controller.pruning_fault)
     metrics = {metric.name: value for metric, value in zip(controller.sweep.metrics, outcome.values, strict=False)}
-    run_context.watcher.watch("search", "trial", {"state": outcome.state, **metrics}, step=given.number)
-    logger.info("trial {} is {}: {}", given.number, outcome.state, outcome.error or outcome.note or metrics)
-    text = f"trial {given.number} {outcome.state} after {duration(outcome.seconds)}"
+    run_context.watcher.watch("search", "trial", {"state": outcome.state, **metrics}, step=spec.number)
+    logger.info("trial {} is {}: {}", spec.number, outcome.state, outcome.error or outcome.note or metrics)
+    text = f"trial {spec.number} {outcome.state} after {duration(outcome.seconds)}"
     if outcome.state == FAILED:
         text += f": {outcome.error}"
     elif outcome.note:
         text += f": {outcome.note}"
     elif metrics:
         best = controller.best()[0]
-        ahead = "the best so far" if best.number == given.number else f"best: trial {best.number}, {best.values[0]:.5g}"
+        ahead = "the best so far" if best.number == spec.number else f"best: trial {best.number}, {best.values[0]:.5g}"
         text += ": " + ", ".join(f"{name} = {value:.5g}" for name, value in metrics.items()) + f" ({ahead})"
     run_context.screen.message(text)
     artifacts.write_now_and_then(time.monotonic())

@@ -19,15 +19,15 @@ from data_juicer_sandbox.files import digest, is_there
 from data_juicer_sandbox.search import study as studies
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import ERROR, SearchController
-from data_juicer_sandbox.search.progress import announce, settle
-from data_juicer_sandbox.search.trial_runner import Trials, reached
+from data_juicer_sandbox.search.progress import announce, record_result
+from data_juicer_sandbox.search.trial_runner import Trials, affected_job_ids
 from data_juicer_sandbox.workflow.fingerprints import FingerprintCache
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 
 class SearchFailed(JobFailed):
-    """A search that gave up, or found nothing."""
+    """A search stopped after too many failed trials, or no trial completed."""
 
     def __init__(self, name: str, log: Path, cause: str):
         super().__init__(f"search {name}", log, cause)
@@ -35,13 +35,13 @@ class SearchFailed(JobFailed):
 
 @dataclass
 class SearchResult:
-    """How a search came out.
+    """The result of a search.
 
     Args:
         ran: labels of the jobs that ran, in all trials.
         kept: labels of the jobs that were kept.
-        tables: the trials.
-        notes: where things lie.
+        tables: a table of the trials.
+        notes: lines that name the artifacts.
     """
 
     ran: list[str] = field(default_factory=list)
@@ -50,112 +50,124 @@ class SearchResult:
     notes: tuple[str, ...] = ()
 
 
-def search(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob], run_context: RunContext) -> SearchResult:
-    """Run what all trials share, then trials until there is a reason to stop.
+def search(
+    config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[PlannedJob], run_context: RunContext
+) -> SearchResult:
+    """Run the jobs that all trials share, then trials until a stopping rule holds.
 
     Raises:
-        JobFailed: a shared job did.
-        SearchFailed: too many trials failed, or none was completed.
+        JobFailed: a shared job failed.
+        SearchFailed: too many trials failed, or none completed.
         StudyError: the study cannot be used.
     """
-    made = SearchResult()
-    # what is wrong with the study is said at once
-    controller = None if sweep.backend == "wandb" else open_controller(config, sweep, views)
-    common = shared(sweep, views, run_context.context)
-    one = PipelineRunner(common, PathRelocator(Path(config.work_dir)), run_context)
-    steps = one.plan()
-    if not common:
+    result = SearchResult()
+    # opened before the shared jobs run, so that an unusable study fails at once
+    controller = None if sweep.backend == "wandb" else open_controller(config, sweep, planned_jobs)
+    shared_jobs = shared(sweep, planned_jobs, run_context.context)
+    runner = PipelineRunner(shared_jobs, PathRelocator(Path(config.work_dir)), run_context)
+    steps = runner.plan()
+    if not shared_jobs:
         logger.info("the parameters reach every job: nothing is shared between trials")
-    one.execute(steps)
-    made.ran, made.kept = list(one.ran), list(one.kept)
+    runner.execute(steps)
+    result.ran, result.kept = list(runner.ran), list(runner.kept)
     if controller is not None and controller.trials():
-        _warn_of(steps, run_context.context)
-    ids = {(view.job.pipeline, view.job.phase.value, view.job.meta_name) for view in common}
+        _warn_of_changed_outputs(steps, run_context.context)
+    ids = {
+        (planned_job.job.pipeline, planned_job.job.phase.value, planned_job.job.meta_name)
+        for planned_job in shared_jobs
+    }
     records = [
         (pipeline, record) for pipeline, record in run_context.context.records() if (pipeline, *record.id) in ids
     ]
-    trials = Trials(config, sweep, views, records, run_context)
+    trials = Trials(config, sweep, planned_jobs, records, run_context)
     if controller is None:
         from data_juicer_sandbox.search.wandb import run_agent
 
         run_agent(config, sweep, trials, run_context.screen)
-        return made
+        return result
     artifacts = SearchArtifacts(config, sweep, controller)
     try:
         if sweep.n_jobs == 1:
-            _one_by_one(controller, trials, run_context, artifacts)
+            _run_in_process(controller, trials, run_context, artifacts)
         else:
-            from data_juicer_sandbox.search.executors import side_by_side
+            from data_juicer_sandbox.search.executors import run_in_workers
 
-            side_by_side(config, controller, trials, run_context, artifacts)
+            run_in_workers(config, controller, trials, run_context, artifacts)
     finally:
         artifacts.write()
-    made.ran += controller.ran
-    made.tables = (artifacts.table(),)
+    result.ran += controller.ran
+    result.tables = (artifacts.table(),)
     logger.info("no more trials: {}", controller.reason)
     if not controller.best() or controller.failures >= sweep.max_failures:
         errors = [trial.user_attrs[ERROR] for trial in controller.trials() if ERROR in trial.user_attrs]
         cause = f"{controller.reason}{'' if controller.best() else ', none of them completed'}"
-        cause += f"; the last said: {errors[-1]}" if errors else ""
+        cause += f"; last error: {errors[-1]}" if errors else ""
         raise SearchFailed(sweep.name or config.experiment_name, run_context.log, cause)
-    made.notes = artifacts.finish()
-    return made
+    result.notes = artifacts.finish()
+    return result
 
 
-def shared(sweep: Sweep, views: Sequence[PlannedJob], context: ContextInfos) -> list[PlannedJob]:
-    """The jobs that no parameter reaches."""
-    found = reached([parameter.name for parameter in sweep.parameters], views, context)
-    return [view for view in views if view.job.id not in found]
+def shared(sweep: Sweep, planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> list[PlannedJob]:
+    """The jobs that no parameter of the search affects."""
+    affected_ids = affected_job_ids([parameter.name for parameter in sweep.parameters], planned_jobs, context)
+    return [planned_job for planned_job in planned_jobs if planned_job.job.id not in affected_ids]
 
 
-def plan_of(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob], context: ContextInfos) -> list[Step]:
-    """The plan of the shared jobs, with those of each trial behind them."""
-    common = {view.job.id for view in shared(sweep, views, context)}
+def plan_search(
+    config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[PlannedJob], context: ContextInfos
+) -> list[Step]:
+    """The plan of the shared jobs, followed by the jobs of each trial."""
+    common = {planned_job.job.id for planned_job in shared(sweep, planned_jobs, context)}
     relocator = PathRelocator(Path(config.work_dir))
-    steps = make_plan(views, context, FingerprintCache(), config.variables, relocator)
+    steps = make_plan(planned_jobs, context, FingerprintCache(), config.variables, relocator)
     return [
-        step if step.view.job.id in common else Step(step.view, True, "once in each trial", step.reads, None)
+        step
+        if step.planned_job.job.id in common
+        else Step(step.planned_job, True, "once in each trial", step.reads, None)
         for step in steps
     ]
 
 
-def open_controller(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob]) -> SearchController:
-    """The board of a search's study."""
+def open_controller(config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> SearchController:
+    """Open the study of a search and return its controller."""
     name = sweep.name or config.experiment_name
     keys = ("pipelines", "parameters", *(phase.key for phase in Phase))
     jobs = {key: config.given.get(key) for key in keys}
-    space = [(one.name, one.distribution) for one in sweep.parameters]
+    space = [(parameter.name, parameter.distribution) for parameter in sweep.parameters]
     goals = [(metric.name, metric.maximize) for metric in sweep.metrics]
-    made_of = studies.digest(jobs, _config_files(config, views), space, goals)
-    return SearchController(config, sweep, studies.open_study(sweep, name, Path(config.work_dir), made_of))
+    definition_digest = studies.digest(jobs, _config_files(config, planned_jobs), space, goals)
+    return SearchController(config, sweep, studies.open_study(sweep, name, Path(config.work_dir), definition_digest))
 
 
-def _warn_of(steps: Sequence[Step], context: ContextInfos) -> None:
-    """Say which shared jobs have put out something else than they did for earlier trials."""
+def _warn_of_changed_outputs(steps: Sequence[Step], context: ContextInfos) -> None:
+    """Warn about shared jobs whose outputs differ from those that earlier trials used."""
     changed = []
     for step in steps:
-        job, before = step.view.job, step.record
+        job, before = step.planned_job.job, step.record
         now = context.find(job.pipeline, job.phase.value, job.meta_name)
         if step.runs and before is not None and before.done and now is not None and differs(before, now):
             changed.append(job.label)
     if changed:
-        logger.warning("{} put out something else than before: earlier trials do not know it", ", ".join(changed))
+        logger.warning("{} put out different results than before, which earlier trials did not use", ", ".join(changed))
 
 
-def _config_files(config: SandboxConfig, views: Sequence[PlannedJob]) -> list[tuple[str, str]]:
-    """The files that jobs' configs stand in, and what is in them; those that the run writes itself are left out."""
+def _config_files(config: SandboxConfig, planned_jobs: Sequence[PlannedJob]) -> list[tuple[str, str]]:
+    """Path and digest of the config files of the jobs, without those in the work directory, which the run writes."""
     work_dir = Path(config.work_dir).resolve()
     named = {
-        value for view in views for value in (view.job.dj_configs, view.job.extra_configs) if isinstance(value, str)
+        value
+        for planned_job in planned_jobs
+        for value in (planned_job.job.dj_configs, planned_job.job.extra_configs)
+        if isinstance(value, str)
     }
     outside = [path for path in sorted(named) if work_dir not in Path(path).resolve().parents]
     return [(path, digest(path)) for path in outside if is_there(path, file=True)]
 
 
-def _one_by_one(
+def _run_in_process(
     controller: SearchController, trials: Trials, run_context: RunContext, artifacts: SearchArtifacts
 ) -> None:
-    while (given := controller.ask()) is not None:
-        announce(given, len(trials.reached), run_context)
-        outcome = trials.run(given, partial(controller.report, given.number))
-        settle(controller, given, outcome, run_context, artifacts)
+    while (spec := controller.ask()) is not None:
+        announce(spec, len(trials.affected_ids), run_context)
+        outcome = trials.run(spec, partial(controller.report, spec.number))
+        record_result(controller, spec, outcome, run_context, artifacts)

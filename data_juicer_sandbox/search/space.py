@@ -1,8 +1,8 @@
-"""Distributions as Optuna draws from them.
+"""Draw parameter values with Optuna.
 
-What Optuna has no distribution for is drawn as something it has and then turned into the value: a normal from its
-quantile, a choice with probabilities likewise, a rounded number from one that is not. Such a draw is stored under
-`<name> (drawn)`, so that nobody takes it for the value.
+Optuna lacks some distributions. A normal and a choice with probabilities are drawn as a quantile, a rounded number as
+an unrounded one; the value is computed from it. Such a draw is stored as `<name> (drawn)`, so that nobody takes it for
+the value.
 """
 
 from __future__ import annotations
@@ -17,70 +17,74 @@ from data_juicer_sandbox.config.distributions import Choice, Distribution, Norma
 
 DRAWN = " (drawn)"
 _TAIL = 1e-9
-"""How close to 0 and 1 a quantile may come, for a normal has no end."""
+"""Smallest distance of a quantile from 0 and 1: the quantile function of a normal is infinite there."""
 
 
 def draw(trial: Any, parameters: Iterable[Parameter]) -> dict[str, Any]:
     """The values of a trial's parameters, by name.
 
     Args:
-        trial: an `optuna.Trial`; what it has drawn already, before a crash, it gives again.
+        trial: an `optuna.Trial`; it returns the same values for names it has drawn before, as after a crash.
         parameters: the search space.
     """
-    return {one.name: _value(trial, one.name, one.distribution) for one in parameters}
+    return {parameter.name: _value(trial, parameter.name, parameter.distribution) for parameter in parameters}
 
 
-def _value(trial: Any, name: str, wanted: Distribution) -> Any:
-    if isinstance(wanted, Choice):
-        if len(wanted.values) == 1:
-            return wanted.values[0]
-        if wanted.probabilities is None:
-            return _choices(wanted)[trial.suggest_categorical(name, list(_choices(wanted)))]
+def _value(trial: Any, name: str, distribution: Distribution) -> Any:
+    if isinstance(distribution, Choice):
+        if len(distribution.values) == 1:
+            return distribution.values[0]
+        if distribution.probabilities is None:
+            return _choices(distribution)[trial.suggest_categorical(name, list(_choices(distribution)))]
         quantile = trial.suggest_float(name + DRAWN, 0.0, 1.0)
-        bounds = list(accumulate(wanted.probabilities))
-        likely = [index for index, one in enumerate(wanted.probabilities) if one > 0]
-        return wanted.values[next((index for index in likely if quantile < bounds[index]), likely[-1])]
-    if isinstance(wanted, Normal):
+        bounds = list(accumulate(distribution.probabilities))
+        likely = [index for index, probability in enumerate(distribution.probabilities) if probability > 0]
+        return distribution.values[next((index for index in likely if quantile < bounds[index]), likely[-1])]
+    if isinstance(distribution, Normal):
         quantile = trial.suggest_float(name + DRAWN, _TAIL, 1 - _TAIL)
-        return wanted.finish(NormalDist(wanted.mu, wanted.sigma).inv_cdf(quantile))
-    if wanted.whole and not wanted.log:
-        return trial.suggest_int(name, int(wanted.low), int(wanted.high), step=int(wanted.step or 1))
-    if wanted.rounded is not None:
-        drawn = trial.suggest_float(name + DRAWN, wanted.low, wanted.high, log=wanted.log)
-        return nearest(drawn, wanted.rounded)
-    found = trial.suggest_float(name, wanted.low, wanted.high, step=wanted.step, log=wanted.log)
-    return found if wanted.step is None else nearest(found, wanted.step)  # 0.3, not 0.30000000000000004
+        return distribution.finish(NormalDist(distribution.mu, distribution.sigma).inv_cdf(quantile))
+    if distribution.whole and not distribution.log:
+        return trial.suggest_int(name, int(distribution.low), int(distribution.high), step=int(distribution.step or 1))
+    if distribution.rounded is not None:
+        drawn = trial.suggest_float(name + DRAWN, distribution.low, distribution.high, log=distribution.log)
+        return nearest(drawn, distribution.rounded)
+    value = trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+    return value if distribution.step is None else nearest(value, distribution.step)  # 0.3, not 0.30000000000000004
 
 
 def grid(parameters: Iterable[Parameter]) -> dict[str, list[Any]]:
-    """All values of each parameter that has more than one, as Optuna's grid takes them.
+    """The search space of Optuna's grid sampler: all values of each parameter that has more than one.
 
-    A choice with probabilities is on the grid by a quantile inside its share; one that never comes is left out.
+    A choice with probabilities is represented by a quantile per value; values of probability 0 are omitted.
     """
     space: dict[str, list[Any]] = {}
-    for one in parameters:
-        wanted = one.distribution
-        if isinstance(wanted, Choice) and wanted.probabilities is not None:
-            bounds = accumulate(wanted.probabilities)
-            space[one.name + DRAWN] = [b - p / 2 for b, p in zip(bounds, wanted.probabilities, strict=True) if p > 0]
-        elif isinstance(wanted, Choice) and len(wanted.values) > 1:
-            space[one.name] = list(_choices(wanted))
-        elif isinstance(wanted, Range) and wanted.step:
-            count = round((wanted.high - wanted.low) / wanted.step) + 1
-            values = [nearest(wanted.low + index * wanted.step, wanted.step) for index in range(count)]
-            space[one.name] = [min(max(value, wanted.low), wanted.high) for value in values]
+    for parameter in parameters:
+        distribution = parameter.distribution
+        if isinstance(distribution, Choice) and distribution.probabilities is not None:
+            bounds = accumulate(distribution.probabilities)
+            space[parameter.name + DRAWN] = [
+                b - p / 2 for b, p in zip(bounds, distribution.probabilities, strict=True) if p > 0
+            ]
+        elif isinstance(distribution, Choice) and len(distribution.values) > 1:
+            space[parameter.name] = list(_choices(distribution))
+        elif isinstance(distribution, Range) and distribution.step:
+            count = round((distribution.high - distribution.low) / distribution.step) + 1
+            values = [
+                nearest(distribution.low + index * distribution.step, distribution.step) for index in range(count)
+            ]
+            space[parameter.name] = [min(max(value, distribution.low), distribution.high) for value in values]
     return space
 
 
-def shown(values: Mapping[str, Any]) -> str:
-    """Parameters on a line."""
+def format_parameters(values: Mapping[str, Any]) -> str:
+    """Format parameters as one line."""
     parts = (
         f"{name} = {value:.5g}" if isinstance(value, float) else f"{name} = {value}" for name, value in values.items()
     )
     return ", ".join(parts)
 
 
-def _choices(wanted: Choice) -> dict[Any, Any]:
-    """The values by what Optuna may store of them: scalars as they are, lists and mappings as JSON."""
+def _choices(choice: Choice) -> dict[Any, Any]:
+    """The values keyed by what Optuna can store: scalars unchanged, lists and mappings as JSON."""
     plain = (str, int, float, bool, type(None))
-    return {value if isinstance(value, plain) else json.dumps(value): value for value in wanted.values}
+    return {value if isinstance(value, plain) else json.dumps(value): value for value in choice.values}

@@ -21,25 +21,25 @@ from data_juicer_sandbox.watchers.local import repair
 
 EXTRA = "search"
 JOURNAL = "study.journal"
-_MADE_OF = "made_of"
+_DEFINITION = "made_of"
 PAUSES = (0.3, 1.0, 2.0, None)
 """Seconds between attempts to open a database; None: the last one."""
 
 
 class StudyError(SandboxError):
-    """A study cannot be opened, or is another one than this run's."""
+    """A study cannot be opened, or was created by a different search."""
 
     exit_code = 2
 
 
-def open_study(sweep: Sweep, name: str, work_dir: Path, made_of: str) -> Any:
-    """Open a search's study, new or begun, here or elsewhere.
+def open_study(sweep: Sweep, name: str, work_dir: Path, definition_digest: str) -> Any:
+    """Create or load the study of a search.
 
     Args:
         sweep: the search.
-        name: of the study.
-        work_dir: holds the journal where no storage is named.
-        made_of: digest of what makes trials comparable.
+        name: the name of the study.
+        work_dir: the folder of the journal if `sweep.storage` is None.
+        definition_digest: digest of the jobs, parameters and metrics; trials are comparable only if it is equal.
 
     Raises:
         StudyError: the storage cannot be used, or holds a study of this name with other parameters.
@@ -50,54 +50,54 @@ def open_study(sweep: Sweep, name: str, work_dir: Path, made_of: str) -> Any:
     for pause in PAUSES:
         try:
             study = _open(optuna, sweep, name, work_dir)
-            before = study.user_attrs.get(_MADE_OF)
+            stored_digest = study.user_attrs.get(_DEFINITION)
             break
         except Exception as error:
-            # two processes that make the tables of a new database at once are in each other's way, once
+            # two processes that create the tables of a new database at the same time may conflict: retry
             if pause is not None and "://" in (sweep.storage or ""):
                 time.sleep(pause)
                 continue
-            what = f"the study cannot be opened: {type(error).__name__}: {mask_text(str(error))}"
-            raise StudyError(what, where=sweep.where("storage" if sweep.storage else "sweep_name")) from error
-    if before is None:
-        study.set_user_attr(_MADE_OF, made_of)
-    elif before != made_of:
-        what = (
-            f"the study {name!r} was made with other parameters, metrics or jobs: its trials are no match for new ones"
-        )
+            message = f"the study cannot be opened: {type(error).__name__}: {mask_text(str(error))}"
+            raise StudyError(message, where=sweep.where("storage" if sweep.storage else "sweep_name")) from error
+    if stored_digest is None:
+        study.set_user_attr(_DEFINITION, definition_digest)
+    elif stored_digest != definition_digest:
+        what = "was made with other parameters, metrics or jobs: its trials are not comparable with new ones"
         hint = "another `sweep_name`, or `resume: false`" if sweep.storage is None else "another `sweep_name`"
-        raise StudyError(what, where=sweep.where("sweep_name"), hint=hint)
+        raise StudyError(f"the study {name!r} {what}", where=sweep.where("sweep_name"), hint=hint)
     return study
 
 
 def _open(optuna: Any, sweep: Sweep, name: str, work_dir: Path) -> Any:
     return optuna.create_study(
-        storage=_own(optuna, work_dir / JOURNAL) if sweep.storage is None else _storage(optuna, sweep.storage),
+        storage=_local_storage(optuna, work_dir / JOURNAL)
+        if sweep.storage is None
+        else _storage(optuna, sweep.storage),
         study_name=name,
         directions=["maximize" if metric.maximize else "minimize" for metric in sweep.metrics],
         sampler=seeded(optuna, sweep),
-        pruner=_made(optuna.pruners, sweep.pruner) if sweep.pruner else optuna.pruners.NopPruner(),
+        pruner=_build_pruner(optuna.pruners, sweep.pruner) if sweep.pruner else optuna.pruners.NopPruner(),
         load_if_exists=True,
     )
 
 
 def digest(*parts: Any) -> str:
-    """What makes trials comparable, in short."""
+    """A digest of the definition of a search; trials with the same digest are comparable."""
     return str(xxhash.xxh3_128_hexdigest(repr(parts).encode()))
 
 
-def _storage(optuna: Any, wanted: str) -> Any:
-    if "://" in wanted:
-        return wanted
-    refuse_special(Path(wanted))
-    Path(wanted).parent.mkdir(parents=True, exist_ok=True)
-    if not _is_journal(Path(wanted)):
-        raise OSError(f"{wanted} is not a journal of Optuna, and trials would be appended to it")
-    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(wanted))
+def _storage(optuna: Any, storage: str) -> Any:
+    if "://" in storage:
+        return storage
+    refuse_special(Path(storage))
+    Path(storage).parent.mkdir(parents=True, exist_ok=True)
+    if not _is_journal(Path(storage)):
+        raise OSError(f"{storage} is not a journal of Optuna, and trials would be appended to it")
+    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(storage))
 
 
 def _is_journal(path: Path) -> bool:
-    """Whether a file is one of Optuna's journals, or is to become one: each line is a JSON object with an `op_code`."""
+    """Whether a path is a journal of Optuna (lines are JSON objects with an `op_code`), empty or missing."""
     if not path.exists():
         return True
     with path.open("rb") as stream:
@@ -108,8 +108,8 @@ def _is_journal(path: Path) -> bool:
         return False
 
 
-def _own(optuna: Any, journal: Path) -> Any:
-    """The journal in a work directory, which nobody else is using: what a killed process left of it goes."""
+def _local_storage(optuna: Any, journal: Path) -> Any:
+    """The journal in the work directory, repaired after a killed run: no other process uses it."""
     repair(journal)
     journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)  # Optuna would wait half a minute for its owner
     return _storage(optuna, str(journal))
@@ -118,8 +118,8 @@ def _own(optuna: Any, journal: Path) -> Any:
 def seeded(optuna: Any, sweep: Sweep) -> Any:
     """A sampler whose draws for a trial depend on the seed, the trial's number and the trials before it.
 
-    A sampler of Optuna draws from one stream: begun again after a crash it would draw the first trials' numbers
-    again, and two processes would draw the same. Here each trial has a stream of its own.
+    Optuna's samplers draw from one random stream: restarted after a crash they would repeat the numbers of the first
+    trials, and two processes would draw the same numbers. Here each trial has its own stream.
     """
     make = _sampler(optuna, sweep)
     base: Any = optuna.samplers.BaseSampler
@@ -147,7 +147,7 @@ def seeded(optuna: Any, sweep: Sweep) -> Any:
             self._of(trial).before_trial(study, trial)
 
         def after_trial(self, study: Any, trial: Any, state: Any, values: Sequence[float] | None) -> None:
-            with suppress(RuntimeError):  # a grid at its end asks the study to stop, which the controller decides
+            with suppress(RuntimeError):  # an exhausted grid calls study.stop(); the controller decides when to stop
                 self._of(trial).after_trial(study, trial, state, values)
 
         def reseed_rng(self) -> None:
@@ -157,29 +157,33 @@ def seeded(optuna: Any, sweep: Sweep) -> Any:
 
 
 def _sampler(optuna: Any, sweep: Sweep) -> Callable[[int], Any]:
-    """Makes the search's sampler with a seed of its own."""
+    """Return a function that builds the search's sampler with a given seed."""
     samplers = optuna.samplers
-    named = sweep.sampler
-    if named is None:
+    configured_sampler = sweep.sampler
+    if configured_sampler is None:
         several = len(sweep.metrics) > 1
         bayes = Named("NSGAIISampler") if several else Named("TPESampler", {"constant_liar": sweep.n_jobs > 1})
-        named = {"grid": Named("GridSampler"), "random": Named("RandomSampler"), "bayes": bayes}[sweep.method]
-    if named.name == "GridSampler":
+        configured_sampler = {"grid": Named("GridSampler"), "random": Named("RandomSampler"), "bayes": bayes}[
+            sweep.method
+        ]
+    if configured_sampler.name == "GridSampler":
         space = grid(sweep.parameters)
         return lambda seed: samplers.GridSampler(space, seed=sweep.seed)  # one order for all trials
-    kept = named
+    sampler = configured_sampler
 
     def make(seed: int) -> Any:
         import inspect
         import warnings
 
-        own = {"seed": seed} if "seed" in inspect.signature(getattr(samplers, kept.name)).parameters else {}
+        seed_argument = (
+            {"seed": seed} if "seed" in inspect.signature(getattr(samplers, sampler.name)).parameters else {}
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return getattr(samplers, kept.name)(**{**own, **kept.arguments})
+            return getattr(samplers, sampler.name)(**{**seed_argument, **sampler.arguments})
 
     return make
 
 
-def _made(module: Any, named: Named) -> Any:
+def _build_pruner(module: Any, named: Named) -> Any:
     return getattr(module, named.name)(**named.arguments)

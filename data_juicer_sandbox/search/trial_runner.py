@@ -1,4 +1,4 @@
-"""Run one trial: the jobs that its parameters affect, in a folder of its own, on the results of the shared jobs."""
+"""Run one trial: the jobs that its parameters affect, in a separate folder, using the results of the shared jobs."""
 
 from __future__ import annotations
 
@@ -32,113 +32,123 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 FOLDER = "trials"
 Report = Callable[[int, float], bool]
-"""Takes a step and a value; says whether the trial is to be pruned."""
+"""Takes a step and a value; returns whether the trial should be pruned."""
 
 
 class MetricError(SandboxError):
-    """A trial's metric is missing, or no number."""
+    """A trial's metric is missing or not a number."""
 
 
-class Listening(Watcher):
-    """A trial's watcher: what the pruner judges by goes to it as well."""
+class TrialWatcher(Watcher):
+    """A trial's watcher, which also passes the pruner's metric to `report`."""
 
     name: str | None = None
     report: Report | None = None
     shared: Path | None = None
-    _heard: str | None = None
-    _others: Mapping[str, None] = MappingProxyType({})
+    _pruning_metric: str | None = None
+    _other_metrics: Mapping[str, None] = MappingProxyType({})
 
     @property
     def unreported(self) -> tuple[str, ...] | None:
-        """What was watched with steps, where nothing had the name that the pruner judges by; None if something had."""
-        return None if self.name is None or self._heard is not None else tuple(self._others)
+        """The names watched with steps if the pruner's metric is not among them, else None."""
+        return None if self.name is None or self._pruning_metric is not None else tuple(self._other_metrics)
 
     def watch(self, pipeline: str, meta_name: str, values: Mapping[str, Any], step: int | None = None) -> None:
         """Record what a job measured.
 
         Raises:
-            Stopped: the pruner has seen enough.
+            TrialPruned: the pruner decided to end the trial.
         """
         super().watch(pipeline, meta_name, values, step)
         if step is None or self.name is None or self.report is None:
             return
         for key, value in flatten(values):
             name = f"{meta_name}.{key}"
-            if self._heard is None and any(
+            if self._pruning_metric is None and any(
                 fnmatch.fnmatchcase(spelling, self.name) for spelling in (name, f"{pipeline}.{name}")
             ):
-                self._heard = name  # where several fit a pattern, the first that came
-            if self._heard is None:
-                self._others = dict.fromkeys([*self._others, name])
-            if name == self._heard and isinstance(value, int | float) and self.report(int(step), float(value)):
+                self._pruning_metric = name  # if several names match a pattern, the first one watched
+            if self._pruning_metric is None:
+                self._other_metrics = dict.fromkeys([*self._other_metrics, name])
+            if name == self._pruning_metric and isinstance(value, int | float) and self.report(int(step), float(value)):
                 raise TrialPruned(f"{name} is {value:.5g} at step {step}")
 
     def query(self, meta_name: str, pipeline: str | None = None) -> dict[str, Any]:
-        """The last values that a job of this trial watched, or else one that all trials share."""
-        found = super().query(meta_name, pipeline)
-        return found if found or self.shared is None else last_values(self.shared, meta_name, pipeline)
+        """The last values that a job watched: a job of this trial, else a job that all trials share."""
+        values = super().query(meta_name, pipeline)
+        return values if values or self.shared is None else last_values(self.shared, meta_name, pipeline)
 
 
 class Trials:
-    """Carries trials out.
+    """Runs trials.
 
     Args:
-        config: the run.
+        config: the config of the run.
         sweep: the search.
-        views: all its jobs.
-        shared: records of the jobs that no parameter reaches, by pipeline.
-        run_context: the run's own; its fingerprints, screen and log serve all trials.
+        planned_jobs: all jobs.
+        shared: pipeline and record of the jobs that no parameter affects.
+        run_context: the context of the run; all trials use its fingerprints, screen and log.
     """
 
     def __init__(
         self,
         config: SandboxConfig,
         sweep: Sweep,
-        views: Sequence[PlannedJob],
+        planned_jobs: Sequence[PlannedJob],
         shared: Sequence[tuple[str, JobRecord]],
         run_context: RunContext,
     ):
-        self.config, self.sweep, self.views, self.shared, self.run_context = config, sweep, views, shared, run_context
-        names = [one.name for one in sweep.parameters]
-        self.reached = reached(names, views, run_context.context)
+        self.config, self.sweep, self.planned_jobs, self.shared, self.run_context = (
+            config,
+            sweep,
+            planned_jobs,
+            shared,
+            run_context,
+        )
+        names = [parameter.name for parameter in sweep.parameters]
+        self.affected_ids = affected_job_ids(names, planned_jobs, run_context.context)
         self.watchers = config.watchers
         reports = sweep.reports or (sweep.metrics[0] if sweep.pruner else None)
-        self._listens_to = reports.name if reports else None
+        self._pruner_pattern = reports.name if reports else None
 
     def folder(self, number: int) -> Path:
-        """Where a trial lies."""
+        """The folder of a trial."""
         return Path(self.config.work_dir) / FOLDER / f"trial_{number}"
 
-    def prepare(self, given: TrialSpec) -> Path:
-        """A trial's folder, with what an earlier run left of this trial; that of another search is moved aside."""
-        folder = self.folder(given.number)
-        if not given.again and (folder / CONFIG_FILE).exists():
+    def prepare(self, spec: TrialSpec) -> Path:
+        """Create a trial's folder; keep the files of a continued trial, move those of another search aside."""
+        folder = self.folder(spec.number)
+        if not spec.again and (folder / CONFIG_FILE).exists():
             move_aside(folder)
         make_folder(Path(self.config.work_dir), folder)
         return folder
 
-    def run(self, given: TrialSpec, report: Report | None) -> TrialResult:
-        """Carry a trial out; what goes wrong in it is its outcome.
+    def run(self, spec: TrialSpec, report: Report | None) -> TrialResult:
+        """Run a trial. An error in it does not raise, but becomes part of the result.
 
         Args:
-            given: the trial.
-            report: told of intermediate values.
+            spec: the trial.
+            report: called with each intermediate value.
         """
-        folder = self.prepare(given)
+        folder = self.prepare(spec)
         checkpoint = Checkpoint(folder)
         context = self._context(checkpoint)
-        watcher = self._watcher(folder, given, report)
+        watcher = self._watcher(folder, spec, report)
         ran: list[str] = []
         done_before = self._done(context)
         before = sum(record.job["seconds"] for _, record in done_before)
         started = time.monotonic()
         try:
-            one = self._pass(given, replace(self.run_context, context=context, checkpoint=checkpoint, watcher=watcher))
-            ran = one.ran
-            one.execute(one.plan())
-            outcome = TrialResult(COMPLETE, tuple(value_of(metric, context, watcher) for metric in self.sweep.metrics))
+            runner = self._runner(
+                spec, replace(self.run_context, context=context, checkpoint=checkpoint, watcher=watcher)
+            )
+            ran = runner.ran
+            runner.execute(runner.plan())
+            outcome = TrialResult(
+                COMPLETE, tuple(metric_value(metric, context, watcher) for metric in self.sweep.metrics)
+            )
         except TrialPruned as stopped:
-            logger.info("trial {} is pruned: {}", given.number, stopped)
+            logger.info("trial {} is pruned: {}", spec.number, stopped)
             outcome = TrialResult(PRUNED, note=str(stopped))
         except JobFailed as error:
             outcome = TrialResult(FAILED, error=str(error))
@@ -146,71 +156,76 @@ class Trials:
             outcome = TrialResult(FAILED, error=cause(error))
         finally:
             watcher.close()
-        # Of a trial that is continued, a job that an earlier run finished may have reported it.
+        # In a continued trial, a job that an earlier run finished may have reported the metric.
         unreported = watcher.unreported if outcome.state == COMPLETE and not done_before else None
         seconds = before + time.monotonic() - started
         return replace(outcome, seconds=seconds, ran=tuple(ran), unreported=unreported)
 
     def _done(self, context: ContextInfos) -> list[tuple[str, JobRecord]]:
-        """The trial's own jobs that an earlier run finished."""
-        return [found for found in context.records() if self._own(*found) and found[1].done]
+        """The records of the trial's jobs that an earlier run finished."""
+        return [item for item in context.records() if self._belongs_to_trial(*item) and item[1].done]
 
-    def _pass(self, given: TrialSpec, run_context: RunContext) -> PipelineRunner:
-        changes, faults = resolve_overrides(given.values, self.views, lambda name: self.sweep.where("parameters", name))
-        if faults:  # of a value in between, say: the ends were looked at beforehand
-            raise faults[0]
-        views = with_overrides(self.views, changes, self.config.variables)
-        own = [view for view in views if view.job.id in self.reached]
-        relocator = PathRelocator.of(
-            Path(self.config.work_dir), f"{FOLDER}/trial_{given.number}", own, frozenset(self.reached)
+    def _runner(self, spec: TrialSpec, run_context: RunContext) -> PipelineRunner:
+        changes, faults = resolve_overrides(
+            spec.values, self.planned_jobs, lambda name: self.sweep.where("parameters", name)
         )
-        quiet = frozenset(view.job.id for view in views) - self.reached
-        return PipelineRunner(views, relocator, run_context, quiet)
+        if faults:  # validation checks only the bounds of a range; a value in between may still be wrong
+            raise faults[0]
+        planned_jobs = with_overrides(self.planned_jobs, changes, self.config.variables)
+        trial_jobs = [planned_job for planned_job in planned_jobs if planned_job.job.id in self.affected_ids]
+        relocator = PathRelocator.of(
+            Path(self.config.work_dir), f"{FOLDER}/trial_{spec.number}", trial_jobs, frozenset(self.affected_ids)
+        )
+        quiet = frozenset(planned_job.job.id for planned_job in planned_jobs) - self.affected_ids
+        return PipelineRunner(planned_jobs, relocator, run_context, quiet)
 
     def _context(self, checkpoint: Checkpoint) -> ContextInfos:
-        """What the trial has done already, upon what all share."""
+        """A context with the shared records and the records that the trial has written so far."""
         try:
-            begun = checkpoint.read() if checkpoint.exists() else ContextInfos()
+            unfinished = checkpoint.read() if checkpoint.exists() else ContextInfos()
         except CheckpointError as error:
-            logger.warning("the trial begins anew: {}", error)
-            begun = ContextInfos()
+            logger.warning("the trial starts from the beginning: {}", error)
+            unfinished = ContextInfos()
         context = ContextInfos()
-        for pipeline, record in (*self.shared, *(found for found in begun.records() if self._own(*found))):
+        for pipeline, record in (
+            *self.shared,
+            *(item for item in unfinished.records() if self._belongs_to_trial(*item)),
+        ):
             context.put(pipeline, record)
         return context
 
-    def _own(self, pipeline: str, record: JobRecord) -> bool:
-        return f"{pipeline}/{record.job.get('phase')}/{record.meta_name}" in self.reached
+    def _belongs_to_trial(self, pipeline: str, record: JobRecord) -> bool:
+        return f"{pipeline}/{record.job.get('phase')}/{record.meta_name}" in self.affected_ids
 
-    def _watcher(self, folder: Path, given: TrialSpec, report: Report | None) -> Listening:
-        watcher = Listening.open(
+    def _watcher(self, folder: Path, spec: TrialSpec, report: Report | None) -> TrialWatcher:
+        watcher = TrialWatcher.open(
             folder,
             project=self.config.project_name,
-            experiment=f"{self.config.experiment_name}-trial_{given.number}",
+            experiment=f"{self.config.experiment_name}-trial_{spec.number}",
             names=self.watchers,
-            config={**self.config.given, "parameters": dict(given.values)},
+            config={**self.config.given, "parameters": dict(spec.values)},
             group=self.sweep.name or self.config.experiment_name,
         )
-        watcher.name, watcher.report = self._listens_to, report
+        watcher.name, watcher.report = self._pruner_pattern, report
         watcher.shared = Path(self.config.work_dir) / FILE
         return watcher
 
 
-def reached(names: Sequence[str], views: Sequence[PlannedJob], context: ContextInfos) -> frozenset[str]:
-    """The ids of the jobs that parameters set something in, and of all that read from those."""
-    found = {one.job.id for name in names for one, _ in resolve_parameter(name, views)}
-    graph = edges(views, context)
-    for view in views:  # in order, so that what is found later reads from what was found before
-        if graph[view.job.id] & found:
-            found.add(view.job.id)
-    return frozenset(found)
+def affected_job_ids(names: Sequence[str], planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> frozenset[str]:
+    """The ids of the jobs that parameters change, and of all jobs that depend on those."""
+    affected_ids = {planned_job.job.id for name in names for planned_job, _ in resolve_parameter(name, planned_jobs)}
+    graph = edges(planned_jobs, context)
+    for planned_job in planned_jobs:  # in order, so that dependencies are decided before the jobs that read from them
+        if graph[planned_job.job.id] & affected_ids:
+            affected_ids.add(planned_job.job.id)
+    return frozenset(affected_ids)
 
 
-def value_of(metric: Metric, context: ContextInfos, watcher: Watcher) -> float:
-    """The value of a metric after a trial: a result in the context, or else what a job watched last.
+def metric_value(metric: Metric, context: ContextInfos, watcher: Watcher) -> float:
+    """The value of a metric after a trial: an output in the context, else the last value that a job watched.
 
     Raises:
-        MetricError: it is missing, or no number.
+        MetricError: it is missing or not a number.
     """
     head, _, rest = metric.name.partition(".")
     value: Any = None
@@ -225,12 +240,14 @@ def value_of(metric: Metric, context: ContextInfos, watcher: Watcher) -> float:
     if value is None or isinstance(value, Mapping | list):
         value = watched.get(rest, value)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        there = [f"{head}.{key}" for key, item in watched.items() if isinstance(item, int | float)]
-        there += [f"{pipe}.{record.meta_name}.{out}" for pipe, record in context.records() for out in record.outputs]
+        available = [f"{head}.{key}" for key, item in watched.items() if isinstance(item, int | float)]
+        available += [
+            f"{pipe}.{record.meta_name}.{out}" for pipe, record in context.records() for out in record.outputs
+        ]
         what = (
             f"the metric {metric.name!r} is missing"
             if value is None
-            else f"the metric {metric.name!r} is {shown(value)}, no number"
+            else f"the metric {metric.name!r} is {shown(value)}, not a number"
         )
-        raise MetricError(what, hint="there are: " + ", ".join(there[:40]))
+        raise MetricError(what, hint="there are: " + ", ".join(available[:40]))
     return float(value)

@@ -14,58 +14,62 @@ from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.search.controller import COMPLETE, FAILED, TrialResult, TrialSpec
-from data_juicer_sandbox.search.space import shown
+from data_juicer_sandbox.search.space import format_parameters
 from data_juicer_sandbox.search.trial_runner import FOLDER, Trials
 from data_juicer_sandbox.terminal.view import View
 
 FILE = "wandb_sweep.json"
-_OURS = (
+_SANDBOX_KEYS = (
     "sweep_name", "sweep_max_count", "run_cap", "max_trials", "sampler", "pruner", "n_jobs", "timeout", "seed",
     "storage", "max_failures", "max_hours", "patience", "backend", "metrics", "plots",
 )  # fmt: skip
 
 
-def for_wandb(sweep: Sweep) -> dict[str, Any]:
-    """The sweep as W&B takes it: its own keys, without those that only we have.
+def wandb_sweep_config(sweep: Sweep) -> dict[str, Any]:
+    """The sweep config in W&B's format, without the keys that only this package uses.
 
-    Nested parameters are named with dots, since that is how a trial's values are looked up.
+    Nested parameters get dotted names, since a trial's values are looked up by them.
     """
-    given = {key: value for key, value in sweep.given.items() if key not in _OURS and value is not None}
+    wandb_config = {key: value for key, value in sweep.given.items() if key not in _SANDBOX_KEYS and value is not None}
     metric = sweep.metrics[0]
-    given["metric"] = {"name": metric.name, "goal": "maximize" if metric.maximize else "minimize"}
+    wandb_config["metric"] = {"name": metric.name, "goal": "maximize" if metric.maximize else "minimize"}
     if metric.target is not None:
-        given["metric"]["target"] = metric.target
-    if isinstance(given.get("early_terminate"), Mapping):
-        own = ("metric", "goal")
-        given["early_terminate"] = {key: value for key, value in given["early_terminate"].items() if key not in own}
-    given["parameters"] = {one.name: _at(sweep.given, one.path) for one in sweep.parameters}
-    return {"method": sweep.method, **given, **({"name": sweep.name} if sweep.name else {})}
+        wandb_config["metric"]["target"] = metric.target
+    if isinstance(wandb_config.get("early_terminate"), Mapping):
+        sandbox_only = ("metric", "goal")
+        wandb_config["early_terminate"] = {
+            key: value for key, value in wandb_config["early_terminate"].items() if key not in sandbox_only
+        }
+    wandb_config["parameters"] = {
+        parameter.name: _get_by_path(sweep.given, parameter.path) for parameter in sweep.parameters
+    }
+    return {"method": sweep.method, **wandb_config, **({"name": sweep.name} if sweep.name else {})}
 
 
 def run_agent(config: SandboxConfig, sweep: Sweep, trials: Trials, screen: View) -> None:
-    """Register the sweep, or go on with the one that this work directory registered, and run W&B's agent."""
+    """Register the sweep, or continue the one that this work directory registered, and run W&B's agent."""
     wandb = load("wandb", extra="wandb")
     trials.watchers = ("local",)  # the agent's own run takes the metrics
     file = Path(config.work_dir) / FILE
     if file.is_file():
         sweep_id = str(json.loads(file.read_text(encoding="utf-8"))["id"])
     else:
-        sweep_id = wandb.sweep(for_wandb(sweep), project=config.project_name)
+        sweep_id = wandb.sweep(wandb_sweep_config(sweep), project=config.project_name)
         with replacing(file, durable=True) as part:
             part.write_text(json.dumps({"id": sweep_id, "project": config.project_name}) + "\n", encoding="utf-8")
     screen.message(f"W&B sweep {sweep_id} of project {config.project_name!r}")
 
-    def one() -> None:
+    def run_next_trial() -> None:
         number = _next_number(Path(config.work_dir))
         with wandb.init(group=sweep.name, dir=config.work_dir) as run:
             values = {parameter.name: run.config[parameter.name] for parameter in sweep.parameters}
-            screen.pass_started(f"trial {number}: {shown(values)}", len(trials.reached))
+            screen.pass_started(f"trial {number}: {format_parameters(values)}", len(trials.affected_ids))
             outcome = trials.run(TrialSpec(number, values), _reporter(run, sweep))
             _tell(run, sweep, outcome)
             logger.info("trial {} is {}: {}", number, outcome.state, outcome.error or outcome.values)
             screen.message(f"trial {number} {outcome.state}: {outcome.error or outcome.values}")
 
-    wandb.agent(sweep_id, function=one, project=config.project_name, count=sweep.max_trials)
+    wandb.agent(sweep_id, function=run_next_trial, project=config.project_name, count=sweep.max_trials)
 
 
 def _tell(run: Any, sweep: Sweep, outcome: TrialResult) -> None:
@@ -78,7 +82,7 @@ def _tell(run: Any, sweep: Sweep, outcome: TrialResult) -> None:
 
 
 def _reporter(run: Any, sweep: Sweep) -> Any:
-    """Sends intermediate values to W&B, whose agent ends a hopeless run itself."""
+    """Return a function that sends intermediate values to W&B; W&B's agent itself ends runs early."""
     name = (sweep.reports or sweep.metrics[0]).name
 
     def report(step: int, value: float) -> bool:
@@ -96,7 +100,7 @@ def _next_number(work_dir: Path) -> int:
     return max(taken, default=-1) + 1
 
 
-def _at(value: Any, path: tuple[str | int, ...]) -> Any:
+def _get_by_path(value: Any, path: tuple[str | int, ...]) -> Any:
     for key in path:
         value = value[key]
     return value

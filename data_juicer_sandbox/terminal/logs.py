@@ -1,6 +1,6 @@
-"""Logging: everything into the run's log file, warnings onto the terminal, secrets into neither.
+"""Logging: all messages go to the run's log file, warnings also to the terminal; secrets are masked in both.
 
-loguru is the one way in; what libraries say through the standard `logging` is led into it.
+Messages of libraries that use the standard `logging` are forwarded to loguru.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 FILE = "sandbox.log"
 _FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} | {level: <8} | {extra[job]} | {name}:{line} | {message}"
-# Libraries that hang a handler of their own onto their logger and keep it from the root's. They warn of much that a
-# user of ours cannot mend: in the log it is kept, on the terminal only their errors are shown.
+# Libraries that add handlers to their own loggers and disable propagation. Many of their warnings concern things that a
+# user of the sandbox cannot change, so the terminal shows only their errors; the log file contains everything.
 _LIBRARIES = (
     "accelerate", "datasets", "evalscope", "huggingface_hub", "modelscope", "optuna", "peft", "ray", "transformers",
     "trl", "vllm", "wandb",
@@ -51,7 +51,7 @@ class _Logs:
     def install(self) -> None:
         logger.remove()
         logger.configure(extra={"job": "-"}, patcher=lambda record: None)
-        # A traceback never shows the values of variables (diagnose): there may be keys among them.
+        # A traceback must not show the values of variables (diagnose), since they may contain API keys.
         plain: dict[str, Any] = {"colorize": False, "backtrace": False, "diagnose": False, "catch": True}
         logger.add(self._to_file, level="DEBUG", format=_FILE_FORMAT, **plain)
         level = "DEBUG" if self.debug else "WARNING"
@@ -65,12 +65,12 @@ class _Logs:
         self.stream.write(mask_text(str(message)))
 
     def note_loss(self, text: str) -> None:
-        """Write that the terminal is gone. Not by way of loguru: a sink of it may be what found out, and it does not
-        let a sink log.
+        """Write to the log file that the terminal is gone. Does not use loguru: a loguru sink may have detected the
+        loss, and a sink must not log.
         """
         now = datetime.now().astimezone()
         milliseconds = now.microsecond // 1000
-        with suppress(OSError):  # a full disk may be what took both
+        with suppress(OSError):  # a full disk may affect the log file, too
             self.stream.write(f"{now:%Y-%m-%d %H:%M:%S}.{milliseconds:03} | WARNING  | - | {__name__} | {text}\n")
 
     def _to_terminal(self, message: Message) -> None:
@@ -103,35 +103,35 @@ _logs: _Logs | None = None
 
 
 def setup(log_file: Path, debug: bool) -> None:
-    """Log into this file, in addition to what it holds; what was set up before is closed.
+    """Append the log to a file; close the log that was set up before.
 
     Args:
-        log_file: gets everything from DEBUG up, with time, level and job.
-        debug: show it all on the terminal too, with tracebacks; if not, warnings and errors.
+        log_file: receives all messages from DEBUG up, with time, level and job.
+        debug: show all messages on the terminal too, with tracebacks; else only warnings and errors.
     """
     global _logs
     close()
     remember_environment()
     _logs = _Logs(log_file, debug)
     for name in _LIBRARIES:
-        _tame(name)
+        _redirect_library(name)
     logging.captureWarnings(True)
     _logs.install()
     report_loss_to(_logs.note_loss)
 
 
 def restore() -> None:
-    """Put our sinks back after a library removed them, as Data-Juicer does; without `setup` there is nothing to do."""
+    """Reinstall the sinks after a library removed them, as Data-Juicer does; does nothing without `setup`."""
     if _logs is None:
         return
-    for name in ("stdout", "stderr"):  # Data-Juicer also leads these two into loguru
+    for name in ("stdout", "stderr"):  # Data-Juicer also redirects these two to loguru
         if type(getattr(sys, name)).__module__.startswith("data_juicer."):
             setattr(sys, name, getattr(_logs, name))
     _logs.install()
 
 
 def close() -> None:
-    """Close the log file, and leave logging as it was found."""
+    """Close the log file, and restore the logging configuration from before `setup`."""
     global _logs
     if _logs is not None:
         report_loss_to(None)
@@ -140,13 +140,13 @@ def close() -> None:
 
 
 def show_through(show: Callable[[str], None] | None) -> None:
-    """Hand lines for the terminal to a view, which prints them above its bars; None to write them plainly again."""
+    """Pass terminal lines to a view, which prints them above its bars; None: write them to standard error again."""
     if _logs is not None:
         _logs.show = show
 
 
 def terminal() -> TextIO:
-    """Standard error as it was at `setup`, whatever libraries have put in its place since."""
+    """Standard error as it was at `setup`, even if libraries have replaced `sys.stderr` since."""
     return _logs.stderr if _logs is not None else sys.stderr
 
 
@@ -158,31 +158,35 @@ def job(label: str) -> Iterator[None]:
 
 
 class _IntoLoguru(logging.Handler):
-    """Hands a record of the standard library's logging to loguru, with its own place in the code."""
+    """Forwards records of the standard `logging` to loguru, with their original logger name and line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno < logging.WARNING and record.name.partition(".")[0] == "wandb":
-            return  # its chatter stands in a log of its own, whatever level it is asked for
+            return  # wandb writes these messages to its own log file at any level
         try:
             level: str | int = logger.level(record.levelname).name
         except ValueError:
             level = record.levelno
-        known = record.name.partition(".")[0] in _LIBRARIES and record.levelno < logging.ERROR
-        bound = logger.bind(file_only=True) if known or record.name == "py.warnings" else logger
-        bound.patch(_placed(record)).opt(exception=record.exc_info).log(level, "{}", record.getMessage())
+        is_library_message = record.name.partition(".")[0] in _LIBRARIES and record.levelno < logging.ERROR
+        bound = logger.bind(file_only=True) if is_library_message or record.name == "py.warnings" else logger
+        bound.patch(_origin_setter(record)).opt(exception=record.exc_info).log(level, "{}", record.getMessage())
 
 
-def _placed(record: logging.LogRecord) -> Callable[[Record], None]:
-    """Sets the logger's name and line, which loguru would take from the handler's caller."""
+def _origin_setter(record: logging.LogRecord) -> Callable[[Record], None]:
+    """Return a function that sets the logger's name and line, which loguru would take from the handler's caller."""
 
-    def set_place(found: Record) -> None:
-        found["name"], found["line"], found["function"] = record.name, record.lineno, record.funcName
+    def set_origin(loguru_record: Record) -> None:
+        loguru_record["name"], loguru_record["line"], loguru_record["function"] = (
+            record.name,
+            record.lineno,
+            record.funcName,
+        )
 
-    return set_place
+    return set_origin
 
 
-class _Tamed(logging.Logger):
-    """A library's top logger: takes no terminal handler, and always passes its records on to the root's."""
+class _LibraryLogger(logging.Logger):
+    """A library's top logger that ignores terminal handlers and always propagates its records to the root logger."""
 
     @property
     def propagate(self) -> bool:
@@ -190,19 +194,19 @@ class _Tamed(logging.Logger):
 
     @propagate.setter
     def propagate(self, value: bool) -> None:
-        """Whatever a library sets, its records go on."""
+        """Ignore what a library sets: records always propagate."""
 
     def addHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802 - the standard library's name
         if type(hdlr) is not logging.StreamHandler:
             super().addHandler(hdlr)
 
 
-def _tame(name: str) -> None:
-    """Make a library's top logger one of ours, whether the library is imported already or will be."""
-    found = logging.getLogger(name)
-    if type(found) is logging.Logger:
-        found.__dict__.pop("propagate", None)
-        found.__class__ = _Tamed
-        for handler in found.handlers[:]:
+def _redirect_library(name: str) -> None:
+    """Turn a library's top logger into a `_LibraryLogger`, before or after the library is imported."""
+    library_logger = logging.getLogger(name)
+    if type(library_logger) is logging.Logger:
+        library_logger.__dict__.pop("propagate", None)
+        library_logger.__class__ = _LibraryLogger
+        for handler in library_logger.handlers[:]:
             if type(handler) is logging.StreamHandler:
-                found.removeHandler(handler)
+                library_logger.removeHandler(handler)

@@ -1,4 +1,4 @@
-"""The view where there is no terminal: quiet lines, one when something begins or ends."""
+"""`PlainView`: the view without a terminal; writes a line when a job starts or ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from data_juicer_sandbox.terminal.view import View, cell, duration, is_number
 
 EVERY = 30.0
-"""Seconds between two lines of a long task."""
+"""Interval in seconds between the lines of a long task."""
 
 
 class PlainView(View):
@@ -21,45 +21,45 @@ class PlainView(View):
         self._n_jobs = self._n_seen = 0
 
     def run_started(self, n_pipelines: int, n_jobs: int) -> None:
-        """Say how much there is to do."""
+        """Write the number of jobs and pipelines."""
         self._n_jobs, self._n_seen = n_jobs, 0
         self.message(f"{_count(n_jobs, 'job')} in {_count(n_pipelines, 'pipeline')}")
 
     def pass_started(self, title: str, n_jobs: int) -> None:
-        """Count from one again."""
+        """Restart the count of jobs."""
         self._n_jobs, self._n_seen = n_jobs, 0
         self.message(title)
 
     def pipeline_started(self, name: str) -> None:
-        """Nothing to say: every job's line names its pipeline."""
+        """Write nothing, since every job's line names its pipeline."""
 
     def job_started(self, pipeline: str, job: str, hook: str) -> None:
-        """Name the job."""
+        """Write that the job has started."""
         self._n_seen += 1
         self.message(f"{self._number()} {pipeline}.{job} ({hook}) started")
 
     def job_kept(self, pipeline: str, job: str, reason: str) -> None:
-        """Say why it is not run again."""
+        """Write why the job does not run again."""
         self._n_seen += 1
         self.message(f"{self._number()} {pipeline}.{job} kept: {reason}")
 
     def job_done(self, pipeline: str, job: str, seconds: float, summary: str = "") -> None:
-        """Say how long it took and what came out."""
+        """Write the duration and a summary of the outputs."""
         self.message(f"{self._number()} {pipeline}.{job} done in {duration(seconds)}{': ' * bool(summary)}{summary}")
 
     def job_failed(self, pipeline: str, job: str, seconds: float, cause: str) -> None:
-        """Say why, in a line."""
+        """Write the first line of the cause."""
         self.message(f"{self._number()} {pipeline}.{job} failed after {duration(seconds)}: {first_line(cause)}")
 
     def run_done(self, seconds: float, n_run: int, n_kept: int, notes: Sequence[str] = ()) -> None:
-        """Say how long it took and where things lie."""
+        """Write the duration and the notes."""
         kept = f", {n_kept} kept" if n_kept else ""
         self.message(f"done in {duration(seconds)}: {_count(n_run, 'job')} run{kept}")
         for note in notes:
             self.message(f"  {note}")
 
     def failure(self, job: str, cause: str, log_path: str, command: str) -> None:
-        """Say all that is needed to go on."""
+        """Write the cause, the log's path and the command that continues the run."""
         self.message(f"FAILED: {job}\n  cause: {indented(cause)}\n  log: {log_path}\n  to continue: {command}")
 
     def message(self, text: str) -> None:
@@ -71,11 +71,13 @@ class PlainView(View):
         """Write a table."""
         texts = [list(columns), *([cell(value) for value in row] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-        right = [bool(rows) and all(is_number(row[i]) or row[i] is None for row in rows) for i in range(len(columns))]
+        align_right = [
+            bool(rows) and all(is_number(row[i]) or row[i] is None for row in rows) for i in range(len(columns))
+        ]
         lines = [
             "  ".join(
-                text.rjust(width) if at else text.ljust(width)
-                for text, width, at in zip(line, widths, right, strict=True)
+                text.rjust(width) if is_right else text.ljust(width)
+                for text, width, is_right in zip(line, widths, align_right, strict=True)
             )
             for line in texts
         ]
@@ -92,25 +94,25 @@ class PlainView(View):
 
 
 class PlainTask:
-    """A long task's line now and then; a short one says nothing."""
+    """Writes a line every `EVERY` seconds of a task; a shorter task writes nothing."""
 
     def __init__(self, view: PlainView, description: str, total: float | None):
         self._view, self._description, self._total = view, description, total
         self._completed, self._note, self._last = 0.0, "", time.monotonic()
 
     def advance(self, amount: float = 1) -> None:
-        """Move on by `amount` of the total."""
+        """Increase the completed amount."""
         self._completed += amount
-        self._tell()
+        self._report()
 
     def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
-        """Set how far it is, how far it goes, or the remark beside it."""
+        """Set the completed amount, the total, or the note."""
         self._completed = self._completed if completed is None else completed
         self._total = self._total if total is None else total
         self._note = self._note if note is None else note
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         now = time.monotonic()
         if now - self._last >= EVERY:
             self._last = now
@@ -121,12 +123,12 @@ class PlainTask:
 
 
 def first_line(text: str) -> str:
-    """An error's first line, all that fits beside a job's name."""
+    """The first line of an error."""
     return text.strip().partition("\n")[0]
 
 
 def indented(text: str) -> str:
-    """Several lines under a label."""
+    """Indent the following lines of a text, to be written after a label."""
     return text.strip().replace("\n", "\n    ")
 
 

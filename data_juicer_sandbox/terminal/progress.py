@@ -1,4 +1,4 @@
-"""Which view a stream gets."""
+"""Choice of the view for a stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from data_juicer_sandbox.terminal.view import View
 
 
 def view_for(stream: TextIO) -> View:
-    """Bars where somebody looks, quiet lines everywhere else: in files, pipes, CI, dumb terminals."""
+    """A `RichView` for an interactive terminal, a `PlainView` for files, pipes, CI and dumb terminals."""
     if stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb"):
         from data_juicer_sandbox.terminal.rich_view import RichView
 

@@ -1,4 +1,4 @@
-"""The view on a terminal: bars for pipelines, jobs and the component's own tasks; lines scroll by above them."""
+"""`RichView`: the view on a terminal; progress bars for pipelines, jobs and tasks, below the scrolling lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NO_TASK = TaskID(-1)
 
 
 class RichView(View):
-    """Draws bars. Colours follow NO_COLOR and the terminal, as rich finds them."""
+    """Draws progress bars with rich, which decides on colours by NO_COLOR and the terminal."""
 
     def __init__(self, stream: TextIO):
         super().__init__(stream)
@@ -39,7 +39,7 @@ class RichView(View):
         self._n_pipelines = 0
 
     def run_started(self, n_pipelines: int, n_jobs: int) -> None:
-        """Say how much there is to do."""
+        """Start the bars."""
         if n_pipelines > 1:
             self._pipelines = self._bars.add_task("pipelines", total=n_pipelines, note="")
         self._jobs = self._bars.add_task("jobs", total=n_jobs, note="")
@@ -48,7 +48,7 @@ class RichView(View):
         logs.show_through(self._show)
 
     def pass_started(self, title: str, n_jobs: int) -> None:
-        """Set the bars back."""
+        """Reset the bars."""
         self._n_pipelines = 0
         self._bars.reset(self._jobs, total=n_jobs)
         if self._pipelines != _NO_TASK:
@@ -56,29 +56,29 @@ class RichView(View):
         self.message(title)
 
     def pipeline_started(self, name: str) -> None:
-        """Name the pipeline."""
+        """Show the pipeline's name."""
         if self._pipelines != _NO_TASK:
             self._bars.update(self._pipelines, completed=self._n_pipelines, note=name)
         self._n_pipelines += 1
 
     def job_started(self, pipeline: str, job: str, hook: str) -> None:
-        """Name the job."""
+        """Show the job's name."""
         self._bars.update(self._jobs, note=f"{pipeline}.{job} ({hook})")
 
     def job_kept(self, pipeline: str, job: str, reason: str) -> None:
-        """Say why it is not run again."""
+        """Print why the job does not run again."""
         self._line("=", "cyan", f"{pipeline}.{job}", f"kept: {reason}")
 
     def job_done(self, pipeline: str, job: str, seconds: float, summary: str = "") -> None:
-        """Say how long it took and what came out."""
+        """Print the duration and a summary of the outputs."""
         self._line("✓", "green", f"{pipeline}.{job}", "  ".join(filter(None, [duration(seconds), summary])))
 
     def job_failed(self, pipeline: str, job: str, seconds: float, cause: str) -> None:
-        """Say why, in a line."""
+        """Print the first line of the cause."""
         self._line("✗", "red", f"{pipeline}.{job}", f"{duration(seconds)}  {first_line(cause)}")
 
     def run_done(self, seconds: float, n_run: int, n_kept: int, notes: Sequence[str] = ()) -> None:
-        """Say how long it took and where things lie."""
+        """Print the duration and the notes."""
         self.close()
         kept = f", {n_kept} kept" if n_kept else ""
         self.console.print(Text.assemble(("done", "bold green"), f" in {duration(seconds)}: {n_run} run{kept}"))
@@ -86,7 +86,7 @@ class RichView(View):
             self.message(f"  {note}")
 
     def failure(self, job: str, cause: str, log_path: str, command: str) -> None:
-        """Say all that is needed to go on."""
+        """Print the cause, the log's path and the command that continues the run."""
         self.close()
         self.console.print(
             Text.assemble(
@@ -121,7 +121,7 @@ class RichView(View):
             self._bars.remove_task(bar)
 
     def close(self) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         self._bars.stop()
         logs.show_through(None)
 
@@ -142,10 +142,10 @@ class RichTask:
         self._bars, self._bar = bars, bar
 
     def advance(self, amount: float = 1) -> None:
-        """Move on by `amount` of the total."""
+        """Increase the completed amount."""
         self._bars.advance(self._bar, amount)
 
     def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
-        """Set how far it is, how far it goes, or the remark beside it."""
+        """Set the completed amount, the total, or the note."""
         fields = {} if note is None else {"note": note}
         self._bars.update(self._bar, completed=completed, total=total, **fields)  # type: ignore[arg-type]

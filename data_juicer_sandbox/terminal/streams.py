@@ -1,7 +1,7 @@
-"""Standard output and standard error that may go away while a run lasts: a closed pipe or terminal, a full disk.
+"""Standard output and standard error that survive a closed pipe or terminal, or a full disk, during a run.
 
-A failed write to them never raises. The first one is reported once, the descriptor is pointed at /dev/null (for the
-processes that inherit it, and for the interpreter's flush at its exit), and all further output is dropped.
+A failed write never raises. The first failure is reported once, the descriptor is redirected to /dev/null (for the
+processes that inherit it, and for the interpreter's flush at exit), and all further output is dropped.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, TextIO, cast
 
 STANDARD = {1: "standard output", 2: "standard error"}
-"""Descriptors that are pointed at /dev/null when writing to them fails."""
+"""Descriptors that are redirected to /dev/null if writing to them fails."""
 
 
 class Outputs:
     """The standard streams of a process, and whether they were lost.
 
     Args:
-        stdout: standard output; None where its descriptor was closed before the interpreter started.
+        stdout: standard output; None if its descriptor was closed before the interpreter started.
         stderr: standard error, likewise.
     """
 
@@ -56,7 +56,7 @@ class Outputs:
             if (other is stream or (identity is not None and _identity(other) == identity)) and other.take_loss()
         ]
         for number in lost:
-            _point_at_null(self._streams[number])
+            _redirect_to_null(self._streams[number])
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         if 1 in lost and not isinstance(error, BrokenPipeError):  # whoever closes a pipe early has read enough
             self.stdout_error = reason
@@ -64,13 +64,13 @@ class Outputs:
             self._lost(lost, reason)
 
     def report_to(self, report: Callable[[str], None] | None) -> None:
-        """Set who is told of a loss; what was lost before is told at once."""
+        """Set the function that reports a loss; earlier losses are reported at once."""
         self._report = report
         while report is not None and self._losses:
             report(self._losses.pop(0))
 
     def _lost(self, numbers: list[int], reason: str) -> None:
-        if os.getpid() == self._process:  # the process that a worker was forked from finds out by itself
+        if os.getpid() == self._process:  # not in a forked worker: its parent detects the loss itself
             what = "the terminal is gone" if 2 in numbers else "standard output is gone"
             names = " and ".join(STANDARD[number] for number in numbers)
             self._losses.append(f"{what}: {names}: {reason}; the run continues without it")
@@ -82,7 +82,7 @@ class SurvivingStream:
 
     Args:
         stream: a text stream, or the binary stream behind one.
-        outputs: is told of the first failure.
+        outputs: notified of the first failure.
     """
 
     def __init__(self, stream: IO[Any], outputs: Outputs):
@@ -91,14 +91,14 @@ class SurvivingStream:
         self._first = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_stream":  # a copy that is being made has none yet
+        if name == "_stream":  # not yet set while an instance is copied
             raise AttributeError(name)
         return getattr(self._stream, name)
 
     def take_loss(self) -> bool:
         """Drop all further output; True for the first caller only."""
         self.is_gone = True
-        # Never released: nobody waits for it, so that it is safe in forked processes and in signal handlers.
+        # Never released and never waited for, so it is safe in forked processes and in signal handlers.
         return self._first.acquire(blocking=False)
 
     def __iter__(self) -> Iterator[Any]:
@@ -128,30 +128,30 @@ class SurvivingStream:
                 self._stream.flush()
 
     def isatty(self) -> bool:
-        """Whether it is a terminal, and still there."""
+        """Whether it is a terminal that is still open."""
         try:
             return not self.is_gone and self._stream.isatty()
         except ValueError:  # closed
             return False
 
     def close(self) -> None:
-        """Close the stream; what is written afterwards is dropped."""
+        """Close the stream; further output is dropped."""
         with self.surviving():
             self._stream.close()
         self.is_gone = True
 
     @contextlib.contextmanager
     def surviving(self) -> Iterator[None]:
-        """Take an error of the stream for its end."""
+        """Treat an error of the stream as its end."""
         try:
             yield
         except BlockingIOError:
-            pass  # a pipe that does not wait, and is full: this text is lost, the pipe is not
+            pass  # a full non-blocking pipe: this text is lost, but the pipe still works
         except OSError as error:
             self._outputs.gone(self, error)
         except ValueError as error:
             if not _is_closed(self._stream):
-                raise  # a text that cannot be encoded, say
+                raise  # for example a text that cannot be encoded
             self._outputs.gone(self, error)
 
 
@@ -181,11 +181,11 @@ _outputs: Outputs | None = None
 
 @contextlib.contextmanager
 def surviving_outputs(*, restore: bool = True) -> Iterator[None]:
-    """While the block runs, `sys.stdout` and `sys.stderr` survive the end of what they lead to.
+    """While the block runs, `sys.stdout` and `sys.stderr` survive the loss of their pipe, terminal or file.
 
     Args:
-        restore: put the streams back that were there before. False for a process that ends after the block: the
-            interpreter's last flush is to survive too.
+        restore: restore the previous streams at the end. False for a process that ends after the block, so that the
+            interpreter's last flush survives too.
     """
     global _outputs
     _open_standard_descriptors()
@@ -208,14 +208,14 @@ def flush_stdout() -> str:
 
 
 def report_loss_to(report: Callable[[str], None] | None) -> None:
-    """Set who is told, once, that the terminal is gone; None for nobody."""
+    """Set the function that reports, once, that the terminal is gone; None for no report."""
     if _outputs is not None:
         _outputs.report_to(report)
 
 
 def _open_standard_descriptors() -> None:
-    """Open /dev/null where descriptor 0, 1 or 2 is closed: the next file to be opened would get its number, and what a
-    library or another process writes to standard error would end up in that file.
+    """Open /dev/null for each of the descriptors 0, 1 and 2 that is closed. Otherwise the next opened file would get
+    that number, and output to standard error would be written into it.
     """
     for descriptor in (0, 1, 2):
         try:
@@ -228,7 +228,7 @@ def _open_standard_descriptors() -> None:
             os.set_inheritable(descriptor, True)
 
 
-def _point_at_null(stream: SurvivingStream) -> None:
+def _redirect_to_null(stream: SurvivingStream) -> None:
     descriptor = _descriptor(stream)
     if descriptor not in STANDARD:
         return
@@ -236,7 +236,7 @@ def _point_at_null(stream: SurvivingStream) -> None:
         opened = os.open(os.devnull, os.O_WRONLY)
         os.dup2(opened, descriptor)
         os.close(opened)
-        stream._stream.flush()  # what it still holds would be written, and fail, at the interpreter's exit
+        stream._stream.flush()  # otherwise buffered text would be written at exit, which would fail
 
 
 def _null() -> TextIO:
@@ -246,7 +246,7 @@ def _null() -> TextIO:
 def _descriptor(stream: SurvivingStream) -> int | None:
     try:
         return stream._stream.fileno()
-    except (OSError, ValueError, AttributeError):  # a stream in memory, or a closed one
+    except (OSError, ValueError, AttributeError):  # an in-memory or closed stream
         return None
 
 

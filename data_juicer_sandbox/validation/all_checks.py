@@ -17,86 +17,86 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob, plan_job
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What is wrong (`problems`), what is only odd (`warnings`), and the jobs as they were seen."""
+    """The result of all checks: errors (`problems`), `warnings`, and the jobs that were checked."""
 
-    views: list[PlannedJob]
+    planned_jobs: list[PlannedJob]
     problems: list[ConfigError]
     warnings: list[ConfigError]
 
 
 def validate(config: SandboxConfig) -> ValidationResult:
-    """Find everything that can be found before the run.
+    """Run every check that is possible before the run.
 
-    Not judged is what `input` or `local` will set: it is checked when its job starts.
+    Values that `input` or `local` will set are not checked here, but when their job starts.
     """
     problems: list[ConfigError] = []
     warnings: list[ConfigError] = []
-    views: list[PlannedJob] = []
+    planned_jobs: list[PlannedJob] = []
     for job in config.jobs():
-        job_view = plan_job(job, config.variables)
-        problems += job_view.problems
-        problems += check_inputs(job_view, views)
-        problems += check_outputs(job_view)
-        problems += check_component(job_view)
-        problems += check_recipe(job_view)
-        problems += check_files(job_view, views)
+        planned_job = plan_job(job, config.variables)
+        problems += planned_job.problems
+        problems += check_inputs(planned_job, planned_jobs)
+        problems += check_outputs(planned_job)
+        problems += check_component(planned_job)
+        problems += check_recipe(planned_job)
+        problems += check_files(planned_job, planned_jobs)
         if not moves_outputs(config):
-            problems += check_output_paths(job_view, config.work_dir, config.files)
-        warnings += _unread_recipe(job_view)
-        views.append(job_view)
-    problems += check_targets(config, views)
-    problems += _endless(config)
+            problems += check_output_paths(planned_job, config.work_dir, config.files)
+        warnings += _unread_recipe(planned_job)
+        planned_jobs.append(planned_job)
+    problems += check_targets(config, planned_jobs)
+    problems += _check_iterations(config)
     if config.sweep is not None:
         from data_juicer_sandbox.validation.sweep import check_sweep
 
-        problems += check_sweep(config, config.sweep, views)
-    problems += _unknown_watchers(config)
-    if not views:
-        warnings.append(ConfigError("there are no jobs in this config", where=config.source.where()))
+        problems += check_sweep(config, config.sweep, planned_jobs)
+    problems += _check_watchers(config)
+    if not planned_jobs:
+        warnings.append(ConfigError("the config has no jobs", where=config.source.where()))
     changes, faults = resolve_overrides(
-        config.parameters, views, lambda name: config.source.where(("parameters", name))
+        config.parameters, planned_jobs, lambda name: config.source.where(("parameters", name))
     )
-    return ValidationResult(with_overrides(views, changes, config.variables), problems + faults, warnings)
+    return ValidationResult(with_overrides(planned_jobs, changes, config.variables), problems + faults, warnings)
 
 
 def moves_outputs(config: SandboxConfig) -> bool:
-    """Whether what jobs write goes into folders of iterations or trials, so that its paths are not those named."""
+    """Whether outputs are relocated into folders of iterations or trials, so that they differ from the config."""
     return config.max_iter_num != 1 or config.iter_subdir or config.sweep is not None
 
 
 def validated_jobs(config: SandboxConfig) -> tuple[list[PlannedJob], list[str]]:
-    """All jobs of a config, checked, and what is odd about it.
+    """Check a config; return its jobs and the warnings.
 
     Raises:
-        ConfigErrors: anything is wrong with it.
+        ConfigErrors: the config has errors; contains all of them.
     """
     findings = validate(config)
     if findings.problems:
         raise ConfigErrors(findings.problems)
-    return findings.views, [str(warning) for warning in findings.warnings]
+    return findings.planned_jobs, [str(warning) for warning in findings.warnings]
 
 
-def _unread_recipe(job_view: PlannedJob) -> list[ConfigError]:
-    hook, component = job_view.hook, job_view.component
-    if job_view.recipe.value and hook and component and not hook.takes_recipe(component):
-        what = f"job {job_view.job.label!r}: {component.__name__} does not read `dj_configs`"
-        return [ConfigError(what, where=job_view.job.where("dj_configs"))]
+def _unread_recipe(planned_job: PlannedJob) -> list[ConfigError]:
+    hook, component = planned_job.hook, planned_job.component
+    if planned_job.recipe.value and hook and component and not hook.takes_recipe(component):
+        what = f"job {planned_job.job.label!r}: {component.__name__} does not read `dj_configs`"
+        return [ConfigError(what, where=planned_job.job.where("dj_configs"))]
     return []
 
 
-def _endless(config: SandboxConfig) -> list[ConfigError]:
-    """Iterations that nothing could end, and settings of iterations that could do nothing."""
+def _check_iterations(config: SandboxConfig) -> list[ConfigError]:
+    """Errors for iterations that would never stop, and for settings of iterations that have no effect."""
     problems = []
     if config.max_iter_num == 0 and not config.iter_targets and config.max_hours is None:
-        what = "`max_iter_num: 0` goes on until the targets hold, but there are no `iter_targets`"
+        what = "`max_iter_num: 0` repeats until the targets hold, but `iter_targets` is empty"
         problems.append(ConfigError(what, where=config.where("max_iter_num"), hint="a target, or max_hours"))
     if config.patience and not config.iter_targets and config.hpo_config is None:
-        what = "`patience` waits for gains in the first target, but there are no `iter_targets`"
+        what = "`patience` counts iterations without gain in the first target, but `iter_targets` is empty"
         problems.append(ConfigError(what, where=config.where("patience")))
     return problems
 
 
-def _unknown_watchers(config: SandboxConfig) -> list[ConfigError]:
+def _check_watchers(config: SandboxConfig) -> list[ConfigError]:
     try:
         chosen(config.watchers)
     except ConfigError as error:

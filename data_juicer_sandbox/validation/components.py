@@ -8,47 +8,57 @@ from data_juicer_sandbox.signatures import build, check, parameters
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 
-def check_component(view: PlannedJob) -> list[ConfigError]:
-    """Unknown, missing and mistyped parameters, and what the constructor itself refuses."""
-    if view.hook is None or view.component is None or not view.extra.known:
+def check_component(planned_job: PlannedJob) -> list[ConfigError]:
+    """Unknown, missing and mistyped parameters, and errors that the constructor raises."""
+    if planned_job.hook is None or planned_job.component is None or not planned_job.extra.is_known:
         return []
-    label = view.job.label
-    values = view.extra.value or {}
-    has_recipe = view.recipe.value is not None or not view.recipe.known
-    given = arguments(view.component, None, values)
+    label = planned_job.job.label
+    values = planned_job.extra.value or {}
+    has_recipe = planned_job.recipe.value is not None or not planned_job.recipe.is_known
+    constructor_arguments = arguments(planned_job.component, None, values)
     provided = {"dj_configs"} if has_recipe else set()
-    provided.update(view.hook.from_recipe if has_recipe else ())
-    known, _ = parameters(view.component)
+    provided.update(planned_job.hook.from_recipe if has_recipe else ())
+    accepted_names, _ = parameters(planned_job.component)
     problems = []
-    for problem in check(view.component, given, lambda name: name in provided or view.extra.skip((name,))):
+    for problem in check(
+        planned_job.component, constructor_arguments, lambda name: name in provided or planned_job.extra.skip((name,))
+    ):
         if problem.name == "dj_configs":
-            where = view.job.where("dj_configs")
+            where = planned_job.job.where("dj_configs")
             problems.append(ConfigError(f"job {label!r} needs a recipe: `dj_configs` is missing", where=where))
             continue
-        where = view.extra.where(problem.name)
+        where = planned_job.extra.where(problem.name)
         problems.append(ConfigError(f"job {label!r}: {problem.what}", where=where, hint=problem.hint))
-    settled = view.recipe.known and not view.extra.set_later and not view.recipe.set_later
+    settled = planned_job.recipe.is_known and not planned_job.extra.set_later and not planned_job.recipe.set_later
     if not problems and settled and not (provided - {"dj_configs"}):
-        if "dj_configs" in known and view.recipe.value is not None:
-            given["dj_configs"] = view.recipe.value
+        if "dj_configs" in accepted_names and planned_job.recipe.value is not None:
+            constructor_arguments["dj_configs"] = planned_job.recipe.value
         try:
-            build(view.component, given)  # a constructor does no work, but may know what no type says
+            build(
+                planned_job.component, constructor_arguments
+            )  # constructors do no work, but check what types cannot express
         except ConfigError as error:
-            problems.append(ConfigError(f"job {label!r}: {error.what}", where=view.extra.where(), hint=error.hint))
+            problems.append(
+                ConfigError(f"job {label!r}: {error.what}", where=planned_job.extra.where(), hint=error.hint)
+            )
         except (ValueError, TypeError) as error:
-            problems.append(ConfigError(f"job {label!r}: {error}", where=view.extra.where()))
+            problems.append(ConfigError(f"job {label!r}: {error}", where=planned_job.extra.where()))
     return problems
 
 
-def check_recipe(view: PlannedJob) -> list[ConfigError]:
+def check_recipe(planned_job: PlannedJob) -> list[ConfigError]:
     """Data-Juicer OP names, their parameters, and the recipe's own keys."""
-    if not view.recipe.value or view.hook is None or view.component is None:
+    if not planned_job.recipe.value or planned_job.hook is None or planned_job.component is None:
         return []
-    if not view.hook.takes_recipe(view.component):
+    if not planned_job.hook.takes_recipe(planned_job.component):
         return []
     from data_juicer_sandbox.components.data import recipe_check
 
     return [
-        ConfigError(f"job {view.job.label!r}: {fault.message}", where=view.recipe.where(*fault.path), hint=fault.hint)
-        for fault in recipe_check.check(view.recipe.value, view.recipe.skip)
+        ConfigError(
+            f"job {planned_job.job.label!r}: {fault.message}",
+            where=planned_job.recipe.where(*fault.path),
+            hint=fault.hint,
+        )
+        for fault in recipe_check.check(planned_job.recipe.value, planned_job.recipe.skip)
     ]

@@ -20,50 +20,52 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _FILE_ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".gz", ".zst", ".yaml", ".yml", ".html")
 
 
-def check_output_paths(view: PlannedJob, work_dir: str, config_files: Iterable[str]) -> list[ConfigError]:
-    """The outputs of a job that it must not write, as far as that is known before the run.
+def check_output_paths(planned_job: PlannedJob, work_dir: str, config_files: Iterable[str]) -> list[ConfigError]:
+    """Errors for outputs that a job must not write, as far as they are known before the run.
 
     Args:
-        view: the job.
+        planned_job: the job.
         work_dir: the work directory of the run.
-        config_files: the config of the run, and that of its search.
+        config_files: the config file of the run, and that of its search.
     """
-    inputs = [*config_files, *(path for path in (view.job.dj_configs, view.job.extra_configs) if isinstance(path, str))]
+    inputs = [
+        *config_files,
+        *(path for path in (planned_job.job.dj_configs, planned_job.job.extra_configs) if isinstance(path, str)),
+    ]
     for role in (Role.INPUT, Role.MODEL):
-        for path, _, key in view.paths(role):
-            config = view.recipe if key[0] == "dj_configs" else view.extra
+        for path, _, key in planned_job.paths(role):
+            config = planned_job.recipe if key[0] == "dj_configs" else planned_job.extra
             if not config.skip(key[1:]):
                 inputs.append(path)
-    inputs += [
-        path for _, path in recipe_paths(view.recipe.value or {}, Role.INPUT)
-    ]  # also where a hook only copies it
-    guard = OutputGuard(Path(work_dir), view.job.id, inputs, OutputLedger(Path(work_dir)))
+    # A hook that refines a recipe does not read its data set, and must not replace it either.
+    inputs += [path for _, path in recipe_paths(planned_job.recipe.value or {}, Role.INPUT)]
+    guard = OutputGuard(Path(work_dir), planned_job.job.id, inputs, OutputLedger(Path(work_dir)))
     problems = []
-    for key, path, written in declared_outputs(view, view.extra.value or {}, view.recipe.value):
-        config = view.recipe if key[0] == "dj_configs" else view.extra
+    for key, path, written in declared_outputs(planned_job, planned_job.extra.value or {}, planned_job.recipe.value):
+        config = planned_job.recipe if key[0] == "dj_configs" else planned_job.extra
         if config.skip(key[1:]):
             continue
         try:
             check_output(guard, path, written)
         except JobError as error:
-            what = f"job {view.job.label!r}: `{'.'.join(map(str, key))}`: {error.what}"
+            what = f"job {planned_job.job.label!r}: `{'.'.join(map(str, key))}`: {error.what}"
             problems.append(ConfigError(what, where=config.where(*key[1:]), hint=error.hint))
     return problems
 
 
 def declared_outputs(
-    view: PlannedJob, extra_configs: Mapping[str, Any], recipe: Mapping[str, Any] | None
+    planned_job: PlannedJob, extra_configs: Mapping[str, Any], recipe: Mapping[str, Any] | None
 ) -> Iterator[tuple[KeyPath, str, Written]]:
-    """Key, path and kind of everything that a job's configs say it writes on this machine."""
-    if view.component is not None:
-        for name, parameter in parameters(view.component)[0].items():
+    """Key path, path and kind of every local output that a job's configs declare."""
+    if planned_job.component is not None:
+        for name, parameter in parameters(planned_job.component)[0].items():
             if parameter.role is Role.OUTPUT:
                 for path in texts(extra_configs.get(name)):
                     yield ("extra_configs", name), path, parameter.written
-    if view.uses_recipe and recipe and view.hook is not None and view.hook.writes_export:
-        for way, path in recipe_paths(recipe, Role.OUTPUT):
-            if not is_remote(path) and "{" not in path:  # a remote store, or a name that Data-Juicer fills in
-                yield ("dj_configs", *way), path, Written.FILE
+    if planned_job.uses_recipe and recipe and planned_job.hook is not None and planned_job.hook.writes_export:
+        for key_path, path in recipe_paths(recipe, Role.OUTPUT):
+            if not is_remote(path) and "{" not in path:  # not a remote store, nor a pattern that Data-Juicer fills in
+                yield ("dj_configs", *key_path), path, Written.FILE
 
 
 def is_remote(path: str) -> bool:
@@ -72,16 +74,13 @@ def is_remote(path: str) -> bool:
 
 
 def check_output(guard: OutputGuard, path: str, written: Written, *, claim: bool = False) -> None:
-    """Refuse one output that must not be written; with `claim`, record it as the run's.
+    """Check that an output may be written; with `claim`, record that this run owns it.
 
     Raises:
-        JobError: says why.
+        JobError: the output must not be written; gives the reason.
     """
     if "\0" in path:
-        raise JobError("it holds a zero byte, which no name of a file may", hint="another path")
-    if _URL.match(path):
-        local = unquote(path.removeprefix("file://")) if path.startswith("file:///") else "a path on this machine"
-        raise JobError(f"{path} is a URL, and the output is written to this machine's disk", hint=f"write {local}")
+        raise JobError("the path contains a zero byte, which a file name must not", hint="another path")
     output = Path(path)
     if written is Written.BY_NAME:
         if not output.name.endswith(_FILE_ENDINGS):

@@ -20,22 +20,24 @@ EXTRA = "search"
 """The extra of this package that brings Optuna."""
 
 
-def check_sweep(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob]) -> list[ConfigError]:
-    """Everything about a search that can be known beforehand."""
+def check_sweep(config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:
+    """Every error of a search that can be found before the run."""
     problems = []
     for parameter in sweep.parameters:
         where = sweep.where(*parameter.path)
-        problems += check_values(parameter.name, parameter.distribution.examples(), views, where)
-    problems += _twice(sweep, views)
+        problems += check_values(parameter.name, parameter.distribution.examples(), planned_jobs, where)
+    problems += _check_duplicates(sweep, planned_jobs)
     for metric in (*sweep.metrics, *([sweep.reports] if sweep.reports else [])):
-        problems += _check_metric(metric, sweep, views)
+        problems += _check_metric(metric, sweep, planned_jobs)
     problems += _check_pruning(sweep)
     problems += _check_end(config, sweep)
     for key, module, named in (("sampler", "samplers", sweep.sampler), ("pruner", "pruners", sweep.pruner)):
         if named is not None and key in sweep.given:
             problems += _check_named(key, module, named, sweep)
     if config.max_iter_num != 1 or config.iter_targets:
-        what = "a search and iterations cannot be had in one run: `hpo_config` and `max_iter_num` or `iter_targets`"
+        what = (
+            "a search and iterations cannot be combined in one run: `hpo_config` and `max_iter_num` or `iter_targets`"
+        )
         problems.append(ConfigError(what, where=config.where("hpo_config")))
     if sweep.backend == "wandb":
         problems += _check_wandb(sweep)
@@ -46,7 +48,7 @@ def check_sweep(config: SandboxConfig, sweep: Sweep, views: Sequence[PlannedJob]
 
 
 def combinations(sweep: Sweep) -> int | None:
-    """How many different trials there are; None where there is no end of them."""
+    """The number of different trials; None if it is not finite."""
     sizes = [_size(parameter.distribution) for parameter in sweep.parameters]
     return None if None in sizes else prod(size for size in sizes if size)
 
@@ -59,33 +61,36 @@ def _size(distribution: Distribution) -> int | None:
     return None
 
 
-def _twice(sweep: Sweep, views: Sequence[PlannedJob]) -> list[ConfigError]:
-    """Two names for one key."""
-    problems, known = [], dict[tuple[str, str], str]()
+def _check_duplicates(sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:
+    """Errors for parameters that set the same key."""
+    problems, parameter_by_key = [], dict[tuple[str, str], str]()
     for parameter in sweep.parameters:
-        for one, key in resolve_parameter(parameter.name, views):
-            other = known.setdefault((one.job.id, key), parameter.name)
-            if other != parameter.name:
-                what = f"parameters {other!r} and {parameter.name!r} set the same key of job {one.job.label!r}"
+        for planned_job, key in resolve_parameter(parameter.name, planned_jobs):
+            first_name = parameter_by_key.setdefault((planned_job.job.id, key), parameter.name)
+            if first_name != parameter.name:
+                label = planned_job.job.label
+                what = f"parameters {first_name!r} and {parameter.name!r} set the same key of job {label!r}"
                 problems.append(ConfigError(what, where=sweep.where(*parameter.path)))
     return problems
 
 
-def _check_metric(metric: Metric, sweep: Sweep, views: Sequence[PlannedJob]) -> list[ConfigError]:
+def _check_metric(metric: Metric, sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:
     parts = metric.name.split(".")
     where = sweep.where(*metric.path)
-    labelled = [one for one in views if one.job.label == ".".join(parts[:2])]
-    named = [one for one in views if one.job.meta_name == parts[0]]
-    if labelled and len(parts) > 2 and not named:
-        known = [output for one in labelled for output in one.outputs or ()]
-        if all(one.outputs is not None for one in labelled) and parts[2] not in known:
-            hint = suggest(parts[2], known, what="it puts out")
-            what = f"no job will produce the metric {metric.name!r}: {labelled[0].job.label!r} has no such output"
+    jobs_by_label = [planned_job for planned_job in planned_jobs if planned_job.job.label == ".".join(parts[:2])]
+    jobs_by_meta_name = [planned_job for planned_job in planned_jobs if planned_job.job.meta_name == parts[0]]
+    if jobs_by_label and len(parts) > 2 and not jobs_by_meta_name:
+        output_names = [output for planned_job in jobs_by_label for output in planned_job.outputs or ()]
+        if all(planned_job.outputs is not None for planned_job in jobs_by_label) and parts[2] not in output_names:
+            hint = suggest(parts[2], output_names, what="outputs")
+            what = f"no job will produce the metric {metric.name!r}: {jobs_by_label[0].job.label!r} has no such output"
             return [ConfigError(what, where=where, hint=hint)]
         return []
-    if named and len(parts) > 1:
+    if jobs_by_meta_name and len(parts) > 1:
         return []
-    labels = [one.job.label for one in views] + [one.job.meta_name for one in views]
+    labels = [planned_job.job.label for planned_job in planned_jobs] + [
+        planned_job.job.meta_name for planned_job in planned_jobs
+    ]
     hint = "<pipeline>.<meta_name>.<output>, or <meta_name>.<watched key>; " + suggest(
         ".".join(parts[: max(1, min(2, len(parts) - 1))]), labels, what="jobs"
     )
@@ -104,8 +109,8 @@ def _check_end(config: SandboxConfig, sweep: Sweep) -> list[ConfigError]:
     count = combinations(sweep)
     if sweep.grid and count is None:
         key = "sampler" if sweep.sampler else "method"
-        endless = [one.name for one in sweep.parameters if _size(one.distribution) is None]
-        what = f"a grid needs parameters with a number of values, but {', '.join(endless)} can be anything in between"
+        endless = [parameter.name for parameter in sweep.parameters if _size(parameter.distribution) is None]
+        what = f"a grid needs finitely many values, but the range of {', '.join(endless)} is continuous"
         return [ConfigError(what, where=sweep.where(key), hint="values, a step `q`, or another method")]
     bounds = (sweep.max_trials, sweep.timeout, sweep.max_hours, config.max_hours, sweep.patience, config.patience)
     ends = any(bounds) or any(metric.target is not None for metric in sweep.metrics)
@@ -121,25 +126,29 @@ def _check_named(key: str, module: str, named: Named, sweep: Sweep) -> list[Conf
     except MissingDependency as error:
         return [ConfigError(error.what, where=sweep.where(key), hint=error.hint)]
     base = optuna.samplers.BaseSampler if key == "sampler" else optuna.pruners.BasePruner
-    there = {
-        name: one
+    classes = {
+        name: candidate
         for name in dir(getattr(optuna, module))
-        if isinstance(one := getattr(getattr(optuna, module), name), type) and issubclass(one, base) and one is not base
+        if isinstance(candidate := getattr(getattr(optuna, module), name), type)
+        and issubclass(candidate, base)
+        and candidate is not base
     }
-    if named.name not in there:
+    if named.name not in classes:
         return [
-            ConfigError(f"Optuna has no {key} {named.name!r}", where=sweep.where(key), hint=suggest(named.name, there))
+            ConfigError(
+                f"Optuna has no {key} {named.name!r}", where=sweep.where(key), hint=suggest(named.name, classes)
+            )
         ]
-    known = inspect.signature(there[named.name]).parameters
+    accepted_parameters = inspect.signature(classes[named.name]).parameters
     for name in named.arguments:
-        if name not in known:
-            hint = suggest(name, known)
+        if name not in accepted_parameters:
+            hint = suggest(name, accepted_parameters)
             return [ConfigError(f"{named.name} takes no {name!r}", where=sweep.where(key, name), hint=hint)]
     missing = [
         name
-        for name, one in known.items()
-        if one.default is one.empty
-        and one.kind is one.POSITIONAL_OR_KEYWORD
+        for name, candidate in accepted_parameters.items()
+        if candidate.default is candidate.empty
+        and candidate.kind is candidate.POSITIONAL_OR_KEYWORD
         and name not in named.arguments
         and not (key == "sampler" and named.name == "GridSampler")
     ]

@@ -1,1 +1,1 @@
-"""Where metrics go: the local file always, and other trackers beside it."""
+"""Trackers of metrics: the local file, which is always used, and others."""

@@ -1,4 +1,4 @@
-"""What a tracker is: a place that metrics go to. And how values are made plain before they go there."""
+"""`Tracker`: the base class of metric trackers; `flatten` converts values before they are recorded."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a tracker is told about the run it records.
+    """The run that a tracker records.
 
     Args:
         work_dir: the run's work directory; it exists.
         project: the config's `project_name`.
         experiment: the config's `experiment_name`.
         config: the run's config, secrets masked.
-        resume: go on with what is there of an earlier run in `work_dir`.
-        group: what several runs belong to, such as the trials of a search.
+        resume: continue the records of an earlier run in `work_dir`.
+        group: the name of a group of runs, such as the trials of a search.
     """
 
     work_dir: Path
@@ -31,34 +31,34 @@ class RunInfo:
 
 
 class Tracker:
-    """Base of all trackers. A method that raises costs the tracker its place in the run, never the run.
+    """Base of all trackers. If a method raises, the tracker is removed, and the run continues.
 
-    The constructor must be cheap: a run in which no job runs opens no connection.
+    The constructor must be cheap and open no connection, since a run may have no job to run.
     """
 
     def __init__(self, run: RunInfo):
         self.run = run
 
     def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:
-        """A job begins a new attempt, with this config (masked) where it is known."""
+        """A job starts a new attempt; `config` is its masked config, if known."""
 
     def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
         """Record values: flat, each a plain bool, int, float or string, or None."""
 
     def turn_to(self, iteration: int) -> None:
-        """What follows is of this pass, counted from 1."""
+        """Assign the following records to this iteration, counted from 1."""
 
     def sync(self) -> None:
-        """Make what was recorded outlast a crash."""
+        """Make the records durable, so that they survive a crash."""
 
     def close(self) -> None:
-        """The run is over."""
+        """Close the tracker at the end of the run."""
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested mappings and lists as `outer.inner.0`, NumPy and tensor values as plain ones.
+    """Flatten nested mappings and lists to `outer.inner.0`, and convert NumPy and tensor values to plain ones.
 
-    What is no number stays as text, since some tables hold text beside their numbers.
+    Other objects become text, since some tables contain text beside their numbers.
     """
     for key, value in values.items():
         yield from _flat(f"{prefix}{key}", value)
@@ -81,12 +81,12 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def to_json(value: Any) -> Any:
-    """A value as strict JSON can hold it: NaN and the infinities by their names."""
+    """Convert a value to strict JSON: NaN and the infinities become strings."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
 
 
 def from_json(value: Any) -> Any:
-    """The value that `to_json` was given."""
+    """The inverse of `to_json`."""
     return float(value) if value in ("NaN", "Infinity", "-Infinity") else value

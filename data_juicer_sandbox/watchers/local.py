@@ -1,7 +1,7 @@
-"""The tracker that is always there: `<work_dir>/metrics.jsonl`, one JSON object a line.
+"""The tracker that every run has: `<work_dir>/metrics.jsonl`, one JSON object per line.
 
 A value: {"time", "iteration"? (from the second on), "pipeline", "job", "name": "<job>.<key>", "value", "step"?}. The
-begin of a job's attempt: {"time", "iteration"?, "pipeline", "job", "event": "start", "config"?}.
+start of a job's attempt: {"time", "iteration"?, "pipeline", "job", "event": "start", "config"?}.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CONFIG_FILE = "config.json"
 
 
 class LocalTracker(Tracker):
-    """Appends to `metrics.jsonl`, and keeps the run's config (masked) beside it as `config.json`."""
+    """Appends to `metrics.jsonl`, and writes the masked config of the run to `config.json`."""
 
     def __init__(self, run: RunInfo):
         super().__init__(run)
@@ -35,26 +35,28 @@ class LocalTracker(Tracker):
         repair(self.path)
         with replacing(run.work_dir / CONFIG_FILE) as part:
             part.write_text(json.dumps(run.config, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-        self._stream = open_append(self.path)  # unbuffered: a line is the file's as soon as it is written
+        self._stream = open_append(self.path)  # unbuffered, so that each line is in the file at once
 
     def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:
-        """Mark where an attempt begins."""
+        """Mark the start of an attempt."""
         line: dict[str, Any] = {"time": time, **self._pass, "pipeline": pipeline, "job": job, "event": "start"}
         self._append([line if config is None else {**line, "config": config}])
 
     def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
-        """Append one line a value."""
-        at = {} if step is None else {"step": step}
+        """Append one line per value."""
+        step_field = {} if step is None else {"step": step}
         head = {"time": time, **self._pass, "pipeline": pipeline, "job": job}
         self._unsynced = True
-        self._append([{**head, "name": f"{job}.{key}", "value": to_json(value), **at} for key, value in values.items()])
+        self._append(
+            [{**head, "name": f"{job}.{key}", "value": to_json(value), **step_field} for key, value in values.items()]
+        )
 
     def turn_to(self, iteration: int) -> None:
-        """Number what follows; a run of one pass needs no numbers."""
+        """Add the iteration to the following records, from the second iteration on."""
         self._pass = {"iteration": iteration} if iteration > 1 or self._pass else {}
 
     def sync(self) -> None:
-        """Wait until the disk has all values; a marker alone is not worth the wait."""
+        """Wait until all values are on the disk; start markers alone do not need it."""
         if self._unsynced:
             os.fsync(self._stream.fileno())
             self._unsynced = False
@@ -71,11 +73,11 @@ class LocalTracker(Tracker):
 
 
 def read(path: Path, *, containing: bytes = b"") -> Iterator[dict[str, Any]]:
-    """The records of a `metrics.jsonl`, NaN and infinities as floats again; lines a crash has torn are left out.
+    """The records of a `metrics.jsonl`, NaN and infinities as floats; incomplete lines left by a crash are skipped.
 
     Args:
-        path: the file; one that is not there holds nothing.
-        containing: look only at lines with these bytes, which is much quicker than reading all.
+        path: the file; if it does not exist, there are no records.
+        containing: parse only lines that contain these bytes, which is much faster than parsing all.
     """
     if not path.is_file():
         return
@@ -99,27 +101,27 @@ def last_values(path: Path, job: str, pipeline: str | None = None) -> dict[str, 
     Args:
         path: a `metrics.jsonl`.
         job: the job's `meta_name`.
-        pipeline: its pipeline; None where the latest attempt in any will do.
+        pipeline: its pipeline; None: the latest attempt in any pipeline.
     """
-    found: dict[str, dict[str, Any]] = {}
-    begun: set[str] = set()
+    values_by_pipeline: dict[str, dict[str, Any]] = {}
+    restarted: set[str] = set()
     latest = ""
     for record in read(path, containing=f'"job": {json.dumps(job)}'.encode()):
-        where = record["pipeline"]
-        if record["job"] != job or (pipeline is not None and where != pipeline):
+        record_pipeline = record["pipeline"]
+        if record["job"] != job or (pipeline is not None and record_pipeline != pipeline):
             continue
         if "name" not in record:
-            begun.add(where)
+            restarted.add(record_pipeline)
             continue
-        if where in begun or where not in found:
-            begun.discard(where)
-            found[where], latest = {}, where
-        found[where][record["name"][len(job) + 1 :]] = record["value"]
-    return found.get(latest, {})
+        if record_pipeline in restarted or record_pipeline not in values_by_pipeline:
+            restarted.discard(record_pipeline)
+            values_by_pipeline[record_pipeline], latest = {}, record_pipeline
+        values_by_pipeline[record_pipeline][record["name"][len(job) + 1 :]] = record["value"]
+    return values_by_pipeline.get(latest, {})
 
 
 def repair(path: Path) -> None:
-    """Cut off the part of a line that a `kill -9` or a full disk left at the end."""
+    """Remove an incomplete last line, as a `kill -9` or a full disk leaves it."""
     refuse_special(path)
     if not path.is_file():
         return

@@ -1,4 +1,4 @@
-"""Weights & Biases, only where it is configured. Nothing is ever asked, and offline mode needs no account."""
+"""Weights & Biases, used only if it is configured. It never prompts, and offline mode needs no account."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from data_juicer_sandbox.watchers.base import RunInfo, Tracker
 RUN_FILE = "wandb_run.json"
 ANONYMOUS = "anonymous"
 TIMEOUT = 60.0
-"""Seconds that the server may take to answer."""
+"""Timeout of the server in seconds."""
 
 
 def configured() -> bool:
-    """Whether W&B is set up here: a key, a login, or offline mode. Looks, and imports nothing."""
+    """Whether W&B has a key, a login or offline mode. Checks without importing wandb."""
     mode = os.environ.get("WANDB_MODE") or _settings().get("mode", "")
     if mode in ("disabled", "dryrun", "offline"):
         return mode != "disabled"
@@ -33,9 +33,10 @@ def configured() -> bool:
 
 
 class WandbTracker(Tracker):
-    """One W&B run for a work directory: a resumed run goes on with the same one.
+    """One W&B run for a work directory: a resumed run continues it.
 
-    A metric is named `<job>.<key>`, below `<pipeline>.` where the pipeline has a name, and has its job's step as axis.
+    A metric is named `<job>.<key>`, with the prefix `<pipeline>.` if the pipeline has a name; its axis is the job's
+    step.
     """
 
     def __init__(self, run: RunInfo):
@@ -46,7 +47,7 @@ class WandbTracker(Tracker):
         self._wandb: Any = None  # the library's run, opened by the first job that starts
 
     def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:
-        """Open the W&B run if it is not, and record the job's config."""
+        """Open the W&B run if it is not open yet, and record the job's config."""
         run, name = self._open(), _name(pipeline, job)
         run.define_metric(f"{name}.step", hidden=True)
         run.define_metric(f"{name}.*", step_metric=f"{name}.step", step_sync=False)  # every row names its step
@@ -54,10 +55,12 @@ class WandbTracker(Tracker):
             run.config.update({name: dict(config)}, allow_val_change=True)
 
     def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
-        """Log the values in one go; those without a step also into the run's summary table."""
+        """Log the values in one call; those without a step also go into the run's summary table."""
         name = _name(pipeline, job)
-        at = {} if step is None else {f"{name}.step": step}
-        self._open().log({**{f"{name}.{key}": value for key, value in values.items() if value is not None}, **at})
+        step_value = {} if step is None else {f"{name}.step": step}
+        self._open().log(
+            {**{f"{name}.{key}": value for key, value in values.items() if value is not None}, **step_value}
+        )
 
     def close(self) -> None:
         """Finish the W&B run."""
@@ -75,10 +78,10 @@ class WandbTracker(Tracker):
                 config=dict(self.run.config),
                 dir=str(self.run.work_dir),
                 resume="allow" if not offline() else None,
-                reinit="create_new",  # a trial of a search has a run of its own beside the search's
+                reinit="create_new",  # each trial of a search has its own run, next to that of the search
                 settings=wandb.Settings(
                     silent=True,
-                    console="off",  # the terminal and the log are ours
+                    console="off",  # the sandbox writes the terminal and the log itself
                     init_timeout=TIMEOUT,
                     login_timeout=1,
                     x_disable_meta=True,  # it would record the command line unmasked
@@ -101,27 +104,27 @@ def _name(pipeline: str, job: str) -> str:
 
 
 def offline() -> bool:
-    """Whether W&B is to write files only."""
+    """Whether W&B writes files only."""
     return (os.environ.get("WANDB_MODE") or _settings().get("mode", "")) in ("offline", "dryrun")
 
 
 def _settings() -> dict[str, str]:
-    """W&B's own settings files, the user's and the folder's."""
-    found: dict[str, str] = {}
+    """The values of W&B's settings files: the user's, overridden by that of the current folder."""
+    settings: dict[str, str] = {}
     user = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser() / "settings"
     for path in (user, Path(os.environ.get("WANDB_DIR") or ".") / "wandb" / "settings"):
         parser = configparser.ConfigParser(interpolation=None)
         try:
             parser.read(path, encoding="utf-8")
         except (configparser.Error, UnicodeDecodeError):
-            continue  # W&B itself takes a file it cannot read as empty
-        found.update(parser["default"] if parser.has_section("default") else {})
-    return found
+            continue  # W&B treats an unreadable file as empty, too
+        settings.update(parser["default"] if parser.has_section("default") else {})
+    return settings
 
 
 def _in_netrc(url: str) -> bool:
-    places = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
-    path = next((path for path in (Path(place).expanduser() for place in places) if path.is_file()), None)
+    candidates = [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]
+    path = next((path for path in (Path(candidate).expanduser() for candidate in candidates) if path.is_file()), None)
     try:
         login = netrc.netrc(path).authenticators(urlsplit(url).netloc) if path else None
     except (netrc.NetrcParseError, OSError):

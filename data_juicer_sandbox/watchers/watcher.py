@@ -1,4 +1,4 @@
-"""The watcher: takes metrics and configs from the jobs and hands them to the trackers."""
+"""`Watcher`: passes the metrics and configs of jobs to the trackers."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ TRACKERS = {
 
 
 def known_trackers() -> dict[str, str]:
-    """All trackers by name, those of plug-ins (`data_juicer_sandbox.watchers`) included, as `module:Class`."""
+    """All trackers by name, including plug-ins (`data_juicer_sandbox.watchers`), as `module:Class`."""
     return {**plugins("watchers"), **TRACKERS}
 
 
 def chosen(names: Sequence[str] | None) -> list[str]:
-    """The trackers that the config key `watchers` stands for; `local` is always among them.
+    """The names of the trackers to use for the config key `watchers`; always includes `local`.
 
     Raises:
-        ConfigError: there is no such tracker.
+        ConfigError: a tracker is unknown, or `wandb` is named but not configured.
     """
     if names is None:
         return [LOCAL, "wandb"] if configured() else [LOCAL]
@@ -70,19 +70,19 @@ class Watcher:
         resume: bool = True,
         group: str | None = None,
     ) -> Self:
-        """Make the trackers of a run.
+        """Create the trackers of a run.
 
         Args:
             work_dir: the run's work directory.
             project: `project_name`.
             experiment: `experiment_name`.
-            names: the config key `watchers`: None for local, and W&B where it is configured.
-            config: the whole config, for the record; secrets are masked here.
-            resume: go on with the metrics that are there; if not, they are moved aside under a dated name.
-            group: what several runs belong to, such as the trials of a search.
+            names: the config key `watchers`: None for local, and W&B if it is configured.
+            config: the whole config, which is recorded; secrets are masked here.
+            resume: continue existing metrics; if not, they are moved aside under a dated name.
+            group: the name of a group of runs, such as the trials of a search.
 
         Raises:
-            ConfigError: unknown tracker, or one that is named but not configured.
+            ConfigError: a tracker is unknown, or it is named but not configured.
         """
         run = RunInfo(work_dir, project, experiment, mask(dict(config)), resume, group)
         trackers = {}
@@ -94,16 +94,16 @@ class Watcher:
         return cls(trackers, work_dir / local.FILE)
 
     def of(self, pipeline: str, meta_name: str) -> JobWatcher:
-        """What a job is handed."""
+        """The watcher of one job."""
         return JobWatcher(self, pipeline, meta_name)
 
     def start(self, pipeline: str, meta_name: str, config: Mapping[str, Any] | None = None) -> None:
-        """A job begins an attempt; what an earlier one watched is history from its first value on.
+        """Start an attempt of a job. Its first value replaces all values of earlier attempts in `query`.
 
         Args:
             pipeline: the job's pipeline.
             meta_name: the job's name.
-            config: its resolved configs, for the record; secrets are masked here.
+            config: its resolved configs, which are recorded; secrets are masked here.
         """
         masked, now = None if config is None else mask(dict(config)), time.time()
         self._each(lambda tracker: tracker.start(pipeline, meta_name, masked, now))
@@ -117,19 +117,19 @@ class Watcher:
             )
 
     def query(self, meta_name: str, pipeline: str | None = None) -> dict[str, Any]:
-        """The last value of every key that a job's latest attempt watched; after a resume too, for it is on disk."""
+        """The last value of every key that a job's latest attempt watched, read from the disk."""
         return local.last_values(self._metrics, meta_name, pipeline)
 
     def turn_to(self, iteration: int) -> None:
-        """What follows is of this pass, counted from 1."""
+        """Assign the following records to this iteration, counted from 1."""
         self._each(lambda tracker: tracker.turn_to(iteration))
 
     def sync(self) -> None:
-        """Make all that was recorded outlast a crash."""
+        """Make all records durable, so that they survive a crash."""
         self._each(lambda tracker: tracker.sync())
 
     def close(self) -> None:
-        """The run is over."""
+        """Close all trackers at the end of the run."""
         self._each(lambda tracker: tracker.close())
         self._trackers.clear()
 
@@ -143,7 +143,7 @@ class Watcher:
 
 
 class JobWatcher:
-    """A job's view of the watcher: the `Watching` of `components.base`."""
+    """The watcher of one job: the `Watching` of `components.base`."""
 
     def __init__(self, watcher: Watcher, pipeline: str, meta_name: str):
         self._watcher, self._pipeline, self._meta_name = watcher, pipeline, meta_name
@@ -153,10 +153,10 @@ class JobWatcher:
         self._watcher.watch(self._pipeline, self._meta_name, values, step)
 
     def query(self, meta_name: str) -> dict[str, Any]:
-        """What the job of this name watched last: one of this pipeline, or else of any."""
+        """The last values that the job of this name watched: in this pipeline, else in any."""
         return self._watcher.query(meta_name, self._pipeline) or self._watcher.query(meta_name)
 
 
 def _warn(name: str, error: Exception) -> None:
     logger.opt(exception=error).debug("tracker {} failed", name)
-    logger.warning("the {} tracker failed and is left out of this run: {}: {}", name, type(error).__name__, error)
+    logger.warning("the {} tracker failed and is removed from this run: {}: {}", name, type(error).__name__, error)

@@ -19,50 +19,50 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths, t
 from data_juicer_sandbox.workflow.resolve import ResolvedJob
 
 Fingerprint = tuple[str, str]
-"""What `files.content_stamp` returns. One of an earlier version has three parts, the content digest last."""
+"""What `files.content_stamp` returns. A fingerprint of an earlier version has three parts, the content digest last."""
 
 LARGE = 64 << 20
-"""Bytes from which on threads are worth their start."""
+"""Total size in bytes from which files are hashed in several threads."""
 
 
 class FingerprintCache:
-    """Digests of files, each file read once as long as its quick key stays; and those of the user's code."""
+    """Caches digests of files by their quick keys, so that an unchanged file is read once, and of the user's code."""
 
     def __init__(self) -> None:
-        self._known: dict[str, Fingerprint] = {}
+        self._cache: dict[str, Fingerprint] = {}
         self._code = UserCode()
 
-    def take_code(self, view: PlannedJob, resolved: ResolvedJob | None = None) -> dict[str, str]:
+    def take_code(self, planned_job: PlannedJob, resolved: ResolvedJob | None = None) -> dict[str, str]:
         """The digests of the modules of the user's code that a job runs, by name.
 
         Args:
-            view: the job.
-            resolved: its configs as the component gets them; without, as they are known before the run.
+            planned_job: the job.
+            resolved: the job with its final configs; if None, the configs known before the run are used.
 
         Raises:
-            ConfigError: the resolved configs name a component that is not there.
+            ConfigError: the resolved configs name an unknown component.
         """
-        component = view.component
-        configs = [view.extra.value, view.recipe.value]
+        component = planned_job.component
+        configs = [planned_job.extra.value, planned_job.recipe.value]
         if resolved is not None:
             configs = [resolved.extra_configs, resolved.dj_configs]
-            if component is None and view.hook is not None:  # `input` or `local` has set its type
-                component = view.hook.component_class(resolved.extra_configs)
-        return self._code.digests([view.hook, component], [view.job.hook, configs])
+            if component is None and planned_job.hook is not None:  # `input` or `local` has set its type
+                component = planned_job.hook.component_class(resolved.extra_configs)
+        return self._code.digests([planned_job.hook, component], [planned_job.job.hook, configs])
 
     def get(self, path: str) -> Fingerprint | None:
-        """The stamp of a file or folder; None where there is none, or it cannot be read."""
+        """The fingerprint of a file or folder; None if it does not exist or cannot be read."""
         try:
             key = quick_key(path)
-            known = self._known.get(path)
-            if known is None or known[0] != key:
-                known = self._known[path] = content_stamp(path)
-            return known
+            fingerprint = self._cache.get(path)
+            if fingerprint is None or fingerprint[0] != key:
+                fingerprint = self._cache[path] = content_stamp(path)
+            return fingerprint
         except OSError:
             return None
 
     def get_all(self, paths: Sequence[str]) -> dict[str, Fingerprint]:
-        """The stamps of those that are there; large files are read side by side, since hashing leaves Python alone."""
+        """The fingerprints of those paths that exist; large files are hashed in threads, which releases the GIL."""
         workers = min(4, len(os.sched_getaffinity(0)))
         if workers > 1 and len(paths) > 1 and sum(map(_size, paths)) > LARGE:
             from concurrent.futures import ThreadPoolExecutor
@@ -74,10 +74,10 @@ class FingerprintCache:
         return {path: stamp for path, stamp in zip(paths, stamps, strict=True) if stamp}
 
     def is_unchanged(self, path: str, stamp: Sequence[Any]) -> bool:
-        """Whether a file or folder still is what it was; read only where its quick key differs."""
+        """Whether a file or folder still has a fingerprint; it is read only if its quick key differs."""
         try:
             if len(stamp) == 2 and stamp[0] == quick_key(path):
-                self._known[path] = (stamp[0], stamp[1])
+                self._cache[path] = (stamp[0], stamp[1])
                 return True
         except OSError:
             return False
@@ -86,14 +86,14 @@ class FingerprintCache:
 
 
 def content_of(stamp: Sequence[Any]) -> str:
-    """The content digest of a stamp, also of one that an earlier version made."""
+    """The content digest of a fingerprint, including those of earlier versions."""
     return str(stamp[-1])
 
 
 def config_digests(resolved: ResolvedJob) -> dict[str, str]:
-    """A short digest of every value of a resolved job by its way, so that a change can be named.
+    """A short digest of every value of a resolved job by its key path, so that a change can be named.
 
-    Secrets are left out: a new API key is no new experiment, and not even its digest is to be stored.
+    Secrets are masked first: a new API key does not change the experiment, and its digest must not be stored.
     """
     value = {
         "hook": resolved.job.hook,
@@ -101,56 +101,56 @@ def config_digests(resolved: ResolvedJob) -> dict[str, str]:
         "dj_configs": mask(resolved.dj_configs),
         "extra_configs": mask(resolved.extra_configs),
     }
-    return {way: xxhash.xxh3_64_hexdigest(text.encode()) for way, text in _flat(value, "")}
+    return {key_path: xxhash.xxh3_64_hexdigest(text.encode()) for key_path, text in _flatten(value, "")}
 
 
-def input_paths(view: PlannedJob, resolved: ResolvedJob) -> list[str]:
-    """Every file and folder that a resolved job names as something to read.
+def input_paths(planned_job: PlannedJob, resolved: ResolvedJob) -> list[str]:
+    """Every file and folder that a resolved job may read.
 
-    That is: what its component and recipe declare as inputs or models, any other value that is the path of a file, and
-    the source files in folders of custom OPs.
+    These are the declared inputs and models of its component and recipe, any other value that is the path of a file,
+    and the source files in folders of custom OPs.
     """
     written: set[str] = set()
-    if view.component is not None:
-        for name, parameter in parameters(view.component)[0].items():
+    if planned_job.component is not None:
+        for name, parameter in parameters(planned_job.component)[0].items():
             if parameter.role is Role.OUTPUT:
                 written.update(texts(resolved.extra_configs.get(name)))
-    if resolved.dj_configs and view.uses_recipe:
+    if resolved.dj_configs and planned_job.uses_recipe:
         written.update(path for _, path in recipe_paths(resolved.dj_configs, Role.OUTPUT))
-    found = {path for path in declared_inputs(view, resolved) if is_there(path)}
-    mentioned = texts([resolved.extra_configs, resolved.dj_configs])
-    found.update(text for text in mentioned if (os.sep in text or "." in text) and is_there(text, file=True))
+    paths = {path for path in declared_inputs(planned_job, resolved) if is_there(path)}
+    config_texts = texts([resolved.extra_configs, resolved.dj_configs])
+    paths.update(text for text in config_texts if (os.sep in text or "." in text) and is_there(text, file=True))
     for folder in texts((resolved.dj_configs or {}).get("custom_operator_paths")):
-        if os.path.isdir(folder):  # noqa: PTH112  # any text may stand there
-            # Not the folder itself: an import writes compiled files into it.
-            found.update(str(file) for file in walk(Path(folder)) if file.suffix == ".py")
-    return sorted(found - written)
+        if os.path.isdir(folder):  # noqa: PTH112  # the value may be any text
+            # The folder itself is not an input: an import writes compiled files into it.
+            paths.update(str(file) for file in walk(Path(folder)) if file.suffix == ".py")
+    return sorted(paths - written)
 
 
-def declared_inputs(view: PlannedJob, resolved: ResolvedJob) -> list[str]:
+def declared_inputs(planned_job: PlannedJob, resolved: ResolvedJob) -> list[str]:
     """Every path that a resolved job's component and recipe declare as inputs or models, whether it exists or not."""
     declared: list[str] = []
-    if view.component is not None:
-        for name, parameter in parameters(view.component)[0].items():
+    if planned_job.component is not None:
+        for name, parameter in parameters(planned_job.component)[0].items():
             if parameter.role in (Role.INPUT, Role.MODEL):
                 declared += texts(resolved.extra_configs.get(name))
-    if resolved.dj_configs and view.uses_recipe:
+    if resolved.dj_configs and planned_job.uses_recipe:
         declared += [path for _, path in recipe_paths(resolved.dj_configs, Role.INPUT)]
     return declared
 
 
-def output_paths(view: PlannedJob, resolved: ResolvedJob, outputs: Mapping[str, Any]) -> list[str]:
-    """Every file and folder that a finished job left: paths among its results, and files its config says it writes."""
-    found = {
+def output_paths(planned_job: PlannedJob, resolved: ResolvedJob, outputs: Mapping[str, Any]) -> list[str]:
+    """Every existing file and folder that a finished job names in its results, or declares as an output."""
+    paths = {
         text
         for text in texts(dict(outputs))
         if (os.sep in text and is_there(text)) or ("." in text and is_there(text, file=True))
     }
-    if view.component is not None:
-        for name, parameter in parameters(view.component)[0].items():
+    if planned_job.component is not None:
+        for name, parameter in parameters(planned_job.component)[0].items():
             if parameter.role is Role.OUTPUT:
-                found.update(text for text in texts(resolved.extra_configs.get(name)) if is_there(text, file=True))
-    return sorted(found)
+                paths.update(text for text in texts(resolved.extra_configs.get(name)) if is_there(text, file=True))
+    return sorted(paths)
 
 
 def _size(path: str) -> int:
@@ -160,12 +160,12 @@ def _size(path: str) -> int:
         return 0
 
 
-def _flat(value: Any, way: str) -> Iterator[tuple[str, str]]:
+def _flatten(value: Any, key_path: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping) and value:
         for key, item in value.items():
-            yield from _flat(item, f"{way}.{key}" if way else str(key))
+            yield from _flatten(item, f"{key_path}.{key}" if key_path else str(key))
     elif isinstance(value, list) and value:
         for index, item in enumerate(value):
-            yield from _flat(item, f"{way}.{index}")
+            yield from _flatten(item, f"{key_path}.{index}")
     else:
-        yield way, json.dumps(value, default=repr)
+        yield key_path, json.dumps(value, default=repr)

@@ -14,118 +14,132 @@ from data_juicer_sandbox.signatures import check, parameters
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, plan_job
 
 Overrides = dict[str, dict[str, Any]]
-"""By the id of a job: key to set (`dj_configs.process.0.text_length_filter.min_len`), value."""
+"""Maps the id of a job to the values to set, by key (`dj_configs.process.0.text_length_filter.min_len`)."""
 
 CONFIGS = ("dj_configs", "extra_configs")
 
 
-def resolve_parameter(name: str, views: Sequence[PlannedJob]) -> list[tuple[PlannedJob, str]]:
-    """The jobs that a parameter sets something in, each with the key it sets there; none where the name is unknown."""
+def resolve_parameter(name: str, planned_jobs: Sequence[PlannedJob]) -> list[tuple[PlannedJob, str]]:
+    """The jobs that a parameter changes, each with the key that it sets; an empty list if no job matches the name."""
     parts = name.split(".")
     if len(parts) > 2 and parts[2] in CONFIGS:
-        named = [one for one in views if one.job.label == ".".join(parts[:2])]
-        if (
-            len(named) > 1 and len(parts) > 3 and parts[2] == "extra_configs"
-        ):  # a probe and its refine job share a name, but no keys
-            named = [one for one in named if one.component and parts[3] in parameters(one.component)[0]] or named
-        return [(one, ".".join(parts[2:])) for one in named]
+        matching_jobs = [planned_job for planned_job in planned_jobs if planned_job.job.label == ".".join(parts[:2])]
+        if len(matching_jobs) > 1 and len(parts) > 3 and parts[2] == "extra_configs":
+            # A probe and its refine job share a name, but no keys.
+            jobs_with_key = [
+                planned_job
+                for planned_job in matching_jobs
+                if planned_job.component and parts[3] in parameters(planned_job.component)[0]
+            ]
+            matching_jobs = jobs_with_key or matching_jobs
+        return [(planned_job, ".".join(parts[2:])) for planned_job in matching_jobs]
     op, _, argument = name.partition(".")
     return [
-        (one, f"dj_configs.process.{index}.{op}.{argument}")
-        for one in views
-        for index, entry in enumerate(_process(one))
+        (planned_job, f"dj_configs.process.{index}.{op}.{argument}")
+        for planned_job in planned_jobs
+        for index, entry in enumerate(_process(planned_job))
         if argument and (entry == op or (isinstance(entry, Mapping) and op in entry))
     ]
 
 
 def resolve_overrides(
-    values: Mapping[str, Any], views: Sequence[PlannedJob], where: Callable[[str], Where]
+    values: Mapping[str, Any], planned_jobs: Sequence[PlannedJob], where: Callable[[str], Where]
 ) -> tuple[Overrides, list[ConfigError]]:
-    """What values do to jobs, and what is wrong with them."""
-    changes: Overrides = {}
+    """Resolve parameter values to overrides; return these and the errors in names and values."""
+    overrides: Overrides = {}
     problems = []
     for name, value in values.items():
-        faults = check_values(name, [value], views, where(name))
+        faults = check_values(name, [value], planned_jobs, where(name))
         problems += faults
-        for one, key in resolve_parameter(name, views) if not faults else ():
-            changes.setdefault(one.job.id, {})[key] = value
-    return changes, problems
+        for planned_job, key in resolve_parameter(name, planned_jobs) if not faults else ():
+            overrides.setdefault(planned_job.job.id, {})[key] = value
+    return overrides, problems
 
 
-def with_overrides(views: Sequence[PlannedJob], changes: Overrides, variables: Mapping[str, str]) -> list[PlannedJob]:
-    """The jobs with the changes over all that they say themselves."""
+def with_overrides(
+    planned_jobs: Sequence[PlannedJob], overrides: Overrides, variables: Mapping[str, str]
+) -> list[PlannedJob]:
+    """The jobs with the overrides applied on top of their configs."""
     return [
-        plan_job(replace(one.job, updates={**one.job.updates, **changes[one.job.id]}), variables)
-        if one.job.id in changes
-        else one
-        for one in views
+        plan_job(
+            replace(planned_job.job, updates={**planned_job.job.updates, **overrides[planned_job.job.id]}), variables
+        )
+        if planned_job.job.id in overrides
+        else planned_job
+        for planned_job in planned_jobs
     ]
 
 
-def check_values(name: str, values: Iterable[Any], views: Sequence[PlannedJob], where: Where) -> list[ConfigError]:
-    """What is wrong with a parameter: nothing has its name, or a value is not one that may stand there."""
-    found = resolve_parameter(name, views)
-    if not found:
-        hint = suggest(name, _names(name, views), what="there are")
+def check_values(
+    name: str, values: Iterable[Any], planned_jobs: Sequence[PlannedJob], where: Where
+) -> list[ConfigError]:
+    """Errors of a parameter: no job or OP has its name, or a value is not allowed at its key."""
+    targets = resolve_parameter(name, planned_jobs)
+    if not targets:
+        hint = suggest(name, _candidate_names(name, planned_jobs), what="available")
         return [ConfigError(f"parameter {name!r} sets nothing: there is no such job or OP", where=where, hint=hint)]
-    for one, key in found:
+    for planned_job, key in targets:
         for value in values:
-            for what, meant in _faults(one, key, value):
-                return [ConfigError(f"parameter {name!r}: {what}", where=where, hint=meant)]
+            for message, fault_hint in _faults(planned_job, key, value):
+                return [ConfigError(f"parameter {name!r}: {message}", where=where, hint=fault_hint)]
     return []
 
 
-def _faults(one: PlannedJob, key: str, value: Any) -> Iterator[tuple[str, str | None]]:
-    """What speaks against a value at a key of a job, as far as its configs are known."""
-    config, _, way = key.partition(".")
-    if not way:  # the whole config: a file, or what it would hold
+def _faults(planned_job: PlannedJob, key: str, value: Any) -> Iterator[tuple[str, str | None]]:
+    """Message and hint of each fault of a value at a key of a job, as far as the configs are known."""
+    config, _, path = key.partition(".")
+    if not path:  # the whole config: the path of a file, or a mapping
         if isinstance(value, str) and not is_there(value, file=True):
             yield f"there is no file {value!r}", None
         return
-    known = one.recipe if config == "dj_configs" else one.extra
-    if not known.known:
-        return  # `input` brings the whole of it
-    if known.value is None and config == "dj_configs":
-        yield f"job {one.job.label!r} has no `dj_configs`", None
+    job_config = planned_job.recipe if config == "dj_configs" else planned_job.extra
+    if not job_config.is_known:
+        return  # `input` sets the whole config
+    if job_config.value is None and config == "dj_configs":
+        yield f"job {planned_job.job.label!r} has no `dj_configs`", None
         return
     try:
-        planted = set_path(known.value, way.split("."), value)
+        updated_config = set_path(job_config.value, path.split("."), value)
     except ResolveError as error:
-        yield f"{key!r} cannot be set in job {one.job.label!r}: {error.what}", None
+        yield f"{key!r} cannot be set in job {planned_job.job.label!r}: {error.what}", None
         return
     if config == "dj_configs":
         from data_juicer_sandbox.components.data import recipe_check
 
-        for fault in recipe_check.check(planted, known.skip):
-            if _on(tuple(map(str, fault.path)), way.split(".")):
-                yield f"{fault.message} (job {one.job.label!r})", fault.hint
-    elif one.component is not None:
-        head = way.partition(".")[0]
+        for fault in recipe_check.check(updated_config, job_config.skip):
+            if _overlaps(tuple(map(str, fault.path)), path.split(".")):
+                yield f"{fault.message} (job {planned_job.job.label!r})", fault.hint
+    elif planned_job.component is not None:
+        head = path.partition(".")[0]
         if head != "type":
-            wanted = {name: item for name, item in planted.items() if name != "type"}
-            others = set(parameters(one.component)[0]) | set(wanted)
-            for problem in check(one.component, wanted, lambda name: name in others and name != head):
+            arguments = {name: item for name, item in updated_config.items() if name != "type"}
+            other_names = set(parameters(planned_job.component)[0]) | set(arguments)
+            for problem in check(planned_job.component, arguments, lambda name: name in other_names and name != head):
                 if problem.name == head:
-                    yield f"{problem.what} (job {one.job.label!r})", problem.hint
+                    yield f"{problem.what} (job {planned_job.job.label!r})", problem.hint
 
 
-def _on(path: tuple[str, ...], way: Sequence[str]) -> bool:
-    """Whether a fault lies on the way to a key, or below it."""
-    return all(a == b for a, b in zip(path, way, strict=False))
+def _overlaps(path: tuple[str, ...], key_path: Sequence[str]) -> bool:
+    """Whether the path of a fault is a prefix of a key's path, or the reverse."""
+    return all(a == b for a, b in zip(path, key_path, strict=False))
 
 
-def _process(one: PlannedJob) -> list[Any]:
-    takes = bool(one.hook and one.component and one.hook.takes_recipe(one.component))
-    process = (one.recipe.value or {}).get("process") if takes else None
+def _process(planned_job: PlannedJob) -> list[Any]:
+    takes = bool(planned_job.hook and planned_job.component and planned_job.hook.takes_recipe(planned_job.component))
+    process = (planned_job.recipe.value or {}).get("process") if takes else None
     return process if isinstance(process, list) else []
 
 
-def _names(name: str, views: Sequence[PlannedJob]) -> list[str]:
-    """Names of the kind that was probably meant."""
+def _candidate_names(name: str, planned_jobs: Sequence[PlannedJob]) -> list[str]:
+    """Valid names of the same form as a wrong name: keys of jobs, or arguments of OPs."""
     parts = name.split(".")
     if len(parts) > 2 and parts[2] in CONFIGS:
-        return [f"{one.job.label}.{'.'.join(parts[2:])}" for one in views]
-    ops = {str(next(iter(entry)) if isinstance(entry, Mapping) else entry) for one in views for entry in _process(one)}
+        return [f"{planned_job.job.label}.{'.'.join(parts[2:])}" for planned_job in planned_jobs]
+    ops = {
+        str(next(iter(entry)) if isinstance(entry, Mapping) else entry)
+        for planned_job in planned_jobs
+        for entry in _process(planned_job)
+    }
     return sorted(f"{op}.{name.partition('.')[2]}" for op in ops) or [
-        f"{one.job.label}.extra_configs.<key>" for one in views
+        f"{planned_job.job.label}.extra_configs.<key>" for planned_job in planned_jobs
     ]

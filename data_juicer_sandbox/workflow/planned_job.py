@@ -23,33 +23,33 @@ from data_juicer_sandbox.signatures import parameters
 
 @dataclass(frozen=True)
 class JobConfig:
-    """One of a job's two configs, as it stands in the files.
+    """One of a job's two configs, as written in the files.
 
     Args:
         name: `dj_configs` or `extra_configs`.
-        value: its content; None where there is none, or it is not known yet.
-        known: whether `value` is what the job starts from (`input` and `local` may still set parts).
-        missing: the file it should come from, if that is not there.
-        source, path: the file it stands in, and where in there.
-        set_later: the ways that `input` and `local` set.
+        value: its content; None if the job has no such config, or it is not known yet.
+        is_known: whether `value` is the config that the job starts from (`input` and `local` may still set parts).
+        missing: the path of its file, if that does not exist.
+        source, path: the file that contains it, and its key path in that file.
+        set_later: the key paths that `input` and `local` set.
     """
 
     name: str
     value: dict[str, Any] | None
-    known: bool
+    is_known: bool
     source: Source
     path: KeyPath
     set_later: tuple[tuple[str, ...], ...]
     missing: str | None = None
 
-    def where(self, *way: str | int) -> Where:
+    def where(self, *key_path: str | int) -> Where:
         """The line of one of its keys."""
-        return self.source.where((*self.path, *way))
+        return self.source.where((*self.path, *key_path))
 
-    def skip(self, way: KeyPath) -> bool:
-        """Whether a value is set by `input` or `local`, wholly or in parts, and so is not to be judged yet."""
-        words = tuple(map(str, way))
-        return any(words[: len(later)] == later or later[: len(words)] == words for later in self.set_later)
+    def skip(self, key_path: KeyPath) -> bool:
+        """Whether `input` or `local` sets a value, or a part of it, so that it cannot be checked yet."""
+        keys = tuple(map(str, key_path))
+        return any(keys[: len(later)] == later or later[: len(keys)] == keys for later in self.set_later)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class PlannedJob:
 
     @property
     def outputs(self) -> tuple[str, ...] | None:
-        """The names of what it will put out, where they are known."""
+        """The names of its outputs; None if they are not known before the run."""
         if self.job.output is not None:
             return self.job.output
         declared = self.hook.outputs(self.component) if self.hook and self.component else None
@@ -73,11 +73,11 @@ class PlannedJob:
 
     @property
     def uses_recipe(self) -> bool:
-        """Whether it runs the recipe: reads the data set that is named there, and writes the export."""
+        """Whether it runs the recipe: reads its data set and writes its export."""
         return bool(self.hook and self.hook.runs_recipe and self.component and self.hook.takes_recipe(self.component))
 
     def paths(self, role: Role) -> Iterator[tuple[str, Where, KeyPath]]:
-        """The paths in its configs that play a role: the path, where it stands, the key it stands at."""
+        """The paths in its configs that have a role: path, position in the file, key path."""
         values = self.extra.value or {}
         if self.component is not None:
             for name, parameter in parameters(self.component)[0].items():
@@ -85,18 +85,18 @@ class PlannedJob:
                     for path in _texts(values[name]):
                         yield path, self.extra.where(name), ("extra_configs", name)
         if self.uses_recipe and self.recipe.value:
-            for way, path in recipe_paths(self.recipe.value, role):
-                yield path, self.recipe.where(*way), ("dj_configs", *way)
+            for key_path, path in recipe_paths(self.recipe.value, role):
+                yield path, self.recipe.where(*key_path), ("dj_configs", *key_path)
 
 
 def plan_job(job: Job, variables: Mapping[str, str]) -> PlannedJob:
-    """Look at a job; what cannot be found is among its `problems`."""
+    """Load a job's configs and classes; errors become its `problems`."""
     problems: list[ConfigError] = []
-    recipe, extra = (_config(job, name, variables, problems) for name in ("dj_configs", "extra_configs"))
+    recipe, extra = (_load_config(job, name, variables, problems) for name in ("dj_configs", "extra_configs"))
     hook, component = None, None
     try:
         hook = find_hook(job.hook)
-        if extra.known and not extra.skip(("type",)):
+        if extra.is_known and not extra.skip(("type",)):
             component = hook.component_class(extra.value)
         elif hook.factory is None:
             component = hook.component_class(None)
@@ -110,12 +110,12 @@ def plan_job(job: Job, variables: Mapping[str, str]) -> PlannedJob:
 
 
 def recipe_paths(recipe: Mapping[str, Any], role: Role) -> Iterator[tuple[KeyPath, str]]:
-    """The data sets a recipe reads, or the export it writes, and where in the recipe they stand."""
+    """Key path and path of the data sets that a recipe reads, or of the export that it writes."""
     if role is Role.OUTPUT and isinstance(recipe.get("export_path"), str):
         yield ("export_path",), recipe["export_path"]
     if role is Role.INPUT:
         for path in _texts(recipe.get("dataset_path")):
-            # Data-Juicer's older way to name several: `<weight> <path> <weight> <path>`
+            # Data-Juicer's older syntax for several data sets: `<weight> <path> <weight> <path>`
             parts = path.split() if re.match(r"^[\d.]+\s", path) else [path]
             yield from ((("dataset_path",), part) for part in parts if not re.fullmatch(r"[\d.]+", part))
         data_set = recipe.get("dataset")
@@ -142,29 +142,29 @@ def _texts(value: Any) -> Iterator[str]:
             yield from texts(item)
 
 
-def _config(job: Job, name: str, variables: Mapping[str, str], problems: list[ConfigError]) -> JobConfig:
-    given = getattr(job, name)
+def _load_config(job: Job, name: str, variables: Mapping[str, str], problems: list[ConfigError]) -> JobConfig:
+    configured = getattr(job, name)
     keys = [key for key in (*job.local, *job.input, *job.updates) if key.partition(".")[0] == name]
     later = tuple(tuple(key.split(".")[1:]) for key in keys)
     if () in later:
         return JobConfig(name, None, False, job.source, (*job.path, name), ())
-    if not isinstance(given, str):
-        return JobConfig(name, given, True, job.source, (*job.path, name), later)
-    if not is_there(given):
-        return JobConfig(name, None, False, job.source, (*job.path, name), later, missing=given)
+    if not isinstance(configured, str):
+        return JobConfig(name, configured, True, job.source, (*job.path, name), later)
+    if not is_there(configured):
+        return JobConfig(name, None, False, job.source, (*job.path, name), later, missing=configured)
     try:
-        source = sources.read(given)
+        source = sources.read(configured)
         if source.value is not None and not isinstance(source.value, dict):
-            raise ConfigError("a mapping of keys is wanted", where=source.where())
+            raise ConfigError("expected a mapping of keys", where=source.where())
     except ConfigError as error:
         problems.append(ConfigError(f"`{name}` of job {job.label!r}: {error}", where=job.where(name)))
         return JobConfig(name, None, False, job.source, (*job.path, name), later)
     unknown: list[str] = []
     remember_all(source.value)
     value = fill(source.value, variables, unknown.append)
-    for other in dict.fromkeys(unknown):
-        hint = suggest(other, variables) + "; a plain ${ is written $${"
+    for variable in dict.fromkeys(unknown):
+        hint = suggest(variable, variables) + "; a plain ${ is written $${"
         problems.append(
-            ConfigError(f"job {job.label!r}: unknown variable ${{{other}}}", where=source.where(), hint=hint)
+            ConfigError(f"job {job.label!r}: unknown variable ${{{variable}}}", where=source.where(), hint=hint)
         )
     return JobConfig(name, value, True, source, (), later)

@@ -17,18 +17,18 @@ from data_juicer_sandbox.errors import ConfigError, JobError, ResolveError
 from data_juicer_sandbox.secrets import shown
 
 Finished = Sequence[tuple[str, JobRecord]]
-"""Pipeline and record of the jobs before this one, in order."""
+"""Pipeline and record of the jobs that ran before, in order."""
 
 
 @dataclass(frozen=True)
 class ResolvedJob:
-    """A job whose configs stand as the component will get them.
+    """A job with its final configs, as the component receives them.
 
     Args:
         job: the job as written.
         dj_configs: the recipe, or None.
         extra_configs: `type` and parameters of the component.
-        files: the config files that were read for it.
+        files: the config files that were read.
     """
 
     job: Job
@@ -38,44 +38,46 @@ class ResolvedJob:
 
 
 def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> ResolvedJob:
-    """Put a job's configs together: contents of files, then `local`, then `input`, then what a pass or a search sets.
+    """Combine a job's configs: the files, then `local`, then `input`, then what an iteration or a search sets.
 
     Args:
         job: the job.
-        finished: the records it may read, the last one finished last.
-        variables: what `${...}` in files stands for.
+        finished: the records it may read, the most recent last.
+        variables: values of `${...}` in files.
 
     Raises:
-        ResolveError: a key of `input` leads nowhere, or cannot be set; names the job and the keys there are.
-        JobError: a config file is missing or no mapping.
+        ResolveError: a key of `input` is not in the context, or cannot be set; names the job and the existing keys.
+        JobError: a config file is missing or not a mapping.
     """
     files: list[str] = []
     configs: dict[str, Any] = {
-        "dj_configs": _content(job, "dj_configs", job.dj_configs, variables, files),
-        "extra_configs": _content(job, "extra_configs", job.extra_configs, variables, files),
+        "dj_configs": _load_config(job, "dj_configs", job.dj_configs, variables, files),
+        "extra_configs": _load_config(job, "extra_configs", job.extra_configs, variables, files),
     }
     settings = [("local", key, value) for key, value in job.local.items()]
     settings += [("input", key, _fetch(job, key, source, finished)) for key, source in job.input.items()]
     settings += [("update", key, value) for key, value in job.updates.items()]
-    # A whole config is set before its parts, whatever order they were written in.
-    for kind in ("local", "input", "update"):
-        for _, key, value in sorted((s for s in settings if s[0] == kind), key=lambda s: "." in s[1]):
-            name, _, way = key.partition(".")
-            if not way:
-                configs[name] = _content(job, name, value, variables, files)
+    # A whole config is set before its parts, regardless of their order in the file.
+    for source_type in ("local", "input", "update"):
+        for _, key, value in sorted((s for s in settings if s[0] == source_type), key=lambda s: "." in s[1]):
+            name, _, path = key.partition(".")
+            if not path:
+                configs[name] = _load_config(job, name, value, variables, files)
                 continue
             try:
-                configs[name] = set_path(configs[name], way.split("."), deepcopy(value))
+                configs[name] = set_path(configs[name], path.split("."), deepcopy(value))
             except ResolveError as error:
-                raise ResolveError(f"{kind} {key!r}: {error.what}", where=job.where(kind, key)) from error
+                raise ResolveError(f"{source_type} {key!r}: {error.what}", where=job.where(source_type, key)) from error
     recipe = configs["dj_configs"]
     return ResolvedJob(
         job, None if recipe is None else _single_or_multi_source(recipe), configs["extra_configs"] or {}, tuple(files)
     )
 
 
-def _content(job: Job, name: str, value: Any, variables: Mapping[str, str], files: list[str]) -> dict[str, Any] | None:
-    """A config that is a mapping, or the path of a file that holds one; a copy of its own in any case."""
+def _load_config(
+    job: Job, name: str, value: Any, variables: Mapping[str, str], files: list[str]
+) -> dict[str, Any] | None:
+    """A copy of a config that is written as a mapping, or as the path of a file that contains one."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, str):
@@ -95,13 +97,13 @@ def _content(job: Job, name: str, value: Any, variables: Mapping[str, str], file
 
 
 def _fetch(job: Job, key: str, source: str, finished: Finished) -> Any:
-    """The value of a context key as this job sees it."""
-    record, way = _record(job, source, finished)
+    """The value of a context key, resolved relative to this job."""
+    record, path = _find_record(job, source, finished)
     if record is not None:
         try:
-            return deepcopy(get_path(record.outputs, way))
+            return deepcopy(get_path(record.outputs, path))
         except ResolveError as error:
-            fault = error.what if way.partition(".")[0] in record.outputs else ""
+            fault = error.what if path.partition(".")[0] in record.outputs else ""
     else:
         fault = ""
     keys = visible_keys(job, finished)
@@ -111,25 +113,25 @@ def _fetch(job: Job, key: str, source: str, finished: Finished) -> Any:
     )
 
 
-def _record(job: Job, source: str, finished: Finished) -> tuple[JobRecord | None, str]:
-    """The record a key means, and the way inside its outputs.
+def _find_record(job: Job, source: str, finished: Finished) -> tuple[JobRecord | None, str]:
+    """The record that a key refers to, and the path inside its outputs.
 
-    Two jobs may bear one name (a probe and its refine job): the later one that has the output is meant.
+    If two jobs share a name (a probe and its refine job), the key refers to the later one that has the output.
     """
     head, _, rest = source.partition(".")
     if head == "-1":
         return (finished[-1][1], rest) if finished else (None, rest)
-    name, _, way = rest.partition(".")
-    for wanted, record_way in (((head, name), way), ((job.pipeline, head), rest)):
-        output = record_way.partition(".")[0]
+    meta_name, _, path = rest.partition(".")
+    for record_key, output_path in (((head, meta_name), path), ((job.pipeline, head), rest)):
+        output = output_path.partition(".")[0]
         for pipeline, record in reversed(finished):
-            if (pipeline, record.meta_name) == wanted and output in record.outputs:
-                return record, record_way
+            if (pipeline, record.meta_name) == record_key and output in record.outputs:
+                return record, output_path
     return None, rest
 
 
 def visible_keys(job: Job, finished: Finished) -> list[str]:
-    """Every key of the context as this job would write it."""
+    """Every key of the context, in the form that this job's `input` would use."""
     keys = [f"-1.{output}" for output in finished[-1][1].outputs] if finished else []
     for pipeline, record in finished:
         prefix = "" if pipeline == job.pipeline else f"{pipeline}."

@@ -82,7 +82,7 @@ def reasons(config_file: Callable[..., Path]) -> Callable[[dict[str, Any]], dict
 
     def call(config: dict[str, Any]) -> dict[str, str]:
         steps = api.plan(load_or_raise(str(config_file(config)), {"resume": True}))
-        return {step.view.job.meta_name: step.reason for step in steps if step.runs}
+        return {step.planned_job.job.meta_name: step.reason for step in steps if step.runs}
 
     return call
 

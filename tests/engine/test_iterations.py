@@ -128,7 +128,7 @@ def test_reasons_to_stop(grow, go):
     assert len(sums()) == 3
     grow.update(patience=None, max_hours=1e-9)
     assert go(grow) == 0
-    assert history()["stopped"] == "max_hours 1e-09 are spent"
+    assert history()["stopped"] == "max_hours 1e-09 is reached"
 
 
 def test_any_target_will_do_or_all_must_hold(grow, go):
@@ -144,10 +144,10 @@ def test_any_target_will_do_or_all_must_hold(grow, go):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("abc", "the target 'anonymous.give.value' is 'abc' after iteration 1, which is no number"),
+        ("abc", "the target 'anonymous.give.value' is 'abc' after iteration 1, which is not a number"),
         (float("nan"), "the target 'anonymous.give.value' is nan after iteration 1"),
         (True, "the target 'anonymous.give.value' is True after iteration 1"),
-        ({"a": 1}, "is {'a': 1} after iteration 1, which is no number"),
+        ({"a": 1}, "is {'a': 1} after iteration 1, which is not a number"),
     ],
 )
 def test_a_target_that_is_no_number_stops_with_its_name(go, capsys, value, said):
@@ -209,9 +209,7 @@ def test_metrics_are_numbered_from_the_second_pass_on(grow, go):
 def test_iterations_without_an_end_are_refused(grow, go, capsys):
     grow.update(max_iter_num=0, iter_targets=[])
     assert go(grow) == 2
-    assert (
-        "`max_iter_num: 0` goes on until the targets hold, but there are no `iter_targets`" in capsys.readouterr().err
-    )
+    assert "`max_iter_num: 0` repeats until the targets hold, but `iter_targets` is empty" in capsys.readouterr().err
 
 
 def test_the_plan_is_that_of_the_pass_that_is_next(grow, go, reasons):

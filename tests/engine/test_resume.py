@@ -333,7 +333,7 @@ def test_a_tuple_is_several_outputs_and_their_number_must_agree(chain, go, capsy
     assert (record["meta_name"], record["a"], record["b"]) == ("two", 1, [2, 3])
     job["output"] = ["a"]
     assert go(chain) == 1
-    assert "put out 2 result(s), but `output` names 1: a" in capsys.readouterr().err
+    assert "returned 2 result(s), but `output` names 1: a" in capsys.readouterr().err
 
 
 def test_long_texts_in_configs_and_results_are_no_paths(chain, go, reasons):

@@ -159,8 +159,8 @@ def test_the_files_in_a_folder_of_custom_operators_are_inputs(config_file):
     Path("ops/__pycache__").mkdir(parents=True)
     for name in ("__init__.py", "my_mapper.py", "__pycache__/my_mapper.pyc"):
         Path("ops", name).write_text("")
-    (view,), _ = validated_jobs(load_or_raise(str(path), {}))
-    inputs = input_paths(view, resolve(view.job, [], {}))
+    (planned_job,), _ = validated_jobs(load_or_raise(str(path), {}))
+    inputs = input_paths(planned_job, resolve(planned_job.job, [], {}))
     assert inputs == ["ops/__init__.py", "ops/my_mapper.py", "rows.jsonl"]
 
 

@@ -116,7 +116,7 @@ def test_a_finished_search_resumed_does_nothing_and_a_larger_one_goes_on(lab, sw
     assert go(lab, sweep, "--resume", "true") == 0
     said = capsys.readouterr().err
     assert " started" not in said
-    assert "all 6 trials are made" in said
+    assert "all 6 trials are done" in said
     assert table() == before
     sweep["sweep_max_count"] = 8
     assert go(lab, sweep, "--resume", "true") == 0
@@ -156,7 +156,10 @@ def test_a_changed_recipe_file_makes_another_study_and_changed_data_is_told(lab,
     Path("out/data/rows.jsonl").unlink()  # made again just as it was: nothing to tell
     capsys.readouterr()
     assert go(lab, {**sweep, "sweep_max_count": 7}, "--resume", "true") == 0
-    assert "WARNING: use.sum put out something else than before: earlier trials" in capsys.readouterr().err
+    assert (
+        "WARNING: use.sum put out different results than before, which earlier trials did not use"
+        in capsys.readouterr().err
+    )
     Path("extra.yaml").write_text("type: toy_lab.steps.Descend\nrate: 0.1\nsteps: 9\n")
     assert go(lab, sweep, "--resume", "true") == 2
     assert "was made with other parameters, metrics or jobs" in capsys.readouterr().err
@@ -289,14 +292,14 @@ def test_failed_trials_are_recorded_and_passed_over(lab, sweep, go, table, capsy
     assert go(lab, {**sweep, "max_failures": 2}) == 1
     said = capsys.readouterr().err
     assert "2 trials failed (max_failures 2)" in said
-    assert "the last said: job 'use.learn' failed: a rate of" in said
+    assert "last error: job 'use.learn' failed: a rate of" in said
     assert len(table()) < 8
 
 
 def test_nothing_but_failures_is_a_failure(lab, sweep, go, capsys):
     lab["pipelines"]["use"]["execution_job_configs"][1]["extra_configs"]["fail_above"] = 0.0
     assert go(lab, {**sweep, "sweep_max_count": 3}) == 1
-    assert "none of them completed; the last said" in capsys.readouterr().err
+    assert "none of them completed; last error: " in capsys.readouterr().err
 
 
 def test_a_failing_shared_job_ends_it_before_the_first_trial(lab, sweep, go, capsys):
@@ -318,7 +321,7 @@ def test_a_metric_that_no_trial_has_says_what_there_is(lab, sweep, go, table):
     [
         ({"metric": {"name": "use.learn.loss", "target": 0.5}}, "the target is reached"),
         ({"patience": 2}, "no gain in 2 trials (patience 2)"),
-        ({"max_hours": 1e-9}, "max_hours 1e-09 are spent"),
+        ({"max_hours": 1e-9}, "max_hours 1e-09 is reached"),
         ({"timeout": 0.001}, "the timeout of 0.001 s is over"),
     ],
 )
@@ -346,8 +349,8 @@ def test_best_yaml_has_the_values_as_they_were_drawn(lab, sweep, go, table, conf
         config_file(dump_config(sweep), "sweep.yaml")
         assert main(["--config", str(config_file(lab))]) == 0
         best = load_or_raise("out/best.yaml")
-        views = validate(best).views
-        job = next(view.job for view in views if view.job.meta_name == "learn")
+        planned_jobs = validate(best).planned_jobs
+        job = next(planned_job.job for planned_job in planned_jobs if planned_job.job.meta_name == "learn")
         resolved = resolve(job, [], best.variables)
         assert resolved.extra_configs["note"] == {"$${x}": "${x}"}.get(odd[number], odd[number])
 
@@ -400,13 +403,15 @@ def test_short_names_set_the_op_of_every_recipe(lab, sweep, go, config_file):
     sweep["parameters"] = {"text_length_filter.min_len": {"min": 2, "max": 9}}
     from data_juicer_sandbox.config.loader import load_or_raise
     from data_juicer_sandbox.context.infos import ContextInfos
-    from data_juicer_sandbox.search.trial_runner import reached
+    from data_juicer_sandbox.search.trial_runner import affected_job_ids
     from data_juicer_sandbox.validation import validate
 
     config_file(sweep, "sweep.yaml")
     findings = validate(load_or_raise(str(config_file(lab))))
     assert not findings.problems
-    assert reached(["text_length_filter.min_len"], findings.views, ContextInfos()) == {"use/execution/process"}
+    assert affected_job_ids(["text_length_filter.min_len"], findings.planned_jobs, ContextInfos()) == {
+        "use/execution/process"
+    }
 
 
 def test_plots_and_table(lab, sweep, go, capsys):
@@ -422,7 +427,7 @@ def test_plots_and_table(lab, sweep, go, capsys):
         assert Path(f"out/plots/{name}.png").read_bytes().startswith(b"\x89PNG"), name
     said = capsys.readouterr().err
     assert "trials (" in said
-    assert "all 6 trials are made" in said
+    assert "all 6 trials are done" in said
 
 
 def test_every_trial_is_in_the_metrics(lab, sweep, go, table):

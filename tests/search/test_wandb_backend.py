@@ -44,7 +44,7 @@ def test_each_trial_is_a_run_of_the_sweep_s_group(lab, sweep, tmp_path, support_
 
 def test_the_sweep_as_wandb_takes_it(tmp_path):
     from data_juicer_sandbox.config.sweep import read_sweep
-    from data_juicer_sandbox.search.wandb import for_wandb
+    from data_juicer_sandbox.search.wandb import wandb_sweep_config
 
     Path(tmp_path / "sweep.yaml").write_text(
         "sweep_name: s\nsweep_max_count: 4\nbackend: wandb\nmethod: bayes\nseed: 3\nn_jobs: 2\n"
@@ -54,7 +54,7 @@ def test_the_sweep_as_wandb_takes_it(tmp_path):
     )
     sweep, problems = read_sweep(str(tmp_path / "sweep.yaml"), {})
     assert not problems
-    assert for_wandb(sweep) == {
+    assert wandb_sweep_config(sweep) == {
         "name": "s",
         "method": "bayes",
         "metric": {"name": "a.b", "goal": "maximize", "target": 0.9},

@@ -155,23 +155,25 @@ def test_a_killed_partner_s_trial_is_its_own_to_finish(slow, sweep, start, table
 
 
 def test_each_worker_has_its_share_of_the_machine():
-    from data_juicer_sandbox.search.executors import share
+    from data_juicer_sandbox.search.executors import core_share
 
     there = sorted(os.sched_getaffinity(0))
-    shares = [share(place, 2) for place in range(2)]
+    shares = [core_share(place, 2) for place in range(2)]
     assert sorted({core for one in shares for core in one}) == there
     if len(there) > 1:
         assert not set(shares[0]) & set(shares[1])
-    assert all(len(share(place, len(there) + 3)) == 1 for place in range(len(there) + 3))
+    assert all(len(core_share(place, len(there) + 3)) == 1 for place in range(len(there) + 3))
 
 
 def test_each_worker_sees_one_gpu_in_turn(monkeypatch):
-    from data_juicer_sandbox.search.executors import gpu
+    from data_juicer_sandbox.search.executors import gpu_environment
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    assert [gpu(place) for place in range(3)] == [{"CUDA_VISIBLE_DEVICES": number} for number in ("3", "5", "3")]
+    assert [gpu_environment(place) for place in range(3)] == [
+        {"CUDA_VISIBLE_DEVICES": number} for number in ("3", "5", "3")
+    ]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert gpu(0) == {}
+    assert gpu_environment(0) == {}
 
 
 def test_no_value_of_the_config_is_on_a_command_line(slow, sweep, start, tmp_path):

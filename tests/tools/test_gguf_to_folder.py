@@ -20,7 +20,7 @@ def test_the_file_that_is_meant(tmp_path, monkeypatch):
     (tmp_path / "pkg" / "other.gguf").touch()
     with pytest.raises(JobError, match="2 GGUF files"):
         gguf_file("pkg")
-    with pytest.raises(JobError, match="no Python package that is installed"):
+    with pytest.raises(JobError, match="is not a file, a folder or an installed Python package"):
         gguf_file("no_such_package")
     assert main(["no_such_package", str(tmp_path / "out")]) == 1
     assert not (tmp_path / "out").exists()

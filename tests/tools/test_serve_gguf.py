@@ -41,7 +41,7 @@ def test_what_cannot_be_served(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(JobError, match=r"port \d+ cannot be had: .*\(--port with another number\)"):
+        with pytest.raises(JobError, match=r"port \d+ is not available: .*\(--port with another number\)"):
             serve(empty, port=taken.getsockname()[1])
 
 

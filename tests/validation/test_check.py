@@ -47,7 +47,7 @@ def test_a_good_config_has_no_problems(problems):
     ("job", "said"),
     [
         (probe(hook="GeneralProbHook"), "unknown hook 'GeneralProbHook' (did you mean 'GeneralProbeHook'?"),
-        (probe(hook="toy_lab.steps.Give"), "is no hook"),
+        (probe(hook="toy_lab.steps.Give"), "is not a hook"),
         (probe(hook="no.such.Hook"), "cannot import 'no.such.Hook'"),
         (probe(extra_configs={"type": "toy_lab.steps.Gave"}), "cannot import 'toy_lab.steps.Gave'"),
         (probe(extra_configs=None), "`type` is missing"),
@@ -66,13 +66,16 @@ def test_a_good_config_has_no_problems(problems):
             probe(hook="GeneralDataExecutorHook", extra_configs={"type": "toy_lab.steps.MakeRows"}),
             "'export_path' is missing",
         ),
-        (scale("none.jsonl"), "`extra_configs.dataset_path` names 'none.jsonl', which is not there"),
-        ({**make(), "output": ["a", "b"]}, "has 2 output names, but puts out 1: path"),
+        (scale("none.jsonl"), "`extra_configs.dataset_path` names 'none.jsonl', which does not exist"),
+        ({**make(), "output": ["a", "b"]}, "has 2 output names, but 1 output(s): path"),
         (probe(input={"extra_configs.value": "-1.x"}), "reads '-1.x', but no job comes before it"),
-        (probe(input={"extra_configs.value": "later.res_1"}), "reads 'later.res_1', which no earlier job puts out"),
+        (
+            probe(input={"extra_configs.value": "later.res_1"}),
+            "reads 'later.res_1', which is not an output of an earlier job",
+        ),
         (
             probe(dj_configs="none.yaml"),
-            "`dj_configs` names 'none.yaml', which is not there and which no earlier job makes",
+            "`dj_configs` names 'none.yaml', which does not exist and which no earlier job writes",
         ),
         ({"hook": "ProcessDataHook"}, "needs a recipe: `dj_configs` is missing"),
     ],
@@ -98,8 +101,8 @@ def test_ten_mistakes_are_ten_lines(dj_sandbox):
         (15, "text_lenght_filter", "`text_length_filter`"),
         (16, "min_nun", "`min_num`"),
         (17, "k: three", "'three' is no float"),
-        (21, "nowhere.jsonl", "which is not there"),
-        (22, "[data, stats]", "puts out 1"),
+        (21, "nowhere.jsonl", "which does not exist"),
+        (22, "[data, stats]", "1 output(s)"),
         (27, "data.proces.data", "'data.process.data'"),
         (28, "hugingface", "'huggingface'"),
         (31, "train", "taken already, on line 26"),
@@ -120,9 +123,9 @@ def test_references_are_judged_by_name_output_and_order(problems):
     ]
     found = problems({"execution_job_configs": jobs})
     assert len(found) == 3
-    assert "job 'anonymous.first' has no output 'b' (it puts out: a)" in found[0]
+    assert "job 'anonymous.first' has no output 'b' (outputs: a)" in found[0]
     assert "job 'anonymous.made' has no output 'res_2' (did you mean 'res_1'?" in found[1]
-    assert "'other.first.a', which no earlier job puts out" in found[2]
+    assert "'other.first.a', which is not an output of an earlier job" in found[2]
 
 
 def test_what_input_and_local_set_is_not_judged(problems):
@@ -162,8 +165,8 @@ def test_targets_name_jobs_and_outputs(problems):
     }
     found = problems(value)
     assert len(found) == 4
-    assert "puts out no 'pth' (did you mean 'path'?" in "\n".join(found)
-    assert "there is no such job (did you mean 'anonymous.m'?" in "\n".join(found)
+    assert "has no output 'pth' (did you mean 'path'?" in "\n".join(found)
+    assert "this job does not exist (did you mean 'anonymous.m'?" in "\n".join(found)
 
 
 @pytest.mark.parametrize(("key", "value"), [("max_iter_num", 0), ("patience", 2), ("watchers", ["wanbd"])])

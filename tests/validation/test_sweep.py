@@ -111,7 +111,7 @@ def test_it_must_end_and_a_grid_must_be_finite(said):
     for key in ("patience", "max_hours", "timeout"):
         assert said(sweep_max_count=None, **{key: 1}) == []
     assert said(sweep_max_count=None, metric={"name": "p.learn.loss", "target": 1}) == []
-    assert "p.learn.extra_configs.rate can be anything in between" in said(method="grid")[0]
+    assert "p.learn.extra_configs.rate is continuous" in said(method="grid")[0]
     grid = {"p.learn.extra_configs.rate": {"values": [0.1, 0.2]}}
     assert said(method="grid", parameters=grid, sweep_max_count=None) == []
 
@@ -128,14 +128,14 @@ def test_a_probe_and_its_refine_job_share_a_name_and_the_key_says_which_is_meant
         "refine_recipe_job_configs": [{**probe, "hook": "RefineRecipeViaKSigmaHook", "extra_configs": refine}],
     }
     config_file('{"text": "a"}\n', "rows.jsonl")
-    views = validate(load(str(config_file(lab)))[0]).views
-    assert [one.job.phase.value for one, _ in resolve_parameter("anonymous.look.extra_configs.k", views)] == [
+    planned_jobs = validate(load(str(config_file(lab)))[0]).planned_jobs
+    assert [one.job.phase.value for one, _ in resolve_parameter("anonymous.look.extra_configs.k", planned_jobs)] == [
         "refine_recipe"
     ]
-    assert [one.job.phase.value for one, _ in resolve_parameter("anonymous.look.extra_configs.plots", views)] == [
-        "probe"
-    ]
-    assert len(resolve_parameter("anonymous.look.dj_configs.export_path", views)) == 2
+    assert [
+        one.job.phase.value for one, _ in resolve_parameter("anonymous.look.extra_configs.plots", planned_jobs)
+    ] == ["probe"]
+    assert len(resolve_parameter("anonymous.look.dj_configs.export_path", planned_jobs)) == 2
 
 
 def test_two_names_of_one_key(said):
@@ -150,7 +150,7 @@ def test_samplers_and_pruners_by_name(said):
     assert said(sampler={"name": "TPESampler", "n_startup_trials": 3}, pruner="MedianPruner") == []
     by_name = said(sampler="GridSampler")
     assert len(by_name) == 1
-    assert "can be anything in between" in by_name[0]
+    assert "is continuous" in by_name[0]
     grid = {"p.learn.extra_configs.rate": {"values": [0.1, 0.2]}}
     assert said(sampler="GridSampler", parameters=grid, sweep_max_count=None) == []
     assert "did you mean 'TPESampler'?" in said(sampler="TPESampeler")[0]
@@ -170,7 +170,7 @@ def test_what_cannot_be_had_together(said):
     two = [{"name": "p.learn.loss"}, {"name": "learn.gain"}]
     assert "cannot be pruned" in said(metric=two, early_terminate={"type": "hyperband", "min_iter": 2})[0]
     said.top = {"max_iter_num": 3}
-    assert "a search and iterations cannot be had in one run" in said()[0]
+    assert "a search and iterations cannot be combined in one run" in said()[0]
 
 
 def test_wandb_offline_says_what_is_missing(said, monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""How a causal language model takes a text: how surprised it is, how sure of itself."""
+"""`CausalScorer`: loss, perplexity and confidence of a causal language model on each row."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class _Sum:
     tokens: int = 0
 
 
-class CausalJudge:
+class CausalScorer:
     """Loss, perplexity, bits per byte and confidence of a causal language model, row by row.
 
-    Each token of a text is scored once, the first one given the BOS (or else EOS) token; the end of the text is not.
-    Texts longer than a window are read through a sliding one.
+    Each token of a text is scored once, the first one after the BOS (or else EOS) token; the end of the text is not
+    scored. Texts longer than a window are scored in sliding windows.
 
     Args:
-        model: in eval mode.
-        tokenizer: the model's.
-        text_key: the field that holds the text.
-        max_tokens: tokens of each text to look at, from its start; all when None.
+        model: the model, in eval mode.
+        tokenizer: the model's tokenizer.
+        text_key: the field of the text.
+        max_tokens: number of tokens of each text to score, from its start; None for all.
         block_size: tokens of a window; None for the model's context, at most 2048.
-        stride: tokens that the window moves on by; None for half a window.
+        stride: step of the window in tokens; None for half a window.
         batch_size: windows in a batch.
 
     Raises:
@@ -56,52 +56,56 @@ class CausalJudge:
         if self._start is None:
             raise JobError("the tokenizer has neither a BOS nor an EOS token", hint="set eos_token in its config")
 
-    def say(self, rows: list[Row]) -> list[Feedback]:
+    def score(self, rows: list[Row]) -> list[Feedback]:
         """The feedback on each row; a text without tokens has `tokens` 0 and null for the rest."""
         texts = [text_of(row, self.text_key) for row in rows]
         encoded = encode(self.tokenizer, texts)
         sums = [_Sum() for _ in rows]
-        for piece, place in self._pieces(encoded, sums):
-            sums[place].nats.append(piece[0])
-            sums[place].probability.append(piece[1])
+        for window_sums, row_index in self._score_windows(encoded, sums):
+            sums[row_index].nats.append(window_sums[0])
+            sums[row_index].probability.append(window_sums[1])
         return [
-            self._feedback(found, self._bytes(text, len(tokens)))
-            for found, text, tokens in zip(sums, texts, encoded, strict=True)
+            self._feedback(row_sum, self._bytes(text, len(tokens)))
+            for row_sum, text, tokens in zip(sums, texts, encoded, strict=True)
         ]
 
-    def _pieces(self, encoded: list[list[int]], sums: list[_Sum]) -> list[tuple[tuple[float, float], int]]:
-        """Nats and probability of each window, and whose it is; windows of like length go through together."""
-        queue: list[tuple[Window, int]] = []
-        for place, tokens in enumerate(encoded):
-            seen = tokens[: self.max_tokens]
-            sums[place].tokens = len(seen)
-            if seen:
-                queue += [(window, place) for window in windows([self._start, *seen], self.context, self.stride)]
-        queue.sort(key=lambda one: -len(one[0].tokens))
-        found = []
-        for first in range(0, len(queue), self.batch_size):
-            batch = queue[first : first + self.batch_size]
-            for (window, place), losses in zip(batch, token_nats(self.model, [one for one, _ in batch]), strict=True):
+    def _score_windows(self, encoded: list[list[int]], sums: list[_Sum]) -> list[tuple[tuple[float, float], int]]:
+        """Summed nats and probabilities of each window, and its row; windows of similar length share a batch."""
+        pending: list[tuple[Window, int]] = []
+        for row_index, tokens in enumerate(encoded):
+            scored_tokens = tokens[: self.max_tokens]
+            sums[row_index].tokens = len(scored_tokens)
+            if scored_tokens:
+                pending += [
+                    (window, row_index) for window in windows([self._start, *scored_tokens], self.context, self.stride)
+                ]
+        pending.sort(key=lambda item: -len(item[0].tokens))
+        window_results = []
+        for first in range(0, len(pending), self.batch_size):
+            batch = pending[first : first + self.batch_size]
+            for (window, row_index), losses in zip(
+                batch, token_nats(self.model, [item for item, _ in batch]), strict=True
+            ):
                 end = len(window.tokens) - 1
                 scored = losses[end - window.scored : end].double()
-                found.append(((float(scored.sum()), float((-scored).exp().sum())), place))
-        return found
+                window_results.append(((float(scored.sum()), float((-scored).exp().sum())), row_index))
+        return window_results
 
-    def _feedback(self, found: _Sum, size: int | None) -> Feedback:
-        if not found.tokens:
+    def _feedback(self, row_sum: _Sum, size: int | None) -> Feedback:
+        if not row_sum.tokens:
             return {"loss": None, "perplexity": None, "bits_per_byte": None, "confidence": None, "tokens": 0}
-        nats = math.fsum(found.nats)
-        loss = nats / found.tokens
+        nats = math.fsum(row_sum.nats)
+        loss = nats / row_sum.tokens
         return {
             "loss": figure(loss),
             "perplexity": figure(exp(loss)),
             "bits_per_byte": figure(nats / math.log(2) / size) if size else None,
-            "confidence": figure(math.fsum(found.probability) / found.tokens),
-            "tokens": found.tokens,
+            "confidence": figure(math.fsum(row_sum.probability) / row_sum.tokens),
+            "tokens": row_sum.tokens,
         }
 
     def _bytes(self, text: str, tokens: int) -> int | None:
-        """UTF-8 bytes of the part of a text that is looked at; None where the tokenizer cannot tell."""
+        """Number of UTF-8 bytes of the scored part of a text; None if the tokenizer has no offsets."""
         if self.max_tokens is not None and tokens > self.max_tokens:
             if not self.tokenizer.is_fast:
                 return None

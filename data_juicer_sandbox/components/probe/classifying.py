@@ -1,4 +1,4 @@
-"""What a classifier takes a text for, and how sure it is."""
+"""`ClassifierScorer`: prediction and confidence of a sequence classifier on each row."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import shown
 
 _NO_LIMIT = 1_000_000
-"""A tokenizer that knows no longest text gives a number above this."""
+"""A `model_max_length` above this means that the tokenizer has no limit."""
 
 
-class Classifier:
+class ClassifierScorer:
     """Prediction, confidence and probabilities of a sequence classifier, row by row; the score of a regression head.
 
     Args:
-        model: in eval mode. With one label it is a regression.
-        tokenizer: the model's.
-        text_key: the field that holds the text; what is longer than the model takes is cut.
-        label_key: the field that holds the right label, by name or number; with it the loss is told too.
-        max_tokens: tokens of each text to look at; what the model takes when None.
+        model: the model, in eval mode. One label means regression.
+        tokenizer: the model's tokenizer.
+        text_key: the field of the text; texts longer than the model's limit are truncated.
+        label_key: the field of the true label, by name or number; adds the loss to the feedback.
+        max_tokens: maximum number of tokens of each text; None for the model's limit.
         batch_size: texts in a batch.
     """
 
@@ -41,23 +41,25 @@ class Classifier:
         self.batch_size = batch_size
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
-        if model.config.pad_token_id is None:  # by it a decoder finds the last token of a padded text
+        if model.config.pad_token_id is None:  # decoder models use it to find the last token of a padded text
             model.config.pad_token_id = tokenizer.pad_token_id
         longest = (max_tokens, tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None))
         self.longest = min((limit for limit in longest if limit and limit < _NO_LIMIT), default=None)
         self.labels = [str(model.config.id2label[number]) for number in range(model.config.num_labels)]
 
-    def say(self, rows: list[Row]) -> list[Feedback]:
+    def score(self, rows: list[Row]) -> list[Feedback]:
         """The feedback on each row."""
         texts = [text_of(row, self.text_key) for row in rows]
         tokens = self.tokenizer(texts, truncation=self.longest is not None, max_length=self.longest)["input_ids"]
-        order = sorted(range(len(rows)), key=lambda place: -len(tokens[place]))
-        found: dict[int, Feedback] = {}
+        order = sorted(range(len(rows)), key=lambda row_index: -len(tokens[row_index]))
+        feedback_by_row: dict[int, Feedback] = {}
         for first in range(0, len(order), self.batch_size):
-            places = order[first : first + self.batch_size]
-            for place, logits in zip(places, self._logits([texts[place] for place in places]), strict=True):
-                found[place] = self._feedback(rows[place], logits, len(tokens[place]))
-        return [found[place] for place in range(len(rows))]
+            row_indices = order[first : first + self.batch_size]
+            for row_index, logits in zip(
+                row_indices, self._logits([texts[row_index] for row_index in row_indices]), strict=True
+            ):
+                feedback_by_row[row_index] = self._feedback(rows[row_index], logits, len(tokens[row_index]))
+        return [feedback_by_row[row_index] for row_index in range(len(rows))]
 
     def _logits(self, texts: list[str]) -> Any:
         batch = self.tokenizer(
@@ -69,24 +71,26 @@ class Classifier:
     def _feedback(self, row: Row, logits: Any, tokens: int) -> Feedback:
         if len(self.labels) == 1:
             return {"score": figure(float(logits[0])), "tokens": tokens}
-        several = self.model.config.problem_type == "multi_label_classification"
-        chances = (logits.sigmoid() if several else logits.softmax(-1)).tolist()
-        top = max(range(len(chances)), key=chances.__getitem__)
-        told = {} if self.label_key is None else self._loss(row, chances)
+        multi_label = self.model.config.problem_type == "multi_label_classification"
+        probabilities = (logits.sigmoid() if multi_label else logits.softmax(-1)).tolist()
+        best_label = max(range(len(probabilities)), key=probabilities.__getitem__)
+        loss_field = {} if self.label_key is None else self._loss(row, probabilities)
         return {
-            **told,
-            "prediction": self.labels[top],
-            "confidence": figure(chances[top]),
-            "probabilities": {label: figure(chance) for label, chance in zip(self.labels, chances, strict=True)},
+            **loss_field,
+            "prediction": self.labels[best_label],
+            "confidence": figure(probabilities[best_label]),
+            "probabilities": {
+                label: figure(probability) for label, probability in zip(self.labels, probabilities, strict=True)
+            },
             "tokens": tokens,
         }
 
-    def _loss(self, row: Row, chances: list[float]) -> Feedback:
-        wanted = row.get(str(self.label_key))
-        known: dict[int | str, int] = {number: number for number in range(len(chances))}
-        known.update({label: number for number, label in enumerate(self.labels)})
-        if isinstance(wanted, bool) or not isinstance(wanted, int | str) or wanted not in known:
-            hint = suggest(str(wanted), self.labels, what="the model's labels")
-            raise JobError(f"{shown(wanted)} at {self.label_key!r} is no label of the model", hint=hint)
-        chance = chances[known[wanted]]
-        return {"loss": figure(-math.log(chance)) if chance > 0 else None}
+    def _loss(self, row: Row, probabilities: list[float]) -> Feedback:
+        row_label = row.get(str(self.label_key))
+        label_numbers: dict[int | str, int] = {number: number for number in range(len(probabilities))}
+        label_numbers.update({label: number for number, label in enumerate(self.labels)})
+        if isinstance(row_label, bool) or not isinstance(row_label, int | str) or row_label not in label_numbers:
+            hint = suggest(str(row_label), self.labels, what="the model's labels")
+            raise JobError(f"{shown(row_label)} at {self.label_key!r} is not a label of the model", hint=hint)
+        probability = probabilities[label_numbers[row_label]]
+        return {"loss": figure(-math.log(probability)) if probability > 0 else None}

@@ -1,4 +1,4 @@
-"""What the model infer evaluators share: rows drawn, a model asked about them, its feedback put beside them."""
+"""`ModelInferEvaluator`: draws rows, scores them with a model, and writes the feedback into the rows."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from data_juicer_sandbox.files import replacing
 
 FIELD = "__feedback__"
 _BATCHES_TOGETHER = 16
-"""Rows of so many batches are handed on together, to be sorted by length: little padding is needed then."""
+"""Number of batches whose rows are scored together, so that sorting by length reduces padding."""
 
 
 class ModelInferEvaluator(Component):
-    """Base of the components that ask a model about rows.
+    """Base of the components that score rows with a model.
 
     Args:
-        dataset_path: the rows.
-        export_path: the file of the rows with feedback; `feedback.jsonl` in the job's folder when None.
-        field: of the feedback in a row.
-        sample: which rows are asked about.
-        batch_size: rows that the model sees at once.
-        threads: CPU threads; torch's choice when None.
+        dataset_path: the data set.
+        export_path: the output file; None for `feedback.jsonl` in the job's folder.
+        field: the name of the field for the feedback.
+        sample: selects the rows to score.
+        batch_size: rows in a batch.
+        threads: CPU threads; None for torch's default.
 
     Raises:
-        ConfigError: `export_path` is no jsonl file.
+        ConfigError: `export_path` is not a jsonl file.
     """
 
     outputs = ("feedback_path", "summary")
@@ -54,81 +54,85 @@ class ModelInferEvaluator(Component):
         threads: int | None,
     ):
         if export_path is not None and not export_path.endswith(".jsonl"):
-            raise ConfigError(f"export_path {export_path!r} is no .jsonl file")
+            raise ConfigError(f"export_path {export_path!r} is not a .jsonl file")
         self.dataset_path, self.export_path, self.field = dataset_path, export_path, field
         self.sample, self.batch_size, self.threads = sample, batch_size, threads
 
     def run(self, job: JobRun) -> tuple[str, dict[str, Any]]:
-        """Ask the model about every row of the sample.
+        """Score every row of the sample.
 
         Returns:
             The path of the rows with their feedback, and its summary.
 
         Raises:
-            JobError: the data set or the model is not there, or they do not fit each other.
+            JobError: the data set or the model is missing, or the model cannot score its rows.
         """
         path = Path(self.export_path) if self.export_path else job.folder / "feedback.jsonl"
         refuse_overwriting(path, [self.dataset_path])
-        count, chosen = self.sample.draw(self.dataset_path)
+        count, row_numbers = self.sample.draw(self.dataset_path)
         summary = Summary()
-        logger.info("asking about {:,} of {:,} rows of {}", len(chosen), count, self.dataset_path)
-        with torch_env.deterministic(self.threads), job.progress.task("asking the model", total=len(chosen)) as task:
-            judge = self.judge()
+        logger.info("scoring {:,} of {:,} rows of {}", len(row_numbers), count, self.dataset_path)
+        with torch_env.deterministic(self.threads), job.progress.task("scoring rows", total=len(row_numbers)) as task:
+            scorer = self.load_scorer()
             with replacing(path) as part, part.open("wb") as stream:
-                rows = self._rows(chosen)
-                while group := list(islice(rows, self.batch_size * _BATCHES_TOGETHER)):
-                    for (number, line, _), said in zip(group, judge.say([row for _, _, row in group]), strict=True):
-                        stream.write(append_fields(line, {self.field: {"row": number, **said}}))
-                        summary.add(said)
-                    task.advance(len(group))
+                rows = self._rows(row_numbers)
+                while batch := list(islice(rows, self.batch_size * _BATCHES_TOGETHER)):
+                    for (number, line, _), feedback in zip(
+                        batch, scorer.score([row for _, _, row in batch]), strict=True
+                    ):
+                        stream.write(append_fields(line, {self.field: {"row": number, **feedback}}))
+                        summary.add(feedback)
+                    task.advance(len(batch))
         if summary.unscored:
-            logger.warning("of {:,} rows the model could say nothing", summary.unscored)
-        figures = {"rows": count, "probed": len(chosen), "unscored": summary.unscored, **summary.figures()}
+            logger.warning("the model gave no feedback for {:,} rows", summary.unscored)
+        figures = {"rows": count, "probed": len(row_numbers), "unscored": summary.unscored, **summary.figures()}
         job.watcher.watch(figures)
         return str(path), figures
 
     @abstractmethod
-    def judge(self) -> RowScorer:
+    def load_scorer(self) -> RowScorer:
         """Load the model."""
 
-    def _rows(self, chosen: Any) -> Iterator[tuple[int, bytes, Row]]:
-        """The number, the line and the content of each row that was chosen.
+    def _rows(self, row_numbers: Any) -> Iterator[tuple[int, bytes, Row]]:
+        """The number, the line and the content of each drawn row.
 
         Raises:
-            JobError: one is no row, or has feedback already.
+            JobError: a line is not a row, or has feedback already.
         """
-        wanted = iter(chosen.tolist())
-        following = next(wanted, None)
-        place = -1
+        remaining = iter(row_numbers.tolist())
+        next_row = next(remaining, None)
+        row_number = -1
         for file in data_files(self.dataset_path):
-            for number, line in numbered_lines(file):
-                place += 1
-                if place != following:
+            for line_number, line in numbered_lines(file):
+                row_number += 1
+                if row_number != next_row:
                     continue
-                following = next(wanted, None)
+                next_row = next(remaining, None)
                 try:
                     row = parse(line)
                     append_fields(line, {self.field: None})
                 except BadRow as error:
-                    raise JobError(str(error), where=Where(str(file), number)) from error
+                    raise JobError(str(error), where=Where(str(file), line_number)) from error
                 if self.field in row:
                     hint = "another `feedback_field`"
-                    raise JobError(f"the row has {self.field!r} already", where=Where(str(file), number), hint=hint)
-                yield place, line, row
+                    raise JobError(
+                        f"the row has {self.field!r} already", where=Where(str(file), line_number), hint=hint
+                    )
+                yield row_number, line, row
 
 
 def sample_of(
     ratio: float, algo: Algo, frequency_key: str | None, strata_key: str | None, strata: int, seed: int
 ) -> Sample:
-    """The sample that a config describes.
+    """The sampling method of a config.
 
     Raises:
-        ConfigError: the ratio is out of range, the algorithm's field is missing, or one is given that it does not use.
+        ConfigError: the ratio is out of range, the algorithm's field is missing, or a field is set that it ignores.
     """
     keys = {"frequency_key": frequency_key, "strata_key": strata_key}
-    used = PARAMETERS.get(algo)
+    key_parameter = PARAMETERS.get(algo)
     for name, key in keys.items():
-        if key is not None and name != used:
-            wanted = next(other for other, parameter in PARAMETERS.items() if parameter == name)
-            raise ConfigError(f"{name} is given, and data_probe_algo is {algo}", hint=f"data_probe_algo: {wanted}")
-    return Sample(ratio, algo, keys.get(used or ""), strata, seed)
+        if key is not None and name != key_parameter:
+            matching_algo = next(other for other, parameter in PARAMETERS.items() if parameter == name)
+            raise ConfigError(f"{name} is set, but data_probe_algo is {algo}", hint=f"data_probe_algo: {matching_algo}")
+    return Sample(ratio, algo, keys.get(key_parameter or ""), strata, seed)

@@ -1,4 +1,4 @@
-"""Which judge a model makes: told by its architecture, or by what is asked."""
+"""`ScorerSettings`: chooses and loads the row scorer of a model, by its task or architecture."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import Any
 
 from data_juicer_sandbox.components.helpers import find_helper
 from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.components.probe.causal import CausalJudge
-from data_juicer_sandbox.components.probe.classifying import Classifier
+from data_juicer_sandbox.components.probe.causal import CausalScorer
+from data_juicer_sandbox.components.probe.classifying import ClassifierScorer
 from data_juicer_sandbox.components.probe.scorers import RowScorer
-from data_juicer_sandbox.components.probe.scoring import ScoreJudge
+from data_juicer_sandbox.components.probe.scoring import FunctionScorer
 from data_juicer_sandbox.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Asking:
-    """What is asked of a model, and how.
+class ScorerSettings:
+    """The settings of a row scorer.
 
     Args:
         model: a folder or the id of a model.
-        task: `causal-lm` or `classification`; None for what its architecture says.
-        text_key: the field that holds the text.
-        label_key: the field with the right label, for a classifier's loss.
-        score_func: the dotted path of a function that makes the feedback.
+        task: `causal-lm` or `classification`; None to use its architecture.
+        text_key: the field of the text.
+        label_key: the field of the true label, for a classifier's loss.
+        score_func: the dotted path of a function that computes the feedback.
         func_kwargs: keyword arguments for every call of it.
-        max_tokens: tokens of each text to look at.
+        max_tokens: maximum number of tokens of each text.
         block_size: tokens of a window.
-        stride: tokens that a window moves on by.
+        stride: step of the window in tokens.
         batch_size: windows or texts in a batch.
-        dtype: what the weights are held in.
+        dtype: data type of the weights.
 
     Raises:
-        ConfigError: these contradict each other.
+        ConfigError: the settings contradict each other.
     """
 
     model: str
@@ -53,30 +53,30 @@ class Asking:
         if self.block_size is not None and self.stride is not None and self.stride >= self.block_size:
             raise ConfigError(f"stride {self.stride} is not below block_size {self.block_size}")
         if self.func_kwargs and self.score_func is None:
-            raise ConfigError("func_kwargs are given, and no score_func")
+            raise ConfigError("func_kwargs are set without score_func")
 
-    def judge(self, library: Any) -> RowScorer:
-        """Load the model and make its judge.
+    def load_scorer(self, library: Any) -> RowScorer:
+        """Load the model and create its scorer.
 
         Args:
-            library: where the Auto classes are: transformers, or modelscope, which looks on a hub of its own.
+            library: provides the Auto classes: transformers, or modelscope, which uses the ModelScope hub.
         """
         causal = self.task == "causal-lm" or (self.task is None and not self._classifies(library))
-        kind = library.AutoModelForCausalLM if causal else library.AutoModelForSequenceClassification
+        model_class = library.AutoModelForCausalLM if causal else library.AutoModelForSequenceClassification
         function = None if self.score_func is None else find_helper(self.score_func, self.func_kwargs)
         tokenizer = torch_env.load(library.AutoTokenizer, self.model)
-        model = torch_env.load(kind, self.model, dtype=getattr(torch_env.torch(), self.dtype))
+        model = torch_env.load(model_class, self.model, dtype=getattr(torch_env.torch(), self.dtype))
         model = model.to(torch_env.device()).eval()
         if function is not None:
-            return ScoreJudge(function, str(self.score_func), model, tokenizer)
+            return FunctionScorer(function, str(self.score_func), model, tokenizer)
         options: dict[str, Any] = {
             "text_key": self.text_key,
             "max_tokens": self.max_tokens,
             "batch_size": self.batch_size,
         }
         if not causal:
-            return Classifier(model, tokenizer, label_key=self.label_key, **options)
-        return CausalJudge(model, tokenizer, block_size=self.block_size, stride=self.stride, **options)
+            return ClassifierScorer(model, tokenizer, label_key=self.label_key, **options)
+        return CausalScorer(model, tokenizer, block_size=self.block_size, stride=self.stride, **options)
 
     def _classifies(self, library: Any) -> bool:
         config = torch_env.load(library.AutoConfig, self.model)

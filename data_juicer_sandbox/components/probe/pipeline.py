@@ -1,4 +1,4 @@
-"""What a ModelScope pipeline says of a text."""
+"""`PipelineScorer`: feedback from a ModelScope pipeline."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from data_juicer_sandbox.components.probe.scorers import Feedback, Row, figure, 
 from data_juicer_sandbox.errors import JobError
 
 
-class PipelineJudge:
-    """A pipeline, asked about single texts.
+class PipelineScorer:
+    """Scores texts with a ModelScope pipeline.
 
     Args:
         task: the pipeline's task.
         model: a folder with a `configuration.json`, or an id on the ModelScope hub.
-        text_key: the field that holds the text.
-        batch_size: texts that the pipeline is given at once.
+        text_key: the field of the text.
+        batch_size: texts in a batch.
         params: more keyword arguments for the pipeline.
 
     Raises:
-        JobError: there is no such pipeline for that model.
+        JobError: ModelScope has no such pipeline for that model.
     """
 
     def __init__(self, task: str, model: str, text_key: str, batch_size: int, params: Mapping[str, Any]):
@@ -31,31 +31,35 @@ class PipelineJudge:
         try:
             self.pipeline = pipelines.pipeline(task, model=model, **{"device": device, **params})
         except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
-            said = str(error).strip().splitlines()[0]
-            hint = "ModelScope's own models want transformers below 5" if not isinstance(error, OSError) else None
-            raise JobError(f"ModelScope makes no {task!r} pipeline of {model!r}: {said}", hint=hint) from error
+            message = str(error).strip().splitlines()[0]
+            hint = "ModelScope's own models need transformers below 5" if not isinstance(error, OSError) else None
+            raise JobError(f"ModelScope makes no {task!r} pipeline of {model!r}: {message}", hint=hint) from error
         self.text_key, self.batch_size = text_key, batch_size
 
-    def say(self, rows: list[Row]) -> list[Feedback]:
+    def score(self, rows: list[Row]) -> list[Feedback]:
         """The feedback on each row."""
         texts = [text_of(row, self.text_key) for row in rows]
-        said = self.pipeline(texts, batch_size=self.batch_size)
-        return [feedback(one) for one in said]
+        outputs = self.pipeline(texts, batch_size=self.batch_size)
+        return [feedback(output) for output in outputs]
 
 
-def feedback(said: Mapping[str, Any]) -> Feedback:
-    """What a pipeline puts out for a text, as plain values."""
-    made: Feedback = {}
-    for name, value in said.items():
+def feedback(output: Mapping[str, Any]) -> Feedback:
+    """The output of a pipeline for a text as plain values."""
+    feedback_values: Feedback = {}
+    for name, value in output.items():
         value = value.tolist() if hasattr(value, "tolist") else value
         if isinstance(value, str | bool):
-            made[name] = value
+            feedback_values[name] = value
         elif isinstance(value, int | float):
-            made[name] = figure(float(value))
-    labels, scores = said.get("labels"), said.get("scores")
+            feedback_values[name] = figure(float(value))
+    labels, scores = output.get("labels"), output.get("scores")
     if labels is not None and scores is not None and len(labels) == len(scores) > 0:
-        chances = {str(label): float(score) for label, score in zip(labels, scores, strict=True)}
-        top = max(chances, key=chances.__getitem__)
-        probabilities = {label: figure(chance) for label, chance in chances.items()}
-        made |= {"prediction": top, "confidence": figure(chances[top]), "probabilities": probabilities}
-    return made
+        probability_by_label = {str(label): float(score) for label, score in zip(labels, scores, strict=True)}
+        prediction = max(probability_by_label, key=probability_by_label.__getitem__)
+        probabilities = {label: figure(probability) for label, probability in probability_by_label.items()}
+        feedback_values |= {
+            "prediction": prediction,
+            "confidence": probabilities[prediction],
+            "probabilities": probabilities,
+        }
+    return feedback_values

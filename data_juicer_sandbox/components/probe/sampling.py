@@ -1,4 +1,4 @@
-"""Which rows of a data set a model is asked about."""
+"""Sampling of the rows that a model scores."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _STATS = "__dj__stats__"
 
 @dataclass(frozen=True)
 class Sample:
-    """How rows are drawn. Deterministic: the same rows for the same data and seed.
+    """A sampling method. Deterministic: the same data and seed give the same rows.
 
-    - `uniform`: each row is as likely as any other.
-    - `frequency`: rows with the most frequent value of a field first, then those with the next, until there are enough;
-      of the last value's rows, some at random. The order of values is that of Data-Juicer's
-      `frequency_specified_field_selector`; values that are as frequent keep the order in which they appear.
-    - `stratified`: from each stratum as many rows as its share of the data (proportional allocation, what is left after
-      rounding down going to the largest remainders; Cochran 1977, "Sampling Techniques", section 5.5), at random.
-      Strata are the values of a field; numbers of more than `strata` different values are cut at their quantiles. Rows
-      without the field are a stratum of their own.
+    - `uniform`: each row is equally likely.
+    - `frequency`: rows with the most frequent value of a field first, then those with the next, until the sample is
+      full; from the last value's rows, some at random. The order of values is that of Data-Juicer's
+      `frequency_specified_field_selector`; equally frequent values keep their order of appearance.
+    - `stratified`: from each stratum a number of random rows in proportion to its size (proportional allocation; the
+      remainder after rounding down goes to the largest fractions; Cochran 1977, "Sampling Techniques", section 5.5).
+      Strata are the values of a field; numbers with more than `strata` different values are divided at quantiles. Rows
+      without the field form a separate stratum.
 
     Args:
-        ratio: share of the rows, in (0, 1]; at least one row is drawn.
-        algo: one of the above.
-        key: the field that `frequency` and `stratified` go by; dots go deeper; a name that is no field is looked for
-            in `__dj__stats__`. A list of numbers counts by its mean.
-        strata: strata that numbers are cut into.
-        seed: of what is drawn at random.
+        ratio: fraction of the rows, in (0, 1]; at least one row is drawn.
+        algo: `uniform`, `frequency` or `stratified`.
+        key: the field for `frequency` and `stratified`; dots separate nested keys. If a row has no such field,
+            `__dj__stats__` is used. A list of numbers counts by its mean.
+        strata: number of strata for numbers.
+        seed: seed of the random draws.
 
     Raises:
         ConfigError: the ratio is out of range, or the key is missing.
@@ -58,13 +58,13 @@ class Sample:
             raise ConfigError(f"data_probe_algo: {self.algo} needs a field", hint=f"{PARAMETERS[self.algo]}: <field>")
 
     def draw(self, path: str) -> tuple[int, np.ndarray]:
-        """Read the data set once.
+        """Read the data set once and draw the rows.
 
         Returns:
-            How many rows it has, and the numbers of those drawn, from 0, rising.
+            The number of rows, and the indices of the drawn rows, from 0, ascending.
 
         Raises:
-            JobError: there are no rows, or none has the field.
+            JobError: the data set is empty, or no row has the field.
         """
         import numpy as np
 
@@ -76,64 +76,64 @@ class Sample:
             count = len(groups)
         if not count:
             raise JobError(f"there are no rows in {path}")
-        wanted = max(1, round(self.ratio * count))
-        if wanted == count:
+        sample_size = max(1, round(self.ratio * count))
+        if sample_size == count:
             return count, np.arange(count)
         if groups is None:
-            return count, drawn(count, wanted, self.seed)
-        take = _by_frequency if self.algo == "frequency" else _proportional
+            return count, drawn(count, sample_size, self.seed)
+        allocate = _by_frequency if self.algo == "frequency" else _proportional
         sizes = np.bincount(groups)
         members = np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])
-        numbers = take(sizes.tolist(), wanted)
-        chosen = [
-            rows[drawn(len(rows), number, self.seed + place)]
-            for place, (rows, number) in enumerate(zip(members, numbers, strict=True))
+        rows_per_group = allocate(sizes.tolist(), sample_size)
+        drawn_rows = [
+            rows[drawn(len(rows), number, self.seed + group_index)]
+            for group_index, (rows, number) in enumerate(zip(members, rows_per_group, strict=True))
             if number
         ]
-        return count, np.sort(np.concatenate(chosen))
+        return count, np.sort(np.concatenate(drawn_rows))
 
 
 PARAMETERS = {"frequency": "frequency_key", "stratified": "strata_key"}
 _Allocation = Callable[[list[int], int], list[int]]
 
 
-def _by_frequency(sizes: list[int], wanted: int) -> list[int]:
-    taken, left = [0] * len(sizes), wanted
-    for place in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
-        taken[place] = min(sizes[place], left)
-        left -= taken[place]
-    return taken
+def _by_frequency(sizes: list[int], sample_size: int) -> list[int]:
+    allocation, remaining = [0] * len(sizes), sample_size
+    for group in sorted(range(len(sizes)), key=lambda group: -sizes[group]):
+        allocation[group] = min(sizes[group], remaining)
+        remaining -= allocation[group]
+    return allocation
 
 
-def _proportional(sizes: list[int], wanted: int) -> list[int]:
+def _proportional(sizes: list[int], sample_size: int) -> list[int]:
     total = sum(sizes)
-    taken = [size * wanted // total for size in sizes]
-    largest = sorted(range(len(sizes)), key=lambda place: -(sizes[place] * wanted % total))
-    for place in largest[: wanted - sum(taken)]:
-        taken[place] += 1
-    return taken
+    allocation = [size * sample_size // total for size in sizes]
+    by_remainder = sorted(range(len(sizes)), key=lambda group: -(sizes[group] * sample_size % total))
+    for group in by_remainder[: sample_size - sum(allocation)]:
+        allocation[group] += 1
+    return allocation
 
 
 def _groups(path: str, key: str, quantiles: int | None) -> np.ndarray:
-    """The group of each row, from 0, in the order in which the groups appear; numbers by quantiles, if so many."""
+    """The group index of each row, numbered by first appearance; numbers with many values are grouped by quantiles."""
     import numpy as np
 
     numbers, codes, names = array("d"), array("q"), dict[str, int]()
     for row in read_rows(path):
         value = _value(row, key)
-        number = isinstance(value, int | float) and not isinstance(value, bool) and value == value
-        numbers.append(float(value) if number else np.nan)
-        codes.append(-1 if number else names.setdefault(json.dumps(value, sort_keys=True), len(names)))
+        numeric = isinstance(value, int | float) and not isinstance(value, bool) and value == value
+        numbers.append(float(value) if numeric else np.nan)
+        codes.append(-1 if numeric else names.setdefault(json.dumps(value, sort_keys=True), len(names)))
     values, groups = np.asarray(numbers), np.asarray(codes)
     if len(groups) and set(names) == {"null"} and np.isnan(values).all():
         raise JobError(f"no row of {path} has {key!r}", hint=f"neither as a field nor in {_STATS}")
-    known = ~np.isnan(values)
-    if known.any():
-        distinct, places = np.unique(values[known], return_inverse=True)
+    is_numeric = ~np.isnan(values)
+    if is_numeric.any():
+        distinct, bins = np.unique(values[is_numeric], return_inverse=True)
         if quantiles is not None and len(distinct) > quantiles:
-            edges = np.quantile(values[known], np.linspace(0, 1, quantiles + 1)[1:-1])
-            places = np.searchsorted(edges, values[known], side="right")
-        groups[known] = len(names) + places
+            edges = np.quantile(values[is_numeric], np.linspace(0, 1, quantiles + 1)[1:-1])
+            bins = np.searchsorted(edges, values[is_numeric], side="right")
+        groups[is_numeric] = len(names) + bins
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
 
@@ -143,6 +143,6 @@ def _value(row: dict[str, Any], key: str) -> Any:
     if value is MISSING:
         stats = row.get(_STATS)
         value = stats.get(key) if isinstance(stats, dict) else None
-    if isinstance(value, list) and value and all(isinstance(one, int | float) for one in value):
+    if isinstance(value, list) and value and all(isinstance(item, int | float) for item in value):
         return sum(value) / len(value)
     return value

@@ -1,4 +1,4 @@
-"""What a model says of a row, as numbers."""
+"""`RowScorer`: the interface of models that score rows, and helpers for its implementations."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Feedback = dict[str, Any]
 
 
 class RowScorer(Protocol):
-    """A model with the question that it is asked."""
+    """A model that gives feedback on rows."""
 
-    def say(self, rows: list[Row]) -> list[Feedback]:
+    def score(self, rows: list[Row]) -> list[Feedback]:
         """The feedback on each row, in order."""
 
 
@@ -22,20 +22,20 @@ def text_of(row: Row, key: str) -> str:
     """The text of a row.
 
     Raises:
-        JobError: there is none.
+        JobError: the field is missing or not a text.
     """
     text = row.get(key)
     if not isinstance(text, str):
         what = f"is {type(text).__name__}, not text" if key in row else "is missing"
-        raise JobError(f"{key!r} {what} in a row", hint=f"text_key; fields there: {', '.join(row)}")
+        raise JobError(f"{key!r} {what} in a row", hint=f"text_key; fields of the row: {', '.join(row)}")
     return text
 
 
 def figure(value: float) -> float | None:
-    """A number as it is written: 6 digits, what float32 arithmetic is good for; None where it is not finite."""
+    """Round a number to 6 significant digits, the precision of float32; None if it is not finite."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def exp(value: float) -> float:
-    """As `math.exp`, infinite where that overflows."""
+    """Like `math.exp`, but infinite instead of an overflow."""
     return math.exp(value) if value < 700 else math.inf

@@ -1,4 +1,4 @@
-"""Feedback by a function of the user's own."""
+"""`FunctionScorer`: feedback from a function of the user."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import shown
 
 
-class ScoreJudge:
-    """What a function makes of the rows, with the model at hand.
+class FunctionScorer:
+    """Scores rows with a function that also receives the model.
 
     Args:
-        function: takes a list of rows, the model and its tokenizer, and gives for each row a number, a mapping of
-            numbers and texts, or None where it has nothing to say.
-        name: what the function is called in errors.
+        function: takes a list of rows, the model and its tokenizer, and returns for each row a number, a mapping of
+            numbers and texts, or None for no feedback.
+        name: the function's name in error messages.
         model: the model.
         tokenizer: its tokenizer.
     """
@@ -25,28 +25,30 @@ class ScoreJudge:
     def __init__(self, function: Callable[..., Any], name: str, model: Any, tokenizer: Any):
         self.function, self.name, self.model, self.tokenizer = function, name, model, tokenizer
 
-    def say(self, rows: list[Row]) -> list[Feedback]:
-        """The feedback on each row; of a number, `score`.
+    def score(self, rows: list[Row]) -> list[Feedback]:
+        """The feedback on each row; a number becomes `score`.
 
         Raises:
-            JobError: the function gave something else.
+            JobError: the function returned something else.
         """
-        given = self.function(rows, self.model, self.tokenizer)
-        if not isinstance(given, list | tuple) or len(given) != len(rows):
-            what = f"{len(given)} results" if isinstance(given, list | tuple) else f"a {type(given).__name__}"
-            raise JobError(f"{self.name} gave {what} for {len(rows)} rows", hint="a list with one result for each row")
-        return [self._feedback(one) for one in given]
+        results = self.function(rows, self.model, self.tokenizer)
+        if not isinstance(results, list | tuple) or len(results) != len(rows):
+            what = f"{len(results)} results" if isinstance(results, list | tuple) else f"a {type(results).__name__}"
+            raise JobError(
+                f"{self.name} returned {what} for {len(rows)} rows", hint="a list with one result for each row"
+            )
+        return [self._feedback(result) for result in results]
 
-    def _feedback(self, said: Any) -> Feedback:
-        if said is None or _is_number(said):
-            return {"score": None if said is None else figure(float(said))}
-        if isinstance(said, dict) and all(
+    def _feedback(self, result: Any) -> Feedback:
+        if result is None or _is_number(result):
+            return {"score": None if result is None else figure(float(result))}
+        if isinstance(result, dict) and all(
             isinstance(key, str) and (value is None or isinstance(value, str | bool) or _is_number(value))
-            for key, value in said.items()
+            for key, value in result.items()
         ):
-            return {key: figure(float(value)) if _is_number(value) else value for key, value in said.items()}
+            return {key: figure(float(value)) if _is_number(value) else value for key, value in result.items()}
         hint = "a number, a mapping of numbers and texts, or None"
-        raise JobError(f"{self.name} gave {shown(said, 80)} for a row", hint=hint)
+        raise JobError(f"{self.name} returned {shown(result, 80)} for a row", hint=hint)
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The data set that a model is asked about, where a recipe has a say in it."""
+"""The data set of a model probe that has a recipe."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SOURCES = ("dataset_path", "dataset", "generated_dataset_config")
 
 
 def with_data(recipe: Mapping[str, Any], dataset_path: str | None) -> dict[str, Any]:
-    """The recipe, its data set the one that it names or else the one of the component's own.
+    """The recipe with a data set: its own, else `dataset_path` of the component.
 
     Raises:
-        JobError: both are given, and differ.
+        JobError: both name one, and they differ.
     """
     named = [recipe[key] for key in _SOURCES if recipe.get(key)]
     if dataset_path is None or named == [dataset_path]:
@@ -28,7 +28,7 @@ def with_data(recipe: Mapping[str, Any], dataset_path: str | None) -> dict[str, 
 
 
 def whole(recipe: Mapping[str, Any]) -> str | None:
-    """The path of the recipe's data set where nothing is to be drawn from it, so that its rows can stay as they are."""
+    """The path of the recipe's data set if it is used without sampling, so that its rows stay unchanged; else None."""
     path = recipe.get("dataset_path")
     ratio, algo = recipe.get("data_probe_ratio"), recipe.get("data_probe_algo")
     if isinstance(path, list) and len(path) == 1:

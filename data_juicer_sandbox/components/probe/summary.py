@@ -1,4 +1,4 @@
-"""The feedback on many rows in a few figures."""
+"""`Summary`: statistics of the feedback on many rows."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 from data_juicer_sandbox.components.probe.scorers import Feedback, figure
 
 _WORDS = 50
-"""So many different texts of a field are counted one by one; those that come later, together."""
+"""Number of different texts of a field that are counted separately; further ones are counted together."""
 _OTHERS = "(others)"
 
 
 class Summary:
-    """Gathers feedback; of the rows, only the numbers are kept."""
+    """Collects feedback; only numbers and counts are kept in memory."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, array[float]] = {}
         self._words: dict[str, Counter[str]] = {}
         self.unscored = 0
 
-    def add(self, said: Feedback) -> None:
-        """Count the feedback on one row; mappings in it by their own fields, with a dot."""
-        flat = dict(_flat(said))
+    def add(self, feedback: Feedback) -> None:
+        """Add the feedback on one row; nested mappings are flattened with dots."""
+        flat = dict(_flat(feedback))
         if all(value is None for name, value in flat.items() if name != "tokens"):
             self.unscored += 1
         for name, value in flat.items():
@@ -34,32 +34,39 @@ class Summary:
                 self._numbers.setdefault(name, array("d")).append(value)
 
     def figures(self) -> dict[str, Any]:
-        """For each number `count`, `mean`, `std`, `min`, `25%`, `50%`, `75%`, `max`, as a data analyser's overall table
-        has them; for each text how often it is; of the tokens the sum.
+        """For each number `count`, `mean`, `std`, `min`, `25%`, `50%`, `75%`, `max`, as in a data analyzer's overall
+        table; for each text its frequency; the sum of the tokens.
         """
         import numpy as np
 
-        made: dict[str, Any] = {}
-        for name, kept in self._numbers.items():
-            values = np.asarray(kept)
+        figures: dict[str, Any] = {}
+        for name, numbers in self._numbers.items():
+            values = np.asarray(numbers)
             if name == "tokens":
-                made[name] = int(values.sum())
+                figures[name] = int(values.sum())
                 continue
-            low, quarter, half, three, high = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
-            spread = values.std(ddof=1) if len(values) > 1 else 0.0
-            told = {"mean": values.mean(), "std": spread, "min": low, "25%": quarter, "50%": half, "75%": three}
-            made[name] = {
-                "count": len(values),
-                **{label: figure(float(value)) for label, value in {**told, "max": high}.items()},
+            low, quarter, half, three_quarters, high = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
+            std = values.std(ddof=1) if len(values) > 1 else 0.0
+            statistics = {
+                "mean": values.mean(),
+                "std": std,
+                "min": low,
+                "25%": quarter,
+                "50%": half,
+                "75%": three_quarters,
             }
-        return made | {name: dict(counts.most_common()) for name, counts in self._words.items()}
+            figures[name] = {
+                "count": len(values),
+                **{label: figure(float(value)) for label, value in {**statistics, "max": high}.items()},
+            }
+        return figures | {name: dict(counts.most_common()) for name, counts in self._words.items()}
 
 
-def _flat(said: Feedback) -> list[tuple[str, Any]]:
+def _flat(feedback: Feedback) -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]] = []
-    for name, value in said.items():
+    for name, value in feedback.items():
         if isinstance(value, dict):
-            pairs += [(f"{name}.{inner}", one) for inner, one in value.items()]
+            pairs += [(f"{name}.{inner}", item) for inner, item in value.items()]
         else:
             pairs.append((name, value))
     return pairs

@@ -1,4 +1,4 @@
-"""Which parameters of a recipe's OPs bound which stat, and what a new bound may be."""
+"""`RecipeBound`: the parameters of a recipe's OPs that bound a stat, and the valid values of a bound."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class RecipeBound:
     """A parameter of an OP in a recipe that bounds a stat.
 
     Args:
-        index: the OP's place in `process`.
+        index: the OP's index in `process`.
         op: the OP's name.
-        param: the parameter.
+        param: the parameter's name.
         side: `min` or `max`.
-        stat: the stat it bounds.
-        declared: what the OP's source says of the parameter.
-        old: its value in the recipe; None where the recipe does not set it.
-        label: how it is named in logs and metrics; the place is in it where the OP stands there more than once.
+        stat: the stat that it bounds.
+        declared: the declaration of the parameter in the OP's source.
+        old: its value in the recipe; None if the recipe does not set it.
+        label: its name in logs and metrics; contains the index if the recipe uses the OP more than once.
     """
 
     index: int
@@ -44,7 +44,7 @@ class RecipeBound:
 
     @property
     def integer(self) -> bool:
-        """Whether it takes whole numbers only; sizes are in bytes."""
+        """Whether it accepts only integers; sizes are in bytes."""
         return self.declared.integer or self._is_size
 
     @property
@@ -52,12 +52,12 @@ class RecipeBound:
         return not self.declared.numeric and "size" in self.param
 
     def rounded(self, value: float, lowest: float | None = None, highest: float | None = None) -> float | int:
-        """The nearest value that the OP accepts; a bound is rounded outward, so that it never takes rows of its own.
+        """The nearest value that the OP accepts, rounded outward, so that rounding never removes rows.
 
         Args:
-            value: the wished one.
-            lowest: the least value the stat has in the data; None where it is not known.
-            highest: the greatest one.
+            value: the computed value.
+            lowest: the smallest value of the stat in the data; None if unknown.
+            highest: the greatest value of the stat in the data; None if unknown.
         """
         low, high = self._limits(lowest, highest)
         if low is not None:
@@ -70,7 +70,7 @@ class RecipeBound:
 
     def _limits(self, lowest: float | None, highest: float | None) -> tuple[float | None, float | None]:
         low, high = value_types.limits(self.declared.type)
-        # What is known of a stat by its name counts only as far as the data agree.
+        # A limit derived from the stat's name applies only if the data do not contradict it.
         if (
             low is None
             and (_NO_LESS_THAN_0.search(self.stat) or _UNIT.search(self.stat))
@@ -87,11 +87,11 @@ class RecipeBound:
         return low, high
 
     def written(self, value: float | int) -> Any:
-        """The value as the recipe wants it: some OPs take numbers as words (`'9/21'`, `'10kb'`)."""
+        """The value in the form that the OP expects: some OPs take numbers as strings (`'9/21'`, `'10kb'`)."""
         return value if self.declared.numeric else str(value)
 
     def number(self, value: Any) -> float | None:
-        """The number that a value of this parameter stands for; None where it cannot be told."""
+        """The number that a value of this parameter represents; None if it cannot be parsed."""
         if isinstance(value, bool) or value is None:
             return None
         if isinstance(value, (int, float)):
@@ -104,7 +104,7 @@ class RecipeBound:
 
 
 def recipe_bounds(process: list[Any]) -> Iterator[RecipeBound | str]:
-    """The bounds of a recipe's OPs in order; a sentence for each OP that judges by stats and yet cannot be bounded.
+    """The bounds of a recipe's OPs in order; a note for each OP that uses stats but has no usable bound.
 
     Args:
         process: the recipe's `process`.
@@ -120,9 +120,9 @@ def recipe_bounds(process: list[Any]) -> Iterator[RecipeBound | str]:
         args = args or {}
         label = f"{name}.{index}" if names.count(name) > 1 else name
         if args.get("reversed_range"):
-            yield f"{label}: `reversed_range` keeps what lies outside the bounds; left as it is"
+            yield f"{label}: `reversed_range` keeps what lies outside the bounds; unchanged"
         elif not op.bounds:
-            yield f"{label}: no parameter of it bounds {', '.join(op.stats)} from one side; left as it is"
+            yield f"{label}: no parameter of it bounds {', '.join(op.stats)} from one side; unchanged"
         else:
             yield from _bounds(op, args, index, label)
 
@@ -130,8 +130,8 @@ def recipe_bounds(process: list[Any]) -> Iterator[RecipeBound | str]:
 def _bounds(op: Op, args: Mapping[str, Any], index: int, label: str) -> Iterator[RecipeBound]:
     for bound in op.bounds:
         if bound.when is not None:
-            switch, wanted = bound.when
-            if bool(args.get(switch, op.params[switch].default)) is not wanted:
+            switch, required_value = bound.when
+            if bool(args.get(switch, op.params[switch].default)) is not required_value:
                 continue
         declared = op.params[bound.param]
         old = args.get(bound.param)
@@ -140,13 +140,15 @@ def _bounds(op: Op, args: Mapping[str, Any], index: int, label: str) -> Iterator
 
 
 def crossed(process: list[Any], bounds: list[RecipeBound], bound: RecipeBound, value: float) -> bool:
-    """Whether a new value would leave the OP with a lower bound above the upper one."""
+    """Whether a new value would put the OP's lower bound above its upper one."""
     entry = process[bound.index][bound.op] or {}
     for other in bounds:
         if other.index == bound.index and other.stat == bound.stat and other.side != bound.side:
             default = catalogue().find(bound.op)
-            standing = entry.get(other.param, default.params[other.param].default if default else None)
-            against = other.number(standing)
-            if against is not None and (value > against if bound.side == "min" else value < against):
+            current_value = entry.get(other.param, default.params[other.param].default if default else None)
+            opposite_bound = other.number(current_value)
+            if opposite_bound is not None and (
+                value > opposite_bound if bound.side == "min" else value < opposite_bound
+            ):
                 return True
     return False

@@ -1,4 +1,4 @@
-"""A new bound with what speaks for it, in numbers and in words."""
+"""`Cut`: a new value of a bound with its statistical evidence."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cut:
-    """The best new value of a bound, taken or not.
+    """The best new value of a bound, accepted or not.
 
     Args:
         bound: the bound.
         value: its new value.
-        keep: which rows it keeps, shape (rows,); those without the stat are kept.
-        gain: mean feedback of what is kept less that of all; above 0 is better, whatever the sign of the feedback.
+        keep: mask of the rows it keeps, shape (rows,); rows without the stat are kept.
+        gain: mean feedback of the kept rows minus that of all rows, with the sign that makes positive values better.
         low: lower end of the gain's confidence interval.
-        high: its upper end.
-        effect: mean feedback of what is kept less that of what goes, in standard deviations of the feedback.
-        correlation: Spearman's rank correlation of the stat and the feedback, the feedback as it is (of a loss, below 0
-            says that more of the stat is better); NaN where one of them never changes.
-        over: rows, or pools, that the evidence rests on.
+        high: upper end of the gain's confidence interval.
+        effect: mean feedback of the kept rows minus that of the removed ones, in standard deviations of the feedback.
+        correlation: Spearman's rank correlation of the stat and the unsigned feedback (for a loss, a negative one means
+            that higher stats are better); NaN if one of them is constant.
+        over: number of rows, or pools, behind the evidence.
     """
 
     bound: RecipeBound
@@ -40,11 +40,11 @@ class Cut:
 
     @property
     def kept(self) -> float:
-        """Share of the rows that it keeps."""
+        """Fraction of the rows that it keeps."""
         return float(self.keep.mean())
 
-    def told(self) -> str:
-        """The evidence in a line."""
+    def describe(self) -> str:
+        """The evidence as one line."""
         return (
             f"gain {self.gain:.4g}, between {self.low:.4g} and {self.high:.4g}; effect {self.effect:.3g};"
             f" rank correlation {self.correlation:.3g} with {self.bound.stat}; keeps {self.kept:.1%}"
@@ -54,7 +54,7 @@ class Cut:
         """The evidence as a row of a table of plain values.
 
         Args:
-            verdict: `accepted`, or why not.
+            verdict: `accepted`, or the reason for the rejection.
         """
         return {
             "op": self.bound.op,
@@ -83,7 +83,7 @@ def _plain(value: float) -> float | None:
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's rank correlation, ties sharing the mean of their ranks; pairs with a NaN are left out.
+    """Spearman's rank correlation; ties get the mean of their ranks, pairs with a NaN are ignored.
 
     Args:
         first: shape (n,).
@@ -91,9 +91,9 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
     """
     import numpy as np
 
-    known = ~(np.isnan(first) | np.isnan(second))
-    ranks = np.stack([_ranks(first[known]), _ranks(second[known])])
-    if known.sum() < 2 or not (ranks.std(axis=1) > 0).all():
+    both_present = ~(np.isnan(first) | np.isnan(second))
+    ranks = np.stack([_ranks(first[both_present]), _ranks(second[both_present])])
+    if both_present.sum() < 2 or not (ranks.std(axis=1) > 0).all():
         return float("nan")
     return float(np.corrcoef(ranks)[0, 1])
 

@@ -1,4 +1,4 @@
-"""The stats of rows beside what a model says of them, as columns."""
+"""`FeedbackTable`: stats of rows and a model's feedback on them, as columns."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 STATS = "__dj__stats__"
 ROW = "row"
-"""The number of a row in the data set that it was drawn from, beside the feedback of a model infer evaluator."""
-_HINT = "set `id_key` to a field that both have, if the rows are not the same ones in the same order"
+"""Key of a row's index in the original data set, which a model infer evaluator writes next to its feedback."""
+_HINT = "if the files do not have the same rows in the same order, set `id_key` to a field of both"
 Row = dict[str, Any]
 
 
@@ -32,8 +32,8 @@ class FeedbackTable:
 
     Args:
         feedback: finite numbers, shape (rows,).
-        stats: by the stat's name, shape (rows,); NaN where a row does not have it. A stat with several values for a row
-            (one for each image, say) counts by their mean.
+        stats: columns by the stat's name, shape (rows,); NaN if a row does not have it. Several values of a row (for
+            example one per image) are replaced by their mean.
     """
 
     feedback: np.ndarray
@@ -43,109 +43,109 @@ class FeedbackTable:
 def read_table(
     analyzed: str | None, feedback: str, feedback_key: str, id_key: str | None, stats: set[str]
 ) -> FeedbackTable:
-    """Read the rows of both files side by side; only the numbers are held in memory.
+    """Join the rows of both files; only the numbers are kept in memory.
 
     Args:
-        analyzed: rows with `__dj__stats__`; None where those with the feedback have them.
+        analyzed: rows with `__dj__stats__`; None if the rows with feedback have them.
         feedback: rows with the feedback.
-        feedback_key: where in a row it is; dots go deeper.
-        id_key: what to join by; None where the rows stand in the same order, or the feedback tells their numbers.
-        stats: the stats that are wanted.
+        feedback_key: the key of the feedback in a row; dots separate nested keys.
+        id_key: the field to join by; None if the rows are in the same order, or the feedback contains their indices.
+        stats: the stats to read.
 
     Raises:
-        JobError: the files do not fit each other, no row has the feedback, or none has stats.
+        JobError: the files do not match, no row has the feedback, or none has stats.
     """
     import numpy as np
 
     key = feedback_key.split(".")
     values = array("d")
     columns = {stat: array("d") for stat in sorted(stats)}
-    missing, with_stats = 0, False
-    for row, said in _joined(analyzed, feedback, key, id_key):
-        number = as_number(get_nested(said, key))
+    n_missing, with_stats = 0, False
+    for row, feedback_row in _joined(analyzed, feedback, key, id_key):
+        number = as_number(get_nested(feedback_row, key))
         if math.isnan(number):
-            missing += 1
+            n_missing += 1
             continue
         values.append(number)
-        found = row.get(STATS) or {}
-        with_stats = with_stats or bool(found)
+        row_stats = row.get(STATS) or {}
+        with_stats = with_stats or bool(row_stats)
         for stat, column in columns.items():
-            column.append(as_number(found.get(stat)))
+            column.append(as_number(row_stats.get(stat)))
     if not values:
         raise JobError(f"no row of {feedback} has a number at {feedback_key!r}")
     if not with_stats:
-        hint = "probe with ProbeViaAnalyzerHook, and name what it puts out as `analyzed_path`"
+        hint = "probe with ProbeViaAnalyzerHook, and set `analyzed_path` to its output"
         raise JobError(f"no row of {analyzed or feedback} has {STATS}", hint=hint)
-    if missing:
-        logger.warning("{} rows without a number at {!r} are left out", missing, feedback_key)
+    if n_missing:
+        logger.warning("{} rows without a number at {!r} are left out", n_missing, feedback_key)
     return FeedbackTable(np.asarray(values), {stat: np.asarray(column) for stat, column in columns.items()})
 
 
 def _joined(analyzed: str | None, feedback: str, key: list[str], id_key: str | None) -> Iterator[tuple[Row, Row]]:
-    """Each row with stats, and the same one with feedback."""
+    """Pairs of the same row, with stats and with feedback."""
     if analyzed is None:
         return ((row, row) for row in read_rows(feedback))
     if id_key is not None:
         return _by_id(analyzed, feedback, key, id_key)
     rows = read_rows(feedback)
     first = next(rows, {})
-    way = [key[0], ROW]
-    numbered = len(key) > 1 and isinstance(get_nested(first, way), int)
+    number_path = [key[0], ROW]
+    numbered = len(key) > 1 and isinstance(get_nested(first, number_path), int)
     rows = chain([first], rows) if first else rows
-    return _by_number(analyzed, feedback, rows, way) if numbered else _in_order(analyzed, feedback, rows)
+    return _by_number(analyzed, feedback, rows, number_path) if numbered else _in_order(analyzed, feedback, rows)
 
 
 def _in_order(analyzed: str, feedback: str, rows: Iterator[Row]) -> Iterator[tuple[Row, Row]]:
-    for number, (row, said) in enumerate(zip_longest(read_rows(analyzed), rows), 1):
-        if row is None or said is None:
+    for number, (row, feedback_row) in enumerate(zip_longest(read_rows(analyzed), rows), 1):
+        if row is None or feedback_row is None:
             fewer = analyzed if row is None else feedback
             raise JobError(f"{fewer} has only {number - 1} rows, fewer than the other file", hint=_HINT)
-        _check_same(row, said, number, analyzed, feedback)
-        yield row, said
+        _check_same(row, feedback_row, number, analyzed, feedback)
+        yield row, feedback_row
 
 
-def _by_number(analyzed: str, feedback: str, rows: Iterator[Row], way: list[str]) -> Iterator[tuple[Row, Row]]:
+def _by_number(analyzed: str, feedback: str, rows: Iterator[Row], number_path: list[str]) -> Iterator[tuple[Row, Row]]:
     numbered = enumerate(read_rows(analyzed))
     last = -1
-    for said in rows:
-        wanted = get_nested(said, way)
-        if not isinstance(wanted, int) or wanted <= last:
-            raise JobError(f"the row numbers at {'.'.join(way)!r} of {feedback} do not rise", hint=_HINT)
+    for feedback_row in rows:
+        target_number = get_nested(feedback_row, number_path)
+        if not isinstance(target_number, int) or target_number <= last:
+            raise JobError(f"the row numbers at {'.'.join(number_path)!r} of {feedback} are not ascending", hint=_HINT)
         for number, row in numbered:
-            if number == wanted:
-                _check_same(row, said, number + 1, analyzed, feedback)
-                yield row, said
+            if number == target_number:
+                _check_same(row, feedback_row, number + 1, analyzed, feedback)
+                yield row, feedback_row
                 break
         else:
-            what = f"{analyzed} has no row {wanted + 1}, on which there is feedback in {feedback}"
+            what = f"{analyzed} has no row {target_number + 1}, but {feedback} has feedback on it"
             raise JobError(what, hint=_HINT)
-        last = wanted
+        last = target_number
 
 
 def _by_id(analyzed: str, feedback: str, key: list[str], id_key: str) -> Iterator[tuple[Row, Row]]:
-    way = id_key.split(".")
+    id_path = id_key.split(".")
     by_id: dict[str, Any] = {}
-    for said in read_rows(feedback):
-        name = _identity(get_nested(said, way), feedback, id_key)
-        if name in by_id:
-            raise JobError(f"{feedback} has more than one row with {id_key} {name}")
-        by_id[name] = as_number(get_nested(said, key))
-    seen: set[str] = set()
+    for feedback_row in read_rows(feedback):
+        row_id = _identity(get_nested(feedback_row, id_path), feedback, id_key)
+        if row_id in by_id:
+            raise JobError(f"{feedback} has more than one row with {id_key} {row_id}")
+        by_id[row_id] = as_number(get_nested(feedback_row, key))
+    matched_ids: set[str] = set()
     for row in read_rows(analyzed):
-        name = _identity(get_nested(row, way), analyzed, id_key)
-        if name in seen:
-            raise JobError(f"{analyzed} has more than one row with {id_key} {name}")
-        if name in by_id:
-            seen.add(name)
-            yield row, _nested(key, by_id[name])
-    if not seen:
+        row_id = _identity(get_nested(row, id_path), analyzed, id_key)
+        if row_id in matched_ids:
+            raise JobError(f"{analyzed} has more than one row with {id_key} {row_id}")
+        if row_id in by_id:
+            matched_ids.add(row_id)
+            yield row, _nested(key, by_id[row_id])
+    if not matched_ids:
         raise JobError(f"no row of {analyzed} has the {id_key!r} of a row of {feedback}")
 
 
 def _identity(value: Any, path: str, id_key: str) -> str:
     try:
         return json.dumps(value, sort_keys=True)
-    except TypeError:  # what says that there is nothing
+    except TypeError:  # the value is MISSING, which JSON cannot encode
         raise JobError(f"a row of {path} has no {id_key!r}") from None
 
 
@@ -155,19 +155,23 @@ def _nested(key: list[str], value: Any) -> Row:
     return dict(value)
 
 
-def _check_same(row: Row, said: Row, number: int, analyzed: str, feedback: str) -> None:
-    """Refuse rows that cannot be the same one: Data-Juicer may add fields and nulls, but it keeps texts and numbers."""
+def _check_same(row: Row, feedback_row: Row, number: int, analyzed: str, feedback: str) -> None:
+    """Check that both may be the same row: Data-Juicer may add fields and nulls, but keeps texts and numbers."""
     for name, value in row.items():
-        if isinstance(value, str | int) and isinstance(said.get(name), str | int) and value != said[name]:
+        if (
+            isinstance(value, str | int)
+            and isinstance(feedback_row.get(name), str | int)
+            and value != feedback_row[name]
+        ):
             raise JobError(
                 f"row {number} of {analyzed} is not the one in {feedback}: they differ in {name!r}", hint=_HINT
             )
 
 
 def as_number(value: Any) -> float:
-    """A finite number, or NaN; of a list the mean."""
+    """The finite number that a value represents, the mean of a list, else NaN."""
     if isinstance(value, list):
-        numbers = [number for one in value if not math.isnan(number := as_number(one))]
+        numbers = [number for item in value if not math.isnan(number := as_number(item))]
         return sum(numbers) / len(numbers) if numbers else math.nan
     if isinstance(value, (int, float)) and math.isfinite(value):
         return float(value)

@@ -1,4 +1,4 @@
-"""The k-sigma rule: what lies far from the mean is out."""
+"""`KSigmaRefiner`: bounds at k standard deviations from the mean."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from data_juicer_sandbox.errors import ConfigError, JobError
 class KSigmaRefiner(Component):
     """Set each OP's bounds to the mean plus and minus k standard deviations of the stat that they bound.
 
-    The means and deviations are those of a data analyser's overall table, found by the name of its job, after a resume
-    too. Which parameter bounds which stat is read from Data-Juicer's source. Bounds that the recipe does not set are
-    set as well. Whole numbers are rounded outward; a bound stays within what the OP accepts and what the stat can be
-    (ratios 0 to 1, lengths and counts from 0). Every change is logged, watched as `<op>.<param>`, and stands in the
-    head of the new recipe. An OP with `reversed_range`, and one whose stats the table does not hold, stays as it is.
+    The means and deviations come from a data analyzer's overall table, which is looked up by the name of its job, also
+    after a resume. The mapping of parameters to stats is read from Data-Juicer's source. Bounds that the recipe does
+    not set are set as well. Integers are rounded outward; a bound stays within the range of the OP and of the stat
+    (ratios 0 to 1, lengths and counts from 0). Every change is logged, recorded as the metric `<op>.<param>`, and noted
+    in the header of the new recipe. An OP with `reversed_range`, or without its stats in the table, is not changed.
 
     Args:
         dj_configs: the recipe to refine.
-        path_k_sigma_recipe: the new recipe (`.yaml`, `.yml` or `.json`; JSON has no room for comments);
-            `k_sigma_recipe.yaml` in the job's folder where it is not given.
-        k: how many standard deviations, >= 0.
-        side: which bounds are set: `both`, only the `lower` or only the `upper` ones.
-        probe: `meta_name` of the probe that made the table; the refine job's own name where it is not given.
+        path_k_sigma_recipe: the output file (`.yaml`, `.yml` or `.json`; JSON has no comments);
+            `k_sigma_recipe.yaml` in the job's folder by default.
+        k: number of standard deviations, >= 0.
+        side: the bounds to set: `both`, only the `lower` or only the `upper` ones.
+        probe: `meta_name` of the probe that computed the table; the refine job's own name by default.
     """
 
     outputs = ("refined_recipe_path",)
@@ -57,7 +57,7 @@ class KSigmaRefiner(Component):
             Its path.
 
         Raises:
-            JobError: no probe of that name watched a table, or the recipe has no OPs.
+            JobError: no probe of that name recorded a table, or the recipe has no OPs.
         """
         name = self.probe or job.name
         table = job.watcher.query(name)
@@ -76,42 +76,42 @@ class KSigmaRefiner(Component):
         head = f"Refined by the k-sigma rule: k {self.k:g}, {self.side} bounds, from the table of {name}."
         write_recipe(path, recipe, [head, *changes.values(), *notes])
         values = {bound.label: bound.number(recipe["process"][bound.index][bound.op][bound.param]) for bound in changes}
-        # Under a name shared with the probe, these values would take the place of the table that is looked up by it.
+        # If the probe has the same name, these values would replace its table, which is looked up by that name.
         job.watcher.watch({**table, **values} if name == job.name else values)
         return path
 
     def _refine(self, process: list[Any], table: Mapping[str, Any]) -> tuple[dict[RecipeBound, str], list[str]]:
-        """Change the bounds in place; gives the changes, each with its line, and what is to be said otherwise."""
-        found = list(recipe_bounds(process))
-        bounds = [one for one in found if isinstance(one, RecipeBound)]
-        notes = [one for one in found if isinstance(one, str)]
+        """Change the bounds in place; return a line for each change, and further notes."""
+        bounds_and_notes = list(recipe_bounds(process))
+        bounds = [item for item in bounds_and_notes if isinstance(item, RecipeBound)]
+        notes = [item for item in bounds_and_notes if isinstance(item, str)]
         changes: dict[RecipeBound, str] = {}
-        wished: dict[RecipeBound, float | int] = {}
+        new_values: dict[RecipeBound, float | int] = {}
         for bound in bounds:
             if self.side != "both" and (self.side == "lower") != (bound.side == "min"):
                 continue
             numbers = [table.get(f"{bound.stat}.{row}", math.nan) for row in ("mean", "std", "count")]
             mean, sigma, count = (float(number) for number in numbers)
             if not (math.isfinite(mean) and math.isfinite(sigma)):
-                notes.append(f"{bound.label}: {bound.stat} has no mean and deviation in the table; left as it is")
+                notes.append(f"{bound.label}: {bound.stat} has no mean and deviation in the table; unchanged")
                 continue
-            away = -self.k * sigma if bound.side == "min" else self.k * sigma
-            value = bound.rounded(mean + away, table.get(f"{bound.stat}.min"), table.get(f"{bound.stat}.max"))
-            wished[bound] = value
+            offset = -self.k * sigma if bound.side == "min" else self.k * sigma
+            value = bound.rounded(mean + offset, table.get(f"{bound.stat}.min"), table.get(f"{bound.stat}.max"))
+            new_values[bound] = value
             old = f"unset ({bound.declared.default})" if bound.old is None else bound.old
-            why = f"{bound.stat}: mean {mean:.6g}, sigma {sigma:.6g}, k {self.k:g}, n {count:g}"
-            changes[bound] = f"{bound.label}: {old} -> {value} ({why})"
-        for bound, value in wished.items():
+            reason = f"{bound.stat}: mean {mean:.6g}, sigma {sigma:.6g}, k {self.k:g}, n {count:g}"
+            changes[bound] = f"{bound.label}: {old} -> {value} ({reason})"
+        for bound, value in new_values.items():
             process[bound.index][bound.op][bound.param] = bound.written(value)
-        for bound in list(wished):
-            if crossed(process, bounds, bound, float(wished[bound])):
-                notes.append(f"{bound.label}: {wished[bound]} would cross the other bound; left as it is")
+        for bound in list(new_values):
+            if crossed(process, bounds, bound, float(new_values[bound])):
+                notes.append(f"{bound.label}: {new_values[bound]} would cross the other bound; unchanged")
                 del changes[bound]
-                _put_back(process[bound.index][bound.op], bound)
+                _restore(process[bound.index][bound.op], bound)
         return changes, notes
 
 
-def _put_back(args: dict[str, Any], bound: RecipeBound) -> None:
+def _restore(args: dict[str, Any], bound: RecipeBound) -> None:
     if bound.old is None:
         args.pop(bound.param, None)
     else:

@@ -1,4 +1,4 @@
-"""Data pools, what they hold, and how models trained on them did."""
+"""`PoolTable`: stats of data pools and the scores of models trained on them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PoolOf:
-    """A pool that is a part of the data by a stat.
+class StatPool:
+    """A pool of rows in one range of a stat.
 
     Args:
-        place: among all pools.
-        rows: how many have the stat.
-        low: the least value of the stat.
-        high: its greatest value.
-        mean: its mean.
+        index: its index among all pools.
+        rows: number of rows that have the stat.
+        low: the smallest value of the stat.
+        high: the greatest value of the stat.
+        mean: the mean of the stat.
     """
 
-    place: int
+    index: int
     rows: int
     low: float
     high: float
@@ -42,55 +42,61 @@ class PoolTable:
 
     Args:
         feedback: shape (pools, seeds): the mean over the held-out sets.
-        by_stat: the pools that are parts by a stat.
-        stats: columns of the rows of one stat's pools, which are all rows, shape (rows,).
+        by_stat: the pools of each stat.
+        stats: columns of stats, shape (rows,), from the pools of one stat, which together contain all rows.
     """
 
     feedback: np.ndarray
-    by_stat: dict[str, list[PoolOf]]
+    by_stat: dict[str, list[StatPool]]
     stats: dict[str, np.ndarray]
 
 
-def read_pools(paths: list[str], scores: list[Any], match_key: str, feedback_key: str, wanted: set[str]) -> PoolTable:
-    """Read the pools' stats, and find their feedback.
+def read_pools(paths: list[str], scores: list[Any], match_key: str, feedback_key: str, stats: set[str]) -> PoolTable:
+    """Read the stats of pools and match the scores to them.
 
-    A pool belongs to the stat that its folder is called after, as `data_pool_construction` puts them; other pools
-    (a control, say) only help to tell the noise.
+    A pool belongs to the stat that its folder is named after, as `data_pool_construction` writes them; other pools,
+    such as a control, only help to estimate the noise.
 
     Args:
         paths: the pools, rows with `__dj__stats__`.
         scores: mappings that name their pool, each of one seed and held-out set (`seed`, `dataset`).
-        match_key: where they name it.
-        feedback_key: where the feedback is in them; dots go deeper.
-        wanted: the stats to look at.
+        match_key: the key of the pool's name in them.
+        feedback_key: the key of the feedback in them; dots separate nested keys.
+        stats: the stats to read.
 
     Raises:
-        JobError: there is no pool of these stats, or a pool lacks scores.
+        JobError: no pool belongs to these stats, or a pool lacks scores.
     """
     import numpy as np
 
     pools = Pools(paths)
-    folders = {re.sub(r"[^\w.+-]", "_", stat): stat for stat in sorted(wanted)}
-    by_stat: dict[str, list[PoolOf]] = {}
+    folders = {re.sub(r"[^\w.+-]", "_", stat): stat for stat in sorted(stats)}
+    by_stat: dict[str, list[StatPool]] = {}
     columns: dict[str, dict[str, list[np.ndarray]]] = {}
-    for place, path in enumerate(paths):
+    for index, path in enumerate(paths):
         stat = folders.get(Path(path).parent.name)
         if stat is None:
             continue
-        read = _columns(path, sorted(wanted))
-        own = read[stat][~np.isnan(read[stat])]
-        if len(own):
+        pool_columns = _columns(path, sorted(stats))
+        stat_values = pool_columns[stat][~np.isnan(pool_columns[stat])]
+        if len(stat_values):
             by_stat.setdefault(stat, []).append(
-                PoolOf(place, len(own), float(own.min()), float(own.max()), float(own.mean()))
+                StatPool(
+                    index,
+                    len(stat_values),
+                    float(stat_values.min()),
+                    float(stat_values.max()),
+                    float(stat_values.mean()),
+                )
             )
-            for name, column in read.items():
+            for name, column in pool_columns.items():
                 columns.setdefault(stat, {}).setdefault(name, []).append(column)
     if not by_stat:
-        hint = f"their folders are called after the stats: {', '.join(folders) or 'the recipe bounds none'}"
-        raise JobError("no pool in pool_paths is a part by a stat that the recipe bounds", hint=hint)
-    most = max(columns, key=lambda stat: sum(map(len, columns[stat][stat])))
+        hint = f"their folders are named after the stats: {', '.join(folders) or 'the recipe bounds none'}"
+        raise JobError("no pool in pool_paths belongs to a stat that the recipe bounds", hint=hint)
+    longest = max(columns, key=lambda stat: sum(map(len, columns[stat][stat])))
     feedback = _feedback(pools, scores, match_key, feedback_key)
-    return PoolTable(feedback, by_stat, {name: np.concatenate(parts) for name, parts in columns[most].items()})
+    return PoolTable(feedback, by_stat, {name: np.concatenate(parts) for name, parts in columns[longest].items()})
 
 
 def _columns(path: str, stats: list[str]) -> dict[str, np.ndarray]:
@@ -98,9 +104,9 @@ def _columns(path: str, stats: list[str]) -> dict[str, np.ndarray]:
 
     columns = {stat: array("d") for stat in stats}
     for row in read_rows(path):
-        found = row.get(STATS) or {}
+        row_stats = row.get(STATS) or {}
         for stat, column in columns.items():
-            column.append(as_number(found.get(stat)))
+            column.append(as_number(row_stats.get(stat)))
     return {stat: np.asarray(column) for stat, column in columns.items()}
 
 
@@ -109,16 +115,16 @@ def _feedback(pools: Pools, scores: list[Any], match_key: str, feedback_key: str
 
     entries = by_pool(pools, scores, match_key)
     matrix: list[list[float]] = []
-    first: dict[Any, set[Any]] = {}
-    for place, name in enumerate(pools.names):
+    expected: dict[Any, set[Any]] = {}
+    for index, name in enumerate(pools.names):
         seeds: dict[Any, list[dict[str, Any]]] = {}
-        for entry in entries.get(place, ()):
+        for entry in entries.get(index, ()):
             seeds.setdefault(entry.get("seed"), []).append(entry)
-        sets = {seed: {entry.get("dataset") for entry in several} for seed, several in seeds.items()}
-        first = first or sets
+        sets = {seed: {entry.get("dataset") for entry in seed_entries} for seed, seed_entries in seeds.items()}
+        expected = expected or sets
         if not sets:
-            raise JobError(f"there is no score of the pool {name}", hint=f"each names its pool at {match_key!r}")
-        if sets != first:
-            raise JobError(f"the scores of {name} are of other seeds or data sets than those of {pools.names[0]}")
-        matrix.append([value(seeds[seed], feedback_key, name) for seed in first])
+            raise JobError(f"the pool {name} has no score", hint=f"each score names its pool at {match_key!r}")
+        if sets != expected:
+            raise JobError(f"the scores of {name} have other seeds or data sets than those of {pools.names[0]}")
+        matrix.append([value(seeds[seed], feedback_key, name) for seed in expected])
     return np.asarray(matrix)

@@ -1,4 +1,4 @@
-"""Recipes as files."""
+"""Preparing and writing refined recipes."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from data_juicer_sandbox.files import replacing
 
 
 def editable(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a recipe whose OPs all have a mapping of parameters, so that some can be set.
+    """A copy of a recipe in which every OP has a mapping of parameters, so that parameters can be set.
 
     Raises:
-        JobError: it has no list of OPs.
+        JobError: the recipe has no list of OPs.
     """
-    made: dict[str, Any] = copy.deepcopy(dict(recipe))
-    if not isinstance(made.get("process"), list) or not made["process"]:
+    copied: dict[str, Any] = copy.deepcopy(dict(recipe))
+    if not isinstance(copied.get("process"), list) or not copied["process"]:
         raise JobError("the recipe has no OPs to refine", hint="dj_configs needs a list `process`")
-    made["process"] = [
+    copied["process"] = [
         {name: dict(args) if args else {} for name, args in entry.items()} if isinstance(entry, Mapping) else entry
-        for entry in made["process"]
+        for entry in copied["process"]
     ]
-    return made
+    return copied
 
 
 def write_recipe(path: str | Path, recipe: Mapping[str, Any], comments: Iterable[str]) -> None:
-    """Write a recipe, whole or not at all: JSON where the path ends so, else YAML.
+    """Write a recipe atomically: as JSON if the path ends in `.json`, else as YAML.
 
     Args:
-        path: where to.
+        path: the output file.
         recipe: a valid Data-Juicer recipe.
-        comments: lines for the head of the file; JSON has no comments, so there they are left out.
+        comments: lines for the header of the file; ignored for JSON, which has no comments.
     """
     if Path(path).suffix == ".json":
         text = json.dumps(escape(dict(recipe)), indent=2, ensure_ascii=False) + "\n"

@@ -144,7 +144,7 @@ def test_a_classifier(classifier, job, jsonl):
         assert one["loss"] == pytest.approx(-math.log(chances[right]), rel=1e-3, abs=1e-5)
     assert sum(summary["prediction"].values()) == 5
     assert summary["probabilities.good"]["count"] == 5
-    with pytest.raises(JobError, match="'fine' at 'label' is no label of the model"):
+    with pytest.raises(JobError, match="'fine' at 'label' is not a label of the model"):
         ask(job, folder, jsonl("odd.jsonl", [{"text": "a", "label": "fine"}]), label_key="label")
 
 
@@ -184,7 +184,7 @@ def test_a_function_of_ones_own(causal, job, jsonl, monkeypatch):
     said, summary = ask(job, causal[0], path, score_func=f"{module}.several")
     assert [one["length"] for one in said] == [len(text) for text in ["", *TEXTS]]
     assert summary["kind"] == {"text": 6}
-    with pytest.raises(JobError, match="wrong gave 1 results for 6 rows"):
+    with pytest.raises(JobError, match="wrong returned 1 results for 6 rows"):
         ask(job, causal[0], path, score_func=f"{module}.wrong", export_path=str(job.folder / "none.jsonl"))
     assert not list(job.folder.glob("*none*"))  # no part of it is left
     with pytest.raises(ConfigError, match="takes no 'most'"):
@@ -201,7 +201,7 @@ def test_a_function_of_ones_own(causal, job, jsonl, monkeypatch):
         ({"strata_key": "x"}, "data_probe_algo is uniform"),
         ({"block_size": 1}, "no token to predict"),
         ({"block_size": 8, "stride": 8}, "not below"),
-        ({"func_kwargs": {"a": 1}}, "no score_func"),
+        ({"func_kwargs": {"a": 1}}, "without score_func"),
         ({"export_path": "folder"}, "no .jsonl file"),
     ],
 )

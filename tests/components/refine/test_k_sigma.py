@@ -149,7 +149,7 @@ def test_bounds_never_cross(job: JobRun, quiet: NullJob) -> None:
     process = [{"text_length_filter": {"min_len": 1, "max_len": 50}}]
     assert refine(job, quiet, process, table(text_len=(500, 100)), side="lower") == process
     text = (job.folder / "k_sigma_recipe.yaml").read_text()
-    assert "200 would cross the other bound; left as it is" in text
+    assert "200 would cross the other bound; unchanged" in text
 
 
 def test_head_log_and_metrics_name_every_change(job: JobRun, quiet: NullJob) -> None:
@@ -163,8 +163,8 @@ def test_head_log_and_metrics_name_every_change(job: JobRun, quiet: NullJob) -> 
         "# Refined by the k-sigma rule: k 3, both bounds, from the table of a_job.",
         "# text_length_filter.min_len: 10 -> 200 (text_len: mean 500, sigma 100, k 3, n 100)",
         "# text_length_filter.max_len: unset (9223372036854775807) -> 800 (text_len: mean 500, sigma 100, k 3, n 100)",
-        "# perplexity_filter.min_ppl: perplexity has no mean and deviation in the table; left as it is",
-        "# perplexity_filter.max_ppl: perplexity has no mean and deviation in the table; left as it is",
+        "# perplexity_filter.min_ppl: perplexity has no mean and deviation in the table; unchanged",
+        "# perplexity_filter.max_ppl: perplexity has no mean and deviation in the table; unchanged",
     ]
     assert [line.strip().removeprefix("k-sigma | ") for line in lines] == [line[2:] for line in head[1:]]
     watched = quiet.query("a_job")

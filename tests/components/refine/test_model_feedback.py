@@ -181,7 +181,7 @@ def test_a_sample_is_joined_by_its_row_numbers(job: JobRun, jsonl: Callable[...,
         ModelFeedbackRefiner(RECIPE, jsonl("other.jsonl", analyzed[1:]), paths[1]).run(job)
     with pytest.raises(JobError, match="has no row"):
         ModelFeedbackRefiner(RECIPE, jsonl("fewer.jsonl", analyzed[: chosen[-1]]), paths[1]).run(job)
-    with pytest.raises(JobError, match="do not rise"):
+    with pytest.raises(JobError, match="are not ascending"):
         ModelFeedbackRefiner(RECIPE, paths[0], jsonl("turned.jsonl", outside[::-1])).run(job)
     with pytest.raises(JobError, match="has __dj__stats__"):
         ModelFeedbackRefiner(RECIPE, feedback_path=paths[1]).run(job)
@@ -224,11 +224,11 @@ def test_keys_that_do_not_fit(job: JobRun, jsonl: Callable[..., str]) -> None:
     ("params", "said"),
     [
         ({}, "there is no feedback"),
-        ({"feedback_path": "x", "pool_paths": "p", "pool_scores": []}, "or two kinds"),
+        ({"feedback_path": "x", "pool_paths": "p", "pool_scores": []}, "must be that of rows or that of pools"),
         ({"pool_scores": []}, "go together"),
         ({"feedback_path": "x", "pool_paths": "p"}, "go together"),
         ({"pool_paths": "p", "pool_scores": [], "id_key": "id"}, "for the feedback of rows"),
-        ({"feedback_path": "x", "feedback_key": "model.taste"}, "its name does not tell"),
+        ({"feedback_path": "x", "feedback_key": "model.taste"}, "cannot tell from its name"),
     ],
 )
 def test_configs_that_make_no_sense(params: dict[str, Any], said: str) -> None:
