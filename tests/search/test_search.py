@@ -156,7 +156,10 @@ def test_a_changed_recipe_file_makes_another_study_and_changed_data_is_told(lab,
     Path("out/data/rows.jsonl").unlink()  # made again just as it was: nothing to tell
     capsys.readouterr()
     assert go(lab, {**sweep, "sweep_max_count": 7}, "--resume", "true") == 0
-    assert "WARNING: use.sum put out different results than before, which earlier trials did not use" in capsys.readouterr().err
+    assert (
+        "WARNING: use.sum put out different results than before, which earlier trials did not use"
+        in capsys.readouterr().err
+    )
     Path("extra.yaml").write_text("type: toy_lab.steps.Descend\nrate: 0.1\nsteps: 9\n")
     assert go(lab, sweep, "--resume", "true") == 2
     assert "was made with other parameters, metrics or jobs" in capsys.readouterr().err
