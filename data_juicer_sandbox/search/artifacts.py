@@ -40,7 +40,7 @@ class SearchArtifacts:
         self._written = 0.0
 
     def write_if_due(self, now: float) -> None:
-        """Write the artifacts unless they were written in the last `WRITE_INTERVAL` seconds, since the table may be long."""
+        """Write the artifacts unless the last write is less than `WRITE_INTERVAL` seconds old."""
         if now - self._written >= WRITE_INTERVAL:
             self._written = now
             self.write()
