@@ -58,9 +58,9 @@ def _start_context(config: SandboxConfig, checkpoint: Checkpoint, screen: View, 
     if config.resume and checkpoint.exists():
         return checkpoint.read(trust=trust)
     try:
-        aside = checkpoint.set_aside(*(work_dir / name for name in BESIDE))
+        backup_folder = checkpoint.set_aside(*(work_dir / name for name in BESIDE))
     except OSError as error:
         raise WorkDirError(f"an old run cannot be moved aside: {error.strerror}", where=str(work_dir)) from error
-    if aside:
-        screen.message(f"files of an earlier run, or of the same names, were here; they are now in {aside}")
+    if backup_folder:
+        screen.message(f"existing files of a run were moved to {backup_folder}")
     return ContextInfos()

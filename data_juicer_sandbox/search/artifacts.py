@@ -21,7 +21,7 @@ from data_juicer_sandbox.secrets import mask
 TRIALS, BEST, FRONT, PLOTS = "trials.csv", "best.yaml", "front", "plots"
 _SEARCH_KEYS = ("hpo_config", "resume", "max_hours", "patience")
 WRITE_INTERVAL = 2.0
-"""Seconds between two writings of the table while the search runs."""
+"""Interval in seconds between two writes of the table while the search runs."""
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 
 
@@ -39,8 +39,8 @@ class SearchArtifacts:
         self.folder = Path(config.work_dir)
         self._written = 0.0
 
-    def write_now_and_then(self, now: float) -> None:
-        """Write the table if the last write is at least `WRITE_INTERVAL` seconds old: with thousands of trials it is long."""
+    def write_if_due(self, now: float) -> None:
+        """Write the artifacts unless the last write is less than `WRITE_INTERVAL` seconds old."""
         if now - self._written >= WRITE_INTERVAL:
             self._written = now
             self.write()
@@ -144,5 +144,5 @@ class SearchArtifacts:
             head.append("Secrets are masked as ***: put them in, or better into the environment.")
         text = "".join(f"# {line}\n" for line in head)
         text += dump_config(masked)
-        with replacing(part) as whole:
-            whole.write_text(text, encoding="utf-8")
+        with replacing(part) as temporary_path:
+            temporary_path.write_text(text, encoding="utf-8")

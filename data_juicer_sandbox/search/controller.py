@@ -90,27 +90,27 @@ class SearchController:
         self.reason = self._stop_reason()
         if self.reason and not (self._abandoned_ids and self.failures < self.sweep.max_failures):
             return None
-        again = bool(self._abandoned_ids)
-        trial = self._optuna.Trial(self.study, self._abandoned_ids.pop(0)) if again else self.study.ask()
+        is_continued = bool(self._abandoned_ids)
+        trial = self._optuna.Trial(self.study, self._abandoned_ids.pop(0)) if is_continued else self.study.ask()
         if self.limit is not None and trial.number >= self.limit:  # another process was quicker
             trial.set_user_attr(OVER_LIMIT, True)
             self.study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
             return self.ask()
-        if not again:
+        if not is_continued:
             trial.set_user_attr(OWNER, self._owner)
         values = draw(trial, self.sweep.parameters)
         trial.set_user_attr(PARAMETERS, values)
         self._live[trial.number] = trial
-        return TrialSpec(trial.number, values, again)
+        return TrialSpec(trial.number, values, is_continued)
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Record an intermediate value; return whether the trial should be pruned."""
         trial, reports = self._live[number], self.sweep.reports
         maximize = self.sweep.metrics[0].maximize
-        opposed = reports is not None and reports.maximize != maximize
+        is_negated = reports is not None and reports.maximize != maximize
         recorded_steps = trial.storage.get_trial(trial._trial_id).intermediate_values
         if step not in recorded_steps:  # after a crash a training reports some steps again
-            trial.report(-value if opposed else value, step)
+            trial.report(-value if is_negated else value, step)
         return bool(trial.should_prune())
 
     def tell(self, number: int, outcome: TrialResult) -> None:
@@ -157,11 +157,11 @@ class SearchController:
 
     def _find_abandoned(self) -> list[int]:
         """Ids of trials that an earlier run of this work directory did not finish."""
-        alone = self.sweep.storage is None
+        is_private_study = self.sweep.storage is None
         return [
             trial._trial_id
             for trial in self.study.get_trials(deepcopy=False)
-            if trial.state.name == "RUNNING" and (alone or trial.user_attrs.get(OWNER) == self._owner)
+            if trial.state.name == "RUNNING" and (is_private_study or trial.user_attrs.get(OWNER) == self._owner)
         ]
 
     def _stop_reason(self) -> str | None:

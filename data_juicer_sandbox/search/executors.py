@@ -104,8 +104,8 @@ def _receive(worker: Worker, controller: SearchController) -> TrialResult | None
     except (EOFError, OSError):
         worker.process.join(GRACE)
         code = worker.process.exitcode
-        how = f"by signal {-code} ({signal.Signals(-code).name})" if code and code < 0 else f"with exit code {code}"
-        return TrialResult(FAILED, error=f"the process of this trial ended {how}; was there enough memory?")
+        ending = f"by signal {-code} ({signal.Signals(-code).name})" if code and code < 0 else f"with exit code {code}"
+        return TrialResult(FAILED, error=f"the process of this trial ended {ending}; was there enough memory?")
     if isinstance(message, TrialResult):
         return message
     step, value = message
@@ -117,18 +117,18 @@ def _receive(worker: Worker, controller: SearchController) -> TrialResult | None
 
 def _start_worker(config: SandboxConfig, trials: Trials, worker_number: int, count: int) -> Worker:
     """Start a worker with its share of the cores and GPUs."""
-    mine, its = multiprocessing.get_context("spawn").Pipe()
+    parent_pipe, worker_pipe = multiprocessing.get_context("spawn").Pipe()
     cores = core_share(worker_number, count)
     settings = {"OMP_NUM_THREADS": str(len(cores)), **gpu_environment(worker_number)}
     records = [(pipeline, record.plain()) for pipeline, record in trials.shared]
-    arguments = (its, config, trials.sweep, records, cores)
+    arguments = (worker_pipe, config, trials.sweep, records, cores)
     process = multiprocessing.get_context("spawn").Process(
         target=_worker_main, args=arguments, name=f"trials-{worker_number}"
     )
     with _environment(settings):
         process.start()
-    its.close()
-    return Worker(process, mine)
+    worker_pipe.close()
+    return Worker(process, parent_pipe)
 
 
 def core_share(worker_number: int, count: int) -> list[int]:

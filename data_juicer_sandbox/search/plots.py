@@ -42,24 +42,24 @@ def draw_all(sweep: Sweep, trials: Sequence[Any], folder: Path) -> list[str]:
     if n_completed < 2:
         return []
     plots = optuna.visualization.matplotlib
-    several = len(sweep.metrics) > 1
-    drawn: list[str] = []
+    multi_objective = len(sweep.metrics) > 1
+    file_names: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for index, metric in enumerate(sweep.metrics):
             options: dict[str, Any] = {"target_name": metric.name}
-            if several:
+            if multi_objective:
                 options["target"] = lambda trial, index=index: trial.values[index]
-            tail = f"_{index + 1}" if several else ""
+            suffix = f"_{index + 1}" if multi_objective else ""
             plot_functions = _metric_plots(optuna, study, names, options)
-            drawn += [_save(folder / f"{name}{tail}.png", draw) for name, draw in plot_functions.items()]
+            file_names += [_save(folder / f"{name}{suffix}.png", draw) for name, draw in plot_functions.items()]
         if any(trial.intermediate_values for trial in study.trials):
-            drawn.append(_save(folder / "intermediate_values.png", lambda: plots.plot_intermediate_values(study)))
+            file_names.append(_save(folder / "intermediate_values.png", lambda: plots.plot_intermediate_values(study)))
         if len(sweep.metrics) in (2, 3):
             titles = [metric.name for metric in sweep.metrics]
             draw = lambda: plots.plot_pareto_front(study, target_names=titles)  # noqa: E731
-            drawn.append(_save(folder / "pareto_front.png", draw))
-    return [name for name in drawn if name]
+            file_names.append(_save(folder / "pareto_front.png", draw))
+    return [name for name in file_names if name]
 
 
 def _metric_plots(optuna: Any, study: Any, names: list[str], options: dict[str, Any]) -> dict[str, Callable[[], Any]]:
@@ -124,9 +124,11 @@ def _study_of_values(optuna: Any, sweep: Sweep, trials: Sequence[Any]) -> tuple[
                 float(min(values)), float(max(values)), log=log
             )
     study = optuna.create_study(directions=["maximize" if metric.maximize else "minimize" for metric in sweep.metrics])
-    opposed = sweep.reports is not None and sweep.reports.maximize != sweep.metrics[0].maximize
+    is_negated = sweep.reports is not None and sweep.reports.maximize != sweep.metrics[0].maximize
     for trial in trials:
-        intermediate_values = {step: -value if opposed else value for step, value in trial.intermediate_values.items()}
+        intermediate_values = {
+            step: -value if is_negated else value for step, value in trial.intermediate_values.items()
+        }
         counts = _counts(trial)
         study.add_trial(  # the others too, so that the numbers are those of the table
             optuna.trial.create_trial(

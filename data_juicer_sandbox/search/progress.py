@@ -45,4 +45,4 @@ def record_result(
         ahead = "the best so far" if best.number == spec.number else f"best: trial {best.number}, {best.values[0]:.5g}"
         text += ": " + ", ".join(f"{name} = {value:.5g}" for name, value in metrics.items()) + f" ({ahead})"
     run_context.screen.message(text)
-    artifacts.write_now_and_then(time.monotonic())
+    artifacts.write_if_due(time.monotonic())

@@ -154,13 +154,13 @@ def _warn_of_changed_outputs(steps: Sequence[Step], context: ContextInfos) -> No
 def _config_files(config: SandboxConfig, planned_jobs: Sequence[PlannedJob]) -> list[tuple[str, str]]:
     """Path and digest of the config files of the jobs, without those in the work directory, which the run writes."""
     work_dir = Path(config.work_dir).resolve()
-    named = {
+    config_paths = {
         value
         for planned_job in planned_jobs
         for value in (planned_job.job.dj_configs, planned_job.job.extra_configs)
         if isinstance(value, str)
     }
-    outside = [path for path in sorted(named) if work_dir not in Path(path).resolve().parents]
+    outside = [path for path in sorted(config_paths) if work_dir not in Path(path).resolve().parents]
     return [(path, digest(path)) for path in outside if is_there(path, file=True)]
 
 

@@ -38,8 +38,9 @@ def _value(trial: Any, name: str, distribution: Distribution) -> Any:
             return _choices(distribution)[trial.suggest_categorical(name, list(_choices(distribution)))]
         quantile = trial.suggest_float(name + DRAWN, 0.0, 1.0)
         bounds = list(accumulate(distribution.probabilities))
-        likely = [index for index, probability in enumerate(distribution.probabilities) if probability > 0]
-        return distribution.values[next((index for index in likely if quantile < bounds[index]), likely[-1])]
+        possible_indices = [index for index, probability in enumerate(distribution.probabilities) if probability > 0]
+        drawn_index = next((index for index in possible_indices if quantile < bounds[index]), possible_indices[-1])
+        return distribution.values[drawn_index]
     if isinstance(distribution, Normal):
         quantile = trial.suggest_float(name + DRAWN, _TAIL, 1 - _TAIL)
         return distribution.finish(NormalDist(distribution.mu, distribution.sigma).inv_cdf(quantile))

@@ -161,9 +161,11 @@ def _sampler(optuna: Any, sweep: Sweep) -> Callable[[int], Any]:
     samplers = optuna.samplers
     configured_sampler = sweep.sampler
     if configured_sampler is None:
-        several = len(sweep.metrics) > 1
-        bayes = Named("NSGAIISampler") if several else Named("TPESampler", {"constant_liar": sweep.n_jobs > 1})
-        configured_sampler = {"grid": Named("GridSampler"), "random": Named("RandomSampler"), "bayes": bayes}[
+        multi_objective = len(sweep.metrics) > 1
+        default_sampler = (
+            Named("NSGAIISampler") if multi_objective else Named("TPESampler", {"constant_liar": sweep.n_jobs > 1})
+        )
+        configured_sampler = {"grid": Named("GridSampler"), "random": Named("RandomSampler"), "bayes": default_sampler}[
             sweep.method
         ]
     if configured_sampler.name == "GridSampler":
@@ -185,5 +187,5 @@ def _sampler(optuna: Any, sweep: Sweep) -> Callable[[int], Any]:
     return make
 
 
-def _build_pruner(module: Any, named: Named) -> Any:
-    return getattr(module, named.name)(**named.arguments)
+def _build_pruner(module: Any, pruner: Named) -> Any:
+    return getattr(module, pruner.name)(**pruner.arguments)

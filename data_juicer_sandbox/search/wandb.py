@@ -96,8 +96,8 @@ def _next_number(work_dir: Path) -> int:
     folder = work_dir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     names = [path.name.removeprefix("trial_") for path in folder.iterdir()]
-    taken = [int(name) for name in names if name.isdigit()]
-    return max(taken, default=-1) + 1
+    numbers = [int(name) for name in names if name.isdigit()]
+    return max(numbers, default=-1) + 1
 
 
 def _get_by_path(value: Any, path: tuple[str | int, ...]) -> Any:

@@ -116,9 +116,9 @@ class PlainTask:
         now = time.monotonic()
         if now - self._last >= EVERY:
             self._last = now
-            whole = f"/{self._total:g}" if self._total else ""
+            total_text = f"/{self._total:g}" if self._total else ""
             self._view.message(
-                f"  {self._description}: {self._completed:g}{whole}{'  ' * bool(self._note)}{self._note}"
+                f"  {self._description}: {self._completed:g}{total_text}{'  ' * bool(self._note)}{self._note}"
             )
 
 

@@ -50,9 +50,9 @@ class PathRelocator:
         """
         if not self.folder:
             return path
-        inside = _relative_below(path, str(self.work_dir))
-        if inside is not None:
-            return path if _relative_below(path, str(self.root)) is not None else os.path.join(self.root, inside)  # noqa: PTH118
+        relative_path = _relative_below(path, str(self.work_dir))
+        if relative_path is not None:
+            return path if _relative_below(path, str(self.root)) is not None else os.path.join(self.root, relative_path)  # noqa: PTH118
         original = Path(path)
         return path if self.folder in str(original.parent) else str(original.parent / self.folder / original.name)
 
@@ -87,9 +87,9 @@ class PathRelocator:
             and ("/" in value or "." in value)
             and any(_belongs_to_output(value, path) for path in self.written)
         ):
-            moved = self.relocate(value)
+            relocated = self.relocate(value)
             # The user's own file may lie in a folder that jobs write to; it has no counterpart.
-            return value if is_there(value) and not is_there(moved) else moved
+            return value if is_there(value) and not is_there(relocated) else relocated
         return value
 
 

@@ -18,11 +18,11 @@ def with_data(recipe: Mapping[str, Any], dataset_path: str | None) -> dict[str, 
     Raises:
         JobError: both name one, and they differ.
     """
-    named = [recipe[key] for key in _SOURCES if recipe.get(key)]
-    if dataset_path is None or named == [dataset_path]:
+    recipe_sources = [recipe[key] for key in _SOURCES if recipe.get(key)]
+    if dataset_path is None or recipe_sources == [dataset_path]:
         return dict(recipe)
-    if named:
-        what = f"dj_configs names the data set {shown(named[0], 80)}, extra_configs {shown(dataset_path, 80)}"
+    if recipe_sources:
+        what = f"dj_configs names the data set {shown(recipe_sources[0], 80)}, extra_configs {shown(dataset_path, 80)}"
         raise JobError(what, hint="one of them")
     return {**recipe, "dataset_path": dataset_path}
 

@@ -104,7 +104,7 @@ class ModelFeedbackRefiner(Component):
     ):
         if (feedback_path is None) == (pool_scores is None):
             hint = "feedback_path for feedback of rows, or pool_paths with pool_scores"
-            raise ConfigError("the feedback must be that of rows or that of pools", hint=hint)
+            raise ConfigError("exactly one source of feedback is required", hint=hint)
         if (pool_paths is None) != (pool_scores is None):
             raise ConfigError("pool_paths and pool_scores go together")
         if feedback_path is None and (analyzed_path is not None or id_key is not None):

@@ -202,7 +202,7 @@ def test_a_function_of_ones_own(causal, job, jsonl, monkeypatch):
         ({"block_size": 1}, "no token to predict"),
         ({"block_size": 8, "stride": 8}, "not below"),
         ({"func_kwargs": {"a": 1}}, "without score_func"),
-        ({"export_path": "folder"}, "no .jsonl file"),
+        ({"export_path": "folder"}, "is not a .jsonl file"),
     ],
 )
 def test_configs_that_make_no_sense(options, said):

@@ -35,7 +35,7 @@ def test_what_a_pipeline_says_becomes_plain_values():
 
 
 def test_configs_that_make_no_sense():
-    with pytest.raises(ConfigError, match="with `pipeline`, there is no"):
+    with pytest.raises(ConfigError, match="`pipeline` cannot be combined with"):
         ModelScopeInferEvaluator("m", "rows.jsonl", pipeline="text-classification", score_func="a.b")
     with pytest.raises(ConfigError, match="without pipeline"):
         ModelScopeInferEvaluator("m", "rows.jsonl", pipeline_params={"a": 1})

@@ -223,8 +223,8 @@ def test_keys_that_do_not_fit(job: JobRun, jsonl: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({}, "there is no feedback"),
-        ({"feedback_path": "x", "pool_paths": "p", "pool_scores": []}, "must be that of rows or that of pools"),
+        ({}, "exactly one source of feedback is required"),
+        ({"feedback_path": "x", "pool_paths": "p", "pool_scores": []}, "exactly one source of feedback is required"),
         ({"pool_scores": []}, "go together"),
         ({"feedback_path": "x", "pool_paths": "p"}, "go together"),
         ({"pool_paths": "p", "pool_scores": [], "id_key": "id"}, "for the feedback of rows"),
