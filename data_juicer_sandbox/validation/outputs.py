@@ -81,6 +81,9 @@ def check_output(guard: OutputGuard, path: str, written: Written, *, claim: bool
     """
     if "\0" in path:
         raise JobError("the path contains a zero byte, which a file name must not", hint="another path")
+    if _URL.match(path):
+        local = unquote(path.removeprefix("file://")) if path.startswith("file:///") else "a path on this machine"
+        raise JobError(f"{path} is a URL, and the output is written to this machine's disk", hint=f"write {local}")
     output = Path(path)
     if written is Written.BY_NAME:
         if not output.name.endswith(_FILE_ENDINGS):
