@@ -19,7 +19,7 @@ import xxhash
 
 from data_juicer_sandbox.context import pickle_reader
 from data_juicer_sandbox.context.infos import BOOKKEEPING, ContextInfos, JobRecord
-from data_juicer_sandbox.context.serialization import to_json_value
+from data_juicer_sandbox.context.readable import to_json_value
 from data_juicer_sandbox.context.tagged_values import decode, encode
 from data_juicer_sandbox.context.unpickler import ALLOWED, loads
 from data_juicer_sandbox.errors import CheckpointError

@@ -23,6 +23,7 @@ from data_juicer_sandbox.context.time_zones import checked_zone, zone_key, zone_
 _SCALARS = (bool, int, float, str, bytes, type(None))
 _COMPOUND = (list, tuple, set, frozenset, dict)
 _SIMPLE = (bool, float, type(None))
+_PANDAS_SCALARS = ("NAType", "NaTType", "Timestamp", "Timedelta")
 _UNITS = ("s", "ms", "us", "ns")
 MAX_DEPTH = 64
 """Levels of containers that a value may have; the reader of the pickle allows more, for what is around it."""
@@ -134,6 +135,12 @@ def _decode_tagged(value: dict[str, Any]) -> Any:
     if kind in ("missing", "timestamp", "timedelta"):
         return _decode_pandas_scalar(value)
     return arrays.decode(value, decode)
+
+
+def is_pandas_scalar(value: Any) -> bool:
+    """Whether a value is a time, a duration, or one of the markers of missing values of pandas."""
+    kind = type(value)
+    return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ in _PANDAS_SCALARS
 
 
 def _encode_pandas_scalar(value: Any, name: str) -> Any:
