@@ -114,7 +114,7 @@ def _start(config: SandboxConfig, trials: Trials, place: int, count: int) -> Wor
     cores = share(place, count)
     settings = {"OMP_NUM_THREADS": str(len(cores)), **gpu(place)}
     records = [(pipeline, record.plain()) for pipeline, record in trials.shared]
-    arguments = (its, config, trials.sweep, records, cores)
+    arguments = (its, config, trials.sweep, records, cores, trials.run_context.trust_checkpoint)
     process = multiprocessing.get_context("spawn").Process(target=_work, args=arguments, name=f"trials-{place}")
     with _environment(settings):
         process.start()
@@ -167,7 +167,9 @@ def _end(workers: list[Worker]) -> None:
             worker.process.join()
 
 
-def _work(pipe: Connection, config: SandboxConfig, sweep: Sweep, records: list[Any], cores: list[int]) -> None:
+def _work(
+    pipe: Connection, config: SandboxConfig, sweep: Sweep, records: list[Any], cores: list[int], trust_checkpoint: bool
+) -> None:
     """A worker's life: take a trial, carry it out, tell how it came out."""
     parent = multiprocessing.parent_process()
     orphan_guard.exit_with_parent(parent.pid if parent and parent.pid else 1)
@@ -175,7 +177,7 @@ def _work(pipe: Connection, config: SandboxConfig, sweep: Sweep, records: list[A
     os.sched_setaffinity(0, cores)
     with surviving_outputs(restore=False), interruptible():
         try:
-            trials = _trials(config, sweep, records)
+            trials = _trials(config, sweep, records, trust_checkpoint)
             while True:
                 given = pipe.recv()
                 pipe.send(_carry_out(trials, given, pipe))
@@ -199,7 +201,7 @@ def _carry_out(trials: Trials, given: TrialSpec, pipe: Connection) -> TrialResul
         logs.close()
 
 
-def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
+def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any], trust_checkpoint: bool) -> Trials:
     from data_juicer_sandbox.context.checkpoint import Checkpoint
     from data_juicer_sandbox.context.infos import BOOKKEEPING, ContextInfos
     from data_juicer_sandbox.terminal import logs
@@ -226,5 +228,6 @@ def _trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
         silent,
         config.variables,
         config_files=config.files,
+        trust_checkpoint=trust_checkpoint,
     )
     return Trials(config, sweep, views, shared, run_context)

@@ -170,9 +170,10 @@ class Trials:
     def _context(self, checkpoint: Checkpoint) -> ContextInfos:
         """What the trial has done already, upon what all share."""
         try:
-            begun = checkpoint.read() if checkpoint.exists() else ContextInfos()
+            trust = self.run_context.trust_checkpoint
+            begun = checkpoint.read(trust=trust) if checkpoint.exists() else ContextInfos()
         except CheckpointError as error:
-            logger.warning("the trial begins anew: {}", error)
+            logger.warning("the trial begins anew, and its checkpoint is now in {}: {}", checkpoint.set_aside(), error)
             begun = ContextInfos()
         context = ContextInfos()
         for pipeline, record in (*self.shared, *(found for found in begun.records() if self._own(*found))):

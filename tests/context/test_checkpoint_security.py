@@ -152,6 +152,24 @@ def test_trust_on_the_command_line(tmp_path, config_file, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.parametrize("value", ["true", "false", "1"])
+@pytest.mark.parametrize("command", [[], ["plan"]])
+def test_no_variable_switches_trust_on(tmp_path, config_file, monkeypatch, capsys, command, value):
+    """Every other option can be set by one."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / NAME).write_bytes(pickle.dumps(record(x=np.arange(3)), 4))
+    monkeypatch.setenv("DJ_SANDBOX_TRUST_CHECKPOINT", value)
+    assert main([*command, "--config", str(config_file({"work_dir": "out"})), "--resume", "true"]) == 2
+    shown = capsys.readouterr().err
+    assert "DJ_SANDBOX_TRUST_CHECKPOINT is ignored" in shown
+    assert "written by an earlier version" in shown
+
+
+def test_no_config_switches_trust_on(config_file, capsys):
+    assert main(["validate", "--config", str(config_file({"trust_checkpoint": True}))]) == 2
+    assert "unknown key 'trust_checkpoint'" in capsys.readouterr().err
+
+
 def test_trust_does_not_extend_to_other_names(tmp_path):
     (tmp_path / NAME).write_bytes(pickle.dumps(record(x=Call(os.mkdir, (str(tmp_path / "y"),))), 4))
     with pytest.raises(CheckpointError, match=r"names posix\.mkdir"):
