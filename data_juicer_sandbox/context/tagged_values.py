@@ -1,11 +1,7 @@
 """The context's values as a tree of plain Python, which a pickle can hold without naming a class, and back.
 
-A value that plain Python lacks becomes `{"__dj_value__": <kind>, ...}`. To read one without this package::
-
-    import pickle, pyarrow as pa
-    value = pickle.load(open("context_infos.pkl", "rb"))[-1]["pipeline"][0]["res_1"]
-    numbers = pa.ipc.open_stream(value["data"]).read_all().column(0).to_numpy()
-    array = numbers.view(value["dtype"]).reshape(value["shape"])  # where value["__dj_value__"] is "ndarray"
+A value that plain Python lacks becomes `{"__dj_value__": <kind>, ...}`. `docs/faq.md` has a script that reads these
+values without this package; a test runs it.
 """
 
 from __future__ import annotations
