@@ -337,7 +337,10 @@ def _read_column(data: bytes) -> Any:
 
     reader = pa.BufferReader(data)
     try:
-        schema = pa.ipc.read_schema(pa.ipc.read_message(reader))
+        first = pa.ipc.read_message(reader)
+        if first.type != "schema":  # the process would die of it
+            raise ValueError("a stream that does not begin with a schema")
+        schema = pa.ipc.read_schema(first)
         if len(schema) != 1 or pa.types.is_nested(schema.types[0]) or pa.types.is_dictionary(schema.types[0]):
             raise ValueError(f"a stream of {len(schema)} columns, or of one that is not plain")
         if schema.metadata or schema.field(0).metadata or isinstance(schema.types[0], pa.BaseExtensionType):

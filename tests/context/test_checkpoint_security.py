@@ -72,6 +72,7 @@ BOMBS = {
     "nothing": b"",
     "two values": b"\x80\x04]].",
     "no end": b"\x80\x04]",
+    "more after its end": pickle.dumps(record(x=1), 4) * 2,
     "a tuple of the one before it twice": b"\x80\x04)\x94"
     + b"".join(b"h%ch%c\x86\x94" % (number, number) for number in range(60))
     + b".",
@@ -216,7 +217,24 @@ def series(data, length=2):
 
 
 PLAIN = stream(pa.array(np.arange(6.0)))
+
+
+def unverified(data):
+    """The stream with a first message whose header lies far away, and is of a type that Arrow does not have.
+
+    Arrow verifies the headers of its own types only; to read this one as a schema ends the process by a signal.
+    """
+    message = bytearray(data)
+    table = 8 + int.from_bytes(message[8:12], "little")  # behind the continuation mark and the length
+    vtable = table - int.from_bytes(message[table : table + 4], "little", signed=True)
+    kind, header = (table + int.from_bytes(message[at : at + 2], "little") for at in (vtable + 6, vtable + 8))
+    message[kind] = 128
+    message[header : header + 4] = (2**30).to_bytes(4, "little")
+    return bytes(message)
+
+
 TAMPERED = {
+    "a header of an unknown type": tampered(data=unverified(PLAIN)),
     "a shape that does not fit": tampered(shape=[10**9]),
     "a negative shape": tampered(shape=[-1]),
     "a shape that overflows": tampered(shape=[2**32, 2**32, 6]),
