@@ -220,7 +220,7 @@ PLAIN = stream(pa.array(np.arange(6.0)))
 
 
 def unverified(data):
-    """The stream with a first message whose header lies far away, and is of a type that Arrow does not have.
+    """The stream with a first message whose header points far away, and is of a type that Arrow does not have.
 
     Arrow verifies the headers of its own types only; to read this one as a schema ends the process by a signal.
     """
@@ -229,7 +229,8 @@ def unverified(data):
     vtable = table - int.from_bytes(message[table : table + 4], "little", signed=True)
     kind, header = (table + int.from_bytes(message[at : at + 2], "little") for at in (vtable + 6, vtable + 8))
     message[kind] = 128
-    message[header : header + 4] = (2**30).to_bytes(4, "little")
+    header += int.from_bytes(message[header : header + 4], "little")
+    message[header : header + 4] = (-(2**31)).to_bytes(4, "little", signed=True)
     return bytes(message)
 
 
