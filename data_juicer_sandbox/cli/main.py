@@ -76,7 +76,9 @@ def _simple(command: str, module: object, rest: list[str]) -> int:
 
 def _epilog() -> str:
     lines = ["commands:", *(f"  dj-sandbox {name:<9} {text}" for name, text in COMMANDS.items())]
-    lines.append("each takes --help; every option above is an environment variable DJ_SANDBOX_<NAME> too")
+    lines.append(
+        "each takes --help; every option above is an environment variable DJ_SANDBOX_<NAME> too, but --trust-checkpoint"
+    )
     return "\n".join(lines)
 
 

@@ -1,5 +1,5 @@
 """The options that `run`, `validate` and `plan` share: every top-level key of a config is a flag and an environment
-variable too, and the flag wins over the variable, the variable over the file.
+variable too, and the flag wins over the variable, the variable over the file. `--trust-checkpoint` is a flag only.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from data_juicer_sandbox.secrets import mask_text
 
 ENVIRONMENT = "DJ_SANDBOX"
 TRUST = "--trust-checkpoint"
+TRUST_VARIABLE = f"{ENVIRONMENT}_TRUST_CHECKPOINT"
+"""What jsonargparse would read in place of the flag. It is ignored: a variable that was set once would trust every
+checkpoint, also one that somebody else gave.
+"""
 
 
 def parser(command: str, description: str, epilog: str | None = None) -> Any:
@@ -59,6 +63,8 @@ def read(made: Any, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any
     """
     try:
         _check_texts(arguments)
+        if os.environ.pop(TRUST_VARIABLE, None) is not None:
+            print(f"dj-sandbox: {TRUST_VARIABLE} is ignored: {TRUST} is a flag only", file=sys.stderr)
     except ConfigError as error:
         print(f"dj-sandbox: {error}", file=sys.stderr)
         return 2

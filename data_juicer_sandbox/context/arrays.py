@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from data_juicer_sandbox.context.hash_limits import refuse_collisions
@@ -24,6 +24,10 @@ _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,9}|[mM]8(\[\d
 """The types of NumPy arrays that are kept: those of Arrow, and such as have the same bytes."""
 MAX_DIMENSIONS = 32
 """NumPy 1 has no more."""
+MAX_EMPTY = 1_000_000
+"""Lists that an array without a number may have as a list of lists: a shape of (2**40, 0) takes no bytes."""
+MAX_CATEGORIES = 10_000_000
+"""Categories that may be a range, which takes no bytes either: pandas makes an array of it."""
 MAX_CODE_POINT = 0x10FFFF
 """The largest character of Unicode: NumPy stops with a `SystemError` for a larger one in an array of texts."""
 _MASKED = {
@@ -199,6 +203,8 @@ def _decode_column(value: dict[str, Any], decode_other: Decode) -> Any:
         return objects
     if kind == "categorical":
         categories = _decode_index(value["categories"], decode_other)
+        if isinstance(categories, pd.RangeIndex) and len(categories) > MAX_CATEGORIES:
+            raise ValueError(f"a range of {len(categories):,} categories, and {MAX_CATEGORIES:,} are allowed")
         return pd.Categorical.from_codes(_decode_numbers(value["codes"]), categories, ordered=bool(value["ordered"]))
     if kind == "strings":
         na_value = np.nan if value["na_is_nan"] else pd.NA
@@ -219,8 +225,8 @@ def _encode_numbers(array: Any) -> dict[str, Any]:
 
     if _DTYPE.fullmatch(array.dtype.str) is None:
         raise Unsupported(f"a NumPy array of type {array.dtype}")
-    if array.ndim > MAX_DIMENSIONS or array.dtype.itemsize == 0:
-        raise Unsupported(f"a NumPy array of {array.ndim} dimensions and type {array.dtype}")
+    if array.ndim > MAX_DIMENSIONS or array.dtype.itemsize == 0 or _lists(array.shape) > MAX_EMPTY:
+        raise Unsupported(f"a NumPy array of {array.ndim} dimensions, type {array.dtype} and shape {array.shape}")
     flat = np.ascontiguousarray(array).reshape(-1)
     native = flat.astype(flat.dtype.newbyteorder("="), copy=False)
     return {TAG: "ndarray", "dtype": array.dtype.str, "shape": list(array.shape), "data": _write(_storable(native))}
@@ -235,6 +241,8 @@ def _decode_numbers(value: dict[str, Any]) -> Any:
     dtype, shape = np.dtype(match[0]), list(value["shape"])
     if dtype.itemsize == 0 or len(shape) > MAX_DIMENSIONS or not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError("an array has no size")
+    if _lists(shape) > MAX_EMPTY:
+        raise ValueError("an array without a number has too large a shape")
     flat = _read(bytes(value["data"]))
     flat = flat.view(np.uint8)
     count = 1
@@ -246,6 +254,16 @@ def _decode_numbers(value: dict[str, Any]) -> Any:
     if dtype.kind == "U" and flat.view(np.uint32).max(initial=0) > MAX_CODE_POINT:
         raise ValueError("a text holds a character that Unicode does not have")
     return flat.view(native).astype(dtype, copy=False).reshape(shape)
+
+
+def _lists(shape: Sequence[int]) -> int:
+    """Lists in an array that holds no number, when it is a list of lists; 0 for other arrays."""
+    if 0 not in shape:
+        return 0
+    count = 1
+    for length in shape[: list(shape).index(0)]:
+        count *= length
+    return count
 
 
 def _storable(flat: Any) -> Any:
@@ -319,7 +337,10 @@ def _read_column(data: bytes) -> Any:
 
     reader = pa.BufferReader(data)
     try:
-        schema = pa.ipc.read_schema(pa.ipc.read_message(reader))
+        first = pa.ipc.read_message(reader)
+        if first.type != "schema":  # the process would die of it
+            raise ValueError("a stream that does not begin with a schema")
+        schema = pa.ipc.read_schema(first)
         if len(schema) != 1 or pa.types.is_nested(schema.types[0]) or pa.types.is_dictionary(schema.types[0]):
             raise ValueError(f"a stream of {len(schema)} columns, or of one that is not plain")
         if schema.metadata or schema.field(0).metadata or isinstance(schema.types[0], pa.BaseExtensionType):

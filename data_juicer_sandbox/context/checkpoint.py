@@ -19,7 +19,7 @@ import xxhash
 
 from data_juicer_sandbox.context import pickle_reader
 from data_juicer_sandbox.context.infos import BOOKKEEPING, ContextInfos, JobRecord
-from data_juicer_sandbox.context.serialization import to_json_value
+from data_juicer_sandbox.context.readable import to_json_value
 from data_juicer_sandbox.context.tagged_values import decode, encode
 from data_juicer_sandbox.context.unpickler import ALLOWED, loads
 from data_juicer_sandbox.errors import CheckpointError
@@ -120,6 +120,8 @@ class Checkpoint:
         """Give the checkpoint that is about to be replaced a second name, so that it is never gone from the first."""
         if not self.path.exists():
             return
+        if self.previous.exists() and self.path.samefile(self.previous):
+            return  # a run was killed after this step; rename(2) of one file to its other name would leave both
         with replacing(self.previous) as part:
             try:
                 os.link(self.path, part)

@@ -4,6 +4,9 @@ An open-file-description lock (`F_OFD_SETLK`, Linux): it belongs to the descript
 would end when anything in this process closes the file, as a job does that reads all files of its work directory. The
 descriptor is closed in forked children and not inherited by programs, so the lock ends with the process that took it,
 however that ends.
+
+The folder itself is locked too, by `flock`: a lock file that is deleted or replaced while a run holds it would let a
+second run in. It cannot have the other kind of lock, for which a file must be open for writing.
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ def locked(work_dir: Path) -> Iterator[None]:
             hint="choose another `work_dir`",
         ) from error
     _held.add(descriptor)
-    fallback = None
+    folder = fallback = None
     try:
         if not _lock(descriptor, work_dir):
             fallback = _open(_local_lock(work_dir))
@@ -60,9 +63,13 @@ def locked(work_dir: Path) -> Iterator[None]:
             if not _lock(fallback, work_dir):
                 raise WorkDirError("neither the work directory nor the temporary folder has file locks")
             logger.warning("{} is on a file system without locks: only runs on this machine are kept out", work_dir)
+        folder = _open_folder(work_dir)
+        if folder is not None:
+            _held.add(folder)
+            _lock_folder(folder, work_dir)
         yield
     finally:
-        for held in (descriptor, fallback):
+        for held in (descriptor, folder, fallback):
             # In a forked child that leaves the block, it is closed already, and its number may be another file's.
             if held in _held:
                 _held.discard(held)
@@ -72,6 +79,36 @@ def locked(work_dir: Path) -> Iterator[None]:
 def _open(path: Path) -> int:
     refuse_special(path)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+
+
+def _open_folder(work_dir: Path) -> int | None:
+    """The folder, to be locked; None where it may be written but not listed."""
+    try:
+        return os.open(work_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def _lock_folder(folder: int, work_dir: Path) -> None:
+    """Lock the folder itself, where the file system can.
+
+    Raises:
+        WorkDirError: another run has it.
+    """
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise _in_use("its lock file was deleted or replaced", work_dir) from error
+    except OSError:  # NFS has no such lock of a folder
+        return
+
+
+def _in_use(owner: str, work_dir: Path) -> WorkDirError:
+    return WorkDirError(
+        f"another run is using this work directory: {owner or 'unknown'}",
+        where=str(work_dir),
+        hint="wait for it, or give this run another `work_dir`",
+    )
 
 
 def _lock(descriptor: int, work_dir: Path) -> bool:
@@ -86,11 +123,7 @@ def _lock(descriptor: int, work_dir: Path) -> bool:
         if error.errno in _NO_LOCKS:
             return False
         owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-        raise WorkDirError(
-            f"another run is using this work directory: {owner or 'unknown'}",
-            where=str(work_dir),
-            hint="wait for it, or give this run another `work_dir`",
-        ) from error
+        raise _in_use(owner, work_dir) from error
     if os.pread(descriptor, 8, 0) not in (b"", b"process "):
         return True  # a file of the user's that has the name: it is locked, and left as it is
     os.ftruncate(descriptor, 0)

@@ -74,6 +74,8 @@ class _Reader:
             if code == pickle.STOP:
                 if len(self._stack) != 1 or self._stack[0] is _MARK:
                     raise ValueError("it does not end with one value")
+                if self._at < len(self._data):
+                    raise ValueError("it goes on after its end")
                 return self._stack[0]
             handler = _HANDLERS.get(code)
             if handler is None:

@@ -1,19 +1,17 @@
-"""Convert outputs to the values that the context keeps, and those to JSON."""
+"""Convert outputs to the values that the context keeps."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import PurePath
 from typing import Any
 
 from data_juicer_sandbox.context.arrays import Unsupported, is_array
-from data_juicer_sandbox.context.tagged_values import MAX_DEPTH, MAX_INT_BITS, decode, encode
+from data_juicer_sandbox.context.hash_limits import refuse_collisions
+from data_juicer_sandbox.context.tagged_values import MAX_DEPTH, MAX_INT_BITS, decode, encode, is_pandas_scalar
 from data_juicer_sandbox.errors import JobError
 
-LONG_RANGE = 1000
-"""Numbers of a range from which on its bounds stand for it in JSON."""
 _SCALARS = (bool, int, float, str, bytes, type(None), complex, datetime, date)
 
 
@@ -39,20 +37,44 @@ def to_plain(value: Any, name: str, depth: int = 0) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, Mapping):
-        return {
-            to_plain(key, name, depth + 1): to_plain(item, f"{name}.{key}", depth + 1) for key, item in value.items()
-        }
-    if kind in (list, tuple, set, frozenset):
+        keys = _distinct([to_plain(key, name, depth + 1) for key in value], name)
+        return {key: to_plain(item, f"{name}.{key}", depth + 1) for key, item in zip(keys, value.values(), strict=True)}
+    if kind in (set, frozenset):
+        return kind(_distinct([to_plain(item, name, depth + 1) for item in value], name))
+    if kind in (list, tuple):
         return kind(to_plain(item, f"{name}.{index}", depth + 1) for index, item in enumerate(value))
     if kind.__module__.startswith("numpy") and hasattr(value, "dtype"):
         return _from_numpy(value, name, depth)
-    if is_array(value):
+    if is_array(value) or is_pandas_scalar(value):
         return _encodable(value, name, depth)
-    if isinstance(value, (str, int, float)):  # an enum or another subclass
-        return next(base(value) for base in (str, int, float) if isinstance(value, base))
+    if isinstance(value, (str, int, float)):  # an enum or another subclass, whose `__str__` may give another text
+        return to_plain(_of_base(value), name, depth)
     raise JobError(
         f"output {name!r} is a {kind.__module__}.{kind.__qualname__}", hint="put out plain values, NumPy or pandas"
     )
+
+
+def _distinct(items: list[Any], name: str) -> list[Any]:
+    """The keys of a mapping, or the items of a set, after they were made plain.
+
+    Raises:
+        JobError: two of them have become equal, so that one would be lost; or too many have the same hash, so that
+            the checkpoint could not be read.
+    """
+    try:
+        refuse_collisions(items, {})
+        lost = len(items) - len(set(items))
+    except (ValueError, TypeError) as error:
+        raise JobError(f"output {name!r} cannot be kept: {error}", hint="put out a list of pairs") from error
+    if lost:
+        raise JobError(f"output {name!r} has keys that are equal as plain values, such as a path and its text")
+    return items
+
+
+def _of_base(value: str | int | float) -> str | int | float:
+    if isinstance(value, str):
+        return str.__str__(value)
+    return int.__int__(value) if isinstance(value, int) else float.__float__(value)
 
 
 def _from_numpy(value: Any, name: str, depth: int) -> Any:
@@ -71,6 +93,9 @@ def _from_numpy(value: Any, name: str, depth: int) -> Any:
         # An array that maps a file, or of another subclass, is copied: the file may change.
         return _encodable(value if type(value) is np.ndarray else np.array(value, subok=False), name, depth)
     scalar = value.item()
+    if value.dtype.kind in "mM" and type(scalar) is int:  # NumPy gives the count of nanoseconds
+        hint = "convert it to `pandas.Timestamp` or `pandas.Timedelta`"
+        raise JobError(f"output {name!r} is a numpy.{type(value).__name__} of type {value.dtype}", hint=hint)
     if type(scalar) is type(value):
         raise JobError(f"output {name!r} is a numpy.{type(value).__name__}", hint="convert it to `float` or `complex`")
     return to_plain(scalar, name, depth)
@@ -91,22 +116,3 @@ def _encodable(value: Any, name: str, depth: int) -> Any:
             f"output {name!r} cannot be kept: {error}", hint="return plain values, NumPy or pandas"
         ) from error
     return value
-
-
-def to_json_value(value: Any) -> Any:
-    """The same for JSON: a value that JSON lacks, and a long range of numbers, become text."""
-    if type(value).__name__ == "RangeIndex" and len(value) > LONG_RANGE:
-        return str(value)  # a range of any length takes a few bytes in the checkpoint
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, (bool, int, float, str, type(None))):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): to_json_value(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [to_json_value(item) for item in value]
-    if hasattr(value, "to_dict"):
-        return to_json_value(value.to_dict())
-    if hasattr(value, "tolist"):
-        return to_json_value(value.tolist())
-    return str(value)

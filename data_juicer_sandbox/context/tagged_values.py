@@ -1,11 +1,7 @@
 """The context's values as a tree of plain Python, which a pickle can hold without naming a class, and back.
 
-A value that plain Python lacks becomes `{"__dj_value__": <kind>, ...}`. To read one without this package::
-
-    import pickle, pyarrow as pa
-    value = pickle.load(open("context_infos.pkl", "rb"))[-1]["pipeline"][0]["res_1"]
-    numbers = pa.ipc.open_stream(value["data"]).read_all().column(0).to_numpy()
-    array = numbers.view(value["dtype"]).reshape(value["shape"])  # where value["__dj_value__"] is "ndarray"
+A value that plain Python lacks becomes `{"__dj_value__": <kind>, ...}`. `docs/faq.md` has a script that reads these
+values without this package; a test runs it.
 """
 
 from __future__ import annotations
@@ -23,6 +19,7 @@ from data_juicer_sandbox.context.time_zones import checked_zone, zone_key, zone_
 _SCALARS = (bool, int, float, str, bytes, type(None))
 _COMPOUND = (list, tuple, set, frozenset, dict)
 _SIMPLE = (bool, float, type(None))
+_PANDAS_SCALARS = ("NAType", "NaTType", "Timestamp", "Timedelta")
 _UNITS = ("s", "ms", "us", "ns")
 MAX_DEPTH = 64
 """Levels of containers that a value may have; the reader of the pickle allows more, for what is around it."""
@@ -134,6 +131,12 @@ def _decode_tagged(value: dict[str, Any]) -> Any:
     if kind in ("missing", "timestamp", "timedelta"):
         return _decode_pandas_scalar(value)
     return arrays.decode(value, decode)
+
+
+def is_pandas_scalar(value: Any) -> bool:
+    """Whether a value is a time, a duration, or one of the markers of missing values of pandas."""
+    kind = type(value)
+    return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ in _PANDAS_SCALARS
 
 
 def _encode_pandas_scalar(value: Any, name: str) -> Any:

@@ -47,6 +47,7 @@ class RunContext:
     variables: Mapping[str, str]
     fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
     config_files: tuple[str, ...] = ()
+    trust_checkpoint: bool = False
 
 
 class PipelineRunner:

@@ -47,7 +47,14 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
         raise WorkDirError(f"the work directory cannot be written: {error.strerror}", where=str(work_dir)) from error
     try:
         yield RunContext(
-            work_dir / logs.FILE, context, checkpoint, watcher, screen, config.variables, config_files=config.files
+            work_dir / logs.FILE,
+            context,
+            checkpoint,
+            watcher,
+            screen,
+            config.variables,
+            config_files=config.files,
+            trust_checkpoint=trust_checkpoint,
         )
     finally:
         watcher.close()

@@ -121,7 +121,7 @@ def _start_worker(config: SandboxConfig, trials: Trials, worker_number: int, cou
     cores = core_share(worker_number, count)
     settings = {"OMP_NUM_THREADS": str(len(cores)), **gpu_environment(worker_number)}
     records = [(pipeline, record.plain()) for pipeline, record in trials.shared]
-    arguments = (worker_pipe, config, trials.sweep, records, cores)
+    arguments = (worker_pipe, config, trials.sweep, records, cores, trials.run_context.trust_checkpoint)
     process = multiprocessing.get_context("spawn").Process(
         target=_worker_main, args=arguments, name=f"trials-{worker_number}"
     )
@@ -176,7 +176,9 @@ def _stop_workers(workers: list[Worker]) -> None:
             worker.process.join()
 
 
-def _worker_main(pipe: Connection, config: SandboxConfig, sweep: Sweep, records: list[Any], cores: list[int]) -> None:
+def _worker_main(
+    pipe: Connection, config: SandboxConfig, sweep: Sweep, records: list[Any], cores: list[int], trust_checkpoint: bool
+) -> None:
     """The main function of a worker process: receive a trial, run it, send its result."""
     parent = multiprocessing.parent_process()
     orphan_guard.exit_with_parent(parent.pid if parent and parent.pid else 1)
@@ -184,7 +186,7 @@ def _worker_main(pipe: Connection, config: SandboxConfig, sweep: Sweep, records:
     os.sched_setaffinity(0, cores)
     with surviving_outputs(restore=False), interruptible():
         try:
-            trials = _worker_trials(config, sweep, records)
+            trials = _worker_trials(config, sweep, records, trust_checkpoint)
             while True:
                 spec = pipe.recv()
                 pipe.send(_run_trial(trials, spec, pipe))
@@ -208,7 +210,7 @@ def _run_trial(trials: Trials, spec: TrialSpec, pipe: Connection) -> TrialResult
         logs.close()
 
 
-def _worker_trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> Trials:
+def _worker_trials(config: SandboxConfig, sweep: Sweep, records: list[Any], trust_checkpoint: bool) -> Trials:
     from data_juicer_sandbox.context.checkpoint import Checkpoint
     from data_juicer_sandbox.context.infos import BOOKKEEPING, ContextInfos
     from data_juicer_sandbox.terminal import logs
@@ -235,5 +237,6 @@ def _worker_trials(config: SandboxConfig, sweep: Sweep, records: list[Any]) -> T
         silent,
         config.variables,
         config_files=config.files,
+        trust_checkpoint=trust_checkpoint,
     )
     return Trials(config, sweep, planned_jobs, shared, run_context)

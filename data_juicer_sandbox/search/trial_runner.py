@@ -182,9 +182,11 @@ class Trials:
     def _context(self, checkpoint: Checkpoint) -> ContextInfos:
         """A context with the shared records and the records that the trial has written so far."""
         try:
-            unfinished = checkpoint.read() if checkpoint.exists() else ContextInfos()
+            trust = self.run_context.trust_checkpoint
+            unfinished = checkpoint.read(trust=trust) if checkpoint.exists() else ContextInfos()
         except CheckpointError as error:
-            logger.warning("the trial starts from the beginning: {}", error)
+            backup_folder = checkpoint.set_aside()
+            logger.warning("the trial starts again; its checkpoint was moved to {}: {}", backup_folder, error)
             unfinished = ContextInfos()
         context = ContextInfos()
         for pipeline, record in (

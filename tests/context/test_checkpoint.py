@@ -77,6 +77,35 @@ def test_the_one_before_is_kept(tmp_path):
     ]  # fmt: skip
 
 
+KILLED_AT_RENAME = (
+    "import os, signal, sys; from pathlib import Path\n"
+    "from data_juicer_sandbox.context.checkpoint import Checkpoint\n"
+    "from data_juicer_sandbox.context.infos import ContextInfos, JobRecord\n"
+    "renames = 0\n"
+    "def count(event, _):\n"
+    "    global renames\n"
+    "    if event == 'os.rename':\n"
+    "        renames += 1\n"
+    "        if renames == int(sys.argv[2]):\n"
+    "            os.kill(os.getpid(), signal.SIGKILL)\n"
+    "sys.addaudithook(count)\n"
+    "context = ContextInfos(); context.put('p', JobRecord('j', {'x': 3}, {'status': 'done'}))\n"
+    "Checkpoint(Path(sys.argv[1])).write(context)\n"
+)
+
+
+@pytest.mark.parametrize("rename", [1, 2, 3])
+def test_killed_before_any_of_its_renames(tmp_path, rename):
+    for number in (1, 2):
+        Checkpoint(tmp_path).write(context(x=number))
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT_RENAME, tmp_path, str(rename)], check=False)
+    assert killed.returncode == -9
+    assert Checkpoint(tmp_path).read()["p.j.x"] == (3 if rename == 3 else 2)
+    Checkpoint(tmp_path).write(context(x=4))
+    assert Checkpoint(tmp_path).read()["p.j.x"] == 4
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_truncated_anywhere_it_is_refused_and_the_good_copy_named(tmp_path):
     checkpoint = Checkpoint(tmp_path)
     checkpoint.write(context(n=1, text="x" * 2000))

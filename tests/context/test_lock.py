@@ -39,6 +39,37 @@ def test_the_second_is_told_who_holds_it(tmp_path):
         process.wait()
 
 
+@pytest.mark.parametrize("change", ["deleted", "replaced"])
+def test_a_lock_file_that_is_gone_lets_no_second_run_in(tmp_path, change):
+    process = holder(tmp_path)
+    try:
+        (tmp_path / ".lock").unlink()
+        if change == "replaced":
+            (tmp_path / ".lock").write_text("")
+        with pytest.raises(WorkDirError, match="another run is using this work directory"), locked(tmp_path):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+    with locked(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_locked_is_used_all_the_same(tmp_path, monkeypatch):
+    """As on NFS, which answers so."""
+
+    def no_lock(descriptor, operation):
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr("fcntl.flock", no_lock)
+    with locked(tmp_path):
+        code = HOLD.partition("    if")[0] + "    print('held')\n"
+        second = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+        )
+        assert f"another run is using this work directory: process {os.getpid()}" in second.stderr
+
+
 def test_no_lock_stays_after_kill_9_even_if_a_child_lives_on(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path), "fork"], stdout=subprocess.PIPE, text=True, start_new_session=True

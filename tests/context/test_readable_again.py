@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import pickle
 from datetime import datetime, timedelta, timezone
+from enum import Enum
+from itertools import product
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -37,6 +40,16 @@ def through(folder, value):
     return Checkpoint(folder).read()["p.j.x"]
 
 
+def torch_tensor():
+    return pytest.importorskip("torch").zeros(2)
+
+
+def list_that_holds_itself():
+    value = []
+    value.append(value)
+    return value
+
+
 def zoned(zone):
     return pd.Series(pd.date_range("2026-01-01", periods=2, tz=zone))
 
@@ -57,6 +70,11 @@ KEPT = {
     "range": lambda: pd.RangeIndex(10**12, name="r"),
     "many empty frozensets": lambda: [frozenset()] * 12_000,
     "the same long text": lambda: ["a" * 100_000] * 1_500,
+    "a time of pandas": lambda: pd.Timestamp("2026-01-01T00:00:00.123456789", tz="Europe/Berlin"),
+    "a duration of pandas": lambda: {"longest": pd.Timedelta("1.5s")},
+    "missing values of pandas": lambda: [pd.NA, pd.NaT],
+    "keys that differ by type": lambda: {1: "a", "1": "b", b"1": "c", (1,): "d", None: "e", "None": "f", 1.5: "g"},
+    "zeros and numbers without a value": lambda: [-0.0, float("nan"), float("inf"), -float("inf"), complex(-0.0, 1)],
     "the same long bytes": lambda: {"k": [b"b" * 1000] * 3, "l": (b"b" * 1000,)},
 }  # fmt: skip
 
@@ -97,6 +115,19 @@ REFUSED = {
     "own business hours": lambda: pd.date_range("2026-01-01", periods=2, freq=pd.offsets.BusinessHour(start="10:00")),
     "a duration of NumPy": lambda: np.timedelta64(5, "s"),
     "a duration in a record of NumPy": lambda: np.array([(1, np.timedelta64(5, "s"))], "i4,m8[s]")[0],
+    "nanoseconds of NumPy": lambda: np.datetime64("2026-01-01", "ns"),
+    "a path and its text as keys": lambda: {Path("a"): 1, "a": 2},
+    "a path and its text in a set": lambda: {Path("a"), "a"},
+    "keys of one hash": lambda: dict.fromkeys(product((-1, -2), repeat=8)),  # hash(-1) is hash(-2)
+    "items of one hash": lambda: set(product((-1, -2), repeat=8)),
+    "a tensor": lambda: {"loss": torch_tensor()},
+    "an integer of 4,090 digits": lambda: 10**4090,
+    "an integer subclass of 4,090 digits": lambda: type("Big", (int,), {})(10**4090),
+    "a list that holds itself": list_that_holds_itself,
+    "structures": lambda: np.zeros(2, "i4,f8"),
+    "Python objects": lambda: np.array([1, "a"], dtype=object),
+    "periods": lambda: pd.Series(pd.period_range("2026-01", periods=2, freq="M")),
+    "intervals": lambda: pd.Series([1, 2], index=pd.interval_range(0, 2)),
     "a long double": lambda: np.longdouble(1.5),
     "long doubles": lambda: np.zeros(3, np.longdouble),
     "complex long doubles": lambda: np.zeros(3, np.clongdouble),
@@ -110,6 +141,22 @@ REFUSED = {
 def test_refused_when_the_job_ends(name):
     with pytest.raises(JobError, match="output 'x"):
         to_plain(REFUSED[name](), "x")
+
+
+class Colour(str, Enum):
+    RED = "red"
+
+
+class Loud(int):
+    def __int__(self):
+        return 7
+
+
+@pytest.mark.parametrize(("value", "plain"), [(Colour.RED, "red"), ({Colour.RED: 1}, {"red": 1}), (Loud(5), 5)])
+def test_a_subclass_becomes_the_value_it_is(value, plain):
+    kept = to_plain(value, "x")
+    assert kept == plain
+    assert type(kept) is type(plain)
 
 
 def test_a_series_that_holds_itself_fails_its_job():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
@@ -36,6 +38,27 @@ def test_side_by_side_as_one_by_one(lab, sweep, go, table):
     assert {row["number"]: (row[RATE], row["use.learn.loss"]) for row in table("alone")} == both
     assert Path("out/trials/trial_3/sandbox.log").read_text().count("job use.learn done") == 1
     assert best_of("out") == best_of("alone")
+
+
+@pytest.mark.parametrize(("n_jobs", "trust"), [(1, True), (2, True), (1, False)])
+def test_trust_reaches_the_trials(slow, sweep, start, go, tmp_path, n_jobs, trust):
+    """A trial was interrupted after its first job, and its checkpoint has the form of an earlier version."""
+    sweep |= {"sweep_max_count": 1, "n_jobs": n_jobs}
+    sweep["parameters"]["use.scale.extra_configs.factor"] = {"min": 1.0, "max": 2.0}
+    trial = tmp_path / "out/trials/trial_0"
+    file = trial / "context_infos.pkl"
+    process = start(slow, sweep)
+    while not file.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    records = pickle.loads(file.read_bytes())
+    records[0]["use"][0]["array"] = np.arange(3)
+    file.write_bytes(pickle.dumps(records, 4))
+    assert go(slow, sweep, "--resume", "true", *(["--trust-checkpoint"] if trust else [])) == 0
+    aside = [pickle.loads(old.read_bytes())[0]["use"][0] for old in trial.glob("previous_*/context_infos.pkl")]
+    assert ["array" in record for record in aside] == ([] if trust else [True])
+    assert ("array" in pickle.loads(file.read_bytes())[0]["use"][0]) is trust
 
 
 def best_of(work_dir):
