@@ -1,5 +1,8 @@
 """The options that `run`, `validate` and `plan` share: every top-level key of a config is a flag and an environment
 variable too, and the flag wins over the variable, the variable over the file. `--trust-checkpoint` is a flag only.
+
+The parser of the command line takes every value as text. The values are read as those of a config file are, within
+the same limits.
 """
 
 from __future__ import annotations
@@ -7,25 +10,30 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any
+import types
+from typing import Any, get_args
 
-from data_juicer_sandbox.config.keys import KEYS
-from data_juicer_sandbox.config.limits import check_limits
+from data_juicer_sandbox.config.keys import KEYS, Key
+from data_juicer_sandbox.config.yaml_source import parse
 from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.secrets import mask_text
+from data_juicer_sandbox.secrets import mask_text, shorten
 
+_TEXT_ONLY = "dj_sandbox_text"
 ENVIRONMENT = "DJ_SANDBOX"
 TRUST = "--trust-checkpoint"
 TRUST_VARIABLE = f"{ENVIRONMENT}_TRUST_CHECKPOINT"
 """What jsonargparse would read in place of the flag. It is ignored: a variable that was set once would trust every
 checkpoint, also one that somebody else gave.
 """
+_SHOWN = 500
+"""Characters of a message about the command line; it may hold a whole argument."""
 
 
 def parser(command: str, description: str, epilog: str | None = None) -> Any:
     """The parser of a command that takes a config."""
-    from jsonargparse import ArgumentParser, set_parsing_settings
+    from jsonargparse import ArgumentParser, set_loader, set_parsing_settings
 
+    set_loader(_TEXT_ONLY, lambda text: text)
     set_parsing_settings(docstring_parse_attribute_docstrings=False)
     made = ArgumentParser(
         prog="dj-sandbox" if command == "run" else f"dj-sandbox {command}",
@@ -33,6 +41,7 @@ def parser(command: str, description: str, epilog: str | None = None) -> Any:
         epilog=epilog,
         env_prefix=ENVIRONMENT,
         default_env=True,
+        parser_mode=_TEXT_ONLY,
         exit_on_error=False,
         formatter_class=argparse.RawDescriptionHelpFormatter if epilog else argparse.HelpFormatter,
     )
@@ -46,11 +55,9 @@ def parser(command: str, description: str, epilog: str | None = None) -> Any:
             help="read a checkpoint of an earlier version that holds Python objects; only if it is your own",
         )
     for key in KEYS.values():
-        switch: dict[str, Any] = {"nargs": "?", "const": True} if key.type is bool else {}
+        switch: dict[str, Any] = {"nargs": "?", "const": "true"} if key.type is bool else {}
         word = {bool: "true|false", int: "N", list | dict | None: "YAML"}.get(key.type, "VALUE")
-        made.add_argument(
-            f"--{key.name}", type=key.type, default=argparse.SUPPRESS, metavar=word, help=key.help, **switch
-        )
+        made.add_argument(f"--{key.name}", type=str, default=argparse.SUPPRESS, metavar=word, help=key.help, **switch)
     return made
 
 
@@ -61,38 +68,49 @@ def read(made: Any, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any
         the options of the command itself, `config` among them, and the top-level keys that were given; or the exit
         code, where there is nothing more to do (`--help`, wrong usage).
     """
-    try:
-        _check_texts(arguments)
-        if os.environ.pop(TRUST_VARIABLE, None) is not None:
-            print(f"dj-sandbox: {TRUST_VARIABLE} is ignored: {TRUST} is a flag only", file=sys.stderr)
-    except ConfigError as error:
-        print(f"dj-sandbox: {error}", file=sys.stderr)
-        return 2
+    if os.environ.pop(TRUST_VARIABLE, None) is not None:
+        print(f"dj-sandbox: {TRUST_VARIABLE} is ignored: {TRUST} is a flag only", file=sys.stderr)
     try:
         given = made.parse_args(arguments).as_dict()
     except argparse.ArgumentError as error:
-        print(mask_text(f"dj-sandbox: {' '.join(str(error).split())} (see --help)"), file=sys.stderr)
+        message = shorten(" ".join(str(error).split()), _SHOWN, "...")
+        print(mask_text(f"dj-sandbox: {message} (see --help)"), file=sys.stderr)
         return 2
-    overrides = {name: given.pop(name) for name in list(given) if name in KEYS}
+    try:
+        overrides = {
+            name: _value(KEYS[name], given.pop(name), _source(name, arguments)) for name in list(given) if name in KEYS
+        }
+    except ConfigError as error:
+        print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
+        return 2
     if "config" not in given:
         print("dj-sandbox: --config FILE is missing (see `dj-sandbox cp` for a config to start from)", file=sys.stderr)
         return 2
     return given, overrides
 
 
-def _check_texts(arguments: list[str]) -> None:
-    """Refuse values of flags and variables that are nested too deeply or unfold to too much: all are read as YAML.
+def _source(name: str, arguments: list[str]) -> str:
+    """The flag or variable that a key's value comes from."""
+    flag = f"--{name}"
+    by_flag = any(argument.partition("=")[0] == flag for argument in arguments)
+    return flag if by_flag else f"{ENVIRONMENT}_{name.upper()}"
+
+
+def _value(key: Key, text: str, source: str) -> Any:
+    """The value of a flag or variable. Whether its type is right, the config's reader says.
 
     Raises:
-        ConfigError: one is; names the flag or variable.
+        ConfigError: it is no YAML, or unfolds to too much, and the key takes no plain text.
     """
-    flag = "the command line"
-    for argument in arguments:
-        if argument.startswith("--"):
-            flag, _, value = argument.partition("=")
-            check_limits(value, flag)
-        else:
-            check_limits(argument, flag)
-    for key in KEYS.values():
-        name = f"{ENVIRONMENT}_{key.name.upper()}"
-        check_limits(os.environ.get(name, ""), name)
+    choices = get_args(key.type) if isinstance(key.type, types.UnionType) else (key.type,)
+    if str in choices and list not in choices:
+        if text.encode(errors="replace").decode() != text:
+            raise ConfigError("its value is not UTF-8", where=source)
+        return None if text == "null" and type(None) in choices else text
+    try:
+        value = parse(text, source).value
+    except ConfigError:
+        if str in choices and text.lstrip()[:1] not in ("[", "-"):
+            return text
+        raise
+    return value if str not in choices or isinstance(value, (list, str, type(None))) else text

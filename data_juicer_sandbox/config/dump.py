@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from data_juicer_sandbox.config.yaml_source import ConfigLoader
+from data_juicer_sandbox.config.limits import MAX_BYTES
+from data_juicer_sandbox.config.yaml_source import ConfigLoader, parse
 from data_juicer_sandbox.errors import ConfigError
 
 
@@ -41,10 +42,16 @@ def dump_config(value: Any) -> str:
         value: mappings, lists, texts, numbers, dates, booleans, null.
 
     Raises:
-        ConfigError: it holds something else.
+        ConfigError: it holds something else, or more than the reader of configs takes.
     """
     try:
-        text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
-    except (yaml.YAMLError, UnicodeEncodeError, RecursionError) as error:
+        text = str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an integer of 5,000 digits
         raise ConfigError(f"the config cannot be written as YAML: {error}") from error
-    return str(text)
+    try:
+        if len(text) > MAX_BYTES or len(text.encode()) > MAX_BYTES:
+            raise ConfigError(f"larger than {MAX_BYTES >> 20} MiB")
+        parse(text, "line")
+    except ConfigError as error:
+        raise ConfigError(f"the config cannot be written as YAML that can be read again: {error}") from error
+    return text

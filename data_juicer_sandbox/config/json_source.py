@@ -7,6 +7,7 @@ from bisect import bisect_right
 from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined]
 from typing import Any
 
+from data_juicer_sandbox.config.limits import MAX_DIGITS, MAX_VALUES
 from data_juicer_sandbox.errors import ConfigError, Where
 
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -37,7 +38,8 @@ def parse_json(text: str, file: str, max_depth: int) -> tuple[Any, dict[tuple[st
 
     Raises:
         NoJson: it is not JSON.
-        ConfigError: it is JSON that no config may hold: a key twice, half of a surrogate pair, or nested too deeply.
+        ConfigError: it is JSON that no config may hold: a key twice, half of a surrogate pair, nested too
+            deeply, or too many values.
     """
     return _Reader(text, file, max_depth).read()
 
@@ -47,6 +49,7 @@ class _Reader:
         self._text, self._file, self._max_depth = text, file, max_depth
         self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
         self._at = 0
+        self._count = 0
         self._lines: dict[tuple[str | int, ...], int] = {}
 
     def read(self) -> tuple[Any, dict[tuple[str | int, ...], int]]:
@@ -75,6 +78,9 @@ class _Reader:
 
     def _value(self, path: tuple[str | int, ...], depth: int) -> Any:
         sign = self._peek()
+        self._count += 1
+        if self._count > MAX_VALUES:
+            raise self._refuse(f"more than {MAX_VALUES:,} values")
         self._lines.setdefault(path, self._line())
         if sign == '"':
             return self._string()
@@ -133,7 +139,7 @@ class _Reader:
             digits = number[0]
             if number[1] or number[2]:
                 value: Any = float(digits)
-            elif len(digits) > 4000:
+            elif len(digits) > MAX_DIGITS:
                 raise self._refuse(f"an integer of {len(digits):,} digits")
             else:
                 value = int(digits)

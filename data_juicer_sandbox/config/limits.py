@@ -6,6 +6,7 @@ more than the C library that builds the values can take.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -15,10 +16,30 @@ from data_juicer_sandbox.errors import ConfigError, Where
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 100
 """Levels of lists and mappings in one another."""
+MAX_VALUES = 500_000
+"""Keys and values of one file."""
 MAX_REPEATED = 100_000
 """Values that aliases and merge keys may add to those that are written."""
+MAX_REPEATED_TEXT = 16 << 20
+"""Characters that aliases may add to those that are written."""
+MAX_DIGITS = 4_000
+"""Of a number. Python reads integers of at most 4,300 decimal digits, and those of other bases in quadratic time."""
+LARGE_KEY = (1 << 61) - 1
+"""Integers below it have hashes of their own; from here on thousands can share one, and a mapping takes hours."""
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass
+class _Size:
+    """What a part of a text unfolds to."""
+
+    start: Any = None
+    """The event that it starts with."""
+    values: int = 1
+    characters: int = 0
+    closed: bool = False
+    """Whether its end was read; an alias to what is still open stands in itself."""
 
 
 def check_limits(text: str, file: str) -> None:
@@ -27,40 +48,82 @@ def check_limits(text: str, file: str) -> None:
     Raises:
         ConfigError: it is; says on which line.
     """
-    sizes: dict[str | None, int] = {}
-    levels: list[tuple[str | None, int]] = []  # anchor, and values so far
-    repeated = 0
     try:
-        for event in yaml.parse(text, Loader=_Base):
-            if isinstance(event, yaml.AliasEvent):
-                size = sizes.get(event.anchor, 1)
-                repeated += size
-                if repeated > MAX_REPEATED:
-                    what = f"aliases repeat more than {MAX_REPEATED:,} values"
-                    raise ConfigError(what, where=_place(event, file), hint="write out what is needed")
-                _add(levels, size)
-            elif isinstance(event, yaml.ScalarEvent):
-                if event.anchor:
-                    sizes[event.anchor] = 1
-                _add(levels, 1)
-            elif isinstance(event, yaml.CollectionStartEvent):
-                levels.append((event.anchor, 1))
-                if len(levels) > MAX_DEPTH:
-                    what = f"nested more than {MAX_DEPTH} levels deep"
-                    raise ConfigError(what, where=_place(event, file), hint="check the brackets and the indentation")
-            elif isinstance(event, yaml.CollectionEndEvent):
-                anchor, size = levels.pop()
-                if anchor:
-                    sizes[anchor] = size
-                _add(levels, size)
+        _Count(file).read(yaml.parse(text, Loader=_Base))
     except yaml.YAMLError:
         return
 
 
-def _add(levels: list[tuple[str | None, int]], size: int) -> None:
-    if levels:
-        anchor, before = levels[-1]
-        levels[-1] = (anchor, before + size)
+class _Count:
+    """Counts what the events of a text stand for."""
+
+    def __init__(self, file: str):
+        self._file = file
+        self._anchors: dict[str | None, _Size] = {}
+        self._open: list[_Size] = []
+        self._written = 0
+        self._repeated = _Size(values=0)
+
+    def read(self, events: Any) -> None:
+        for event in events:
+            if isinstance(event, yaml.CollectionEndEvent):
+                size = self._open.pop()
+                size.closed = True
+                self._add(size)
+            elif isinstance(event, yaml.NodeEvent):
+                self._written += 1
+                if self._written > MAX_VALUES:
+                    raise self._refuse(event, f"more than {MAX_VALUES:,} values", "large data belongs into data files")
+                if isinstance(event, yaml.AliasEvent):
+                    self._add(self._alias(event))
+                else:
+                    self._node(event)
+
+    def _node(self, event: Any) -> None:
+        size = _Size(event)
+        if event.anchor:
+            self._anchors[event.anchor] = size
+        if isinstance(event, yaml.ScalarEvent):
+            if len(event.value) > MAX_DIGITS and _is_number(event):
+                what = f"{event.value[:20]!r}... cannot be read as a value: a number of more than {MAX_DIGITS:,} digits"
+                raise self._refuse(event, what, "quote it if it is a text")
+            size.characters, size.closed = len(event.value), True
+            self._add(size)
+            return
+        self._open.append(size)
+        if len(self._open) > MAX_DEPTH:
+            what = f"nested more than {MAX_DEPTH} levels deep"
+            raise self._refuse(event, what, "check the brackets and the indentation")
+
+    def _alias(self, event: Any) -> _Size:
+        size = self._anchors.get(event.anchor, _Size(closed=True))  # the reader refuses one without an anchor
+        if not size.closed:
+            raise self._refuse(size.start, "an anchor that holds itself")
+        self._repeated.values += size.values
+        self._repeated.characters += size.characters
+        if self._repeated.values > MAX_REPEATED:
+            what = f"aliases repeat more than {MAX_REPEATED:,} values"
+            raise self._refuse(event, what, "write out what is needed")
+        if self._repeated.characters > MAX_REPEATED_TEXT:
+            what = f"aliases repeat more than {MAX_REPEATED_TEXT >> 20} MiB of text"
+            raise self._refuse(event, what, "write out what is needed")
+        return size
+
+    def _add(self, size: _Size) -> None:
+        if self._open:
+            self._open[-1].values += size.values
+            self._open[-1].characters += size.characters
+
+    def _refuse(self, event: Any, what: str, hint: str | None = None) -> ConfigError:
+        return ConfigError(what, where=_place(event, self._file), hint=hint)
+
+
+def _is_number(event: Any) -> bool:
+    """Whether a scalar is to be read as a number: by its tag, or by its looks where it has neither tag nor quotes."""
+    tags = [event.tag]
+    if event.implicit[0]:
+        tags += [tag for tag, form in _Base.yaml_implicit_resolvers.get(event.value[0], ()) if form.match(event.value)]
+    return bool({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}.intersection(tags))
 
 
 def _place(event: Any, file: str) -> Where:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from data_juicer_sandbox.config.json_source import NoJson, parse_json
-from data_juicer_sandbox.config.limits import MAX_BYTES, MAX_DEPTH, check_limits
+from data_juicer_sandbox.config.limits import LARGE_KEY, MAX_BYTES, MAX_DEPTH, check_limits
 from data_juicer_sandbox.errors import ConfigError, Where
 
 KeyPath = tuple[str | int, ...]
@@ -22,17 +22,33 @@ KeyPath = tuple[str | int, ...]
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+_TAG = "tag:yaml.org,2002:"
+_NO_VALUES = ("binary", "omap", "pairs", "set")
+
+
 class ConfigLoader(_Base):
-    """YAML 1.1 as PyYAML reads it, but `1e-4` is a number, as people and jsonargparse take it."""
+    """YAML 1.1 as PyYAML reads it, but `1e-4` is a number, as people and jsonargparse take it.
+
+    What has a type that no config holds (sets, bytes, pairs) is an error with its line.
+    """
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         """A value; what looks like a number or date and is none (5,000 digits, month 13) is an error with its line."""
+        kind = node.tag.removeprefix(_TAG)
+        if node.tag == f"{_TAG}{kind}" and kind in _NO_VALUES:
+            raise self._fault(node, f"`!!{kind}` is a type that no config holds")
         try:
             return super().construct_object(node, deep=deep)
-        except (ValueError, OverflowError) as error:
-            what = f"{node.value!r:.30} cannot be read as a value: {str(error)[:80]}"
-            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from error
+        except (ValueError, OverflowError, LookupError, AttributeError, TypeError) as error:
+            # PyYAML's own readers of `!!bool`, `!!int` and the like raise these for texts that are none.
+            reason = str(error)[:80] if isinstance(error, ValueError | OverflowError) else f"it is no {kind}"
+            raise self._fault(node, f"{node.value!r:.30} cannot be read as a value: {reason}") from error
 
+    def _fault(self, node: Any, what: str) -> yaml.constructor.ConstructorError:
+        return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+
+
+ConfigLoader.add_constructor(f"{_TAG}value", ConfigLoader.construct_yaml_str)  # a plain `=`
 
 ConfigLoader.yaml_implicit_resolvers = {key: list(pairs) for key, pairs in _Base.yaml_implicit_resolvers.items()}
 for _first in "-+0123456789":
@@ -103,6 +119,11 @@ def _text(path: str) -> str:
 
 def parse(text: str, file: str) -> Source:
     """Like `read`, of a text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # a command line with bytes that are not UTF-8
+        line = text.count("\n", 0, error.start) + 1
+        raise ConfigError("a text with half of a surrogate pair", where=Where(file, line)) from error
     if file.endswith(".json") or text.lstrip()[:1] in ("{", "["):
         try:
             value, lines = parse_json(text, file, MAX_DEPTH)
@@ -123,6 +144,9 @@ def parse(text: str, file: str) -> Source:
         mark = error.problem_mark
         where = Where(file, mark.line + 1 if mark else None)
         raise ConfigError(f"not valid YAML: {error.problem}", where=where, hint=error.context) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, max(0, text.find(chr(error.character)))) + 1  # `position` counts bytes
+        raise ConfigError(f"not valid YAML: {error.reason} ({error.character:#x})", where=Where(file, line)) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"not valid YAML: {error}", where=Where(file)) from error
     finally:
@@ -147,6 +171,9 @@ def _walk(loader: Any, node: Any, path: KeyPath, lines: dict[KeyPath, int], file
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ConfigError("a key must be a plain word", where=Where(file, line))
             key = loader.construct_object(key_node)
+            if isinstance(key, int) and abs(key) >= LARGE_KEY:
+                what = "an integer of more than 18 digits as a key"
+                raise ConfigError(what, where=Where(file, line), hint="quote it")
             if key in seen:
                 raise ConfigError(f"{key!r} stands here twice (first on line {seen[key]})", where=Where(file, line))
             seen[key] = line

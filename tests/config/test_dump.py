@@ -12,6 +12,7 @@ from data_juicer_sandbox.cli.main import main
 from data_juicer_sandbox.components.refine.recipe_file import write_recipe
 from data_juicer_sandbox.config.dump import dump_config
 from data_juicer_sandbox.config.interpolation import escape, fill
+from data_juicer_sandbox.config.limits import LARGE_KEY, MAX_DEPTH
 from data_juicer_sandbox.config.loader import load_or_raise
 from data_juicer_sandbox.config.yaml_source import parse, read
 from data_juicer_sandbox.errors import ConfigError
@@ -28,7 +29,7 @@ ODD = [
 texts = st.sampled_from(ODD) | st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 numbers = st.integers() | st.floats() | st.sampled_from([-0.0, 1e300, 5e-324, 1e5, 1e16, 123456789012345680.0])
 scalars = st.none() | st.booleans() | numbers | texts | st.dates()
-keys = texts | st.integers()
+keys = texts | st.integers(-LARGE_KEY + 1, LARGE_KEY - 1)
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(keys, inner, max_size=5), max_leaves=15
 )
@@ -50,10 +51,31 @@ def test_what_is_meant_literally_is_not_filled_in(value):
     assert unknown == []
 
 
-def test_what_cannot_be_written_is_an_error():
-    for value in (object(), {"x": {1, 2}}, "\ud800"):
-        with pytest.raises(ConfigError, match="cannot be written"):
-            dump_config(value)
+def nested(depth):
+    value: list = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+UNREADABLE = {
+    "an object": object(),
+    "a set": {"x": {1, 2}},
+    "bytes": b"x",
+    "half of a surrogate pair": "\ud800",
+    "a deep value": nested(MAX_DEPTH),
+    "a very deep value": nested(5_000),
+    "a large key": {LARGE_KEY: 1},
+    "a list as key": {(1, 2): 1},
+    "an integer of 4,200 digits": 10**4_200,
+    "an integer of 5,000 digits": 1 << 17_000,
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_cannot_be_read_is_not_written(name):
+    with pytest.raises(ConfigError, match="cannot be written"):
+        dump_config(UNREADABLE[name])
 
 
 def test_shared_values_are_written_out():
