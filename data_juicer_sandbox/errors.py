@@ -43,12 +43,11 @@ class ConfigError(SandboxError):
     exit_code = 2
 
 
-class ConfigErrors(SandboxError):
-    """All faults of a config at once."""
+class ConfigErrors(ConfigError):
+    """All errors of a config at once; `problems` has them one by one."""
 
-    exit_code = 2
-
-    def __init__(self, problems: Sequence[ConfigError]):
+    def __init__(self, problems: Sequence[ConfigError], warnings: Sequence[str] = ()):
+        self.warnings = tuple(warnings)
         self.problems = sorted(problems, key=_place)
         super().__init__(f"{len(self.problems)} error{'s' if len(self.problems) != 1 else ''} in the config")
 

@@ -23,7 +23,8 @@ LAYERS = (
     ("workflow",),
     ("validation",),
     ("engine",),
-    ("search", "report"),
+    ("search", "report", "component_run"),
+    ("results",),
     ("api",),
     ("cli", "tools"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from data_juicer_sandbox.cli import options
-from data_juicer_sandbox.errors import ConfigErrors, SandboxError
+from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.secrets import mask_text
 
 NAME = "plan"
@@ -16,34 +16,18 @@ def run(arguments: list[str]) -> int:
     read = options.read(options.parser(NAME, "Show each job, what it reads, whether it will run, and why."), arguments)
     if isinstance(read, int):
         return read
-    from data_juicer_sandbox import api
-    from data_juicer_sandbox.config.loader import load_or_raise
+    from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.terminal.progress import view_for
 
-    given, overrides = read
+    settings, overrides = read
     try:
-        config = load_or_raise(given["config"], overrides)
-        steps = api.plan(config, trust_checkpoint=given.get("trust_checkpoint", False))
-    except ConfigErrors:
-        from data_juicer_sandbox.cli import validate
-
-        return validate.run(arguments)  # says all that is wrong, also what only the second look finds
+        trust_checkpoint = settings.get("trust_checkpoint", False)
+        plan = Sandbox(settings["config"], trust_checkpoint=trust_checkpoint, **overrides).plan()
     except SandboxError as error:
         print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
         return error.exit_code
-    rows = [
-        [
-            "run" if step.runs else "keep",
-            step.planned_job.job.label,
-            step.planned_job.job.hook,
-            ", ".join(step.reads),
-            step.reason,
-        ]
-        for step in steps
-    ]
-    running = sum(step.runs for step in steps)
     screen = view_for(sys.stdout)
-    screen.table(f"{running} of {len(steps)} jobs would run", ["", "job", "hook", "reads from", "why"], rows)
-    if not config.resume and any(not step.record for step in steps):
+    screen.table(plan.table.title, plan.table.columns, plan.table.rows)
+    if not plan.resume and any(not step.record for step in plan):
         screen.message("without `resume: true` every run starts from the beginning")
     return 0

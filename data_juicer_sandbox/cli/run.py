@@ -5,14 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 import traceback
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.cli.main import PRINT
-from data_juicer_sandbox.config.schema import SandboxConfig
-from data_juicer_sandbox.errors import ConfigError, ConfigErrors, SandboxError
+from data_juicer_sandbox.errors import ConfigErrors, SandboxError
 from data_juicer_sandbox.secrets import mask, mask_text
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.api import Sandbox
 
 NAME = "run"
 
@@ -25,99 +26,81 @@ def run(arguments: list[str], epilog: str | None = None) -> int:
     read = options.read(made, [argument for argument in arguments if argument != PRINT])
     if isinstance(read, int):
         return read
-    given, overrides = read
+    settings, overrides = read
     if PRINT in arguments:
-        return _print_config(given["config"], overrides)
-    return _run(given["config"], overrides, given.get("trust_checkpoint", False))
+        return _print_config(settings["config"], overrides)
+    return _run(settings["config"], overrides, settings.get("trust_checkpoint", False))
 
 
 def _run(path: str, overrides: dict[str, Any], trust_checkpoint: bool) -> int:
-    from data_juicer_sandbox.config.loader import load
+    from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.engine.interruption import interruptible
+    from data_juicer_sandbox.terminal import logs
 
-    config, problems = load(path, overrides)
-    if config is None or problems:
-        return _refuse(config, problems)
+    logs.show_warnings_only()
+    try:
+        sandbox = Sandbox(path, trust_checkpoint=trust_checkpoint, **overrides)
+    except ConfigErrors as error:
+        return _refuse(error)
     with interruptible():
-        return _carry_out(config, _command(path, overrides), trust_checkpoint)
+        return _show_run(sandbox, _command(path, overrides))
 
 
-def _carry_out(config: SandboxConfig, again: str, trust_checkpoint: bool) -> int:
-    """Run a checked config, and say how it ended.
+def _show_run(sandbox: Sandbox, command: str) -> int:
+    """Run a config and show how it ended; returns the exit code.
 
     Args:
-        config: the run.
-        again: the command that continues it.
-        trust_checkpoint: also read a checkpoint of an earlier version that holds Python objects.
+        sandbox: the config.
+        command: the command that continues the run.
     """
-    from data_juicer_sandbox import api
+    from data_juicer_sandbox.api import JobFailed
     from data_juicer_sandbox.engine.summary import tables
-    from data_juicer_sandbox.terminal import logs
     from data_juicer_sandbox.terminal.progress import view_for
 
     screen = view_for(sys.stderr)
-    log = Path(config.work_dir) / logs.FILE
     try:
-        result = api.run(config, screen, trust_checkpoint=trust_checkpoint)
-        notes = [*result.notes, *_report(Path(config.work_dir))]
-        screen.run_done(result.seconds, len(result.ran), len(result.kept), notes)
-        for table in (*tables(result.context), *result.tables):
+        results = sandbox.run(view=screen)
+        screen.run_done(results.seconds, len(results.ran), len(results.kept), results.notes)
+        for table in (*tables(results.context), *results.tables):
             screen.table(table.title, table.columns, table.rows)
         return 0
     except KeyboardInterrupt:
         screen.close()
-        print(f"\ninterrupted. Everything finished is kept; go on with:\n  {again}", file=sys.stderr)
+        print(f"\ninterrupted. Everything finished is kept; go on with:\n  {command}", file=sys.stderr)
         return 130
-    except api.JobFailed as error:
-        _report(Path(config.work_dir))
-        screen.failure(error.label, error.cause, str(log), again)
+    except JobFailed as error:
+        screen.failure(error.label, error.cause, str(error.log), command)
         return error.exit_code
+    except ConfigErrors as error:
+        screen.close()
+        return _refuse(error)
     except SandboxError as error:
         screen.close()
         print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
-        if config.debug and not isinstance(error, ConfigErrors):
+        if sandbox.config.debug:
             print(mask_text(traceback.format_exc()), file=sys.stderr)
         return error.exit_code
     finally:
         screen.close()
-        logs.close()
-
-
-def _refuse(config: SandboxConfig | None, problems: list[ConfigError]) -> int:
-    """Say all that is wrong with a config, also what only the second look finds."""
-    from data_juicer_sandbox.validation import validate
-
-    found = [*problems, *(validate(config).problems if config is not None else [])]
-    print(mask_text(f"dj-sandbox: {ConfigErrors(found)}"), file=sys.stderr)
-    return 2
 
 
 def _print_config(path: str, overrides: dict[str, Any]) -> int:
+    from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.config.dump import dump_config
     from data_juicer_sandbox.config.keys import KEYS
-    from data_juicer_sandbox.config.loader import load
 
-    config, problems = load(path, overrides)
-    if config is None or problems:
-        return _refuse(config, problems)
+    try:
+        config = Sandbox(path, **overrides).config
+    except ConfigErrors as error:
+        return _refuse(error)
     defaults = {name: key.default for name, key in KEYS.items() if not name.endswith("_job_configs")}
-    merged = mask({**defaults, **config.given})
-    print(dump_config(merged), end="")
+    print(dump_config(mask({**defaults, **config.given})), end="")
     return 0
 
 
-def _report(work_dir: Path) -> list[str]:
-    """Draw the page; returns the lines that say where things lie. A page that cannot be drawn fails no run."""
-    from loguru import logger
-
-    from data_juicer_sandbox import report
-
-    notes = [f"results: {work_dir / 'context_infos.json'}", f"metrics: {work_dir / 'metrics.jsonl'}"]
-    try:
-        notes.insert(0, f"report:  {report.build(work_dir)}")
-    except Exception as error:
-        logger.opt(exception=error).warning("the report could not be drawn: {}", error)
-    return notes
+def _refuse(error: ConfigErrors) -> int:
+    print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
+    return error.exit_code
 
 
 def _command(path: str, overrides: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.errors import ConfigErrors
@@ -16,19 +17,22 @@ def run(arguments: list[str]) -> int:
     read = options.read(options.parser(NAME, "Find all errors of a config, with file and line."), arguments)
     if isinstance(read, int):
         return read
-    from data_juicer_sandbox.config.loader import load
-    from data_juicer_sandbox.validation import validate
+    from data_juicer_sandbox.api import Sandbox
 
-    given, overrides = read
-    config, problems = load(given["config"], overrides)
-    if config is not None:
-        findings = validate(config)
-        problems = [*problems, *findings.problems]
-        for warning in findings.warnings:
-            print(mask_text(f"warning: {warning}"), file=sys.stderr)
-    if problems or config is None:
-        print(mask_text(f"dj-sandbox: {ConfigErrors(problems)}"), file=sys.stderr)
-        return 2
-    count = len(list(config.jobs()))
-    print(f"{given['config']} is good: {len(config.pipelines)} pipeline(s), {count} job(s)")
+    settings, overrides = read
+    try:
+        sandbox = Sandbox(settings["config"], **overrides)
+        warnings = sandbox.validate()
+    except ConfigErrors as error:
+        _print_warnings(error.warnings)
+        print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
+        return error.exit_code
+    _print_warnings(warnings)
+    config = sandbox.config
+    print(f"{settings['config']} is good: {len(config.pipelines)} pipeline(s), {len(list(config.jobs()))} job(s)")
     return 0
+
+
+def _print_warnings(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print(mask_text(f"warning: {warning}"), file=sys.stderr)

@@ -30,17 +30,37 @@ def load(path: str, overrides: Mapping[str, Any] | None = None) -> tuple[Sandbox
         overrides: top-level keys from flags and the environment; they win over the file.
 
     Returns:
-        the config (None where nothing can be made of the file) and all faults found so far. What needs hooks and
-        components to be judged is found by the `checks` room, which takes both.
+        the config (None if the file cannot be read) and all errors so far. `validation` finds the errors that depend
+        on hooks and components.
     """
     try:
-        source = sources.read(path)
-        if source.value is None:
-            raise ConfigError("the file is empty", where=Where(path), hint="see `dj-sandbox cp` for one to start from")
-        if not isinstance(source.value, dict):
-            raise ConfigError("a config is a mapping of keys", where=source.where())
+        source = read_source(path)
     except ConfigError as error:
         return None, [error]
+    return load_source(source, overrides)
+
+
+def read_source(path: str) -> Source:
+    """Read a config file without interpreting its keys.
+
+    Raises:
+        ConfigError: the file cannot be read, is empty, or does not hold a mapping.
+    """
+    source = sources.read(path)
+    if source.value is None:
+        raise ConfigError("the file is empty", where=Where(path), hint="see `dj-sandbox cp` for one to start from")
+    if not isinstance(source.value, dict):
+        raise ConfigError("a config is a mapping of keys", where=source.where())
+    return source
+
+
+def load_source(source: Source, overrides: Mapping[str, Any] | None = None) -> tuple[SandboxConfig, list[ConfigError]]:
+    """Like `load`, for the content of a config.
+
+    Args:
+        source: its `value` is a mapping.
+        overrides: top-level keys that replace those of the source.
+    """
     return _Loading(source, dict(overrides or {})).config()
 
 

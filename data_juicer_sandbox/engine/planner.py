@@ -35,6 +35,11 @@ class Step:
     reads: tuple[str, ...]
     record: JobRecord | None
 
+    @property
+    def label(self) -> str:
+        """`<pipeline>.<meta_name>` of the job."""
+        return self.planned_job.job.label
+
 
 def make_plan(
     planned_jobs: Sequence[PlannedJob],

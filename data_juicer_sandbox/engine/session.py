@@ -1,16 +1,21 @@
-"""Session: opens the checkpoint, the log and the watchers of a run, and closes them."""
+"""Session: opens what a run needs (its lock, log, checkpoint and watchers), and closes all of it."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from data_juicer_sandbox.components.processes import orphan_guard
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos
+from data_juicer_sandbox.context.lock import locked
+from data_juicer_sandbox.engine.process_state import preserved_process
 from data_juicer_sandbox.engine.runner import RunContext
-from data_juicer_sandbox.errors import WorkDirError
+from data_juicer_sandbox.errors import SandboxError, WorkDirError
+from data_juicer_sandbox.output_guard import refuse_links
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.watchers.watcher import Watcher
@@ -22,30 +27,43 @@ BESIDE = (
 )  # fmt: skip
 """Files of a run that are moved aside together with its checkpoint."""
 
+_running = threading.Lock()
+
 
 @contextmanager
 def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False) -> Iterator[RunContext]:
-    """Load or create the context of a run; open its log and watchers until the block ends.
+    """Load or create the context of a run; hold its lock and open its log and watchers until the block ends.
+
+    When the block ends, logging, environment and standard streams of the process are as they were before.
 
     Raises:
-        WorkDirError: the work directory is not writable.
+        WorkDirError: the work directory is in use or not writable.
         CheckpointError: the checkpoint is damaged.
+        SandboxError: this process is executing another run.
     """
     work_dir = Path(config.work_dir)
-    checkpoint = Checkpoint(work_dir)
-    context = _start_context(config, checkpoint, screen, trust_checkpoint)
-    try:
-        logs.setup(work_dir / logs.FILE, config.debug)
-        watcher = Watcher.open(
-            work_dir,
-            project=config.project_name,
-            experiment=config.experiment_name,
-            names=config.watchers,
-            config=config.given,
-        )
-    except OSError as error:
-        raise WorkDirError(f"the work directory cannot be written: {error.strerror}", where=str(work_dir)) from error
-    try:
+    with ExitStack() as stack:
+        stack.enter_context(only_run_of_process())
+        refuse_links(work_dir)
+        stack.enter_context(preserved_process())
+        stack.enter_context(orphan_guard.active())
+        stack.enter_context(locked(work_dir))
+        checkpoint = Checkpoint(work_dir)
+        context = _start_context(config, checkpoint, screen, trust_checkpoint)
+        try:
+            logs.setup(work_dir / logs.FILE, config.debug)
+            stack.callback(logs.close)
+            watcher = Watcher.open(
+                work_dir,
+                project=config.project_name,
+                experiment=config.experiment_name,
+                names=config.watchers,
+                config=config.given,
+            )
+        except OSError as error:
+            what = f"the work directory cannot be written: {error.strerror}"
+            raise WorkDirError(what, where=str(work_dir)) from error
+        stack.callback(watcher.close)
         yield RunContext(
             work_dir / logs.FILE,
             context,
@@ -56,8 +74,22 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
             config_files=config.files,
             trust_checkpoint=trust_checkpoint,
         )
+
+
+@contextmanager
+def only_run_of_process() -> Iterator[None]:
+    """Allow one run at a time in a process: log, output guard and environment belong to the process as a whole.
+
+    Raises:
+        SandboxError: another thread is executing a run, or a component of a run started another one.
+    """
+    if not _running.acquire(blocking=False):
+        what = "this process is executing another run"
+        raise SandboxError(what, hint="wait for its end, or start `dj-sandbox` as a process of its own")
+    try:
+        yield
     finally:
-        watcher.close()
+        _running.release()
 
 
 def _start_context(config: SandboxConfig, checkpoint: Checkpoint, screen: View, trust: bool) -> ContextInfos:

@@ -25,6 +25,7 @@ from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import FAILED, SearchController, TrialResult, TrialSpec
 from data_juicer_sandbox.search.progress import record_result
 from data_juicer_sandbox.search.trial_runner import Trials
+from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.streams import surviving_outputs
 
 GRACE = 20.0
@@ -184,6 +185,7 @@ def _worker_main(
     orphan_guard.exit_with_parent(parent.pid if parent and parent.pid else 1)
     orphan_guard.install()
     os.sched_setaffinity(0, cores)
+    logs.show_warnings_only()
     with surviving_outputs(restore=False), interruptible():
         try:
             trials = _worker_trials(config, sweep, records, trust_checkpoint)
@@ -195,8 +197,6 @@ def _worker_main(
 
 
 def _run_trial(trials: Trials, spec: TrialSpec, pipe: Connection) -> TrialResult:
-    from data_juicer_sandbox.terminal import logs
-
     def report(step: int, value: float) -> bool:
         pipe.send((step, value))
         return bool(pipe.recv())
@@ -213,7 +213,6 @@ def _run_trial(trials: Trials, spec: TrialSpec, pipe: Connection) -> TrialResult
 def _worker_trials(config: SandboxConfig, sweep: Sweep, records: list[Any], trust_checkpoint: bool) -> Trials:
     from data_juicer_sandbox.context.checkpoint import Checkpoint
     from data_juicer_sandbox.context.infos import BOOKKEEPING, ContextInfos
-    from data_juicer_sandbox.terminal import logs
     from data_juicer_sandbox.terminal.plain_view import PlainView
     from data_juicer_sandbox.validation import validated_jobs
     from data_juicer_sandbox.watchers.watcher import Watcher

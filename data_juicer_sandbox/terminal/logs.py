@@ -9,12 +9,13 @@ import io
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from loguru import logger
+from loguru._logger import Core
 
 from data_juicer_sandbox.files import open_append
 from data_juicer_sandbox.secrets import mask_text, remember_environment
@@ -46,7 +47,24 @@ class _Logs:
         self.stream = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", line_buffering=True)
         self.show: Callable[[str], None] | None = None
         self.stdout, self.stderr = sys.stdout, sys.stderr
-        self.root_handlers, self.root_level = logging.root.handlers[:], logging.root.level
+        self._undo = ExitStack()
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Prepare the process's logging for this log; `close` restores it as it was."""
+        # loguru cannot give back sinks that it removed. With a core of our own, the caller's sinks stay untouched.
+        self._undo.callback(setattr, logger, "_core", logger._core)  # type: ignore[attr-defined]
+        setattr(logger, "_core", Core())  # noqa: B010
+        self._undo.callback(logging.root.setLevel, logging.root.level)
+        self._undo.callback(setattr, logging.root, "handlers", logging.root.handlers[:])
+        if logging._warnings_showwarning is None:  # type: ignore[attr-defined]
+            logging.captureWarnings(True)
+            self._undo.callback(logging.captureWarnings, False)
+        for name in _CHATTY:
+            library = logging.getLogger(name)
+            self._undo.callback(library.setLevel, library.level)
+        for name in _LIBRARIES:
+            self._undo.callback(_redirect_library(name))
 
     def install(self) -> None:
         logger.remove()
@@ -87,12 +105,7 @@ class _Logs:
         return "{level}: {message}\n{exception}" if self.debug else "{level}: {message}\n"
 
     def close(self) -> None:
-        logger.remove()
-        logger.configure(extra={}, patcher=lambda record: None)
-        logger.add(self.stderr, level="WARNING", diagnose=False)
-        logging.root.handlers = self.root_handlers
-        logging.root.setLevel(self.root_level)
-        logging.captureWarnings(False)
+        self._undo.close()
         try:
             self.stream.close()
         except OSError as error:
@@ -113,11 +126,17 @@ def setup(log_file: Path, debug: bool) -> None:
     close()
     remember_environment()
     _logs = _Logs(log_file, debug)
-    for name in _LIBRARIES:
-        _redirect_library(name)
-    logging.captureWarnings(True)
     _logs.install()
     report_loss_to(_logs.note_loss)
+
+
+def show_warnings_only() -> None:
+    """Set what this process shows while no log is set up: warnings and errors, not loguru's default of everything.
+
+    For processes that this program started; the logging of a caller from Python is left alone.
+    """
+    logger.remove()
+    logger.add(sys.stderr, level="WARNING", diagnose=False)
 
 
 def restore() -> None:
@@ -201,12 +220,25 @@ class _LibraryLogger(logging.Logger):
             super().addHandler(hdlr)
 
 
-def _redirect_library(name: str) -> None:
-    """Turn a library's top logger into a `_LibraryLogger`, before or after the library is imported."""
+def _redirect_library(name: str) -> Callable[[], None]:
+    """Turn a library's top logger into a `_LibraryLogger`, before or after the library is imported.
+
+    Returns:
+        the function that restores it.
+    """
     library_logger = logging.getLogger(name)
-    if type(library_logger) is logging.Logger:
-        library_logger.__dict__.pop("propagate", None)
-        library_logger.__class__ = _LibraryLogger
-        for handler in library_logger.handlers[:]:
-            if type(handler) is logging.StreamHandler:
-                library_logger.removeHandler(handler)
+    if type(library_logger) is not logging.Logger:
+        return lambda: None
+    propagate, handlers, level = library_logger.propagate, library_logger.handlers[:], library_logger.level
+    library_logger.__dict__.pop("propagate", None)
+    library_logger.__class__ = _LibraryLogger
+    for handler in handlers:
+        if type(handler) is logging.StreamHandler:
+            library_logger.removeHandler(handler)
+
+    def restore_library() -> None:
+        library_logger.__class__ = logging.Logger
+        library_logger.propagate, library_logger.handlers = propagate, handlers
+        library_logger.setLevel(level)
+
+    return restore_library

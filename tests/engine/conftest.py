@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from data_juicer_sandbox import api
+from data_juicer_sandbox.api import Sandbox
 from data_juicer_sandbox.cli.main import main
-from data_juicer_sandbox.config.loader import load_or_raise
 
 TOY = "toy_lab.steps."
 CHAIN: dict[str, Any] = {
@@ -81,8 +80,8 @@ def reasons(config_file: Callable[..., Path]) -> Callable[[dict[str, Any]], dict
     """Which jobs a resumed run would run, with the reason."""
 
     def call(config: dict[str, Any]) -> dict[str, str]:
-        steps = api.plan(load_or_raise(str(config_file(config)), {"resume": True}))
-        return {step.planned_job.job.meta_name: step.reason for step in steps if step.runs}
+        plan = Sandbox(config_file(config)).plan(resume=True)
+        return {step.planned_job.job.meta_name: step.reason for step in plan if step.runs}
 
     return call
 

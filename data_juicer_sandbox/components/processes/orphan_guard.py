@@ -9,17 +9,37 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 PAUSE = 0.2
 """Seconds between two looks at the parent."""
 
 _forking = 0
+_active = 0
+
+
+def install() -> None:
+    """From now on every process forked from this one, and from those, ends when its parent is gone."""
+    global _active
+    _register()
+    _active += 1
+
+
+@contextmanager
+def active() -> Iterator[None]:
+    """While the block runs, every process forked from this one, and from those, ends when its parent is gone."""
+    global _active
+    install()
+    try:
+        yield
+    finally:
+        _active -= 1
 
 
 @cache
-def install() -> None:
-    """From now on every process forked from this one, and from those, ends when its parent is gone."""
+def _register() -> None:
     os.register_at_fork(before=_remember, after_in_child=_watch)
 
 
@@ -30,11 +50,12 @@ def exit_with_parent(parent: int) -> None:
 
 def _remember() -> None:
     global _forking
-    _forking = os.getpid()
+    _forking = os.getpid() if _active else 0
 
 
 def _watch() -> None:
-    exit_with_parent(_forking)
+    if _forking:
+        exit_with_parent(_forking)
 
 
 def _end_with(parent: int) -> None:
