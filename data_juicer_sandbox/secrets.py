@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import pairwise
 from numbers import Number
@@ -104,7 +104,7 @@ def mask(value: Any) -> Any:
     if isinstance(value, str):
         return _mask_string(value)
     if isinstance(value, Mapping):
-        return {key: _mask_entry(str(key), item) for key, item in value.items()}
+        return _with_masked_keys((key, _mask_entry(str(key), item)) for key, item in value.items())
     if isinstance(value, (list, tuple)):
         items = [_mask_after(value, index, item) for index, item in enumerate(value)]
         if isinstance(value, tuple):
@@ -112,6 +112,20 @@ def mask(value: Any) -> Any:
         return items
     if isinstance(value, (set, frozenset)):
         return type(value)(mask(item) for item in value)
+    return value
+
+
+def mask_known(value: Any) -> Any:
+    """A copy of a result without the secrets that are remembered or have the looks of one.
+
+    The names of its keys make nothing a secret: `{"token": "word"}` is what a model said.
+    """
+    if isinstance(value, str):
+        return _mask_looks(value)
+    if isinstance(value, Mapping):
+        return _with_masked_keys((key, mask_known(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return [item if isinstance(item, float) else mask_known(item) for item in value]
     return value
 
 
@@ -164,6 +178,19 @@ def remember_environment() -> None:
     for name, value in os.environ.items():
         if is_secret(name) and name not in ("PWD", "OLDPWD"):  # the shell's folders, not passwords
             remember(value)
+
+
+def _with_masked_keys(items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A mapping whose keys hold no secret; keys that have become equal are numbered."""
+    masked: dict[Any, Any] = {}
+    for key, item in items:
+        shown_key = _mask_looks(key) if isinstance(key, str) else key
+        number = 2
+        while shown_key in masked:
+            shown_key = f"{MASK} {number}"
+            number += 1
+        masked[shown_key] = item
+    return masked
 
 
 def _mask_entry(key: str, value: Any) -> Any:

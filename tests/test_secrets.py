@@ -3,7 +3,7 @@
 import pytest
 
 from data_juicer_sandbox import secrets
-from data_juicer_sandbox.secrets import is_secret, mask, mask_text, remember, shorten, shown
+from data_juicer_sandbox.secrets import is_secret, mask, mask_known, mask_text, remember, shorten, shown
 
 KEY = "sk-" + "a1B2" * 6
 
@@ -278,3 +278,15 @@ def test_a_long_text_is_cut_first_between_two_words():
     text = ("word " * 400_000) + KEY
     assert shorten(text, 10) == "word word "
     assert shorten("x" * (1 << 21), 5) == "xxxxx"
+
+
+def test_keys_of_mappings_hold_no_secret_either():
+    remember("correct horse battery")
+    value = {"correct horse battery": 1, "a correct horse battery": 2, "***": 3, 5: 4}
+    assert mask(value) == {"***": 1, "a ***": 2, "*** 2": 3, 5: 4}
+
+
+def test_results_lose_known_secrets_only():
+    mask({"api_key": "correct horse battery"})
+    value = {"token": "a word", "said": ["correct horse battery", 1.5, {KEY: KEY}], "n": 3}
+    assert mask_known(value) == {"token": "a word", "said": ["***", 1.5, {"***": "***"}], "n": 3}
