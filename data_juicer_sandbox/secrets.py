@@ -36,6 +36,7 @@ _BEFORE_KEY = frozenset(
     )
 )
 _IN_QUERIES = frozenset(("key", "sig", "signature"))  # of a URL; elsewhere these words name other things
+_SIGNATURES = frozenset(("sig", "signature"))
 _NOT_ITSELF = frozenset(("env", "file", "name", "names", "path", "policy", "type", "url"))  # `api_key_env` is a name
 
 _LOOKS = re.compile(
@@ -53,7 +54,10 @@ _LOOKS = re.compile(
 _KEY_END = re.compile(r"-----END [A-Z ]*PRIVATE KEY-----")
 _KEY_LINE = re.compile(r"\s*[A-Za-z0-9+/=]*\s*")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+(?=\S*\d|\S{20})[\w.~+/=-]{8,}")  # not "a basic understanding"
-_URL = re.compile(r"(?<=://)([^\s/:@]*):([^\s/@]+)@")
+_URL = re.compile(r"""(?<=://)([^\s/:@"'<>]*):([^\s/"'<>]+)@""")
+# A password with a bare slash, which drivers of databases accept; not `host:8080/path@v2`, nor an address in brackets.
+_URL_SLASH = re.compile(r"""(?<=://)(?!\[)([^\s/:@"'<>]*):(?!\d{1,5}/|\*\*\*@)([^\s@"'<>]+)@""")
+_URL_USER = re.compile(r"""(?<=://)(?=\S{0,200}\d)[\w.~%+-]{16,200}(?=@)""")  # a token in place of user and password
 _QUERY = re.compile(r"""(?<=[?&])([\w.%-]{1,80})=([^&#\s"'<>]+)""")
 _NAME = r"(?P<name>(?i:key|token|secret|passw|pwd|passphrase|auth|bearer|cookie|credential)[\w.-]{0,60})"
 _PAIR = re.compile(
@@ -174,10 +178,15 @@ def remember(secret: str) -> None:
 
 
 def remember_environment() -> None:
-    """Mask the values of environment variables that hold credentials, such as `OPENAI_API_KEY`."""
+    """Mask the values of environment variables that hold credentials, such as `OPENAI_API_KEY`; of one that ends like
+    `AZURE_OPENAI_KEY`, unless it may be an ordinary word; and the passwords of URLs in any.
+    """
     for name, value in os.environ.items():
         if is_secret(name) and name not in ("PWD", "OLDPWD"):  # the shell's folders, not passwords
             remember(value)
+        elif name.upper().endswith(("_KEY", "_PAT")):
+            _remember_found(value)
+        _remember_urls(value)
 
 
 def _with_masked_keys(items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
@@ -237,6 +246,7 @@ def _mask_string(text: str) -> str:
     """A string of a config: what looks like a secret, and pairs that are no prose: `API_KEY=K`, `"api_key": "K"`, a
     header at the start of a line. What is masked is remembered.
     """
+    _remember_urls(text)
     text = _mask_queries(_mask_looks(text), remembered=True)
     if len(text) < _SHORTEST or not (":" in text or "=" in text):
         return text
@@ -295,7 +305,8 @@ def _mask_queries(text: str, *, remembered: bool = False) -> str:
 
     def mask_query(match: re.Match[str]) -> str:
         name, value = match[1], match[2]
-        if not (is_secret(name) or name.lower() in _IN_QUERIES) or value == MASK:
+        last = re.split(r"[._-]", name.lower())[-1]  # X-Amz-Signature
+        if not (is_secret(name) or name.lower() in _IN_QUERIES or last in _SIGNATURES) or value == MASK:
             return match[0]
         if _NUMBER.fullmatch(value) and not _names_credential(name):
             return match[0]
@@ -312,6 +323,14 @@ def _remember_found(value: str) -> None:
         remember(value)
 
 
+def _remember_urls(text: str) -> None:
+    """Remember the passwords of the URLs in a text: a driver's error may show one without its URL."""
+    if "://" in text:
+        for pattern in (_URL, _URL_SLASH):
+            for match in pattern.finditer(text):
+                _remember_found(match[2])
+
+
 def _mask_looks(text: str) -> str:
     if len(text) < _SHORTEST:
         return text
@@ -320,7 +339,7 @@ def _mask_looks(text: str) -> str:
         if secret in text:
             text = text.replace(secret, MASK)
     if "://" in text:
-        text = _URL.sub(rf"\1:{MASK}@", text)
+        text = _URL_USER.sub(MASK, _URL_SLASH.sub(rf"\1:{MASK}@", _URL.sub(rf"\1:{MASK}@", text)))
     return _BEARER.sub(rf"\1 {MASK}", text)
 
 

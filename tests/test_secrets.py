@@ -280,6 +280,45 @@ def test_a_long_text_is_cut_first_between_two_words():
     assert shorten("x" * (1 << 21), 5) == "xxxxx"
 
 
+URL_KEY = "Zq9xVt7LmP2wRk4sNb6y"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown_url"),
+    [
+        (f"https://{URL_KEY}@host/x", "https://***@host/x"),
+        (f"https://user:pa@{URL_KEY}@host/x", "https://user:***@host/x"),
+        (f"postgres://user:{URL_KEY}/x@host/db", "postgres://user:***@host/db"),
+        (f"redis://:{URL_KEY}@host:6379/0", "redis://:***@host:6379/0"),
+        (f"https://host/x?X-Amz-Signature={URL_KEY}&a=b", "https://host/x?X-Amz-Signature=***&a=b"),
+        (f'["https://host:80","{URL_KEY[:5]}@host"]', f'["https://host:80","{URL_KEY[:5]}@host"]'),
+        ("ssh://git@host/x", "ssh://git@host/x"),
+        ("http://host:8080/data@v2/x", "http://host:8080/data@v2/x"),
+        ("http://[::1]:8080/data@v2", "http://[::1]:8080/data@v2"),
+        ("https://host/x?sort_key=name", "https://host/x?sort_key=name"),
+    ],
+)
+def test_urls(url, shown_url):
+    assert mask_text(url) == shown_url
+    assert mask([url]) == [shown_url]
+
+
+def test_the_password_of_a_url_is_known_afterwards(monkeypatch):
+    mask({"database": f"postgres://user:{URL_KEY}@host/db"})
+    assert mask_text(f"no such user, or not {URL_KEY}") == "no such user, or not ***"
+    monkeypatch.setenv("DATABASE_URL", "postgres://user:another-pass-7@host/db")
+    secrets.remember_environment()
+    assert mask_text("not another-pass-7") == "not ***"
+
+
+@pytest.mark.parametrize("name", ["AZURE_OPENAI_KEY", "GITHUB_PAT"])
+def test_variables_that_end_like_keys(monkeypatch, name):
+    monkeypatch.setenv(name, URL_KEY)
+    monkeypatch.setenv("SORT_KEY", "timestamp")
+    secrets.remember_environment()
+    assert mask_text(f"{URL_KEY} of a timestamp") == "*** of a timestamp"
+
+
 def test_keys_of_mappings_hold_no_secret_either():
     remember("correct horse battery")
     value = {"correct horse battery": 1, "a correct horse battery": 2, "***": 3, 5: 4}
