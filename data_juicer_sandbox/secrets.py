@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -9,6 +10,7 @@ from functools import lru_cache
 from itertools import pairwise
 from numbers import Number
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 MASK = "***"
 _SHORTEST = 8  # a shorter known secret would blot out ordinary words
@@ -172,9 +174,11 @@ def remember_all(value: Any) -> None:
 
 
 def remember(secret: str) -> None:
-    """Mask this very string from now on, wherever it stands."""
+    """Mask this very string from now on, wherever it stands: as it is, and as it stands in JSON, a `repr` or a URL."""
     if len(secret) >= _SHORTEST and secret != MASK:
-        _known.add(secret)
+        escaped = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
+        in_url = secret.encode("utf-8", "surrogatepass")
+        _known.update((secret, *escaped, quote(in_url, safe=""), quote(in_url), quote_plus(in_url)))
 
 
 def remember_environment() -> None:
@@ -335,7 +339,7 @@ def _mask_looks(text: str) -> str:
     if len(text) < _SHORTEST:
         return text
     text = _mask_rest_of_key(_LOOKS.sub(MASK, text))
-    for secret in _known:
+    for secret in sorted(_known, key=len, reverse=True):  # one may begin with another
         if secret in text:
             text = text.replace(secret, MASK)
     if "://" in text:

@@ -1,5 +1,8 @@
 """What is masked, and what must not be."""
 
+import json
+from urllib.parse import quote, quote_plus
+
 import pytest
 
 from data_juicer_sandbox import secrets
@@ -309,6 +312,23 @@ def test_the_password_of_a_url_is_known_afterwards(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgres://user:another-pass-7@host/db")
     secrets.remember_environment()
     assert mask_text("not another-pass-7") == "not ***"
+
+
+ODD = "pa\"s's/w%rd+12 é"
+
+
+@pytest.mark.parametrize(
+    "form", [str, repr, json.dumps, quote, quote_plus, lambda text: quote(text, safe=""), lambda text: repr([text])]
+)
+def test_a_remembered_secret_is_known_as_texts_hold_it(form):
+    remember(ODD)
+    assert mask_text(f"not <{form(ODD)}>").strip("not <>[]\"'") == "***"
+
+
+def test_a_secret_that_begins_with_another_is_masked_as_a_whole():
+    for secret in ("correct horse", "correct horse battery", "correct horse battery staple"):
+        remember(secret)
+    assert mask_text("correct horse battery staple") == "***"
 
 
 @pytest.mark.parametrize("name", ["AZURE_OPENAI_KEY", "GITHUB_PAT"])
