@@ -47,7 +47,7 @@ def _write_page(target: Path, page: str) -> int:
         return 2
     try:
         with replacing(target) as part:
-            part.write_text(page, encoding="utf-8")
+            part.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         print(f"dj-sandbox: {target} cannot be written: {error.strerror}", file=sys.stderr)
         return 2

@@ -19,5 +19,5 @@ def build(work_dir: Path) -> Path:
 
     target = Path(work_dir) / REPORT_FILE
     with replacing(target) as part:
-        part.write_text(render(read_run(Path(work_dir))), encoding="utf-8")
+        part.write_text(render(read_run(Path(work_dir))), encoding="utf-8", errors="backslashreplace")
     return target

@@ -145,4 +145,4 @@ class SearchArtifacts:
         text = "".join(f"# {line}\n" for line in head)
         text += dump_config(masked)
         with replacing(part) as whole:
-            whole.write_text(text, encoding="utf-8")
+            whole.write_text(text, encoding="utf-8", errors="backslashreplace")
