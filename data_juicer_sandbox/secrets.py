@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import pairwise
 from numbers import Number
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 MASK = "***"
 _SHORTEST = 8  # a shorter known secret would blot out ordinary words
@@ -36,6 +38,7 @@ _BEFORE_KEY = frozenset(
     )
 )
 _IN_QUERIES = frozenset(("key", "sig", "signature"))  # of a URL; elsewhere these words name other things
+_SIGNATURES = frozenset(("sig", "signature"))
 _NOT_ITSELF = frozenset(("env", "file", "name", "names", "path", "policy", "type", "url"))  # `api_key_env` is a name
 
 _LOOKS = re.compile(
@@ -53,7 +56,10 @@ _LOOKS = re.compile(
 _KEY_END = re.compile(r"-----END [A-Z ]*PRIVATE KEY-----")
 _KEY_LINE = re.compile(r"\s*[A-Za-z0-9+/=]*\s*")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+(?=\S*\d|\S{20})[\w.~+/=-]{8,}")  # not "a basic understanding"
-_URL = re.compile(r"(?<=://)([^\s/:@]*):([^\s/@]+)@")
+_URL = re.compile(r"""(?<=://)([^\s/:@"'<>]*):([^\s/"'<>]+)@""")
+# A password with a bare slash, which drivers of databases accept; not `host:8080/path@v2`, nor an address in brackets.
+_URL_SLASH = re.compile(r"""(?<=://)(?!\[)([^\s/:@"'<>]*):(?!\d{1,5}/|\*\*\*@)([^\s@"'<>]+)@""")
+_URL_USER = re.compile(r"""(?<=://)(?=\S{0,200}\d)[\w.~%+-]{16,200}(?=@)""")  # a token in place of user and password
 _QUERY = re.compile(r"""(?<=[?&])([\w.%-]{1,80})=([^&#\s"'<>]+)""")
 _NAME = r"(?P<name>(?i:key|token|secret|passw|pwd|passphrase|auth|bearer|cookie|credential)[\w.-]{0,60})"
 _PAIR = re.compile(
@@ -104,7 +110,7 @@ def mask(value: Any) -> Any:
     if isinstance(value, str):
         return _mask_string(value)
     if isinstance(value, Mapping):
-        return {key: _mask_entry(str(key), item) for key, item in value.items()}
+        return _with_masked_keys((key, _mask_entry(str(key), item)) for key, item in value.items())
     if isinstance(value, (list, tuple)):
         items = [_mask_after(value, index, item) for index, item in enumerate(value)]
         if isinstance(value, tuple):
@@ -112,6 +118,20 @@ def mask(value: Any) -> Any:
         return items
     if isinstance(value, (set, frozenset)):
         return type(value)(mask(item) for item in value)
+    return value
+
+
+def mask_known(value: Any) -> Any:
+    """A copy of a result without the secrets that are remembered or have the looks of one.
+
+    The names of its keys make nothing a secret: `{"token": "word"}` is what a model said.
+    """
+    if isinstance(value, str):
+        return _mask_looks(value)
+    if isinstance(value, Mapping):
+        return _with_masked_keys((key, mask_known(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return [item if isinstance(item, float) else mask_known(item) for item in value]
     return value
 
 
@@ -154,16 +174,36 @@ def remember_all(value: Any) -> None:
 
 
 def remember(secret: str) -> None:
-    """Mask this very string from now on, wherever it stands."""
+    """Mask this very string from now on, wherever it stands: as it is, and as it stands in JSON, a `repr` or a URL."""
     if len(secret) >= _SHORTEST and secret != MASK:
-        _known.add(secret)
+        escaped = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
+        in_url = secret.encode("utf-8", "surrogatepass")
+        _known.update((secret, *escaped, quote(in_url, safe=""), quote(in_url), quote_plus(in_url)))
 
 
 def remember_environment() -> None:
-    """Mask the values of environment variables that hold credentials, such as `OPENAI_API_KEY`."""
+    """Mask the values of environment variables that hold credentials, such as `OPENAI_API_KEY`; of one that ends like
+    `AZURE_OPENAI_KEY`, unless it may be an ordinary word; and the passwords of URLs in any.
+    """
     for name, value in os.environ.items():
         if is_secret(name) and name not in ("PWD", "OLDPWD"):  # the shell's folders, not passwords
             remember(value)
+        elif name.upper().endswith(("_KEY", "_PAT")):
+            _remember_found(value)
+        _remember_urls(value)
+
+
+def _with_masked_keys(items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A mapping whose keys hold no secret; keys that have become equal are numbered."""
+    masked: dict[Any, Any] = {}
+    for key, item in items:
+        shown_key = _mask_looks(key) if isinstance(key, str) else key
+        number = 2
+        while shown_key in masked:
+            shown_key = f"{MASK} {number}"
+            number += 1
+        masked[shown_key] = item
+    return masked
 
 
 def _mask_entry(key: str, value: Any) -> Any:
@@ -210,6 +250,7 @@ def _mask_string(text: str) -> str:
     """A string of a config: what looks like a secret, and pairs that are no prose: `API_KEY=K`, `"api_key": "K"`, a
     header at the start of a line. What is masked is remembered.
     """
+    _remember_urls(text)
     text = _mask_queries(_mask_looks(text), remembered=True)
     if len(text) < _SHORTEST or not (":" in text or "=" in text):
         return text
@@ -268,7 +309,8 @@ def _mask_queries(text: str, *, remembered: bool = False) -> str:
 
     def mask_query(match: re.Match[str]) -> str:
         name, value = match[1], match[2]
-        if not (is_secret(name) or name.lower() in _IN_QUERIES) or value == MASK:
+        last = re.split(r"[._-]", name.lower())[-1]  # X-Amz-Signature
+        if not (is_secret(name) or name.lower() in _IN_QUERIES or last in _SIGNATURES) or value == MASK:
             return match[0]
         if _NUMBER.fullmatch(value) and not _names_credential(name):
             return match[0]
@@ -285,15 +327,23 @@ def _remember_found(value: str) -> None:
         remember(value)
 
 
+def _remember_urls(text: str) -> None:
+    """Remember the passwords of the URLs in a text: a driver's error may show one without its URL."""
+    if "://" in text:
+        for pattern in (_URL, _URL_SLASH):
+            for match in pattern.finditer(text):
+                _remember_found(match[2])
+
+
 def _mask_looks(text: str) -> str:
     if len(text) < _SHORTEST:
         return text
     text = _mask_rest_of_key(_LOOKS.sub(MASK, text))
-    for secret in _known:
+    for secret in sorted(_known, key=len, reverse=True):  # one may begin with another
         if secret in text:
             text = text.replace(secret, MASK)
     if "://" in text:
-        text = _URL.sub(rf"\1:{MASK}@", text)
+        text = _URL_USER.sub(MASK, _URL_SLASH.sub(rf"\1:{MASK}@", _URL.sub(rf"\1:{MASK}@", text)))
     return _BEARER.sub(rf"\1 {MASK}", text)
 
 

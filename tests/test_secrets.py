@@ -1,11 +1,16 @@
 """What is masked, and what must not be."""
 
+import json
+from urllib.parse import quote, quote_plus
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from data_juicer_sandbox import secrets
-from data_juicer_sandbox.secrets import MASK, is_secret, mask, mask_text, remember, shorten, shown
+from data_juicer_sandbox.secrets import (
+    MASK, is_secret, mask, mask_known, mask_text, remember, shorten, shown,
+)
 
 KEY = "sk-" + "a1B2" * 6
 
@@ -289,3 +294,71 @@ def test_tables_and_arrays_are_values_too(value):
     """An `input` puts them into a config; comparing one with a text gives an array, not a truth value."""
     assert mask({"rows": value})["rows"] is value
     assert mask({"api_key": value})["api_key"] == MASK
+
+
+URL_KEY = "Zq9xVt7LmP2wRk4sNb6y"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown_url"),
+    [
+        (f"https://{URL_KEY}@host/x", "https://***@host/x"),
+        (f"https://user:pa@{URL_KEY}@host/x", "https://user:***@host/x"),
+        (f"postgres://user:{URL_KEY}/x@host/db", "postgres://user:***@host/db"),
+        (f"redis://:{URL_KEY}@host:6379/0", "redis://:***@host:6379/0"),
+        (f"https://host/x?X-Amz-Signature={URL_KEY}&a=b", "https://host/x?X-Amz-Signature=***&a=b"),
+        (f'["https://host:80","{URL_KEY[:5]}@host"]', f'["https://host:80","{URL_KEY[:5]}@host"]'),
+        ("ssh://git@host/x", "ssh://git@host/x"),
+        ("http://host:8080/data@v2/x", "http://host:8080/data@v2/x"),
+        ("http://[::1]:8080/data@v2", "http://[::1]:8080/data@v2"),
+        ("https://host/x?sort_key=name", "https://host/x?sort_key=name"),
+    ],
+)
+def test_urls(url, shown_url):
+    assert mask_text(url) == shown_url
+    assert mask([url]) == [shown_url]
+
+
+def test_the_password_of_a_url_is_known_afterwards(monkeypatch):
+    mask({"database": f"postgres://user:{URL_KEY}@host/db"})
+    assert mask_text(f"no such user, or not {URL_KEY}") == "no such user, or not ***"
+    monkeypatch.setenv("DATABASE_URL", "postgres://user:another-pass-7@host/db")
+    secrets.remember_environment()
+    assert mask_text("not another-pass-7") == "not ***"
+
+
+ODD = "pa\"s's/w%rd+12 é"
+
+
+@pytest.mark.parametrize(
+    "form", [str, repr, json.dumps, quote, quote_plus, lambda text: quote(text, safe=""), lambda text: repr([text])]
+)
+def test_a_remembered_secret_is_known_as_texts_hold_it(form):
+    remember(ODD)
+    assert mask_text(f"not <{form(ODD)}>").strip("not <>[]\"'") == "***"
+
+
+def test_a_secret_that_begins_with_another_is_masked_as_a_whole():
+    for secret in ("correct horse", "correct horse battery", "correct horse battery staple"):
+        remember(secret)
+    assert mask_text("correct horse battery staple") == "***"
+
+
+@pytest.mark.parametrize("name", ["AZURE_OPENAI_KEY", "GITHUB_PAT"])
+def test_variables_that_end_like_keys(monkeypatch, name):
+    monkeypatch.setenv(name, URL_KEY)
+    monkeypatch.setenv("SORT_KEY", "timestamp")
+    secrets.remember_environment()
+    assert mask_text(f"{URL_KEY} of a timestamp") == "*** of a timestamp"
+
+
+def test_keys_of_mappings_hold_no_secret_either():
+    remember("correct horse battery")
+    value = {"correct horse battery": 1, "a correct horse battery": 2, "***": 3, 5: 4}
+    assert mask(value) == {"***": 1, "a ***": 2, "*** 2": 3, 5: 4}
+
+
+def test_results_lose_known_secrets_only():
+    mask({"api_key": "correct horse battery"})
+    value = {"token": "a word", "said": ["correct horse battery", 1.5, {KEY: KEY}], "n": 3}
+    assert mask_known(value) == {"token": "a word", "said": ["***", 1.5, {"***": "***"}], "n": 3}

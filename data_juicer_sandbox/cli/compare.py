@@ -48,7 +48,7 @@ def _write_page(target: Path, page: str) -> int:
             print(f"dj-sandbox: {target} exists, and this program did not write it: name another file", file=sys.stderr)
             return 2
         with replacing(target) as part:
-            part.write_text(page, encoding="utf-8")
+            part.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         print(f"dj-sandbox: {target} cannot be written: {error.strerror}", file=sys.stderr)
         return 2

@@ -24,6 +24,7 @@ from data_juicer_sandbox.context.tagged_values import decode, encode
 from data_juicer_sandbox.context.unpickler import ALLOWED, loads
 from data_juicer_sandbox.errors import CheckpointError
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.secrets import mask_known
 
 NAME = "context_infos.pkl"
 PREVIOUS = "context_infos.prev.pkl"
@@ -112,7 +113,8 @@ class Checkpoint:
         known = self._texts.get(id(record))
         if known is None or known[0] is not record:
             job = {key: value for key, value in record.job.items() if key != "trace"}  # digests are for the machine
-            text = json.dumps(to_json_value({**record.plain(), BOOKKEEPING: job}), ensure_ascii=False)
+            plain = mask_known(to_json_value({**record.plain(), BOOKKEEPING: job}))
+            text = json.dumps(plain, ensure_ascii=False)
             known = self._texts[id(record)] = (record, text)
         return known[1]
 

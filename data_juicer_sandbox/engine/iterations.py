@@ -202,4 +202,4 @@ def _distance(target: Target, row: Mapping[str, Any]) -> float:
 def _write_history(folder: Path, history: Sequence[Mapping[str, Any]], reason: str | None) -> None:
     with replacing(folder / HISTORY) as part:
         text = json.dumps({"written": time.time(), "stopped": reason, "iterations": list(history)}, indent=1)
-        part.write_text(text + "\n", encoding="utf-8")
+        part.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

@@ -26,5 +26,5 @@ def build(work_dir: Path) -> Path:
     if target.exists() and not is_own_page(target):
         move_aside(target)
     with replacing(target) as part:
-        part.write_text(content, encoding="utf-8")
+        part.write_text(content, encoding="utf-8", errors="backslashreplace")
     return target

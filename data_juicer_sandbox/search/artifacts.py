@@ -145,4 +145,4 @@ class SearchArtifacts:
         text = "".join(f"# {line}\n" for line in head)
         text += dump_config(masked)
         with replacing(part) as temporary_path:
-            temporary_path.write_text(text, encoding="utf-8")
+            temporary_path.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -34,7 +34,8 @@ class LocalTracker(Tracker):
             _move_aside(self.path)
         repair(self.path)
         with replacing(run.work_dir / CONFIG_FILE) as part:
-            part.write_text(json.dumps(run.config, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+            text = json.dumps(run.config, indent=2, ensure_ascii=False, default=str) + "\n"
+            part.write_text(text, encoding="utf-8", errors="backslashreplace")  # half of a surrogate pair
         self._stream = open_append(self.path)  # unbuffered, so that each line is in the file at once
 
     def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data_juicer_sandbox import secrets
 from data_juicer_sandbox.context.arrays import encode as encode_array
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
@@ -81,6 +82,14 @@ def test_a_time_that_cannot_be_shown_does_not_fail_the_run(tmp_path):
     (tmp_path / "context_infos.pkl").write_bytes(pickle.dumps(record, 4))
     Checkpoint(tmp_path).write(Checkpoint(tmp_path).read())
     assert "cannot be shown" in (tmp_path / "context_infos.json").read_text()
+
+
+def test_a_secret_that_a_job_puts_out_is_masked(tmp_path, monkeypatch):
+    """The checkpoint itself keeps the value: another job may read it."""
+    monkeypatch.setattr(secrets, "_known", {"correct horse battery"})
+    value = {"said": ["correct horse battery"], "correct horse battery": b"correct horse battery", "token": "a word"}
+    assert written(tmp_path, value) == {"said": ["***"], "***": "b'***'", "token": "a word"}
+    assert Checkpoint(tmp_path).read()["p.j.x"] == value
 
 
 def no_encoding(item, name):

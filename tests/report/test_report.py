@@ -93,6 +93,11 @@ def test_a_failed_job_tells_its_error(make_run):
     assert "1 failed" in page.text
 
 
+def test_half_a_surrogate_pair_does_not_keep_the_page_from_being_drawn(make_run):
+    run = make_run("cut", extra_job=("cut", "probe", "GeneralProbeHook", {"text": "emoji \ud83d"}, {}))
+    assert "emoji \\ud83d" in report.build(run).read_text()
+
+
 def test_several_iterations_are_numbered(run):
     path = run / "context_infos.json"
     context = json.loads(path.read_text())
