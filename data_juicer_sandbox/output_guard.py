@@ -268,7 +268,7 @@ class _Source:
         self.is_pattern = is_pattern(path)
         self.real = real_path(Path(path))
         self.target = Path(os.path.realpath(path))
-        self.is_folder = self.target.is_dir()
+        self.is_folder = os.path.isdir(self.target)  # noqa: PTH112  # pathlib raises for too long a name
 
     def refuse_output(self, path: Path, real: Path, folder: bool) -> None:
         """Refuse an output that is this input, belongs to it, or holds it."""

@@ -6,7 +6,6 @@ import sys
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.errors import ConfigErrors, SandboxError
-from data_juicer_sandbox.secrets import mask_text
 
 NAME = "plan"
 
@@ -29,7 +28,7 @@ def run(arguments: list[str]) -> int:
 
         return validate.run(arguments)  # says all that is wrong, also what only the second look finds
     except SandboxError as error:
-        print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
+        print(options.refusal(error), file=sys.stderr)
         return error.exit_code
     rows = [
         ["run" if step.runs else "keep", step.view.job.label, step.view.job.hook, ", ".join(step.reads), step.reason]

@@ -87,12 +87,13 @@ def _refuse(config: SandboxConfig | None, problems: list[ConfigError]) -> int:
     from data_juicer_sandbox.validation import validate
 
     found = [*problems, *(validate(config).problems if config is not None else [])]
-    print(mask_text(f"dj-sandbox: {ConfigErrors(found)}"), file=sys.stderr)
+    print(options.refusal(ConfigErrors(found)), file=sys.stderr)
     return 2
 
 
 def _print_config(path: str, overrides: dict[str, Any]) -> int:
     from data_juicer_sandbox.config.dump import dump_config
+    from data_juicer_sandbox.config.interpolation import escape
     from data_juicer_sandbox.config.keys import KEYS
     from data_juicer_sandbox.config.loader import load
 
@@ -101,7 +102,13 @@ def _print_config(path: str, overrides: dict[str, Any]) -> int:
         return _refuse(config, problems)
     defaults = {name: key.default for name, key in KEYS.items() if not name.endswith("_job_configs")}
     merged = mask({**defaults, **config.given})
-    print(dump_config(merged), end="")
+    if config.sweep is not None:  # it may lie beside its config, where the printed one will not be
+        merged["hpo_config"] = escape(str(Path(config.sweep.source.file).absolute()))
+    try:
+        print(dump_config(merged), end="")
+    except ConfigError as error:
+        print(options.refusal(error), file=sys.stderr)
+        return error.exit_code
     return 0
 
 

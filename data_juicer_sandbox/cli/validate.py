@@ -27,7 +27,7 @@ def run(arguments: list[str]) -> int:
         for warning in findings.warnings:
             print(mask_text(f"warning: {warning}"), file=sys.stderr)
     if problems or config is None:
-        print(mask_text(f"dj-sandbox: {ConfigErrors(problems)}"), file=sys.stderr)
+        print(options.refusal(ConfigErrors(problems)), file=sys.stderr)
         return 2
     count = len(list(config.jobs()))
     print(f"{given['config']} is good: {len(config.pipelines)} pipeline(s), {count} job(s)")

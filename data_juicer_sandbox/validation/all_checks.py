@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from data_juicer_sandbox.config.schema import SandboxConfig
-from data_juicer_sandbox.errors import ConfigError, ConfigErrors
+from data_juicer_sandbox.errors import MAX_PROBLEMS, ConfigError, ConfigErrors
 from data_juicer_sandbox.validation.components import check_component, check_recipe
 from data_juicer_sandbox.validation.files import check_files
 from data_juicer_sandbox.validation.outputs import check_output_paths
@@ -44,6 +44,8 @@ def validate(config: SandboxConfig) -> ValidationResult:
             problems += check_output_paths(job_view, config.work_dir, config.files)
         warnings += _unread_recipe(job_view)
         views.append(job_view)
+        if len(problems) >= MAX_PROBLEMS:
+            return ValidationResult(views, problems, warnings)
     problems += check_targets(config, views)
     problems += _endless(config)
     if config.sweep is not None:

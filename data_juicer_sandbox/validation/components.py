@@ -35,8 +35,9 @@ def check_component(view: PlannedJob) -> list[ConfigError]:
             build(view.component, given)  # a constructor does no work, but may know what no type says
         except ConfigError as error:
             problems.append(ConfigError(f"job {label!r}: {error.what}", where=view.extra.where(), hint=error.hint))
-        except (ValueError, TypeError) as error:
-            problems.append(ConfigError(f"job {label!r}: {error}", where=view.extra.where()))
+        except (Exception, SystemExit) as error:  # the constructor may be a user's
+            what = str(error) if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: {error}"
+            problems.append(ConfigError(f"job {label!r}: {what}", where=view.extra.where()))
     return problems
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data_juicer_sandbox.components.base import Role, Written
+from data_juicer_sandbox.config.limits import path_fault
 from data_juicer_sandbox.config.yaml_source import KeyPath
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import refuse_replacing
@@ -66,8 +67,8 @@ def check_output(guard: OutputGuard, path: str, written: Written, *, claim: bool
     Raises:
         JobError: says why.
     """
-    if "\0" in path:
-        raise JobError("it holds a zero byte, which no name of a file may", hint="another path")
+    if fault := path_fault(path):
+        raise JobError(fault, hint="another path")
     output = Path(path)
     if written is Written.BY_NAME:
         if not output.name.endswith(_FILE_ENDINGS):
