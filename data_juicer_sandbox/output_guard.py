@@ -20,6 +20,7 @@ from loguru import logger
 from data_juicer_sandbox.errors import JobError, WorkDirError
 from data_juicer_sandbox.files import move_aside, open_append, real_path, refuse_replacing, refuse_special
 from data_juicer_sandbox.output_folders import Owner
+from data_juicer_sandbox.plain_json import loads
 
 LEDGER = "written_files.jsonl"
 RUN_FILES = (
@@ -115,7 +116,7 @@ class OutputLedger:
         self._at += len(lines) + len(end)
         for line in lines.splitlines():
             try:
-                entry = json.loads(line)
+                entry = loads(line)
             except ValueError:
                 continue  # an empty line, or one that was cut
             if not isinstance(entry, dict):
