@@ -200,3 +200,26 @@ def test_a_printed_config_finds_its_sweep_from_anywhere(config_file, tmp_path, c
     first, second = load_or_raise(str(path)), load_or_raise(str(printed))
     assert first.sweep is not None
     assert second.sweep == first.sweep
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"min": 0, "max": 10**400},
+        {"mu": 10**400},
+        {"mu": 1e308, "distribution": "log_normal"},
+        {"min": 0, "max": 1, "q": 10**400},
+        {"min": 0, "max": 1e300, "q": 5e-324},
+        {"min": 0, "max": 1, "distribution": [1]},
+        {"min": 0, "max": 1, "distribution": {}},
+    ],
+    ids=range(7),
+)
+def test_an_odd_distribution_is_one_error(spec, config_file, capsys):
+    sweep = {"metric": "j.x", "max_trials": 2, "parameters": {"j.extra_configs.value": spec}}
+    config_file(json.dumps(sweep), "sweep.json")
+    path = config_file({**probe(output="x"), "hpo_config": "sweep.json"})
+    assert main(["validate", "--config", str(path)]) == 2
+    errors = capsys.readouterr().err
+    assert "1 error in the config" in errors
+    assert "sweep.json:1: parameter 'j.extra_configs.value'" in errors
