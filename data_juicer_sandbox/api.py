@@ -203,7 +203,10 @@ class Sandbox:
 
     def _load(self, resume: bool | None) -> tuple[SandboxConfig, list[ConfigError]]:
         overrides = self._overrides if resume is None else {**self._overrides, "resume": resume}
-        return load_source(self._source, overrides)
+        config, errors = load_source(self._source, overrides)
+        if config is None:
+            raise ConfigErrors(errors)
+        return config, errors
 
     def _checked(self, resume: bool | None) -> tuple[SandboxConfig, list[PlannedJob], list[str]]:
         config, errors = self._load(resume)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+MAX_PROBLEMS = 200
+"""Faults after which a config is not read on; its error names no more."""
+
 
 @dataclass(frozen=True)
 class Where:
@@ -44,15 +47,37 @@ class ConfigError(SandboxError):
 
 
 class ConfigErrors(ConfigError):
-    """All errors of a config at once; `problems` has them one by one."""
+    """All errors of a config at once, the first `MAX_PROBLEMS` of them; `problems` has them one by one."""
 
     def __init__(self, problems: Sequence[ConfigError], warnings: Sequence[str] = ()):
         self.warnings = tuple(warnings)
-        self.problems = sorted(problems, key=_place)
-        super().__init__(f"{len(self.problems)} error{'s' if len(self.problems) != 1 else ''} in the config")
+        self.problems = sorted(problems[:MAX_PROBLEMS], key=_place)
+        count, more = len(self.problems), " or more" if len(problems) >= MAX_PROBLEMS else ""
+        super().__init__(f"{count}{more} error{'s' if count != 1 else ''} in the config")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems, self.warnings)
 
     def __str__(self) -> str:
         return "\n".join([f"{self.what}:", *(f"  {problem}" for problem in self.problems)])
+
+
+class TooManyProblems(Exception):
+    """So much is wrong with a config that it is not read on."""
+
+
+class Problems(list[ConfigError]):
+    """The faults of a config, as they are found."""
+
+    def append(self, problem: ConfigError) -> None:
+        """Add a fault.
+
+        Raises:
+            TooManyProblems: there are `MAX_PROBLEMS` now.
+        """
+        super().append(problem)
+        if len(self) >= MAX_PROBLEMS:
+            raise TooManyProblems
 
 
 def _place(problem: ConfigError) -> tuple[str, int]:

@@ -20,6 +20,7 @@ from loguru import logger
 from data_juicer_sandbox.errors import JobError, WorkDirError
 from data_juicer_sandbox.files import move_aside, open_append, real_path, refuse_replacing, refuse_special
 from data_juicer_sandbox.output_folders import Owner
+from data_juicer_sandbox.plain_json import loads
 
 LEDGER = "written_files.jsonl"
 RUN_FILES = (
@@ -113,7 +114,7 @@ class OutputLedger:
         self._at += len(lines) + len(end)
         for line in lines.splitlines():
             try:
-                entry = json.loads(line)
+                entry = loads(line)
             except ValueError:
                 continue  # an empty line, or one that was cut
             if not isinstance(entry, dict):
@@ -280,7 +281,7 @@ class _Source:
         self.is_pattern = is_pattern(path)
         self.real = real_path(Path(path))
         self.target = Path(os.path.realpath(path))
-        self.is_folder = self.target.is_dir()
+        self.is_folder = os.path.isdir(self.target)  # noqa: PTH112  # pathlib raises for too long a name
 
     def refuse_output(self, path: Path, real: Path, folder: bool) -> None:
         """Refuse an output that is this input, belongs to it, or holds it."""

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.secrets import shorten, shown
 
 
 @cache
@@ -26,8 +27,15 @@ def import_object(target: str) -> Any:
         ConfigError: it cannot be imported.
     """
     module, _, name = target.partition(":") if ":" in target else target.rpartition(".")
+    hint = "package.module.Name, on the Python path"
+    if not all(word.isidentifier() for word in (*module.split("."), *name.split("."))):
+        raise ConfigError(f"cannot import {shown(target)}: it is no dotted path", hint=hint)
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        hint = "package.module.Name, on the Python path"
+    except (ImportError, AttributeError) as error:
         raise ConfigError(f"cannot import {target!r}: {error}", hint=hint) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the module of a user does
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise ConfigError(f"cannot import {target!r}: its module raises {shorten(reason, 300, '...')}") from error

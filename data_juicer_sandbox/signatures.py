@@ -1,22 +1,33 @@
 """A component's constructor as the schema of its config: what is checked, coerced and built from it.
 
 jsonargparse has the last word on types. It is asked only about values that a plain look cannot settle, because
-building its parser for a class takes longer than checking a hundred jobs.
+building its parser for a class takes longer than checking a hundred jobs. It reads a text that is no plain value as
+YAML; such a text is read by the reader of configs, within its limits.
 """
 
 from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from data_juicer_sandbox.components.base import Role, Written
+from data_juicer_sandbox.config.limits import check_limits
 from data_juicer_sandbox.config.suggestions import suggest
-from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.config.yaml_source import parse
+from data_juicer_sandbox.errors import MAX_PROBLEMS, ConfigError
+from data_juicer_sandbox.secrets import shorten, shown
+
+_READER = "dj_sandbox_yaml"
+_MAX_TEXT = 1 << 20
+"""Characters of a text that is read as YAML because its parameter is a list, a mapping or a number."""
+
+_TOO_LARGE = 1 << 1023
+"""Integers from here on may be no float."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +64,13 @@ def parameters(cls: type[Any]) -> tuple[dict[str, Parameter], bool]:
 
 
 def _read_signature(cls: type[Any]) -> tuple[dict[str, Parameter], bool]:
-    signature = inspect.signature(cls)
-    # The constructor's own names, not those of the module the class was imported into.
-    hints = get_type_hints(cls.__init__, include_extras=True)
+    try:
+        signature = inspect.signature(cls)
+        # The constructor's own names, not those of the module the class was imported into.
+        hints = get_type_hints(cls.__init__, include_extras=True)
+    except Exception as error:  # an annotation of a user's class that names nothing
+        what = f"the constructor of {cls.__module__}.{cls.__qualname__} cannot be read: {error}"
+        raise ConfigError(what, hint="types that its module can name") from error
     found: dict[str, Parameter] = {}
     for name, parameter in signature.parameters.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
@@ -77,14 +92,16 @@ def check(cls: type[Any], values: Mapping[str, Any], skip: Callable[[str], bool]
         skip: says of a name that its value is set later and not to be judged now.
     """
     known, open_ended = parameters(cls)
-    problems = []
+    problems: list[Problem] = []
     for name, value in values.items():
         if skip(name):
             continue
+        if len(problems) >= MAX_PROBLEMS:
+            return problems
         if name not in known:
             if not open_ended:
                 problems.append(Problem(name, f"unknown parameter {name!r}", suggest(str(name), known)))
-        elif not _fits(unwrap(known[name], value), known[name].hint):
+        elif not _default_stands(known[name], value) and not _fits(unwrap(known[name], value), known[name].hint):
             fault = _verdict(known[name], unwrap(known[name], value))
             if fault:
                 problems.append(Problem(name, f"parameter {name!r}: {fault}"))
@@ -106,10 +123,12 @@ def build(cls: type[Any], values: Mapping[str, Any]) -> Any:
     known, _ = parameters(cls)
     arguments = {}
     for name, value in values.items():
+        if name in known and _default_stands(known[name], value):
+            continue
         if name in known:
             value = unwrap(known[name], value)
             if not _fits(value, known[name].hint):
-                value = _parser(known[name].hint).parse_object({"value": value}).as_dict()["value"]
+                value = _parsed(known[name].hint, value)
             elif known[name].hint is float:
                 value = float(value)
         arguments[name] = value
@@ -165,7 +184,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint in (str, bool, int):
         return type(value) is hint
     if hint is float:
-        return type(value) in (int, float)
+        return type(value) is float or (type(value) is int and abs(value) < _TOO_LARGE)
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _fits(value, args[0])
@@ -182,22 +201,61 @@ def _fits(value: Any, hint: Any) -> bool:
     return False
 
 
+def _default_stands(parameter: Parameter, value: Any) -> bool:
+    """Whether a parameter is left empty that has a default: it counts as left out, unless null means something."""
+    return value is None and not parameter.required and not _fits(None, parameter.hint)
+
+
 def _verdict(parameter: Parameter, value: Any) -> str | None:
     """What jsonargparse says against a value."""
+    refused = f"{shown(value, key=parameter.name)} is no {spell(parameter.hint)}"
+    if value is None:  # jsonargparse takes it for a value that is not set
+        return f"null is no {spell(parameter.hint)}"
     try:
-        _parser(parameter.hint).parse_object({"value": value})
-    except Exception as error:  # it wraps whatever a type's own constructor raises
+        for text in _texts(value):
+            if len(text) > _MAX_TEXT:
+                return f"{refused} (a text of {len(text):,} characters)"
+            check_limits(text, "its text")  # for the types whose texts jsonargparse reads by itself
+    except ConfigError as error:
+        return f"{refused} ({error.what})"
+    try:
+        _parsed(parameter.hint, value)
+    except (Exception, SystemExit) as error:  # it wraps whatever a type's own constructor or module raises
         said = str(error).partition("\n")[2].strip().splitlines()
         if len(said) != 1 or said[0].startswith("Expected a <class"):
-            return f"{shown(value, key=parameter.name)} is no {spell(parameter.hint)}"
-        return said[0].strip()
+            return refused
+        return shorten(said[0].strip(), 300, "...")
     return None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts(key)
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _parsed(hint: Any, value: Any) -> Any:
+    """A value as jsonargparse makes it of a type; the given one stays as it is."""
+    return _parser(hint).parse_object({"value": deepcopy(value)}).as_dict()["value"]
+
+
+def _read_text(text: str) -> Any:
+    """What a text stands for as YAML."""
+    return parse(text, "its text").value
 
 
 @cache
 def _parser(hint: Any) -> Any:
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ArgumentParser, set_loader
 
-    parser = ArgumentParser(exit_on_error=False)
+    set_loader(_READER, _read_text, exceptions=(ConfigError,))
+    parser = ArgumentParser(exit_on_error=False, parser_mode=_READER)
     parser.add_argument("--value", type=hint)
     return parser

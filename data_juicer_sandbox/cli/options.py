@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from data_juicer_sandbox.config.keys import KEYS, Key
 from data_juicer_sandbox.config.yaml_source import parse
-from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.errors import ConfigError, SandboxError
 from data_juicer_sandbox.secrets import mask_text, shorten
 
 _TEXT_ONLY = "dj_sandbox_text"
@@ -25,6 +25,8 @@ TRUST_VARIABLE = f"{ENVIRONMENT}_TRUST_CHECKPOINT"
 """What jsonargparse would read in place of the flag. It is ignored: a variable that was set once would trust every
 checkpoint, also one that somebody else gave.
 """
+_LINE = 3_000
+"""Characters of a line about a fault; it may name what is in a config."""
 _SHOWN = 500
 """Characters of a message about the command line; it may hold a whole argument."""
 
@@ -81,12 +83,17 @@ def read(made: Any, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any
             name: _value(KEYS[name], given.pop(name), _source(name, arguments)) for name in list(given) if name in KEYS
         }
     except ConfigError as error:
-        print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
+        print(refusal(error), file=sys.stderr)
         return 2
     if "config" not in given:
         print("dj-sandbox: --config FILE is missing (see `dj-sandbox cp` for a config to start from)", file=sys.stderr)
         return 2
     return given, overrides
+
+
+def refusal(error: SandboxError) -> str:
+    """An error for the terminal, each of its lines masked and of bounded length."""
+    return "\n".join(shorten(line, _LINE, "...") for line in f"dj-sandbox: {error}".split("\n"))
 
 
 def _source(name: str, arguments: list[str]) -> str:

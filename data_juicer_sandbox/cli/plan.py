@@ -6,7 +6,6 @@ import sys
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.errors import SandboxError
-from data_juicer_sandbox.secrets import mask_text
 
 NAME = "plan"
 
@@ -24,7 +23,7 @@ def run(arguments: list[str]) -> int:
         trust_checkpoint = settings.get("trust_checkpoint", False)
         plan = Sandbox(settings["config"], trust_checkpoint=trust_checkpoint, **overrides).plan()
     except SandboxError as error:
-        print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
+        print(options.refusal(error), file=sys.stderr)
         return error.exit_code
     screen = view_for(sys.stdout)
     screen.table(plan.table.title, plan.table.columns, plan.table.rows)

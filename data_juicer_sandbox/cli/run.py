@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.cli.main import PRINT
-from data_juicer_sandbox.errors import ConfigErrors, SandboxError
+from data_juicer_sandbox.errors import ConfigError, ConfigErrors, SandboxError
 from data_juicer_sandbox.secrets import mask, mask_text
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         return _refuse(error)
     except SandboxError as error:
         screen.close()
-        print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
+        print(options.refusal(error), file=sys.stderr)
         if sandbox.config.debug:
             print(mask_text(traceback.format_exc()), file=sys.stderr)
         return error.exit_code
@@ -87,6 +88,7 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
 def _print_config(path: str, overrides: dict[str, Any]) -> int:
     from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.config.dump import dump_config
+    from data_juicer_sandbox.config.interpolation import escape
     from data_juicer_sandbox.config.keys import KEYS
 
     try:
@@ -94,12 +96,19 @@ def _print_config(path: str, overrides: dict[str, Any]) -> int:
     except ConfigErrors as error:
         return _refuse(error)
     defaults = {name: key.default for name, key in KEYS.items() if not name.endswith("_job_configs")}
-    print(dump_config(mask({**defaults, **config.given})), end="")
+    merged = mask({**defaults, **config.given})
+    if config.sweep is not None:  # it may lie beside its config, where the printed one will not be
+        merged["hpo_config"] = escape(str(Path(config.sweep.source.file).absolute()))
+    try:
+        print(dump_config(merged), end="")
+    except ConfigError as error:
+        print(options.refusal(error), file=sys.stderr)
+        return error.exit_code
     return 0
 
 
 def _refuse(error: ConfigErrors) -> int:
-    print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
+    print(options.refusal(error), file=sys.stderr)
     return error.exit_code
 
 

@@ -25,7 +25,7 @@ def run(arguments: list[str]) -> int:
         warnings = sandbox.validate()
     except ConfigErrors as error:
         _print_warnings(error.warnings)
-        print(mask_text(f"dj-sandbox: {error}"), file=sys.stderr)
+        print(options.refusal(error), file=sys.stderr)
         return error.exit_code
     _print_warnings(warnings)
     config = sandbox.config

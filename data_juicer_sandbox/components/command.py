@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,6 +16,7 @@ from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, P
 from data_juicer_sandbox.components.processes.program import Line, Program
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import state_key
+from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.secrets import shown
 
 Scalar = str | int | float
@@ -100,8 +100,8 @@ def parse_json(line: Line) -> Metrics:
     if line.error or not text.startswith("{"):
         return {}
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = loads(text)
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -148,10 +148,10 @@ def read_metrics(path: str) -> Iterator[Metrics]:
     """
     text = Path(path).read_text(encoding="utf-8", errors="replace")
     try:
-        sets = [json.loads(text)]
+        sets = [loads(text)]
     except ValueError:
         try:
-            sets = [json.loads(line) for line in text.splitlines() if line.strip()]
+            sets = [loads(line) for line in text.splitlines() if line.strip()]
         except ValueError as error:
             raise JobError(f"{path} holds neither a JSON object nor JSON lines: {error}") from error
     for found in sets:

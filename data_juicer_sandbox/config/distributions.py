@@ -132,7 +132,13 @@ def read_parameters(given: Any, path: KeyPath, fault: Fault, prefix: str = "") -
                 fault(f"parameter {name!r} has `parameters` and other keys", way)
             yield from read_parameters(spec["parameters"], (*way, "parameters"), fault, f"{name}.")
         else:
-            found = _distribution(name, dict(spec), way, fault)
+            try:
+                found = _distribution(name, dict(spec), way, fault)
+                if found is not None:
+                    found.examples()
+            except OverflowError:  # an exponent, a quotient by a tiny `q`, or an integer of 400 digits
+                fault(f"parameter {name!r}: its numbers are too large for a float", way)
+                continue
             if found is not None:
                 yield Parameter(name, found, way)
 
@@ -159,7 +165,7 @@ SHAPES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 
 def _distribution(name: str, spec: dict[str, Any], path: KeyPath, fault: Fault) -> Distribution | None:
     kind = spec.pop("distribution", None) or _guess(spec)
-    if kind not in SHAPES:
+    if not isinstance(kind, str) or kind not in SHAPES:
         if kind is None:
             fault(f"parameter {name!r} says nothing of what it may be", path, "value, values, or min and max")
         else:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from data_juicer_sandbox.config.limits import Budget
+
 _VARIABLE = re.compile(r"\$(\$)?\{([^{}]*)\}")
 
 
@@ -20,14 +22,19 @@ def escape(value: Any) -> Any:
     return value
 
 
-def fill(value: Any, variables: Mapping[str, str], unknown: Callable[[str], None]) -> Any:
+def fill(value: Any, variables: Mapping[str, str], unknown: Callable[[str], None], budget: Budget | None = None) -> Any:
     """A copy of `value` in which every `${name}` of every string stands replaced; `$${` gives a plain `${`.
 
     Args:
         value: any nesting of mappings, lists and scalars.
         variables: what the names stand for.
         unknown: told of each name that is none of them (which stays as it is).
+        budget: how much text may be put in; that of several calls, where they share one.
+
+    Raises:
+        ConfigError: it is more.
     """
+    budget = budget or Budget()
     if isinstance(value, str) and "${" in value:
 
         def replace(match: re.Match[str]) -> str:
@@ -36,11 +43,12 @@ def fill(value: Any, variables: Mapping[str, str], unknown: Callable[[str], None
             if match[2] not in variables:
                 unknown(match[2])
                 return match[0]
+            budget.spend(len(variables[match[2]]))
             return variables[match[2]]
 
         return _VARIABLE.sub(replace, value)
     if isinstance(value, Mapping):
-        return {key: fill(item, variables, unknown) for key, item in value.items()}
+        return {key: fill(item, variables, unknown, budget) for key, item in value.items()}
     if isinstance(value, list):
-        return [fill(item, variables, unknown) for item in value]
+        return [fill(item, variables, unknown, budget) for item in value]
     return value

@@ -7,10 +7,12 @@ from typing import Any
 
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import fill
+from data_juicer_sandbox.config.limits import MAX_NAME, Budget, path_fault
 from data_juicer_sandbox.config.schema import Job, Phase, Pipeline
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.secrets import shown
 
 JOB_KEYS = ("hook", "meta_name", "input", "output", "local", "dj_configs", "extra_configs")
 RESERVED = ("meta_name", "__job__")
@@ -28,6 +30,7 @@ class JobReader:
 
     def __init__(self, source: Source, variables: Mapping[str, str], problems: list[ConfigError]):
         self.source, self.variables, self.problems = source, variables, problems
+        self._budget = Budget()
 
     def pipeline(self, name: str, lists: Mapping[Phase, Any], path: KeyPath) -> Pipeline:
         """Read a pipeline; a job that cannot be read is left out, and its faults noted."""
@@ -61,16 +64,23 @@ class JobReader:
             return None
         for key in entry:
             if key not in JOB_KEYS:
-                self._fault(f"unknown job key {key!r}", source, (*path, key), suggest(str(key), JOB_KEYS))
+                self._fault(f"unknown job key {shown(key)}", source, (*path, key), suggest(str(key), JOB_KEYS))
         hook = entry.get("hook")
         if not isinstance(hook, str):
             self._fault("a job needs its `hook`", source, path, "see `dj-sandbox list`")
+            return None
+        if len(hook.encode()) > MAX_NAME:
+            self._fault(f"`hook` is longer than {MAX_NAME} bytes", source, (*path, "hook"))
             return None
         name = entry.get("meta_name")
         if name is not None and (
             not isinstance(name, str) or any(sign in name for sign in "./\0") or name in ("", "-1")
         ):
-            self._fault(f"`meta_name` is a word without dots and slashes, not {name!r}", source, (*path, "meta_name"))
+            what = f"`meta_name` is a word without dots and slashes, not {shown(name)}"
+            self._fault(what, source, (*path, "meta_name"))
+            name = None
+        elif name is not None and len(name.encode()) > MAX_NAME:
+            self._fault(f"`meta_name` is longer than {MAX_NAME} bytes", source, (*path, "meta_name"))
             name = None
         return Job(
             pipeline=pipeline,
@@ -93,7 +103,11 @@ class JobReader:
         if value is not None and not isinstance(value, (dict, str)):
             self._fault(f"`{key}` is a mapping, the path of a YAML or JSON file, or null", source, (*path, key))
             return None
-        return self._fill(value, source, (*path, key))
+        filled = self._fill(value, source, (*path, key))
+        if isinstance(filled, str) and (fault := path_fault(filled)):
+            self._fault(f"`{key}` cannot name a file: {fault}", source, (*path, key))
+            return None
+        return filled
 
     def _setting(self, given: Any, source: Source, path: KeyPath) -> dict[str, Any]:
         if given is None:
@@ -104,7 +118,7 @@ class JobReader:
         for key in given:
             if str(key).partition(".")[0] not in ("dj_configs", "extra_configs"):
                 hint = "as in `dj_configs.dataset_path` or `extra_configs.model`"
-                self._fault(f"{key!r} does not start with dj_configs or extra_configs", source, (*path, key), hint)
+                self._fault(f"{shown(key)} does not start with dj_configs or extra_configs", source, (*path, key), hint)
         filled: dict[str, Any] = self._fill(given, source, path)
         return filled
 
@@ -152,7 +166,11 @@ class JobReader:
             hint = suggest(name, self.variables) + "; a plain ${ is written $${"
             self._fault(f"unknown variable ${{{name}}}", source, path, hint)
 
-        return fill(value, self.variables, unknown)
+        try:
+            return fill(value, self.variables, unknown, self._budget)
+        except ConfigError as error:
+            self._fault(error.what, source, path)
+            return None if isinstance(value, str) else type(value)()
 
     def _fault(self, what: str, source: Source, path: KeyPath, hint: str | None = None) -> None:
         self.problems.append(ConfigError(what, where=source.where(path), hint=hint))

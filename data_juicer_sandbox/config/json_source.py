@@ -105,11 +105,12 @@ class _Reader:
     def _object(self, path: tuple[str | int, ...], depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         self._take("{")
-        while self._peek() != "}":
+        sign = self._peek()
+        while sign != "}":
             if found:
                 self._take(",")
-                self._peek()
-            if self._peek() != '"':
+                sign = self._peek()
+            if sign != '"':
                 raise self._no_json("a key is missing")
             line = self._line()
             key = self._string()
@@ -120,7 +121,8 @@ class _Reader:
             self._lines[(*path, key)] = line
             self._take(":")
             found[key] = self._value((*path, key), depth + 1)
-        self._take("}")
+            sign = self._peek()
+        self._at += 1
         return found
 
     def _list(self, path: tuple[str | int, ...], depth: int) -> list[Any]:

@@ -16,7 +16,7 @@ from data_juicer_sandbox.errors import ConfigError, Where
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 100
 """Levels of lists and mappings in one another."""
-MAX_VALUES = 500_000
+MAX_VALUES = 300_000
 """Keys and values of one file."""
 MAX_REPEATED = 100_000
 """Values that aliases and merge keys may add to those that are written."""
@@ -24,10 +24,31 @@ MAX_REPEATED_TEXT = 16 << 20
 """Characters that aliases may add to those that are written."""
 MAX_DIGITS = 4_000
 """Of a number. Python reads integers of at most 4,300 decimal digits, and those of other bases in quadratic time."""
+MAX_FILLED = 64 << 20
+"""Characters that the variables of one config (`${name}`) may put into its texts."""
+MAX_NAME = 200
+"""Bytes of the name of a job or pipeline; each is the name of a folder, whose end may be added to."""
 LARGE_KEY = (1 << 61) - 1
 """Integers below it have hashes of their own; from here on thousands can share one, and a mapping takes hours."""
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass
+class Budget:
+    """How many characters may still be filled in."""
+
+    remaining: int = MAX_FILLED
+
+    def spend(self, characters: int) -> None:
+        """Fill in some.
+
+        Raises:
+            ConfigError: they are too many; without a place, which the caller knows.
+        """
+        self.remaining -= characters
+        if self.remaining < 0:
+            raise ConfigError(f"its variables fill in to more than {MAX_FILLED >> 20} MiB of text")
 
 
 @dataclass
@@ -52,6 +73,19 @@ def check_limits(text: str, file: str) -> None:
         _Count(file).read(yaml.parse(text, Loader=_Base))
     except yaml.YAMLError:
         return
+
+
+def path_fault(path: str) -> str | None:
+    """What makes a text impossible as a path of this system, if anything does."""
+    if "\0" in path:
+        return "it holds a zero byte, which no name of a file may"
+    if max(map(_bytes, path.split("/"))) > 255:
+        return "a name in it is longer than 255 bytes"
+    return "it is longer than 3,500 bytes" if _bytes(path) > 3_500 else None
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode(errors="replace"))
 
 
 class _Count:

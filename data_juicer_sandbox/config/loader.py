@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -11,11 +11,12 @@ from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import escape, fill
 from data_juicer_sandbox.config.jobs import JobReader
 from data_juicer_sandbox.config.keys import KEYS
+from data_juicer_sandbox.config.limits import MAX_NAME, Budget, path_fault
 from data_juicer_sandbox.config.schema import Phase, Pipeline, SandboxConfig
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.targets import read_targets
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
-from data_juicer_sandbox.errors import ConfigError, ConfigErrors, Where
+from data_juicer_sandbox.errors import ConfigError, ConfigErrors, Problems, TooManyProblems, Where
 from data_juicer_sandbox.secrets import remember_all, shown
 
 if TYPE_CHECKING:
@@ -54,14 +55,18 @@ def read_source(path: str) -> Source:
     return source
 
 
-def load_source(source: Source, overrides: Mapping[str, Any] | None = None) -> tuple[SandboxConfig, list[ConfigError]]:
+def load_source(source: Source, overrides: Mapping[str, Any] | None = None) -> tuple[SandboxConfig | None, list[ConfigError]]:
     """Like `load`, for the content of a config.
 
     Args:
         source: its `value` is a mapping.
         overrides: top-level keys that replace those of the source.
     """
-    return _Loading(source, dict(overrides or {})).config()
+    loading = _Loading(source, dict(overrides or {}))
+    try:
+        return loading.config()
+    except TooManyProblems:
+        return None, loading.problems
 
 
 def load_or_raise(path: str, overrides: Mapping[str, Any] | None = None) -> SandboxConfig:
@@ -81,7 +86,8 @@ class _Loading:
 
     def __init__(self, source: Source, overrides: dict[str, Any]):
         self.source, self.overrides = source, overrides
-        self.problems: list[ConfigError] = []
+        self.problems: list[ConfigError] = Problems()
+        self._budget = Budget()
         self.values = {name: key.default for name, key in KEYS.items()}
 
     def fault(self, what: str, path: KeyPath = (), hint: str | None = None) -> None:
@@ -91,8 +97,8 @@ class _Loading:
         self.problems.append(ConfigError(what, where=where, hint=hint))
 
     def config(self) -> tuple[SandboxConfig, list[ConfigError]]:
-        remember_all({**self.source.value, **self.overrides})
         self._read_values()
+        remember_all({**self.source.value, **self.overrides})
         variables = self._variables()
         reader = JobReader(self.source, variables, self.problems)
         pipelines = self._pipelines(reader)
@@ -107,7 +113,7 @@ class _Loading:
             pipelines=tuple(pipelines),
             hpo_config=values["hpo_config"],
             sweep=self._sweep(variables),
-            parameters=fill(values["parameters"] or {}, variables, lambda name: None),
+            parameters=self._fill(values["parameters"] or {}, variables, "parameters"),
             max_iter_num=values["max_iter_num"],
             iter_targets=read_targets(values["iter_targets"], self.fault),
             iter_targets_mode=values["iter_targets_mode"],
@@ -126,7 +132,7 @@ class _Loading:
         for name, value in {**self.source.value, **self.overrides}.items():
             key = KEYS.get(name)
             if key is None:
-                self.fault(f"unknown key {name!r}", (name,), suggest(str(name), KEYS))
+                self.fault(f"unknown key {shown(name)}", (name,), suggest(str(name), KEYS))
             elif value is None and name not in ("project_name", "experiment_name"):
                 continue  # a key left empty is a key left out
             elif not _is(value, key.type):
@@ -151,21 +157,32 @@ class _Loading:
         for name, value in values.items():
             if isinstance(value, (str, int, float)):
                 unknown: list[str] = []
-                variables[name] = fill(str(value), variables, unknown.append)
+                variables[name] = self._fill(str(value), variables, name, unknown.append)
                 for other in unknown:
                     self.fault(f"unknown variable ${{{other}}}", (name,), suggest(other, variables))
-        for name in ("project_name", "experiment_name", "work_dir", "hpo_config"):
-            if "\0" in variables.get(name, ""):
-                self.fault(f"{name!r} holds a zero byte, which no name of a file may", (name,))
-                variables[name] = variables[name].replace("\0", "")
+        names = ("project_name", "experiment_name", "work_dir", "hpo_config")
+        faults = {name: fault for name in names if (fault := path_fault(variables.get(name, "")))}
+        for name, fault in faults.items():
+            variables[name] = "x"
+            if not (name == "work_dir" and "${project_name}" in values[name] and "project_name" in faults):
+                self.fault(f"{name!r} cannot name a file or folder: {fault}", (name,))
         return variables
+
+    def _fill(
+        self, value: Any, variables: Mapping[str, str], key: str, unknown: Callable[[str], None] = lambda name: None
+    ) -> Any:
+        try:
+            return fill(value, variables, unknown, self._budget)
+        except ConfigError as error:
+            self.fault(error.what, (key,))
+            return "x" if isinstance(value, str) else {}
 
     def _sweep(self, variables: Mapping[str, str]) -> Sweep | None:
         if self.values["hpo_config"] is None:
             return None
         from data_juicer_sandbox.config.sweep import read_sweep  # only a search needs it
 
-        path = fill(self.values["hpo_config"], variables, lambda name: None)
+        path = variables["hpo_config"]
         beside = Path(self.source.file).parent / path
         if not Path(path).exists() and beside.exists():  # a sweep lies beside its config, wherever that was copied to
             path = str(beside)
@@ -187,23 +204,28 @@ class _Loading:
                     f"'pipelines' and {phase.key!r} cannot stand together", (phase.key,), "move it into a pipeline"
                 )
         pipelines: list[Pipeline] = []
+        names: set[str] = set()
         entries = given.items() if isinstance(given, dict) else self._listed(given)
         for entry in entries:
             index, (name, body) = entry if not isinstance(given, dict) else (None, entry)
             path: KeyPath = ("pipelines", name) if index is None else ("pipelines", index, name)
             if set("./\0") & set(str(name)) or str(name) in ("", "-1"):
-                self.fault(f"a pipeline's name has no dots, slashes and zero bytes, and is not -1: {name!r}", path)
-            if any(str(name) == pipeline.name for pipeline in pipelines):
+                self.fault(f"a pipeline's name has no dots, slashes and zero bytes, and is not -1: {shown(name)}", path)
+            if len(str(name).encode()) > MAX_NAME:
+                self.fault(f"a pipeline's name is longer than {MAX_NAME} bytes", path)
+                continue
+            if str(name) in names:
                 self.fault(f"two pipelines are named {name!r}", path)
                 continue
             if body is not None and not isinstance(body, dict):
                 self.fault(f"pipeline {name!r} must hold job lists, not {shown(body, 40)}", path)
                 continue
             body = body or {}
+            names.add(str(name))
             known = {phase.key for phase in Phase}
             for key in body:
                 if key not in known:
-                    self.fault(f"unknown key {key!r} in pipeline {name!r}", (*path, key), suggest(str(key), known))
+                    self.fault(f"unknown key {shown(key)} in pipeline {name!r}", (*path, key), suggest(str(key), known))
             lists = {phase: body.get(phase.key) for phase in Phase}
             pipelines.append(reader.pipeline(str(name), lists, path))
         return pipelines

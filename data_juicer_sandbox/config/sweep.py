@@ -12,7 +12,8 @@ from data_juicer_sandbox.config.distributions import Fault, Parameter, read_para
 from data_juicer_sandbox.config.interpolation import fill
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import Source
-from data_juicer_sandbox.errors import ConfigError, Where
+from data_juicer_sandbox.errors import ConfigError, Problems, TooManyProblems, Where
+from data_juicer_sandbox.secrets import shown
 
 METHODS = ("grid", "random", "bayes")
 _NUMBERS: dict[str, tuple[type, ...]] = {
@@ -127,7 +128,7 @@ def read_sweep(path: str, variables: Mapping[str, str]) -> tuple[Sweep | None, l
             raise ConfigError("a search is a mapping of keys", where=source.where(), hint="method, metric, parameters")
     except ConfigError as error:
         return None, [error]
-    problems: list[ConfigError] = []
+    problems: list[ConfigError] = Problems()
 
     def fault(what: str, way: sources.KeyPath = (), hint: str | None = None) -> None:
         problems.append(ConfigError(what, where=source.where(way), hint=hint))
@@ -135,13 +136,18 @@ def read_sweep(path: str, variables: Mapping[str, str]) -> tuple[Sweep | None, l
     def unknown(name: str) -> None:
         fault(f"unknown variable ${{{name}}}", (), suggest(name, variables))
 
-    return _sweep(fill(source.value, variables, unknown), source, fault), problems
+    try:
+        return _sweep(fill(source.value, variables, unknown), source, fault), problems
+    except TooManyProblems:
+        return None, problems
+    except ConfigError as error:  # what its variables fill in
+        return None, [*problems, ConfigError(error.what, where=source.where())]
 
 
 def _sweep(given: dict[str, Any], source: Source, fault: Fault) -> Sweep:
     for key, value in given.items():
         if key not in KNOWN:
-            fault(f"unknown key {key!r}", (key,), suggest(str(key), KNOWN))
+            fault(f"unknown key {shown(key)}", (key,), suggest(str(key), KNOWN))
         elif value is not None and key in _NUMBERS and (type(value) not in _NUMBERS[key]):
             fault(f"{key!r} must be {'a whole ' if float not in _NUMBERS[key] else 'a '}number", (key,))
         elif value is not None and key in _NUMBERS and key != "seed" and value <= 0:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from data_juicer_sandbox.config.json_source import NoJson, parse_json
-from data_juicer_sandbox.config.limits import LARGE_KEY, MAX_BYTES, MAX_DEPTH, check_limits
+from data_juicer_sandbox.config.limits import LARGE_KEY, MAX_BYTES, MAX_DEPTH, check_limits, path_fault
 from data_juicer_sandbox.errors import ConfigError, Where
 
 KeyPath = tuple[str | int, ...]
@@ -94,6 +94,8 @@ def _text(path: str) -> str:
         ConfigError: it is not there, cannot be read, is too large, or is a folder, pipe or device.
     """
     where = Where(path)
+    if fault := path_fault(path):
+        raise ConfigError(f"cannot be read: {fault}", where=Where(path if len(path) < 300 else f"{path[:100]}..."))
     from_shell = path.startswith(("/dev/fd/", "/proc/self/fd/")) or path == "/dev/stdin"
     try:
         # Opening a pipe without a writer would wait for ever.

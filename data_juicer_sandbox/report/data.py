@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data_juicer_sandbox.errors import WorkDirError
+from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.watchers import local
 
@@ -113,7 +113,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise WorkDirError(f"not JSON: {error}", where=str(path)) from error
     return value if isinstance(value, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from data_juicer_sandbox.config.sweep import Named, Sweep
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.files import refuse_special
 from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.search.space import grid
 from data_juicer_sandbox.secrets import mask_text
 from data_juicer_sandbox.watchers.local import repair
@@ -103,7 +103,7 @@ def _is_journal(path: Path) -> bool:
     with path.open("rb") as stream:
         first = stream.readline(1 << 20)
     try:
-        return not first or "op_code" in json.loads(first)
+        return not first or "op_code" in loads(first)
     except (ValueError, TypeError):
         return False
 

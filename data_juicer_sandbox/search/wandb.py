@@ -11,8 +11,10 @@ from loguru import logger
 
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
+from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.search.controller import COMPLETE, FAILED, TrialResult, TrialSpec
 from data_juicer_sandbox.search.space import format_parameters
 from data_juicer_sandbox.search.trial_runner import FOLDER, Trials
@@ -52,7 +54,10 @@ def run_agent(config: SandboxConfig, sweep: Sweep, trials: Trials, screen: View)
     trials.watchers = ("local",)  # the agent's own run takes the metrics
     file = Path(config.work_dir) / FILE
     if file.is_file():
-        sweep_id = str(json.loads(file.read_text(encoding="utf-8"))["id"])
+        try:
+            sweep_id = str(loads(file.read_text(encoding="utf-8"))["id"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise WorkDirError(f"no id of a W&B sweep: {error}", where=str(file), hint="remove it") from error
     else:
         sweep_id = wandb.sweep(wandb_sweep_config(sweep), project=config.project_name)
         with replacing(file, durable=True) as part:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from data_juicer_sandbox.config.schema import SandboxConfig
-from data_juicer_sandbox.errors import ConfigError, ConfigErrors
+from data_juicer_sandbox.errors import MAX_PROBLEMS, ConfigError, ConfigErrors
 from data_juicer_sandbox.validation.components import check_component, check_recipe
 from data_juicer_sandbox.validation.files import check_files
 from data_juicer_sandbox.validation.outputs import check_output_paths
@@ -44,6 +44,8 @@ def validate(config: SandboxConfig) -> ValidationResult:
             problems += check_output_paths(planned_job, config.work_dir, config.files)
         warnings += _unread_recipe(planned_job)
         planned_jobs.append(planned_job)
+        if len(problems) >= MAX_PROBLEMS:
+            return ValidationResult(planned_jobs, problems, warnings)
     problems += check_targets(config, planned_jobs)
     problems += _check_iterations(config)
     if config.sweep is not None:

@@ -38,11 +38,11 @@ def check_component(planned_job: PlannedJob) -> list[ConfigError]:
                 planned_job.component, constructor_arguments
             )  # constructors do no work, but check what types cannot express
         except ConfigError as error:
-            problems.append(
-                ConfigError(f"job {label!r}: {error.what}", where=planned_job.extra.where(), hint=error.hint)
-            )
-        except (ValueError, TypeError) as error:
-            problems.append(ConfigError(f"job {label!r}: {error}", where=planned_job.extra.where()))
+            where = planned_job.extra.where()
+            problems.append(ConfigError(f"job {label!r}: {error.what}", where=where, hint=error.hint))
+        except (Exception, SystemExit) as error:  # the constructor may be a user's
+            what = str(error) if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: {error}"
+            problems.append(ConfigError(f"job {label!r}: {what}", where=planned_job.extra.where()))
     return problems
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from data_juicer_sandbox.components.base import Role, Written
+from data_juicer_sandbox.config.limits import path_fault
 from data_juicer_sandbox.config.yaml_source import KeyPath
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import refuse_replacing
@@ -79,8 +80,8 @@ def check_output(guard: OutputGuard, path: str, written: Written, *, claim: bool
     Raises:
         JobError: the output must not be written; gives the reason.
     """
-    if "\0" in path:
-        raise JobError("the path contains a zero byte, which a file name must not", hint="another path")
+    if fault := path_fault(path):
+        raise JobError(fault, hint="another path")
     if _URL.match(path):
         local = unquote(path.removeprefix("file://")) if path.startswith("file:///") else "a path on this machine"
         raise JobError(f"{path} is a URL, and the output is written to this machine's disk", hint=f"write {local}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data_juicer_sandbox.files import open_append, refuse_special, replacing
+from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker, from_json, to_json
 
 FILE = "metrics.jsonl"
@@ -87,7 +88,7 @@ def read(path: Path, *, containing: bytes = b"") -> Iterator[dict[str, Any]]:
             if containing not in line:
                 continue
             try:
-                record = json.loads(line)
+                record = loads(line)
             except ValueError:
                 continue
             if isinstance(record, dict) and "job" in record:

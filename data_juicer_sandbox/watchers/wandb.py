@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker
 
 RUN_FILE = "wandb_run.json"
@@ -92,7 +94,10 @@ class WandbTracker(Tracker):
 
     def _run_id(self) -> str:
         if self._file.is_file():
-            return str(json.loads(self._file.read_text(encoding="utf-8"))["id"])
+            try:
+                return str(loads(self._file.read_text(encoding="utf-8"))["id"])
+            except (ValueError, LookupError, TypeError) as error:
+                raise WorkDirError(f"no id of a W&B run: {error}", where=str(self._file), hint="remove it") from error
         run_id = uuid.uuid4().hex[:12]
         with replacing(self._file, durable=True) as part:
             part.write_text(json.dumps({"id": run_id, "project": self.run.project}) + "\n", encoding="utf-8")

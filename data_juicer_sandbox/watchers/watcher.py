@@ -12,7 +12,7 @@ from loguru import logger
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.plugins import import_object, plugins
-from data_juicer_sandbox.secrets import mask
+from data_juicer_sandbox.secrets import mask, shown
 from data_juicer_sandbox.watchers import local
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker, flatten
 from data_juicer_sandbox.watchers.wandb import configured
@@ -41,6 +41,8 @@ def chosen(names: Sequence[str] | None) -> list[str]:
     if names is None:
         return [LOCAL, "wandb"] if configured() else [LOCAL]
     for name in names:
+        if not isinstance(name, str):
+            raise ConfigError(f"a watcher is a name, not {shown(name)}")
         if name not in TRACKERS and name not in known_trackers():
             raise ConfigError(f"unknown watcher {name!r}", hint=suggest(name, known_trackers()))
     if "wandb" in names and not configured():

@@ -98,9 +98,11 @@ def plan_job(job: Job, variables: Mapping[str, str]) -> PlannedJob:
         hook = find_hook(job.hook)
         if extra.is_known and not extra.skip(("type",)):
             component = hook.component_class(extra.value)
+            parameters(component)
         elif hook.factory is None:
             component = hook.component_class(None)
     except ConfigError as error:
+        component = None
         if hook is None:
             where = job.where("hook")
         else:
@@ -156,12 +158,12 @@ def _load_config(job: Job, name: str, variables: Mapping[str, str], problems: li
         source = sources.read(configured)
         if source.value is not None and not isinstance(source.value, dict):
             raise ConfigError("expected a mapping of keys", where=source.where())
+        unknown: list[str] = []
+        remember_all(source.value)
+        value = fill(source.value, variables, unknown.append)
     except ConfigError as error:
         problems.append(ConfigError(f"`{name}` of job {job.label!r}: {error}", where=job.where(name)))
         return JobConfig(name, None, False, job.source, (*job.path, name), later)
-    unknown: list[str] = []
-    remember_all(source.value)
-    value = fill(source.value, variables, unknown.append)
     for variable in dict.fromkeys(unknown):
         hint = suggest(variable, variables) + "; a plain ${ is written $${"
         problems.append(

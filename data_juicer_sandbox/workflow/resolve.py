@@ -84,10 +84,10 @@ def _load_config(
         files.append(value)
         try:
             source = sources.read(value)
+            unknown: list[str] = []
+            value = fill(source.value, variables, unknown.append)
         except ConfigError as error:
             raise JobError(f"`{name}` of job {job.label!r}: {error}", where=job.where(name)) from error
-        unknown: list[str] = []
-        value = fill(source.value, variables, unknown.append)
         if unknown:
             hint = suggest(unknown[0], variables) + "; a plain ${ is written $${"
             raise JobError(f"unknown variable ${{{unknown[0]}}} in {source.file}", where=job.where(name), hint=hint)

@@ -7,12 +7,17 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from itertools import islice
 from typing import Any
 
 from data_juicer_sandbox.components.data import value_types
 from data_juicer_sandbox.components.data.catalogue import Op, Param, catalogue
+from data_juicer_sandbox.errors import MAX_PROBLEMS
+from data_juicer_sandbox.secrets import shown
 
 Way = tuple[str | int, ...]
+_LONGEST = 100
+"""Characters of a name that is compared with others; a longer one is near to none."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ def check(recipe: Mapping[str, Any], skip: Callable[[Way], bool] = lambda path: 
         recipe: the recipe.
         skip: says of a path that it will be set later, so that what stands there now is not judged.
     """
-    return [problem for problem in _problems(recipe, skip) if not skip(problem.path)]
+    found = (problem for problem in _problems(recipe, skip) if not skip(problem.path))
+    return list(islice(found, MAX_PROBLEMS))
 
 
 def _problems(recipe: Mapping[str, Any], skip: Callable[[Way], bool]) -> Iterator[Problem]:
@@ -126,7 +132,7 @@ def _own(op: Op) -> tuple[str, ...]:
 
 def _typed(path: Way, name: str, declared: value_types.Type, value: Any, *, words: bool) -> Iterator[Problem]:
     if not value_types.accepts(declared, value, words_for_numbers=words):
-        yield Problem(path, f"`{name}` cannot be {value!r}", f"it is {value_types.describe(declared)}")
+        yield Problem(path, f"`{name}` cannot be {shown(value, key=name)}", f"it is {value_types.describe(declared)}")
 
 
 def _declared(param: Param) -> str:
@@ -136,7 +142,7 @@ def _declared(param: Param) -> str:
 def _near(name: str, names: Iterable[str], listed: str = "", shown: Iterable[str] = ()) -> str | None:
     """`did you mean ...?`, and where the names are few, all of them."""
     names = list(names)
-    close = difflib.get_close_matches(name, names, 1)
+    close = difflib.get_close_matches(name, names, 1) if len(name) <= _LONGEST else []
     words = [f"did you mean `{close[0]}`?"] if close else []
     shown = list(shown) or (names if listed else [])
     if listed and shown:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from data_juicer_sandbox.components.data.row_depth import refuse_deep_rows
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import is_special
 
@@ -22,7 +23,7 @@ def with_sources(recipe: Mapping[str, Any]) -> dict[str, Any]:
     Data-Juicer would cut a path at its blanks.
 
     Raises:
-        JobError: no data set is named, or one is not there.
+        JobError: no data set is named, one is not there, or a row is nested too deeply for Arrow.
     """
     made = dict(recipe)
     if made.get("generated_dataset_config"):
@@ -77,3 +78,4 @@ def _check(path: str) -> None:
         raise JobError(f"{path} is a pipe or device, and a data set is read more than once", hint="a file or a folder")
     if not Path(path).exists():
         raise JobError(f"there is no data set at {path}", hint=f"looked from {Path.cwd()}")
+    refuse_deep_rows(path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import xxhash
 
+from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.secrets import mask
 
 NAME = "training.json"
@@ -28,7 +29,7 @@ def write(folder: Path, wanted: dict[str, Any], trained: dict[str, Any]) -> None
 def read(folder: str | Path) -> dict[str, Any]:
     """The record of a model folder; empty where there is none."""
     try:
-        content = json.loads((Path(folder) / NAME).read_text(encoding="utf-8"))
+        content = loads((Path(folder) / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -14,6 +14,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun, Task
 from data_juicer_sandbox.errors import JobError, SandboxError
+from data_juicer_sandbox.plain_json import loads
 
 KEY = "dj_sandbox"
 """Marks a line as one of these: libraries may print others."""
@@ -85,7 +86,7 @@ class Receiver:
     def take(self, text: str) -> bool:
         """Act upon a line; False if it is none of a worker's."""
         try:
-            told = json.loads(text) if text.startswith("{") else None
+            told = loads(text) if text.startswith("{") else None
         except ValueError:
             return False
         if not isinstance(told, dict) or (kind := told.pop(KEY, None)) not in self._kinds:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.plain_json import loads
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ def find_adapter(model: str) -> Adapter | None:
     config = folder / "adapter_config.json"
     if not config.is_file():
         return None
-    found = json.loads(config.read_text(encoding="utf-8"))
-    base, rank = str(found.get("base_model_name_or_path") or model), int(found.get("r") or 0)
+    try:
+        found = loads(config.read_text(encoding="utf-8"))
+        base, rank = str(found.get("base_model_name_or_path") or model), int(found.get("r") or 0)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise JobError(f"not the configuration of an adapter: {error}", where=str(config)) from error
     return Adapter(base, rank, (folder / "tokenizer_config.json").is_file())

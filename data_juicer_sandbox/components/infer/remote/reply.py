@@ -12,6 +12,7 @@ import msgspec
 from data_juicer_sandbox.components.infer.base import Completion, Failure
 from data_juicer_sandbox.components.infer.remote.transport import Reply
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
+from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.secrets import shorten
 
 _decode = msgspec.json.Decoder().decode
@@ -63,7 +64,7 @@ class ReplyParser:
 def complaint(reply: Reply) -> tuple[str, str | None]:
     """What a server says of its refusal: the message, and the error's code if it names one."""
     try:
-        body = json.loads(reply.body)
+        body = loads(reply.body)
     except ValueError:
         return _excerpt(reply.body), None
     error = body.get("error", body) if isinstance(body, dict) else body
