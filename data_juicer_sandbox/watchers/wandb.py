@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from data_juicer_sandbox.config.schema import ANONYMOUS
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker
 
 RUN_FILE = "wandb_run.json"
-ANONYMOUS = "anonymous"
 TIMEOUT = 60.0
 """Seconds that the server may take to answer."""
 

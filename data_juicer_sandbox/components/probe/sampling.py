@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from data_juicer_sandbox.components.io import read_lines, read_rows
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
-from data_juicer_sandbox.components.pools.sampling import drawn
+from data_juicer_sandbox.components.pools.sampling import apportion, sample_rows
+from data_juicer_sandbox.components.pools.stats import STATS
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 if TYPE_CHECKING:
     import numpy as np
 
 Algo = Literal["uniform", "frequency", "stratified"]
-_STATS = "__dj__stats__"
 
 
 @dataclass(frozen=True)
@@ -80,13 +79,13 @@ class Sample:
         if wanted == count:
             return count, np.arange(count)
         if groups is None:
-            return count, drawn(count, wanted, self.seed)
-        take = _by_frequency if self.algo == "frequency" else _proportional
+            return count, sample_rows(count, wanted, self.seed)
         sizes = np.bincount(groups)
         members = np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])
-        numbers = take(sizes.tolist(), wanted)
+        by_group = sizes.tolist()
+        numbers = _by_frequency(by_group, wanted) if self.algo == "frequency" else apportion(wanted, by_group)
         chosen = [
-            rows[drawn(len(rows), number, self.seed + place)]
+            rows[sample_rows(len(rows), number, self.seed + place)]
             for place, (rows, number) in enumerate(zip(members, numbers, strict=True))
             if number
         ]
@@ -94,7 +93,6 @@ class Sample:
 
 
 PARAMETERS = {"frequency": "frequency_key", "stratified": "strata_key"}
-_Allocation = Callable[[list[int], int], list[int]]
 
 
 def _by_frequency(sizes: list[int], wanted: int) -> list[int]:
@@ -102,15 +100,6 @@ def _by_frequency(sizes: list[int], wanted: int) -> list[int]:
     for place in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
         taken[place] = min(sizes[place], left)
         left -= taken[place]
-    return taken
-
-
-def _proportional(sizes: list[int], wanted: int) -> list[int]:
-    total = sum(sizes)
-    taken = [size * wanted // total for size in sizes]
-    largest = sorted(range(len(sizes)), key=lambda place: -(sizes[place] * wanted % total))
-    for place in largest[: wanted - sum(taken)]:
-        taken[place] += 1
     return taken
 
 
@@ -126,7 +115,7 @@ def _groups(path: str, key: str, quantiles: int | None) -> np.ndarray:
         codes.append(-1 if number else names.setdefault(json.dumps(value, sort_keys=True), len(names)))
     values, groups = np.asarray(numbers), np.asarray(codes)
     if len(groups) and set(names) == {"null"} and np.isnan(values).all():
-        raise JobError(f"no row of {path} has {key!r}", hint=f"neither as a field nor in {_STATS}")
+        raise JobError(f"no row of {path} has {key!r}", hint=f"neither as a field nor in {STATS}")
     known = ~np.isnan(values)
     if known.any():
         distinct, places = np.unique(values[known], return_inverse=True)
@@ -141,7 +130,7 @@ def _groups(path: str, key: str, quantiles: int | None) -> np.ndarray:
 def _value(row: dict[str, Any], key: str) -> Any:
     value = get_nested(row, key.split("."))
     if value is MISSING:
-        stats = row.get(_STATS)
+        stats = row.get(STATS)
         value = stats.get(key) if isinstance(stats, dict) else None
     if isinstance(value, list) and value and all(isinstance(one, int | float) for one in value):
         return sum(value) / len(value)

@@ -14,12 +14,12 @@ from loguru import logger
 
 from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.io.get_nested import get_nested
+from data_juicer_sandbox.components.pools.stats import STATS
 from data_juicer_sandbox.errors import JobError
 
 if TYPE_CHECKING:
     import numpy as np
 
-STATS = "__dj__stats__"
 ROW = "row"
 """The number of a row in the data set that it was drawn from, beside the feedback of a model infer evaluator."""
 _HINT = "set `id_key` to a field that both have, if the rows are not the same ones in the same order"
