@@ -117,9 +117,9 @@ def test_several_workers_see_what_one_sees(laid, fresh, monkeypatch):
 
 def test_pools_that_are_not_there_or_hold_no_data(laid, fresh, tmp_path):
     laid()
-    with pytest.raises(JobError, match="there is no data set at"):
+    with pytest.raises(JobError, match="no data set at"):
         open_pools(fresh(), [str(tmp_path / "gone.jsonl")], Valid)
-    with pytest.raises(JobError, match="there is no data set in the folder"):
+    with pytest.raises(JobError, match="no data set in the folder"):
         open_pools(fresh(), [str(tmp_path / "lab")], Valid)
     with pytest.raises(JobError, match="no file matches"):
         open_pools(fresh(), [str(tmp_path / "*.jsonl")], Valid)
