@@ -1,4 +1,4 @@
-"""Rows on their way into a conversion: read one at a time, and a counted few of them may be bad."""
+"""Input rows of a conversion: read one at a time, with a limit for bad rows."""
 
 from __future__ import annotations
 
@@ -14,72 +14,70 @@ from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.errors import JobError, Where
 
 Row = dict[str, Any]
-Made = TypeVar("Made")
-_NAMED = 20
-"""So many bad rows are named in the log; the others are counted."""
+Converted = TypeVar("Converted")
+_MAX_NAMED = 20
+"""Number of bad rows that the log names; further ones are only counted."""
 
 
 class Allowance:
-    """How many rows may still be bad, in all data sets of a job together."""
+    """The number of bad rows that are still tolerated, over all data sets of a job."""
 
     def __init__(self, rows: int):
-        self.rows, self.left = rows, rows
+        self.rows, self.remaining = rows, rows
 
 
-class RowsIn:
+class InputRows:
     """The rows of one data set.
 
     Args:
-        name: what the data set is called.
-        path: where it lies.
-        allowance: of bad rows; shared by the data sets of a job.
+        name: the data set's name.
+        path: the data set's path.
+        allowance: limit of bad rows, shared by the data sets of a job.
 
     Attributes:
-        good: rows converted so far.
-        bad: rows left out so far.
+        good: number of rows converted so far.
+        bad: number of rows skipped so far.
     """
 
     def __init__(self, name: str, path: str, allowance: Allowance):
         self.name, self.path, self._allowance = name, path, allowance
         self.good, self.bad = 0, 0
-        self._named: list[str] = []
+        self._descriptions: list[str] = []
 
-    def each(self, convert: Callable[[Row, bytes], Made]) -> Iterator[Made]:
-        """What `convert` makes of every row and of its line; it raises `BadRow` for a row that it cannot use.
+    def each(self, convert: Callable[[Row, bytes], Converted]) -> Iterator[Converted]:
+        """Yield the result of `convert` for every row and its line; `convert` raises `BadRow` for an invalid row.
 
         Raises:
-            JobError: one bad row too many, or there are no rows, or none that is good.
+            JobError: there are too many bad rows, or no valid rows.
         """
         for file in data_files(self.path):
             for number, line in numbered_lines(file):
                 try:
-                    made = convert(parse(line), line)
+                    converted = convert(parse(line), line)
                 except BadRow as error:
-                    self._leave_out(file, number, error)
+                    self._skip(file, number, error)
                 else:
                     self.good += 1
-                    yield made
+                    yield converted
         if not self.good:
-            what = f"all {self.bad:,} rows are bad in" if self.bad else "there are no rows in"
-            raise JobError(f"{what} {self.path}", hint="; ".join(self._named) or None)
+            what = f"all {self.bad:,} rows are bad in" if self.bad else "no rows in"
+            raise JobError(f"{what} {self.path}", hint="; ".join(self._descriptions) or None)
         if self.bad:
-            named = "; ".join(self._named) + ("; ..." if self.bad > _NAMED else "")
+            descriptions = "; ".join(self._descriptions) + ("; ..." if self.bad > _MAX_NAMED else "")
             logger.warning(
-                "{:,} of {:,} rows of {} are bad and left out: {}",
+                "{:,} of {:,} rows of {} are bad and skipped: {}",
                 self.bad,
                 self.bad + self.good,
                 self.path,
-                named,
+                descriptions,
             )
 
-    def _leave_out(self, file: Path, number: int, error: BadRow) -> None:
-        if not self._allowance.left:
+    def _skip(self, file: Path, number: int, error: BadRow) -> None:
+        if not self._allowance.remaining:
             allowed = self._allowance.rows
-            hint = (
-                f"that is one more than skip_bad_rows: {allowed}" if allowed else "skip_bad_rows: N permits N such rows"
-            )
+            hint = f"skip_bad_rows: {allowed} is exceeded" if allowed else "skip_bad_rows: N tolerates N such rows"
             raise JobError(f"bad row: {error}", where=Where(str(file), number), hint=hint) from error
-        self._allowance.left -= 1
+        self._allowance.remaining -= 1
         self.bad += 1
-        if self.bad <= _NAMED:
-            self._named.append(f"{file.name}:{number}: {error}")
+        if self.bad <= _MAX_NAMED:
+            self._descriptions.append(f"{file.name}:{number}: {error}")
