@@ -268,9 +268,11 @@ def _stats_behind(node: ast.expr, sources: dict[str, ast.expr], stat_names: dict
         if isinstance(node, ast.IfExp):
             test = node.test
             if isinstance(test, ast.Attribute) and getattr(test.value, "id", "") == "self":
-                chosen = _stat_keys(node.body, stat_names), _stat_keys(node.orelse, stat_names)
+                stats_by_branch = _stat_keys(node.body, stat_names), _stat_keys(node.orelse, stat_names)
                 return [
-                    (s, [test.attr, truth]) for keys, truth in zip(chosen, (True, False), strict=True) for s in keys
+                    (s, [test.attr, truth])
+                    for keys, truth in zip(stats_by_branch, (True, False), strict=True)
+                    for s in keys
                 ]
             return []
         if keys := _stat_keys(node, stat_names):

@@ -140,9 +140,9 @@ class _ToLog(io.TextIOBase):
         try:
             *lines, self._rest = (self._rest + text).split("\n")
             for line in lines:
-                shown = line.rstrip("\r").rpartition("\r")[2].rstrip()
-                if shown:
-                    logger.debug("data-juicer | {}", shown)
+                visible = line.rstrip("\r").rpartition("\r")[2].rstrip()
+                if visible:
+                    logger.debug("data-juicer | {}", visible)
         finally:
             self._busy = False
         return len(text)

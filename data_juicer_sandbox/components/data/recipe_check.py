@@ -137,14 +137,14 @@ def _declared(param: Param) -> str:
     return f"expected {value_types.describe(param.type)}"
 
 
-def _near(name: str, names: Iterable[str], listed: str = "", shown: Iterable[str] = ()) -> str | None:
+def _near(name: str, names: Iterable[str], listed: str = "", listed_names: Iterable[str] = ()) -> str | None:
     """`did you mean ...?` with the closest name, and a list of names."""
     names = list(names)
     close = difflib.get_close_matches(name, names, 1)
     words = [f"did you mean `{close[0]}`?"] if close else []
-    shown = list(shown) or (names if listed else [])
-    if listed and shown:
-        words.append(f"{listed}: {', '.join(shown)}")
+    listed_names = list(listed_names) or (names if listed else [])
+    if listed and listed_names:
+        words.append(f"{listed}: {', '.join(listed_names)}")
     return " ".join(words) or None
 
 

@@ -71,9 +71,9 @@ class Pool:
         """
         count = len(self) if rows is None else len(rows)
         for at in range(0, count, AT_ONCE):
-            chosen = slice(at, at + AT_ONCE) if rows is None else rows[at : at + AT_ONCE]
-            starts = self.starts[chosen]
-            yield from self._row_blocks(starts, starts + self.lengths[chosen])
+            selection = slice(at, at + AT_ONCE) if rows is None else rows[at : at + AT_ONCE]
+            starts = self.starts[selection]
+            yield from self._row_blocks(starts, starts + self.lengths[selection])
 
     def _row_blocks(self, starts: np.ndarray, ends: np.ndarray) -> Iterator[bytes | memoryview]:
         import numpy as np

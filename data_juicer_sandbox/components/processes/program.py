@@ -26,7 +26,7 @@ MAX_LINE = 1 << 16
 SPLIT_RANGE = 1 << 13
 """Bytes at the end of a part of a split line, in which a space is searched."""
 TAIL = 20
-SHOWN = 500
+MAX_TAIL_LINE = 500
 _SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 
 
@@ -109,7 +109,7 @@ class Program:
         if not tail:
             return ", without any output"
         lines = self.masked("\n".join(tail)).split("\n")  # masked as one text, since a private key has several lines
-        return "; its last lines:\n" + "\n".join(f"  {line[:SHOWN]}" for line in lines)
+        return "; its last lines:\n" + "\n".join(f"  {line[:MAX_TAIL_LINE]}" for line in lines)
 
     @contextmanager
     def _started(self) -> Iterator[subprocess.Popen[bytes]]:
