@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 MAX_PROBLEMS = 200
 """Faults after which a config is not read on; its error names no more."""

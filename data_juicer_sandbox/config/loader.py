@@ -12,7 +12,7 @@ from data_juicer_sandbox.config.interpolation import escape, fill
 from data_juicer_sandbox.config.jobs import JobReader
 from data_juicer_sandbox.config.keys import KEYS
 from data_juicer_sandbox.config.limits import MAX_NAME, Budget, path_fault
-from data_juicer_sandbox.config.schema import Phase, Pipeline, SandboxConfig
+from data_juicer_sandbox.config.schema import ANONYMOUS, Phase, Pipeline, SandboxConfig
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.targets import read_targets
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
@@ -197,7 +197,7 @@ class _Loading:
         given = self.values["pipelines"]
         lists = {phase: self.values[phase.key] for phase in Phase}
         if given is None:
-            return [reader.pipeline("anonymous", lists, ())]
+            return [reader.pipeline(ANONYMOUS, lists, ())]
         for phase, jobs in lists.items():
             if jobs is not None:
                 self.fault(

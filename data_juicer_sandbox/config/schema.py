@@ -14,6 +14,9 @@ from data_juicer_sandbox.errors import Where
 if TYPE_CHECKING:
     from data_juicer_sandbox.config.sweep import Sweep
 
+ANONYMOUS = "anonymous"
+"""Name of the pipeline of a config without `pipelines`."""
+
 
 class Phase(str, Enum):
     """The four phases of a pipeline, in the order they run."""

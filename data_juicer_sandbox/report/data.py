@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data_juicer_sandbox.config.schema import ANONYMOUS
 from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.secrets import mask
@@ -31,7 +32,7 @@ class JobRow:
     @property
     def label(self) -> str:
         """`<pipeline>.<meta_name>`; the one pipeline without a name is left out."""
-        return self.name if self.pipeline == "anonymous" else f"{self.pipeline}.{self.name}"
+        return self.name if self.pipeline == ANONYMOUS else f"{self.pipeline}.{self.name}"
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Measured:
     @property
     def label(self) -> str:
         """As `JobRow.label`."""
-        return self.name if self.pipeline == "anonymous" else f"{self.pipeline}.{self.name}"
+        return self.name if self.pipeline == ANONYMOUS else f"{self.pipeline}.{self.name}"
 
 
 @dataclass

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from data_juicer_sandbox.config.schema import ANONYMOUS
 from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.imports import load
@@ -19,7 +20,6 @@ from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker
 
 RUN_FILE = "wandb_run.json"
-ANONYMOUS = "anonymous"
 TIMEOUT = 60.0
 """Timeout of the server in seconds."""
 

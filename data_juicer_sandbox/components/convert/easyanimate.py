@@ -1,4 +1,4 @@
-"""Videos with captions, as EasyAnimate's training reads them."""
+"""Conversion of captioned videos to EasyAnimate's format."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from jsonargparse.typing import NonNegativeInt
 from data_juicer_sandbox.components.base import InputPaths, OutputPath
 from data_juicer_sandbox.components.convert import tokens
 from data_juicer_sandbox.components.convert.conversion import Conversion, absolute, below
-from data_juicer_sandbox.components.convert.rows_in import Row, RowsIn
+from data_juicer_sandbox.components.convert.input_rows import InputRows, Row
 from data_juicer_sandbox.components.io.append_fields import to_json
 from data_juicer_sandbox.components.io.parse import BadRow
 
 
 class DJToEasyAnimate(Conversion):
-    """Turn Data-Juicer's video rows into the list that EasyAnimate trains on (its `--train_data_meta`).
+    """Convert Data-Juicer's video rows to the list that EasyAnimate trains on (its `--train_data_meta`).
 
-    The list has an entry `{"file_path", "text", "type": "video"}` for every video; the videos of one row share its
-    text. Data-Juicer's special tokens are taken out of the text, with the white space around them, which leaves one
-    blank between words. The list is written as it is read, never held in memory.
+    The list has an entry `{"file_path", "text", "type": "video"}` for every video; the videos of a row share its text.
+    Data-Juicer's special tokens, with the whitespace around them, are replaced by a space. The list is streamed, not
+    held in memory.
 
-    Bad rows: not a JSON object, no list of videos or an empty one, no text, nothing but tokens in it.
+    Bad rows: not a JSON object, without a non-empty list of videos, without a text, or with a text of tokens only.
 
     Args:
         dataset_path: the data set(s): a jsonl, json (a list), parquet or csv file, also .gz or .zst; a folder or a
-            pattern of them. Several give several files.
-        export_path: folder of the new files, `<name>_ea_fmt.json` after the data sets (those that share a name get
-            that of their folder in front); or, for one data set, a `.json` file. A file appears when it is complete.
-        video_root: folder (or address) that relative paths are joined to. Without it they stay relative, and
-            EasyAnimate takes them from its `--train_data_dir`.
+            pattern of them. Several data sets give several files.
+        export_path: folder of the new files, `<name>_ea_fmt.json` after the data sets (if names are equal,
+            the folder's name is put in front); or, for one data set, a `.json` file. Files are written atomically.
+        video_root: folder (or URL) that relative paths are joined to. Without it, they stay relative, and EasyAnimate
+            resolves them from its `--train_data_dir`.
         videos_key: the field with the list of videos.
         text_key: the field with the caption.
-        special_tokens: what is taken out of the text; Data-Juicer's own four by default.
-        skip_missing: leave out data sets that are not there, with a warning, instead of failing.
-        skip_bad_rows: so many bad rows, in all data sets together, are counted, named in the log and left out. One
-            more fails the job.
+        special_tokens: tokens to remove from the text; Data-Juicer's four by default.
+        skip_missing: skip missing data sets with a warning, instead of failing.
+        skip_bad_rows: number of bad rows, over all data sets, that are counted, named in the log and skipped; one more
+            fails the job.
     """
 
     label = "converting videos"
@@ -56,27 +56,29 @@ class DJToEasyAnimate(Conversion):
         super().__init__(dataset_path, export_path, skip_missing, skip_bad_rows)
         self.video_root = None if video_root is None else absolute(video_root)
         self.videos_key, self.text_key = videos_key, text_key
-        taken_out = sorted(filter(None, tokens.ALL if special_tokens is None else special_tokens), key=len)
-        # The longer first: one token may begin with another.
-        self._token = re.compile(rf"\s*(?:{'|'.join(map(re.escape, reversed(taken_out)))})\s*") if taken_out else None
+        removed_tokens = sorted(filter(None, tokens.ALL if special_tokens is None else special_tokens), key=len)
+        # Longer tokens first, since a token may be a prefix of another.
+        self._token = (
+            re.compile(rf"\s*(?:{'|'.join(map(re.escape, reversed(removed_tokens)))})\s*") if removed_tokens else None
+        )
 
-    def write(self, stream: BinaryIO, sources: list[RowsIn]) -> None:
+    def write(self, stream: BinaryIO, sources: list[InputRows]) -> None:
         """Write the list, entry by entry."""
-        before = b"[\n"
+        separator = b"[\n"
         for rows in sources:
             for entries in rows.each(self._entries):
                 for entry in entries:
-                    stream.write(before + to_json(entry))
-                    before = b",\n"
+                    stream.write(separator + to_json(entry))
+                    separator = b",\n"
         stream.write(b"\n]\n")
 
     def _entries(self, row: Row, line: bytes) -> list[Row]:
         videos, text = row.get(self.videos_key), row.get(self.text_key)
         if not isinstance(videos, list) or not videos or not all(isinstance(path, str) and path for path in videos):
-            raise BadRow(f"`{self.videos_key}` is no list of videos' paths")
+            raise BadRow(f"`{self.videos_key}` is not a non-empty list of paths")
         if not isinstance(text, str):
-            raise BadRow(f"`{self.text_key}` is no text")
-        bare = (self._token.sub(" ", text) if self._token else text).strip()
-        if not bare:
-            raise BadRow(f"`{self.text_key}` holds no words")
-        return [{"file_path": below(self.video_root, path), "text": bare, "type": "video"} for path in videos]
+            raise BadRow(f"`{self.text_key}` is not a string")
+        caption = (self._token.sub(" ", text) if self._token else text).strip()
+        if not caption:
+            raise BadRow(f"`{self.text_key}` contains only special tokens")
+        return [{"file_path": below(self.video_root, path), "text": caption, "type": "video"} for path in videos]

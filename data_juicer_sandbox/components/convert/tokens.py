@@ -1,4 +1,4 @@
-"""Data-Juicer's special tokens, with which a text says where images, videos and sounds belong."""
+"""Data-Juicer's special tokens, which mark the positions of images, videos and audio in a text."""
 
 IMAGE = "<__dj__image>"
 AUDIO = "<__dj__audio>"

@@ -1,4 +1,4 @@
-"""The data analyser: the stats of a data set, and their overall table."""
+"""Data analyzer: the stats of a data set, and their overall table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
-from data_juicer_sandbox.components.data.counting import RowsIn
+from data_juicer_sandbox.components.data.counting import InputRowCounter
 from data_juicer_sandbox.components.data.dj_runtime import dj_runtime
 from data_juicer_sandbox.components.data.exporting import exporting
 from data_juicer_sandbox.components.data.sources import with_sources
@@ -19,16 +19,16 @@ from data_juicer_sandbox.files import replacing
 
 
 class DataJuicerAnalyzer(Component):
-    """Compute the stats that the recipe's filters judge by, without filtering.
+    """Compute the stats of the recipe's filters, without filtering.
 
-    Watches the overall table as `<stat>.<row>`; the rows are `count`, `mean`, `std`, `min`, `25%`, `50%`, `75%`, `max`
-    (and the recipe's `percentiles`). The table lies in the job's folder as `overall.csv`, Data-Juicer's own analysis
-    under `data_juicer/analysis`.
+    Reports the overall table to the watcher as `<stat>.<row>`. Its rows are `count`, `mean`, `std`, `min`, `25%`,
+    `50%`, `75%`, `max` (and the recipe's `percentiles`). The table is `overall.csv` in the job's folder, Data-Juicer's
+    own analysis is in `data_juicer/analysis`.
 
     Args:
-        dj_configs: the recipe; all of its filters and taggers are computed, other OPs are not applied.
-        plots: let Data-Juicer draw its figures too (histograms, box plots, correlations). They take about a second a
-            stat and need the extra `plots`; Data-Juicer itself always draws them.
+        dj_configs: the recipe; the stats of all its filters and taggers are computed, other OPs are not applied.
+        plots: also draw Data-Juicer's figures (histograms, box plots, correlations). They take about a second per stat
+            and need the extra `plots`; Data-Juicer itself always draws them.
     """
 
     outputs = ("analyzed_path",)
@@ -38,14 +38,14 @@ class DataJuicerAnalyzer(Component):
         self.plots = plots
 
     def run(self, job: JobRun) -> str:
-        """Analyse the data set.
+        """Analyze the data set.
 
         Returns:
-            The analysed data set: every row with its `__dj__stats__`, as
-            `<name of export_path>_<job>_analyzed.jsonl` beside the recipe's `export_path`, or in the job's folder.
+            The path of the analyzed data set: every row with its `__dj__stats__`, as
+            `<name of export_path>_<job>_analyzed.jsonl` next to the recipe's `export_path`, or in the job's folder.
 
         Raises:
-            JobError: the data set is not there, the recipe is wrong, it has no OP with stats, or an OP failed.
+            JobError: the data set is missing, the recipe is invalid or has no OP with stats, or an OP failed.
         """
         recipe = with_sources(self.dj_configs)
         started = time.perf_counter()
@@ -57,16 +57,16 @@ class DataJuicerAnalyzer(Component):
             "export_original_dataset": True,
         }
         if recipe.get("executor_type", "default") != "default":
-            logger.info("the analyser computes on this machine; `executor_type` counts for processing")
+            logger.info("the analyzer runs on this machine; `executor_type` applies to processing only")
             recipe["executor_type"] = "default"
         with dj_runtime(job, plots=self.plots) as dj:
             config = dj.config(recipe)
             with exporting(str(final)) as export:
                 config.export_path = export.part
                 analyzer = dj.analyzer(config)
-                # The rows hold the stats already; a second file with nothing else would only take time.
+                # The rows contain the stats, so a second file with the stats alone is not needed.
                 analyzer.exporter.export_stats = False
-                rows = RowsIn(dj, analyzer)
+                rows = InputRowCounter(dj, analyzer)
                 analyzer.run(skip_return=True)
                 table = analyzer.overall_result
                 if table is None or table.empty:
@@ -79,7 +79,7 @@ class DataJuicerAnalyzer(Component):
 
 
 def analyzed_path(recipe: dict[str, Any], job: JobRun) -> Path:
-    """Where the analysed data set goes: a name of its own, since jobs may share one recipe with one `export_path`."""
+    """The path of the analyzed data set; it has the job's name, since jobs may share a recipe and its `export_path`."""
     name = f"{job.name}_analyzed.jsonl".replace(os.sep, "_")
     export = recipe.get("export_path")
     if not export or "://" in str(export):
@@ -89,7 +89,7 @@ def analyzed_path(recipe: dict[str, Any], job: JobRun) -> Path:
 
 
 def overall_values(table: Any) -> dict[str, float]:
-    """The numbers of an overall table as `<stat>.<row>`; what a stat of words has instead (`top`) is left out."""
+    """The numbers of an overall table as `<stat>.<row>`; other values, such as `top` of a string stat, are omitted."""
     import pandas as pd
 
     numbers = table.apply(pd.to_numeric, errors="coerce")

@@ -1,4 +1,4 @@
-"""The catalogue of Data-Juicer's OPs, without importing Data-Juicer; made on first use, kept in the user's cache."""
+"""Catalogue of Data-Juicer's OPs, built from source without importing Data-Juicer, and cached in the user's cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from data_juicer_sandbox.components.data.value_types import Type
 from data_juicer_sandbox.errors import MissingDependency
 from data_juicer_sandbox.files import replacing, state_key
 
-_MAKERS = ("catalogue.py", "catalogue_build.py", "value_types.py")
+_BUILDERS = ("catalogue.py", "catalogue_build.py", "value_types.py")
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Param:
     """A parameter of an OP.
 
     Args:
-        name: its name.
-        annotation: its type as Data-Juicer writes it; empty where it writes none.
-        type: its type as `value_types` reads it.
-        required: whether it has no default.
-        default: the default; the text of it where it is computed.
+        name: the name.
+        annotation: the type annotation in Data-Juicer's source; empty if there is none.
+        type: the type as parsed by `value_types`.
+        required: whether the parameter has no default.
+        default: the default value; its source text if it is a computed expression.
     """
 
     name: str
@@ -41,24 +41,24 @@ class Param:
 
     @property
     def numeric(self) -> bool:
-        """Whether it takes a number, and nothing but that or None."""
-        return all(one["is"] in {"int", "float", "none"} for one in self.type)
+        """Whether it accepts only numbers and None."""
+        return all(alternative["is"] in {"int", "float", "none"} for alternative in self.type)
 
     @property
     def integer(self) -> bool:
-        """Whether it takes whole numbers only."""
-        return self.numeric and all(one["is"] != "float" for one in self.type)
+        """Whether it accepts only integers and None."""
+        return self.numeric and all(alternative["is"] != "float" for alternative in self.type)
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A parameter that a filter compares a stat with.
+    """A parameter of a filter that is a bound of a stat.
 
     Args:
         param: the parameter.
         side: `min` or `max`.
-        stat: the stat, as it is named in `__dj__stats__`.
-        when: a boolean parameter and the value of it for which it is this stat; None where it always is.
+        stat: the stat's name in `__dj__stats__`.
+        when: a boolean parameter and its value for which the bound applies to this stat; None if it always applies.
     """
 
     param: str
@@ -72,16 +72,16 @@ class Op:
     """An OP.
 
     Args:
-        name: its name in a recipe.
-        kind: `filter`, `mapper`, `deduplicator`, `selector`, `grouper`, `aggregator`, `pipeline` or `fused`.
-        doc: what it does, in short.
-        params: its own parameters by name, and those that all OPs have.
-        stats: the stats it writes into `__dj__stats__`.
-        bounds: which of its parameters bound which stat.
+        name: the name in a recipe.
+        category: `filter`, `mapper`, `deduplicator`, `selector`, `grouper`, `aggregator`, `pipeline` or `fused`.
+        doc: a short description.
+        params: the parameters by name, including those that all OPs have.
+        stats: the stats that it writes into `__dj__stats__`.
+        bounds: the parameters that are bounds of stats.
     """
 
     name: str
-    kind: str
+    category: str
     doc: str
     params: Mapping[str, Param]
     stats: tuple[str, ...]
@@ -89,12 +89,12 @@ class Op:
 
 
 class Catalogue:
-    """All OPs of the Data-Juicer that is installed.
+    """All OPs of the installed Data-Juicer.
 
     Attributes:
-        names: the OPs' names.
-        base_names: the parameters that all OPs have (some of them only filters).
-        keys: the top-level keys of a recipe: their type and default, by name (with dots: `checkpoint.enabled`).
+        names: the names of the OPs.
+        base_names: the parameters that all OPs, or all filters, have.
+        keys: the top-level keys of a recipe: type and default by name (dotted if nested: `checkpoint.enabled`).
     """
 
     def __init__(self, data: dict[str, Any]):
@@ -103,28 +103,28 @@ class Catalogue:
         self.keys: dict[str, Any] = data["keys"]
         self.names = tuple(self._ops)
         self.base_names = frozenset(self._base)
-        self._made: dict[str, Op] = {}
+        self._loaded: dict[str, Op] = {}
 
     def find(self, name: str) -> Op | None:
-        """The OP of a name, or None."""
+        """The OP with this name, or None."""
         if name not in self._ops:
             return None
-        if name not in self._made:
-            self._made[name] = self._make(name, self._ops[name])
-        return self._made[name]
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name, self._ops[name])
+        return self._loaded[name]
 
-    def _make(self, name: str, raw: dict[str, Any]) -> Op:
+    def _load(self, name: str, raw: dict[str, Any]) -> Op:
         base = {key: param for key, param in self._base.items() if raw["filters"] or not param["only_filters"]}
         params = {
-            key: Param(key, one["annotation"], one["type"], one["required"], one["default"])
-            for key, one in (base | raw["params"]).items()
+            key: Param(key, param["annotation"], param["type"], param["required"], param["default"])
+            for key, param in (base | raw["params"]).items()
         }
         bounds = tuple(
-            Bound(one["param"], one["side"], one["stat"], tuple(one["when"]) if one["when"] else None)
-            for one in raw["bounds"]
-            if one["param"] in params
+            Bound(bound["param"], bound["side"], bound["stat"], tuple(bound["when"]) if bound["when"] else None)
+            for bound in raw["bounds"]
+            if bound["param"] in params
         )
-        return Op(name, raw["kind"], raw["doc"], params, tuple(raw["stats"]), bounds)
+        return Op(name, raw["category"], raw["doc"], params, tuple(raw["stats"]), bounds)
 
 
 @functools.cache
@@ -132,7 +132,7 @@ def catalogue() -> Catalogue:
     """The catalogue of the installed Data-Juicer.
 
     Raises:
-        MissingDependency: it is not installed.
+        MissingDependency: Data-Juicer is not installed.
     """
     package = _package()
     path = _cache_folder() / f"catalogue-{_version(package)}-{_state(package)}.json"
@@ -141,7 +141,7 @@ def catalogue() -> Catalogue:
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError) as error:
-        logger.debug("the catalogue at {} is not usable and is made again: {}", path, error)
+        logger.debug("the catalogue at {} is invalid and is built again: {}", path, error)
     from data_juicer_sandbox.components.data.catalogue_build import build
 
     data = build(package)
@@ -149,12 +149,12 @@ def catalogue() -> Catalogue:
         with replacing(path, shared=True) as part:
             part.write_text(json.dumps(data), encoding="utf-8")
     except OSError as error:
-        logger.debug("the catalogue cannot be kept at {}: {}", path, error)
+        logger.debug("the catalogue cannot be cached at {}: {}", path, error)
     return Catalogue(data)
 
 
 def _package() -> Path:
-    spec = importlib.util.find_spec("data_juicer")  # finds it, and runs nothing of it
+    spec = importlib.util.find_spec("data_juicer")  # locates the package without running it
     if spec is None or spec.origin is None:
         raise MissingDependency("Data-Juicer is not installed", hint="pip install py-data-juicer")
     return Path(spec.origin).parent
@@ -165,7 +165,7 @@ def _cache_folder() -> Path:
 
 
 def _version(package: Path) -> str:
-    """The version that the first lines of the package state; importing it, or its metadata, takes longer."""
+    """The version from the first lines of the package, which is faster than importing it or reading its metadata."""
     for line in (package / "__init__.py").read_text(encoding="utf-8").splitlines()[:20]:
         if line.startswith("__version__"):
             return line.split("=", 1)[1].strip().strip("\"'")
@@ -173,16 +173,16 @@ def _version(package: Path) -> str:
 
 
 def _state(package: Path) -> str:
-    """Changes with any source file, and with the code that reads them; no file is read."""
+    """A digest of the stat data of all source files, and of the code that reads them; it reads no file."""
     state = xxhash.xxh3_64()
-    for name in _MAKERS:
+    for name in _BUILDERS:
         state.update(f"{name} {state_key(Path(__file__).with_name(name).stat())};".encode())
-    todo = [package / "ops", package / "config", package / "utils"]
-    while todo:
-        with os.scandir(todo.pop()) as entries:
-            for entry in sorted(entries, key=lambda one: one.name):
+    folders = [package / "ops", package / "config", package / "utils"]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.name.endswith(".py"):
                     state.update(f"{entry.name} {state_key(entry.stat())};".encode())
                 elif "." not in entry.name and entry.name != "__pycache__" and entry.is_dir():
-                    todo.append(Path(entry.path))
+                    folders.append(Path(entry.path))
     return str(state.hexdigest())

@@ -1,4 +1,4 @@
-"""Reads Data-Juicer's source and makes the catalogue of its OPs; nothing of it is imported, so it takes a second."""
+"""Builds the catalogue of Data-Juicer's OPs from its source, without imports, which takes about a second."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from data_juicer_sandbox.components.data import value_types
 
-KINDS = ("mapper", "filter", "deduplicator", "selector", "grouper", "aggregator", "pipeline")
+CATEGORIES = ("mapper", "filter", "deduplicator", "selector", "grouper", "aggregator", "pipeline")
 _REGISTRY = "OPERATORS"
 
 
@@ -22,13 +22,13 @@ class _Class:
     name: str
     node: ast.ClassDef
     bases: list[str]
-    kind: str
+    category: str
     constants: dict[str, Any]
 
 
 def source_files(package: Path) -> list[Path]:
-    """The files that the catalogue is made from, in order."""
-    ops = [file for kind in KINDS for file in sorted((package / "ops" / kind).rglob("*.py"))]
+    """The files that the catalogue is built from, in order."""
+    ops = [file for category in CATEGORIES for file in sorted((package / "ops" / category).rglob("*.py"))]
     fused = sorted([*(package / "ops").glob("fused*.py"), *(package / "ops").glob("*fusion.py")])
     return [
         package / "config" / "config.py",
@@ -40,34 +40,34 @@ def source_files(package: Path) -> list[Path]:
 
 
 def build(package: Path) -> dict[str, Any]:
-    """Make the catalogue.
+    """Build the catalogue.
 
     Args:
         package: the folder of the installed package `data_juicer`.
 
     Returns:
-        `ops` by name, `base` (parameters of all OPs), `keys` (top-level keys of a recipe); plain enough for JSON.
+        `ops` by name, `base` (parameters of all OPs), `keys` (top-level keys of a recipe); JSON values.
     """
     config, constant, base_op, *files = source_files(package)
     classes: dict[str, _Class] = {}
     for file in [base_op, *files]:
         relative = file.relative_to(package / "ops")
-        kind = relative.parts[0] if len(relative.parts) > 1 else "base" if file is base_op else "fused"
-        for found in _classes(_parsed(file), kind):
-            classes.setdefault(found.name, found)
+        category = relative.parts[0] if len(relative.parts) > 1 else "base" if file is base_op else "fused"
+        for op_class in _classes(_parsed(file), category):
+            classes.setdefault(op_class.name, op_class)
     stat_names = _stat_names(_parsed(constant))
-    ops = {name: _op(one, classes, stat_names) for one in classes.values() for name in _registered(one)}
+    ops = {name: _op(op_class, classes, stat_names) for op_class in classes.values() for name in _registered(op_class)}
     base = _base_params(classes["OP"]) | _base_params(classes["Filter"], only_filters=True)
     return {"ops": dict(sorted(ops.items())), "base": base, "keys": _recipe_keys(_parsed(config))}
 
 
 def _parsed(file: Path) -> ast.Module:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of escapes that later versions of Python complain about
+        warnings.simplefilter("ignore")  # invalid escapes, which newer versions of Python warn about
         return ast.parse(file.read_bytes())
 
 
-def _classes(tree: ast.Module, kind: str) -> Iterator[_Class]:
+def _classes(tree: ast.Module, category: str) -> Iterator[_Class]:
     constants = {
         target.id: node.value.value
         for node in tree.body
@@ -78,22 +78,23 @@ def _classes(tree: ast.Module, kind: str) -> Iterator[_Class]:
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             bases = [base.id if isinstance(base, ast.Name) else getattr(base, "attr", "") for base in node.bases]
-            yield _Class(node.name, node, bases, kind, constants)
+            yield _Class(node.name, node, bases, category, constants)
 
 
-def _registered(found: _Class) -> Iterator[str]:
-    for decorator in found.node.decorator_list:
+def _registered(op_class: _Class) -> Iterator[str]:
+    """The names under which a class is registered as an OP."""
+    for decorator in op_class.node.decorator_list:
         if (
             isinstance(decorator, ast.Call)
             and ast.unparse(decorator.func) == f"{_REGISTRY}.register_module"
             and decorator.args
-            and (name := _text(decorator.args[0], found.constants))
+            and (name := _text(decorator.args[0], op_class.constants))
         ):
             yield name
 
 
 def _text(node: ast.expr, constants: dict[str, Any]) -> str | None:
-    """A string, the name of a constant, or an f-string of such."""
+    """The value of a string, of a constant's name, or of an f-string of these."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.Name):
@@ -104,42 +105,41 @@ def _text(node: ast.expr, constants: dict[str, Any]) -> str | None:
     return None
 
 
-def _lineage(found: _Class, classes: dict[str, _Class]) -> list[_Class]:
+def _lineage(op_class: _Class, classes: dict[str, _Class]) -> list[_Class]:
     """The class and its bases, nearest first."""
-    line, todo = [], [found]
-    while todo:
-        one = todo.pop(0)
-        if one not in line:
-            line.append(one)
-            todo.extend(classes[base] for base in one.bases if base in classes)
-    return line
+    lineage, queue = [], [op_class]
+    while queue:
+        ancestor = queue.pop(0)
+        if ancestor not in lineage:
+            lineage.append(ancestor)
+            queue.extend(classes[base] for base in ancestor.bases if base in classes)
+    return lineage
 
 
-def _method(one: _Class, name: str) -> ast.FunctionDef | None:
-    return next((node for node in one.node.body if isinstance(node, ast.FunctionDef) and node.name == name), None)
+def _method(op_class: _Class, name: str) -> ast.FunctionDef | None:
+    return next((node for node in op_class.node.body if isinstance(node, ast.FunctionDef) and node.name == name), None)
 
 
-def _op(found: _Class, classes: dict[str, _Class], stat_names: dict[str, str]) -> dict[str, Any]:
-    line = _lineage(found, classes)
+def _op(op_class: _Class, classes: dict[str, _Class], stat_names: dict[str, str]) -> dict[str, Any]:
+    lineage = _lineage(op_class, classes)
     params: dict[str, Any] = {}
-    for one in line:
-        init = _method(one, "__init__")
-        if init is not None and one.name not in {"OP", *(kind.capitalize() for kind in KINDS)}:
+    for ancestor in lineage:
+        init = _method(ancestor, "__init__")
+        if init is not None and ancestor.name not in {"OP", *(category.capitalize() for category in CATEGORIES)}:
             for name, param in _params(init).items():
-                # A base's parameter may be set by the subclass itself, so only the OP's own are required.
-                params.setdefault(name, param if one is found else {**param, "required": False})
-    own = [one for one in line if one.kind != "base"]
-    stats = next((keys for one in own if (keys := _stat_keys(one.node, stat_names))), [])
-    judge = next(
-        (node for one in own for name in ("process_batched", "process_single") if (node := _method(one, name))), None
-    )
+                # The subclass may set a base's parameter itself, so only the OP's own parameters are required.
+                params.setdefault(name, param if ancestor is op_class else {**param, "required": False})
+    op_classes = [ancestor for ancestor in lineage if ancestor.category != "base"]
+    stats = next((keys for ancestor in op_classes if (keys := _stat_keys(ancestor.node, stat_names))), [])
+    methods = (_method(ancestor, name) for ancestor in op_classes for name in ("process_batched", "process_single"))
+    process = next((method for method in methods if method), None)
     return {
-        "kind": found.kind,
-        "filters": any(one.name == "Filter" for one in line),
-        "doc": (ast.get_docstring(found.node) or "").split("\n\n")[0].replace("\n", " "),
+        "category": op_class.category,
+        "filters": any(ancestor.name == "Filter" for ancestor in lineage),
+        "doc": (ast.get_docstring(op_class.node) or "").split("\n\n")[0].replace("\n", " "),
         "params": params,
         "stats": stats,
-        "bounds": _bounds(judge, stat_names) if judge is not None and found.kind == "filter" else [],
+        "bounds": _bounds(process, stat_names) if process is not None and op_class.category == "filter" else [],
     }
 
 
@@ -161,7 +161,7 @@ def _param(annotation: ast.expr | None, default: ast.expr | None) -> dict[str, A
 
 
 def _value(node: ast.expr) -> Any:
-    """A default's value, or its text where it is computed."""
+    """The value of a default, or its source text if it is a computed expression."""
     try:
         value = ast.literal_eval(node)
     except ValueError:
@@ -172,9 +172,9 @@ def _value(node: ast.expr) -> Any:
     return value if not isinstance(value, float) or math.isfinite(value) else str(value)
 
 
-def _base_params(found: _Class, *, only_filters: bool = False) -> dict[str, Any]:
+def _base_params(op_class: _Class, *, only_filters: bool = False) -> dict[str, Any]:
     """The `_BASE_PARAMS` of a class: name -> (type, default)."""
-    for node in found.node.body:
+    for node in op_class.node.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_BASE_PARAMS":
             if not isinstance(node.value, ast.Dict):
                 break
@@ -200,8 +200,8 @@ def _stat_names(tree: ast.Module) -> dict[str, str]:
 
 
 def _stat_keys(node: ast.AST, stat_names: dict[str, str]) -> list[str]:
-    """All `StatsKeys.x` below a node, each once, in the order they stand there."""
-    found = [
+    """The stats of all `StatsKeys.x` in a node, without duplicates, in the order of the syntax tree."""
+    stats = [
         stat_names[child.attr]
         for child in ast.walk(node)
         if isinstance(child, ast.Attribute)
@@ -209,19 +209,19 @@ def _stat_keys(node: ast.AST, stat_names: dict[str, str]) -> list[str]:
         and child.value.id == "StatsKeys"
         and child.attr in stat_names
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(stats))
 
 
-def _bounds(judge: ast.FunctionDef, stat_names: dict[str, str]) -> list[dict[str, Any]]:
-    """What a filter compares with what, from its calls of `get_keep_boolean(value, low, high)`.
+def _bounds(process: ast.FunctionDef, stat_names: dict[str, str]) -> list[dict[str, Any]]:
+    """The bounds of a filter, from its calls of `get_keep_boolean(value, low, high)`.
 
     Returns:
         For each bound: `param`, `side` (`min`, `max`), `stat`, and `when`: the boolean parameter and its value for
-        which it is this stat, or None.
+        which the bound applies to this stat, or None.
     """
-    sources = _sources(judge)
-    found: list[dict[str, Any]] = []
-    for call in ast.walk(judge):
+    sources = _sources(process)
+    bounds: list[dict[str, Any]] = []
+    for call in ast.walk(process):
         if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "get_keep_boolean" and call.args:
             keywords = {word.arg: word.value for word in call.keywords}
             sides = {
@@ -232,13 +232,13 @@ def _bounds(judge: ast.FunctionDef, stat_names: dict[str, str]) -> list[dict[str
                 if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "self":
                     for stat, when in _stats_behind(call.args[0], sources, stat_names):
                         bound = {"param": node.attr, "side": side, "stat": stat, "when": when}
-                        if bound not in found:
-                            found.append(bound)
-    return found
+                        if bound not in bounds:
+                            bounds.append(bound)
+    return bounds
 
 
 def _sources(function: ast.FunctionDef) -> dict[str, ast.expr]:
-    """Where each local name's value comes from: assignments, loops over something, calls of a function within."""
+    """The expression that each local name gets its value from: assignments, loops, arguments of inner functions."""
     sources: dict[str, ast.expr] = {}
     inner = {node.name: node.args.args for node in ast.walk(function) if isinstance(node, ast.FunctionDef)}
     for node in ast.walk(function):
@@ -258,19 +258,21 @@ def _bind(sources: dict[str, ast.expr], target: ast.expr, value: ast.expr) -> No
     elif isinstance(target, ast.Tuple):
         zipped = isinstance(value, ast.Call) and getattr(value.func, "id", "") == "zip"
         parts = value.args if zipped and isinstance(value, ast.Call) else [value] * len(target.elts)
-        for one, part in zip(target.elts, parts, strict=False):  # a starred argument may make them differ
-            _bind(sources, one, part)
+        for element, part in zip(target.elts, parts, strict=False):  # lengths differ with a starred argument
+            _bind(sources, element, part)
 
 
 def _stats_behind(node: ast.expr, sources: dict[str, ast.expr], stat_names: dict[str, str]) -> list[tuple[str, Any]]:
-    """The stats that a value is made of, each with the condition under which it is that one."""
-    for _ in range(8):  # names lead to names; more steps than any OP has
+    """The stats that a value is computed from, each with the condition under which it is used."""
+    for _ in range(8):  # follows names to their sources, for more steps than any OP has
         if isinstance(node, ast.IfExp):
             test = node.test
             if isinstance(test, ast.Attribute) and getattr(test.value, "id", "") == "self":
-                chosen = _stat_keys(node.body, stat_names), _stat_keys(node.orelse, stat_names)
+                stats_by_branch = _stat_keys(node.body, stat_names), _stat_keys(node.orelse, stat_names)
                 return [
-                    (s, [test.attr, truth]) for keys, truth in zip(chosen, (True, False), strict=True) for s in keys
+                    (s, [test.attr, truth])
+                    for keys, truth in zip(stats_by_branch, (True, False), strict=True)
+                    for s in keys
                 ]
             return []
         if keys := _stat_keys(node, stat_names):

@@ -1,4 +1,4 @@
-"""`DataJuicerRuntime`: one session of Data-Juicer. The only module that imports it."""
+"""`DataJuicerRuntime`: one session of Data-Juicer. No other module imports Data-Juicer."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from data_juicer_sandbox.components.data import isolation
 from data_juicer_sandbox.errors import JobError, SandboxError
 
 FOLDER = "data_juicer"
-# Data-Juicer, `datasets` and this module change what is global to a process, so one job of theirs runs at a time.
+# Data-Juicer, `datasets` and this module change global state of the process, so only one such job runs at a time.
 _one_at_a_time = threading.RLock()
 _TOKENS = ("image", "audio", "video", "eoc")
 
 
 class DataJuicerRuntime:
-    """Data-Juicer within one job.
+    """The Data-Juicer session of a job.
 
     Args:
-        folder: where its logs, events and analyses go; `cache` and `tmp` in it are gone when the job ends.
+        folder: folder for its logs, events and analyses; `cache` and `tmp` in it are removed when the job ends.
 
     Attributes:
-        rows_read: rows of the files read so far, those without a text among them, which Data-Juicer leaves out.
+        rows_read: number of rows read so far, including rows without a text, which Data-Juicer skips.
     """
 
     def __init__(self, folder: Path):
@@ -41,45 +41,45 @@ class DataJuicerRuntime:
         self.rows_read = 0
 
     def config(self, recipe: Mapping[str, Any]) -> Any:
-        """The recipe as Data-Juicer's config, with the sandbox's own defaults where the recipe says nothing.
+        """Build Data-Juicer's config from a recipe, with the sandbox's own defaults for missing keys.
 
         Raises:
-            JobError: Data-Juicer does not accept it.
+            JobError: Data-Juicer rejects the recipe.
         """
         from data_juicer.config import get_init_configs
 
-        ours: dict[str, Any] = {
+        defaults: dict[str, Any] = {
             "work_dir": str(self.folder),
-            "job_id": FOLDER,  # its own one holds the time of day, and then paths are never the same twice
-            "skip_op_error": False,  # its own default drops the rows that an OP fails on, and says nothing
+            "job_id": FOLDER,  # Data-Juicer's default contains the time, so paths would differ between runs
+            "skip_op_error": False,  # Data-Juicer's default silently drops rows on which an OP fails
         }
         if "use_cache" not in recipe and "ds_cache_dir" not in recipe:
-            ours["ds_cache_dir"] = str(self.folder / "cache")  # so no stale cache can change a result
+            defaults["ds_cache_dir"] = str(self.folder / "cache")  # so that no stale cache can change a result
         try:
-            made = get_init_configs({**ours, **recipe}, load_configs_only=True)
+            config = get_init_configs({**defaults, **recipe}, load_configs_only=True)
         except (Exception, SystemExit) as error:
             raise JobError(f"Data-Juicer does not accept the recipe: {error}") from error
-        if made.export_shard_size > 0 and not made.use_cache and made.executor_type == "default":
-            # Its export workers would look for files that are deleted already, and it would wait for them for ever.
+        if config.export_shard_size > 0 and not config.use_cache and config.executor_type == "default":
+            # Its export workers would look for files that are already deleted, and it would wait forever.
             raise JobError(
                 "`export_shard_size` needs Data-Juicer's cache", hint="leave out use_cache and use_checkpoint"
             )
-        return made
+        return config
 
     def executor(self, config: Any) -> Any:
-        """The executor that the config's `executor_type` asks for."""
+        """The executor of the config's `executor_type`."""
         from data_juicer.core.executor.factory import ExecutorFactory
 
         return ExecutorFactory.create_executor(config.executor_type)(config)
 
     def analyzer(self, config: Any) -> Any:
-        """The analyser."""
+        """The analyzer."""
         from data_juicer.core import Analyzer
 
         return Analyzer(config)
 
     def write_jsonl(self, dataset: Any, path: Path) -> None:
-        """Write a data set as Data-Juicer exports it."""
+        """Write a data set with Data-Juicer's exporter."""
         from data_juicer.core.exporter import Exporter
 
         Exporter.to_jsonl(dataset, str(path))
@@ -87,11 +87,11 @@ class DataJuicerRuntime:
 
 @contextmanager
 def dj_runtime(job: JobRun, *, plots: bool = False) -> Iterator[DataJuicerRuntime]:
-    """Data-Juicer for one job: silent, installing nothing, leaving nothing behind it but its folder.
+    """Open a Data-Juicer session for one job: no output, no installs, no files outside its folder.
 
     Args:
-        job: the job; its progress shows the OPs, its folder takes the output.
-        plots: let the analyser draw figures.
+        job: the job; its progress shows the OPs, its folder holds the output.
+        plots: whether the analyzer draws figures.
 
     Raises:
         JobError: an OP, or Data-Juicer itself, failed.
@@ -110,10 +110,10 @@ def dj_runtime(job: JobRun, *, plots: bool = False) -> Iterator[DataJuicerRuntim
         stack.enter_context(_bars(job))
         if not plots:
             stack.enter_context(_no_figures())
-        made = DataJuicerRuntime(folder)
-        stack.enter_context(_reads_counted(made))
+        runtime = DataJuicerRuntime(folder)
+        stack.enter_context(_rows_read_counted(runtime))
         try:
-            yield made
+            yield runtime
         except SandboxError:
             raise
         except Exception as error:
@@ -129,10 +129,10 @@ def _clean(folder: Path) -> None:
 
 @functools.cache
 def _import() -> None:
-    """Import Data-Juicer, and undo what that does to the process."""
+    """Import Data-Juicer, and undo the import's changes to global state."""
     from data_juicer_sandbox.terminal import logs
 
-    # The import throws out all sinks of loguru and puts in one of its own.
+    # The import removes all sinks of loguru and adds its own.
     with isolation.swapped(logger, "remove", lambda *_: None), isolation.swapped(logger, "add", lambda *_, **__: 0):
         import data_juicer.config.config as config
         import data_juicer.core  # noqa: F401
@@ -141,33 +141,32 @@ def _import() -> None:
         from data_juicer.utils.lazy_loader import LazyLoader
     logs.restore()
     LazyLoader._install_package = staticmethod(isolation.refuse_install)
-    chatter = logging.getLogger(datasets.__name__)
-    chatter.handlers, chatter.propagate = [], True
-    free = base_op.free_models
+    datasets_logger = logging.getLogger(datasets.__name__)
+    datasets_logger.handlers, datasets_logger.propagate = [], True
+    free_original = base_op.free_models
 
     def free_models(*args: Any, **values: Any) -> None:
-        with suppress(
-            ImportError
-        ):  # its last step, after every OP, empties the GPU's cache; it would install torch for it
-            free(*args, **values)
+        # Its last step, which empties the GPU's cache after every OP, would install torch.
+        with suppress(ImportError):
+            free_original(*args, **values)
 
     base_op.free_models = free_models
     build = config.build_base_parser
 
     def parser() -> Any:
-        made = build()
-        made._default_env = False  # variables such as DJ_SANDBOX_NP, which are ours, would be taken for its own
-        made.exit_on_error = False
-        return made
+        base_parser = build()
+        base_parser._default_env = False  # it would read the sandbox's variables, such as DJ_SANDBOX_NP, as its own
+        base_parser.exit_on_error = False
+        return base_parser
 
     config.build_base_parser = parser
-    # A view's lock that is held while a worker is forked stays locked in it, so workers write plain lines.
+    # A lock of the progress view that is held during a fork stays locked in the worker; workers write plain lines.
     os.register_at_fork(after_in_child=lambda: logs.show_through(None))
 
 
 @contextmanager
 def _globals_restored(folder: Path) -> Iterator[None]:
-    """Put back what a config changes for the whole process, so that no job changes the next one's result."""
+    """Restore the global state that a config changes, so that a job does not affect the next one's result."""
     import datasets
     from data_juicer.utils.mm_utils import SpecialTokens
 
@@ -180,7 +179,7 @@ def _globals_restored(folder: Path) -> Iterator[None]:
     files = getattr(fingerprint, "_TEMP_DIR_FOR_TEMP_CACHE_FILES", None)
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     if hasattr(fingerprint, "_TempCacheDir"):
-        # Only these files: sockets of worker processes lie in the usual place, whose path is short enough for them.
+        # Only for these files: sockets of worker processes need the short path of the usual folder.
         with isolation.environment(TMPDIR=str(folder / "tmp")):
             fingerprint._TEMP_DIR_FOR_TEMP_CACHE_FILES = fingerprint._TempCacheDir()
     datasets.enable_caching()
@@ -208,7 +207,7 @@ def _bars(job: JobRun) -> Iterator[None]:
 
 
 @contextmanager
-def _reads_counted(made: DataJuicerRuntime) -> Iterator[None]:
+def _rows_read_counted(runtime: DataJuicerRuntime) -> Iterator[None]:
     from data_juicer.core.data import load_strategy
     from data_juicer.format import formatter, json_formatter, text_formatter
 
@@ -216,7 +215,7 @@ def _reads_counted(made: DataJuicerRuntime) -> Iterator[None]:
 
     def counted(dataset: Any, *args: Any, **values: Any) -> Any:
         splits = list(dataset.values()) if isinstance(dataset, dict) else [dataset]
-        made.rows_read += sum(len(split) for split in splits)
+        runtime.rows_read += sum(len(split) for split in splits)
         return unify(dataset, *args, **values)
 
     with ExitStack() as stack:
@@ -227,10 +226,10 @@ def _reads_counted(made: DataJuicerRuntime) -> Iterator[None]:
 
 @contextmanager
 def _no_figures() -> Iterator[None]:
-    """The analyser draws as it goes, and there is no switch: what draws is replaced by what does nothing."""
+    """Replace the analyzer's drawing classes by no-ops, since Data-Juicer has no option to disable them."""
     import data_juicer.core.analyzer as analyzer
 
-    class Nothing:
+    class NoFigures:
         def __init__(self, *_args: Any, **_values: Any):
             pass
 
@@ -238,7 +237,7 @@ def _no_figures() -> Iterator[None]:
             pass
 
     with (
-        isolation.swapped(analyzer, "ColumnWiseAnalysis", Nothing),
-        isolation.swapped(analyzer, "CorrelationAnalysis", Nothing),
+        isolation.swapped(analyzer, "ColumnWiseAnalysis", NoFigures),
+        isolation.swapped(analyzer, "CorrelationAnalysis", NoFigures),
     ):
         yield

@@ -1,4 +1,4 @@
-"""The data executor: applies a Data-Juicer recipe."""
+"""Data executor: applies a Data-Juicer recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
-from data_juicer_sandbox.components.data.counting import RowsIn
+from data_juicer_sandbox.components.data.counting import InputRowCounter
 from data_juicer_sandbox.components.data.dj_runtime import dj_runtime
 from data_juicer_sandbox.components.data.exporting import exporting
 from data_juicer_sandbox.components.data.sources import with_sources
@@ -22,18 +22,18 @@ _UNIFORM = "uniform"
 class DataJuicerExecutor(Component):
     """Apply a Data-Juicer recipe to its data set.
 
-    Watches `rows_in`, `rows_out`, `kept_ratio` (their quotient, 0 to 1) and `seconds`. What Data-Juicer writes besides
-    (logs, events, traces) lies in the job's folder, under `data_juicer`.
+    Reports `rows_in`, `rows_out`, `kept_ratio` (their quotient, 0 to 1) and `seconds` to the watcher. Data-Juicer's
+    logs, events and traces are in the job's folder, under `data_juicer`.
 
-    Where the recipe says nothing, two of Data-Juicer's defaults are changed: an OP that fails on a row fails the job
-    (`skip_op_error: true` drops such rows instead), and nothing is cached from run to run (`use_cache: true` does so).
+    Two of Data-Juicer's defaults are changed: an OP that fails on a row fails the job (`skip_op_error: true` drops such
+    rows instead), and nothing is cached between runs (`use_cache: true` enables the cache).
 
     Args:
-        dj_configs: the recipe. Its result goes to `export_path`, or to `processed.jsonl` in the job's folder;
-            the stats that Data-Juicer exports lie beside it as `<name>_stats.jsonl`. `executor_type` may be
+        dj_configs: the recipe. The result is written to `export_path`, or to `processed.jsonl` in the job's folder;
+            the stats that Data-Juicer exports are next to it as `<name>_stats.jsonl`. `executor_type` may be
             `default`, `ray` or `ray_partitioned`.
-        sample_params: for a model probe's sample (`data_probe_algo`) by a selector, the selector's parameters, such as
-            `{"field_key": "meta.score"}`; `top_ratio` is `data_probe_ratio` unless it is given, or `topk` is.
+        sample_params: parameters of the selector that draws a model probe's sample (`data_probe_algo`), such as
+            `{"field_key": "meta.score"}`; `top_ratio` is `data_probe_ratio` unless `top_ratio` or `topk` is set.
     """
 
     outputs = ("export_path",)
@@ -46,10 +46,10 @@ class DataJuicerExecutor(Component):
         """Process the data set.
 
         Returns:
-            The export path; a list of paths where `export_shard_size` has cut the export into several files.
+            The export path; a list of paths if `export_shard_size` split the export into several files.
 
         Raises:
-            JobError: the data set is not there, the recipe is wrong, or an OP failed.
+            JobError: the data set is missing, the recipe is invalid, or an OP failed.
         """
         recipe = with_sources(self.dj_configs)
         started = time.perf_counter()
@@ -59,7 +59,7 @@ class DataJuicerExecutor(Component):
             with exporting(final if "{" not in final else config.export_path) as export:
                 config.export_path = export.part
                 executor = dj.executor(config)
-                rows = RowsIn(dj, executor)
+                rows = InputRowCounter(dj, executor)
                 result = executor.run()
                 rows_out = result.count()
             rows_in = rows.count()
@@ -72,17 +72,19 @@ class DataJuicerExecutor(Component):
         job.watcher.watch(values)
         logger.info("{} of {} rows kept in {}", rows_out, rows_in, ", ".join(export.files))
         if not rows_out:
-            logger.warning("no row is left of {}: the recipe filters all of them out", rows_in)
+            logger.warning("the recipe filters out all {} rows", rows_in)
         return export.files if len(export.files) > 1 else export.final
 
     def sample(self, job: JobRun) -> str:
-        """Draw the part of the data set that a model is to be asked about; the recipe's OPs are not applied.
+        """Draw the sample of the data set for a model probe, by the recipe's `data_probe_algo` and `data_probe_ratio`.
+
+        The recipe's OPs are not applied.
 
         Returns:
-            Its path, `sample.jsonl` in the job's folder; drawn by the recipe's `data_probe_algo`, `data_probe_ratio`.
+            The path of the sample, `sample.jsonl` in the job's folder.
 
         Raises:
-            JobError: the data set is not there, or the algorithm is unknown.
+            JobError: the data set is missing, or the algorithm is unknown.
         """
         recipe = {
             **with_sources(self.dj_configs),
@@ -96,7 +98,7 @@ class DataJuicerExecutor(Component):
             if config.data_probe_algo != _UNIFORM:
                 if "field_key" not in params:
                     raise JobError(
-                        f"data_probe_algo: {config.data_probe_algo} needs a field, which a recipe cannot name",
+                        f"data_probe_algo: {config.data_probe_algo} needs a field, which a recipe cannot set",
                         hint="in extra_configs: data_probe_algo: frequency with frequency_key: <field>, "
                         "or stratified with strata_key: <field>",
                     )

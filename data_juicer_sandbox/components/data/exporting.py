@@ -1,4 +1,4 @@
-"""Exports that are whole or not there, although Data-Juicer writes several files, and slowly."""
+"""Atomic exports, although Data-Juicer writes several files over a long time."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from data_juicer_sandbox.files import claim, output_owner, real_path, remove
 from data_juicer_sandbox.output_folders import mark
 
 _MARK = ".dj_sandbox_temporary"
-"""Tells a folder that this program made from others of such a name."""
+"""Marks a folder that this program created, so that no other folder with such a name is removed."""
 
 
 class Export:
-    """Where an export is made, and where it goes.
+    """The temporary and the final path of an export.
 
     Args:
-        final: the path that the recipe names.
-        part: where Data-Juicer is to write: a file of the same name in a hidden folder beside it.
+        final: the path in the recipe.
+        part: the path that Data-Juicer writes to: a file of the same name in a hidden folder next to the final one.
     """
 
     def __init__(self, final: str, part: str):
         self.final, self.part = final, part
         self.files: list[str] = []
-        """What was exported, once it is in its place; more than one file where it is cut into shards."""
+        """The final paths of the exported files, set after the export; several if the export is sharded."""
 
 
 @contextmanager
 def exporting(path: str) -> Iterator[Export]:
-    """Let an export be written; when the block ends well, all files of it are renamed into their place.
+    """Write an export into a temporary folder; rename all its files to their final paths when the block succeeds.
 
     Args:
-        path: a local path, or one on S3 or HDFS, which is written to directly.
+        path: a local path, or one on S3 or HDFS, which is written directly.
     """
     if "://" in path:
         export = Export(path, path)
@@ -45,10 +45,12 @@ def exporting(path: str) -> Iterator[Export]:
     claim(path)
     final = real_path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    # Data-Juicer replaces the suffix wherever it finds it in the path, so it must not be in the folder's name.
+    # Data-Juicer replaces the suffix anywhere in the path, so the folder's name must not contain it.
     hidden = f".{final.stem.split('.')[0]}.part"
     for folder in final.parent.glob(glob.escape(hidden) + "*"):
-        if re.fullmatch(r"\d+", folder.name.removeprefix(hidden)) and (folder / _MARK).is_file():  # of a killed run
+        if (
+            re.fullmatch(r"\d+", folder.name.removeprefix(hidden)) and (folder / _MARK).is_file()
+        ):  # left by a killed run
             remove(folder)
     folder = final.parent / f"{hidden}{os.getpid()}"
     folder.mkdir()
@@ -56,15 +58,18 @@ def exporting(path: str) -> Iterator[Export]:
     export = Export(path, str(folder / final.name))
     try:
         yield export
-        made = sorted(file for file in folder.iterdir() if file.name != _MARK)
-        extras = [file for file in made if file.name.endswith("_stats.jsonl") and file.name != final.name]
-        for file in [*extras, *(file for file in made if file not in extras)]:  # stats first: the data set says "done"
-            place = final.parent / file.name
-            claim(place, folder=file.is_dir())
+        exported = sorted(file for file in folder.iterdir() if file.name != _MARK)
+        extras = [file for file in exported if file.name.endswith("_stats.jsonl") and file.name != final.name]
+        for file in [
+            *extras,
+            *(file for file in exported if file not in extras),
+        ]:  # the data set last: it marks the export as done
+            destination = final.parent / file.name
+            claim(destination, folder=file.is_dir())
             if file.is_dir():
                 mark(file, output_owner())
-                remove(place)
-            file.replace(place)
+                remove(destination)
+            file.replace(destination)
             if file not in extras:
                 export.files.append(str(Path(path).parent / file.name))
     finally:

@@ -1,4 +1,4 @@
-"""A data set out of the rows that stand in a config."""
+"""A data set from rows in the config."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from data_juicer_sandbox.secrets import shown
 
 
 class InlineRows(Component):
-    """Write the rows that stand in the config as a data set.
+    """Write rows that the config contains as a data set.
 
-    For what is small and belongs to the experiment itself: prompts to start from, questions with their answers.
+    This is for small data that belongs to the experiment, such as seed prompts, or questions with their answers.
 
     Args:
-        rows: the rows, each a mapping; or plain values, which `key` makes rows of.
+        rows: the rows: mappings, or plain values if `key` is set.
         export_path: the data set, a `.jsonl` file.
-        key: the field that plain values are put in.
+        key: the field that plain values are stored in.
     """
 
     outputs = ("path",)
@@ -29,7 +29,7 @@ class InlineRows(Component):
         if not rows:
             raise ConfigError("rows is empty")
         self.export_path = export_path
-        self.rows = [_row(value, key, place) for place, value in enumerate(rows)]
+        self.rows = [_row(value, key, index) for index, value in enumerate(rows)]
 
     def run(self, job: JobRun) -> str:
         """Returns the path of the data set."""
@@ -38,9 +38,11 @@ class InlineRows(Component):
         return self.export_path
 
 
-def _row(value: Any, key: str | None, place: int) -> dict[str, Any]:
+def _row(value: Any, key: str | None, index: int) -> dict[str, Any]:
     if key is not None:
         return {key: value}
     if not isinstance(value, dict):
-        raise ConfigError(f"rows.{place} is {shown(value)}, no mapping", hint="key: the field plain values are put in")
+        raise ConfigError(
+            f"rows.{index} is {shown(value)}, not a mapping", hint="set key, the field to store plain values in"
+        )
     return value

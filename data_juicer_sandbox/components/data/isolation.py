@@ -1,4 +1,4 @@
-"""Isolation of Data-Juicer: capture its output, refuse its installs, show its progress bars. Imports nothing heavy."""
+"""Isolation of Data-Juicer: capture output, refuse installs, show progress bars. Light: imports no large library."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _hooked = False
 
 
 class NotInstalled(MissingDependency, ImportError):
-    """A package that an OP needs is not there. An ImportError too, since Data-Juicer has fall-backs for that one."""
+    """A package that an OP needs is missing. Also an ImportError, since Data-Juicer has fallbacks for it."""
 
     def __init__(self, package: str):
         super().__init__(
@@ -37,29 +37,29 @@ class NotInstalled(MissingDependency, ImportError):
         self.package = package
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.package,)  # comes back from worker processes whole
+        return type(self), (self.package,)  # pickles with its argument, for worker processes
 
 
 def refuse_install(package: Any, pip_args: Any = None) -> bool:
-    """What stands in place of Data-Juicer's own installer: content with what is there.
+    """Replaces Data-Juicer's installer: checks that a package is installed, and never installs it.
 
-    Data-Juicer asks for packages by what pip calls them, and takes those as missing whose modules are called otherwise.
+    Data-Juicer names packages as pip does; it takes a package for missing if its module has another name.
 
     Raises:
-        NotInstalled: the package is not there.
+        NotInstalled: the package is missing.
     """
-    wanted = str(package)
-    name = re.split(r"[@<>=!~\[; ]", wanted)[0].rstrip("/").rpartition("/")[2].removesuffix(".git")
+    requirement = str(package)
+    name = re.split(r"[@<>=!~\[; ]", requirement)[0].rstrip("/").rpartition("/")[2].removesuffix(".git")
     try:
-        found = importlib.metadata.version(name)
+        version = importlib.metadata.version(name)
     except (importlib.metadata.PackageNotFoundError, ValueError):
-        raise NotInstalled(wanted) from None
-    logger.debug("data-juicer wants {}; {} {} is installed", wanted, name, found)
+        raise NotInstalled(requirement) from None
+    logger.debug("data-juicer needs {}; {} {} is installed", requirement, name, version)
     return True
 
 
 def _refuse_installer(event: str, args: tuple[Any, ...]) -> None:
-    """Audit hook: some OPs start pip by hand, past the one installer that can be replaced."""
+    """Audit hook: some OPs start pip themselves, not by the installer that `refuse_install` replaces."""
     if not _installs_forbidden or event != "subprocess.Popen":
         return
     argv = args[1]
@@ -71,7 +71,7 @@ def _refuse_installer(event: str, args: tuple[Any, ...]) -> None:
 
 @contextmanager
 def no_installs() -> Iterator[None]:
-    """Nothing is installed in the block: not in this process, not in those it forks or spawns."""
+    """Forbid installs in the block, in this process and in processes that it forks or spawns."""
     global _installs_forbidden, _hooked
     if not _hooked:
         sys.addaudithook(_refuse_installer)
@@ -79,7 +79,7 @@ def no_installs() -> Iterator[None]:
     before = _installs_forbidden
     _installs_forbidden = True
     try:
-        with environment(PIP_NO_INDEX="1", UV_OFFLINE="1"):  # for spawned processes, which know nothing of the hook
+        with environment(PIP_NO_INDEX="1", UV_OFFLINE="1"):  # for spawned processes, which lack the hook
             yield
     finally:
         _installs_forbidden = before
@@ -87,14 +87,14 @@ def no_installs() -> Iterator[None]:
 
 @contextmanager
 def swapped(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Another value for an attribute of a module, a class or an object, for the block."""
-    own = name in vars(owner)
+    """Replace an attribute of a module, a class or an object, for the block."""
+    is_own_attribute = name in vars(owner)
     before = getattr(owner, name)
     setattr(owner, name, value)
     try:
         yield
     finally:
-        if own:
+        if is_own_attribute:
             setattr(owner, name, before)
         else:
             delattr(owner, name)
@@ -102,7 +102,7 @@ def swapped(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextmanager
 def environment(**values: str | None) -> Iterator[None]:
-    """Environment variables for the block (None: unset); afterwards the environment is what it was before."""
+    """Set environment variables for the block (None: unset), then restore the environment."""
     before = dict(os.environ)
     _set_environment(values)
     try:
@@ -121,10 +121,10 @@ def _set_environment(values: Mapping[str, str | None]) -> None:
 
 
 class _ToLog(io.TextIOBase):
-    """A stream whose lines become DEBUG lines of the log; what a carriage return overwrites is dropped."""
+    """A stream that logs its lines at DEBUG; text before a carriage return is dropped."""
 
     def __init__(self, real: Any):
-        # rich looks for this attribute, so that its bars go on reaching the terminal
+        # rich reads this attribute, so that its bars still reach the terminal
         self.rich_proxied_file = getattr(real, "rich_proxied_file", real)
         self._rest = ""
         self._busy = False
@@ -133,16 +133,16 @@ class _ToLog(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        if self._busy:  # a log sink that itself writes to sys.stderr must not come back here
+        if self._busy:  # avoids recursion if a log sink writes to sys.stderr
             self.rich_proxied_file.write(text)
             return len(text)
         self._busy = True
         try:
             *lines, self._rest = (self._rest + text).split("\n")
             for line in lines:
-                shown = line.rstrip("\r").rpartition("\r")[2].rstrip()
-                if shown:
-                    logger.debug("data-juicer | {}", shown)
+                visible = line.rstrip("\r").rpartition("\r")[2].rstrip()
+                if visible:
+                    logger.debug("data-juicer | {}", visible)
         finally:
             self._busy = False
         return len(text)
@@ -150,16 +150,16 @@ class _ToLog(io.TextIOBase):
 
 @contextmanager
 def output_to_log() -> Iterator[None]:
-    """What is printed in the block goes to the log at DEBUG; so does what Data-Juicer logs, below ERROR."""
+    """Redirect printed output to the log at DEBUG, and Data-Juicer's messages below ERROR to the log file only."""
 
-    def quieten(record: Record) -> None:
-        ours = (record["name"] or "").startswith("data_juicer_sandbox.")
-        # A forked worker may hold a copy of a lock of the terminal's view that nobody will ever release.
-        if (not ours and record["level"].no < 40) or os.getpid() != owner:
+    def to_file_only(record: Record) -> None:
+        is_sandbox = (record["name"] or "").startswith("data_juicer_sandbox.")
+        # A forked worker may have a copy of the terminal view's lock in locked state.
+        if (not is_sandbox and record["level"].no < 40) or os.getpid() != owner:
             record["extra"]["file_only"] = True
 
     owner = os.getpid()
-    logger.configure(patcher=quieten)
+    logger.configure(patcher=to_file_only)
     try:
         with (
             contextlib.redirect_stdout(_ToLog(sys.stdout)),
@@ -173,12 +173,12 @@ def output_to_log() -> Iterator[None]:
 
 
 def bars_of(progress: Progress) -> type[Bar]:
-    """A class that libraries take for tqdm, and whose bars are tasks of `progress`."""
+    """A tqdm-compatible class whose bars are tasks of `progress`."""
     return type("JobBar", (Bar,), {"progress": progress})
 
 
 class Bar:
-    """As much of tqdm as the `datasets` library uses."""
+    """The part of tqdm's interface that the `datasets` library uses."""
 
     progress: Progress
 
@@ -197,21 +197,21 @@ class Bar:
         self.disable = disable
         self._manager: Any = None
         self._task: Task | None = None
-        self._name = _plain(desc)
+        self._name = _short_name(desc)
         self._owner = os.getpid()
         if not disable:
             self._manager = self.progress.task(self._name, total)
             self._task = self._manager.__enter__()
 
     def update(self, n: float | None = 1) -> bool:
-        """Move on by n."""
+        """Advance by n."""
         self.n += n or 0
         if self._task is not None and os.getpid() == self._owner:
             self._task.advance(n or 0)
         return True
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         manager, self._manager, self._task = self._manager, None, None
         if manager is not None and os.getpid() == self._owner:
             manager.__exit__(None, None, None)
@@ -231,28 +231,28 @@ class Bar:
         self.close()
 
     def set_description(self, desc: str | None = None, refresh: bool = True) -> None:
-        """The bar keeps its first name: it says what is done; what changes is a note."""
+        """Show a description as the task's note; the bar keeps its first name."""
         if self._task is not None and desc and os.getpid() == self._owner:
-            self._task.update(note=_plain(desc))
+            self._task.update(note=_short_name(desc))
 
     set_description_str = set_description
 
     def set_postfix(self, *_args: Any, **_values: Any) -> None:
-        """Nothing to show."""
+        """Ignored."""
 
     set_postfix_str = set_postfix
 
     def refresh(self, *_args: Any, **_values: Any) -> None:
-        """The task draws itself."""
+        """Ignored, since the task refreshes itself."""
 
     @classmethod
     def write(cls, text: str, *_args: Any, **_values: Any) -> None:
-        """A line between bars."""
+        """Log a line."""
         logger.debug("data-juicer | {}", text)
 
     @classmethod
     def get_lock(cls) -> Any:
-        """No lock is needed: threads that share one bar only add to it."""
+        """A null context: threads that share a bar only add to it, so no lock is needed."""
         return contextlib.nullcontext()
 
     @classmethod
@@ -260,8 +260,8 @@ class Bar:
         """See `get_lock`."""
 
 
-def _plain(description: str | None) -> str:
-    """`words_num_filter_compute_stats (num_proc=2)` is `words_num_filter`."""
+def _short_name(description: str | None) -> str:
+    """Shorten a description: `words_num_filter_compute_stats (num_proc=2)` becomes `words_num_filter`."""
     text = (description or "").split(" (num_proc=")[0]
     for ending in ("_compute_stats", "_compute_hash", "_process"):
         text = text.removesuffix(ending)

@@ -1,4 +1,4 @@
-"""A real corpus that every machine has: the documentation in the user's own Python standard library."""
+"""A corpus that is available on every machine: the documentation in the Python standard library."""
 
 from __future__ import annotations
 
@@ -20,31 +20,40 @@ from data_juicer_sandbox.components.io import write_rows
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 Row = dict[str, Any]
-_LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "lib-dynload", "__pycache__", "pydoc_data"}
-_LEAST_COMMENT_LINES = 3
+_SKIPPED_FOLDERS = {
+    "site-packages",
+    "dist-packages",
+    "test",
+    "tests",
+    "idle_test",
+    "lib-dynload",
+    "__pycache__",
+    "pydoc_data",
+}
+_MIN_COMMENT_LINES = 3
 _Documented = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class PythonDocsCorpus(Component):
-    """Build a corpus from the Python standard library of the interpreter that runs this.
+    """Build a corpus from the standard library of the running Python interpreter.
 
     The documents are the docstrings of modules, classes and functions (kinds `module`, `class`, `function`) and longer
     blocks of comments (`comment`), read from the source files; no module is imported. They are noisy on purpose: code,
-    tables and one-liners stay in, and so do repetitions. Tests and installed packages are left out. Python's help
-    topics (`pydoc_data.topics`, kind `help`), clean prose about the language, are what is held out.
+    tables, one-liners and duplicates are kept. Tests and installed packages are excluded. By default, Python's help
+    topics (`pydoc_data.topics`, kind `help`), clean prose about the language, are the held-out documents.
 
-    Rows are `{"text", "meta": {"module", "name", "kind"}}`, ordered by module and place. No text of the held-out side
-    is in the corpus, nor twice on its own side. Which documents there are depends on the Python version.
+    Rows are `{"text", "meta": {"module", "name", "kind"}}`, ordered by module and position. Held-out texts are unique
+    and do not occur in the corpus. The documents depend on the Python version.
 
     Args:
         export_path: the corpus, a `.jsonl` file.
-        heldout_path: the held-out documents; `<name of export_path>_heldout.jsonl` beside it where it is not given.
-        size: how many documents the corpus has, drawn with the seed; all there are where it is not given, or more than
-            there are are asked for. The held-out side is not counted.
-        heldout: what is held out: `topics`, the help topics; `share`, a random share of all documents, the topics
-            among them.
+        heldout_path: the held-out documents; `<name of export_path>_heldout.jsonl` next to it by default.
+        size: number of documents in the corpus, drawn at random; all by default, or if there are fewer. The held-out
+            documents are not counted.
+        heldout: what is held out: `topics`, the help topics; `share`, a random share of all documents including the
+            topics.
         heldout_share: that share, between 0 and 1.
-        seed: of the draws.
+        seed: seed of the draws.
     """
 
     outputs = ("corpus", "heldout")
@@ -69,18 +78,18 @@ class PythonDocsCorpus(Component):
         self.seed = seed
 
     def run(self, job: JobRun) -> tuple[str, str]:
-        """Write both sides.
+        """Write the corpus and the held-out documents.
 
         Returns:
             The paths of the corpus and of the held-out documents.
 
         Raises:
-            JobError: the standard library's sources are not there, as on some cut-down installations.
+            JobError: the standard library's sources are missing, as in some minimal installations.
         """
         root = Path(sysconfig.get_paths()["stdlib"])
         files = source_files(root)
         if not files:
-            raise JobError(f"there are no Python sources in {root}", hint="install Python's full standard library")
+            raise JobError(f"no Python sources in {root}", hint="install Python's full standard library")
         documents: list[Row] = []
         with job.progress.task("reading the standard library", total=len(files)) as task:
             for file in files:
@@ -100,87 +109,86 @@ class PythonDocsCorpus(Component):
             candidates, rest = [*documents, *topics], [*documents, *topics]
         unique: dict[str, Row] = {}
         for row in candidates:
-            unique.setdefault(_same(row), row)
+            unique.setdefault(_normalized(row), row)
         if self.heldout == "share":
             count = round(self.heldout_share * len(unique))
-            chosen = set(random.Random(self.seed).sample(sorted(unique), count))
-            unique = {key: row for key, row in unique.items() if key in chosen}
+            selected = set(random.Random(self.seed).sample(sorted(unique), count))
+            unique = {key: row for key, row in unique.items() if key in selected}
         if not unique:
-            raise JobError("nothing is left to be held out: this Python has no help topics", hint="heldout: share")
-        return [row for row in rest if _same(row) not in unique], list(unique.values())
+            raise JobError("no held-out documents: this Python has no help topics", hint="set heldout: share")
+        return [row for row in rest if _normalized(row) not in unique], list(unique.values())
 
     def _draw(self, documents: list[Row]) -> list[Row]:
         if self.size is None or self.size >= len(documents):
             if self.size is not None and self.size > len(documents):
-                logger.warning(
-                    "{} documents are asked for, this Python has {}; all are taken", self.size, len(documents)
-                )
+                logger.warning("size is {}, but this Python has {} documents: all are used", self.size, len(documents))
             return documents
-        chosen = sorted(random.Random(self.seed).sample(range(len(documents)), self.size))
-        return [documents[index] for index in chosen]
+        indices = sorted(random.Random(self.seed).sample(range(len(documents)), self.size))
+        return [documents[index] for index in indices]
 
 
 def source_files(root: Path) -> list[Path]:
-    """The standard library's source files, in the same order whatever the file system's; without tests."""
-    found = [
+    """The standard library's source files without tests, sorted by path."""
+    files = [
         file
         for entry in sorted(root.iterdir())
-        if entry.name not in _LEFT_OUT
+        if entry.name not in _SKIPPED_FOLDERS
         for file in ([entry] if entry.suffix == ".py" else sorted(entry.rglob("*.py")) if entry.is_dir() else [])
-        if not _LEFT_OUT.intersection(file.relative_to(root).parts)
+        if not _SKIPPED_FOLDERS.intersection(file.relative_to(root).parts)
     ]
-    return sorted(found, key=lambda file: file.relative_to(root).as_posix())
+    return sorted(files, key=lambda file: file.relative_to(root).as_posix())
 
 
 def read_documents(file: Path, root: Path) -> Iterator[Row]:
-    """The documents of one source file, in the order they stand there; one that cannot be read has none."""
+    """Yield the documents of a source file in their order; none if the file cannot be parsed."""
     relative = file.relative_to(root).with_suffix("")
     module = ".".join(relative.parts).removesuffix(".__init__")
     try:
         with tokenize.open(file) as stream:
             text = stream.read()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes that this version of Python will not take one day
+            warnings.simplefilter("ignore")  # invalid escapes
             tree = ast.parse(text)
     except (SyntaxError, UnicodeDecodeError, ValueError) as error:
-        logger.debug("{} is left out: {}", file, error)
+        logger.debug("{} is skipped: {}", file, error)
         return
-    found = [(0, doc, "", "module")] if (doc := ast.get_docstring(tree)) else []
-    found += _docstrings(tree, "")
-    found += _comments(text)
-    for _, doc, name, kind in sorted(found, key=lambda one: one[0]):
+    documents = [(0, doc, "", "module")] if (doc := ast.get_docstring(tree)) else []
+    documents += _docstrings(tree, "")
+    documents += _comments(text)
+    for _, doc, name, category in sorted(documents, key=lambda document: document[0]):
         if doc.strip():
-            yield _row(doc, module, name, kind)
+            yield _row(doc, module, name, category)
 
 
 def _docstrings(node: ast.AST, prefix: str) -> list[tuple[int, str, str, str]]:
-    found = []
+    """Line, text, name and category of all docstrings in a node."""
+    docstrings = []
     for child in ast.iter_child_nodes(node):
         name = prefix
         if isinstance(child, _Documented):
             name = f"{prefix}.{child.name}".lstrip(".")
             if doc := ast.get_docstring(child):
-                found.append((child.lineno, doc, name, "class" if isinstance(child, ast.ClassDef) else "function"))
+                docstrings.append((child.lineno, doc, name, "class" if isinstance(child, ast.ClassDef) else "function"))
         if isinstance(child, ast.stmt):
-            found += _docstrings(child, name)
-    return found
+            docstrings += _docstrings(child, name)
+    return docstrings
 
 
 def _comments(text: str) -> Iterator[tuple[int, str, str, str]]:
-    """Blocks of whole-line comments that are long enough to say something."""
+    """Yield blocks of at least `_MIN_COMMENT_LINES` comment lines."""
     block: list[str] = []
     for number, line in enumerate([*io.StringIO(text), ""], 1):
-        bare = line.strip()
-        if bare.startswith("#"):
-            block.append(bare.lstrip("#").removeprefix(" "))
+        stripped = line.strip()
+        if stripped.startswith("#"):
+            block.append(stripped.lstrip("#").removeprefix(" "))
             continue
-        if len(block) >= _LEAST_COMMENT_LINES:
+        if len(block) >= _MIN_COMMENT_LINES:
             yield number - len(block), "\n".join(block).strip(), "", "comment"
         block = []
 
 
 def read_topics(root: Path) -> Iterator[Row]:
-    """Python's help topics, by name."""
+    """Yield Python's help topics, sorted by name."""
     file = root / "pydoc_data" / "topics.py"
     if not file.is_file():
         return
@@ -191,10 +199,10 @@ def read_topics(root: Path) -> Iterator[Row]:
                     yield _row(text.strip(), "pydoc_data.topics", name, "help")
 
 
-def _row(text: str, module: str, name: str, kind: str) -> Row:
-    return {"text": text, "meta": {"module": module, "name": name, "kind": kind}}
+def _row(text: str, module: str, name: str, category: str) -> Row:
+    return {"text": text, "meta": {"module": module, "name": name, "kind": category}}
 
 
-def _same(row: Row) -> str:
-    """Equal for texts that differ in white space only."""
+def _normalized(row: Row) -> str:
+    """The text with normalized whitespace."""
     return " ".join(row["text"].split())

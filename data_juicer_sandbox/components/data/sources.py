@@ -1,4 +1,4 @@
-"""The data sets a recipe names, looked at before Data-Juicer is."""
+"""Checks of the data sets in a recipe, before Data-Juicer is imported."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ _DATA_SUFFIXES = {
 
 
 def with_sources(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe with its data sets in a form that Data-Juicer reads as they are meant.
+    """Convert the data sets of a recipe to a form that Data-Juicer reads correctly.
 
-    A list of paths, or a path with blanks or quotes, becomes Data-Juicer's multi-source form (`dataset.configs`);
-    Data-Juicer would cut a path at its blanks.
+    A list of paths, or a path with spaces or quotes, becomes Data-Juicer's multi-source form (`dataset.configs`), since
+    Data-Juicer would split the path at spaces.
 
     Raises:
-        JobError: no data set is named, one is not there, or a row is nested too deeply for Arrow.
+        JobError: the recipe has no data set, a data set is missing, or a row is nested too deeply for Arrow.
     """
-    made = dict(recipe)
-    if made.get("generated_dataset_config"):
-        return made
-    path = made.get("dataset_path") or None
+    converted = dict(recipe)
+    if converted.get("generated_dataset_config"):
+        return converted
+    path = converted.get("dataset_path") or None
     if isinstance(path, (list, tuple)):
-        paths = [str(one) for one in path]
+        paths = [str(item) for item in path]
     elif path is not None and Path(str(path)).exists():
         paths = [str(path)]
     else:
         if path is not None:
             _check_words(str(path))
         else:
-            _check_configs(made.get("dataset"))
-        return made
-    for one in paths:
-        _check(one)
+            _check_configs(converted.get("dataset"))
+        return converted
+    for local_path in paths:
+        _check(local_path)
     if len(paths) == 1 and shlex.quote(paths[0]) == paths[0]:
-        made["dataset_path"] = paths[0]
+        converted["dataset_path"] = paths[0]
     else:
-        del made["dataset_path"]
-        made["dataset"] = {"configs": [{"type": "local", "path": one} for one in paths]}
-    return made
+        del converted["dataset_path"]
+        converted["dataset"] = {"configs": [{"type": "local", "path": local_path} for local_path in paths]}
+    return converted
 
 
 def _check_words(path: str) -> None:
-    """Data-Juicer's form for one or more paths in a string, each with a weight in front or not."""
+    """Check Data-Juicer's form of one or more paths in a string, each with an optional weight in front."""
     try:
         words = shlex.split(path)
     except ValueError as error:
@@ -60,14 +60,14 @@ def _check_words(path: str) -> None:
             float(word)
         except ValueError:
             local = word.startswith((".", "/", "~")) or word.count("/") > 1 or Path(word).suffix in _DATA_SUFFIXES
-            if local:  # anything else may be a data set on a hub
+            if local:  # other words may be data sets on a hub
                 _check(word)
 
 
 def _check_configs(dataset: Any) -> None:
     configs = dataset.get("configs") if isinstance(dataset, Mapping) else dataset
     if not configs:
-        raise JobError("the recipe names no data set", hint="set `dataset_path` in dj_configs")
+        raise JobError("the recipe has no data set", hint="set `dataset_path` in dj_configs")
     for config in configs:
         if isinstance(config, Mapping) and config.get("type", "local") == "local" and config.get("path"):
             _check(str(config["path"]))
@@ -75,7 +75,9 @@ def _check_configs(dataset: Any) -> None:
 
 def _check(path: str) -> None:
     if is_special(path):
-        raise JobError(f"{path} is a pipe or device, and a data set is read more than once", hint="a file or a folder")
+        raise JobError(
+            f"{path} is a pipe or device, but a data set is read more than once", hint="expected a file or a folder"
+        )
     if not Path(path).exists():
-        raise JobError(f"there is no data set at {path}", hint=f"looked from {Path.cwd()}")
+        raise JobError(f"no data set at {path}", hint=f"the current folder is {Path.cwd()}")
     refuse_deep_rows(path)

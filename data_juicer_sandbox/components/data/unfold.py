@@ -1,4 +1,4 @@
-"""One row for each entry of a list that rows hold."""
+"""One row for each entry of a list field."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from data_juicer_sandbox.errors import ConfigError, JobError
 
 
 class UnfoldLists(Component):
-    """Make one row of each entry of a list that rows hold, such as the samples of an inference with `n` above 1.
+    """Make one row of each entry of a list field, such as the samples of an inference with `n` above 1.
 
-    Entries that are null, empty or blank are left out, and so is a row whose field is missing or null (one that failed,
-    say). A plain value counts as a list of one. Watches `rows`, `entries`, and `left_out` (entries, rows without any).
+    Entries that are null, empty or blank are skipped, and so are rows whose field is missing or null, such as failed
+    requests. A plain value counts as a list with one entry. Reports `rows`, `entries`, and `left_out` (skipped entries,
+    and rows without entries) to the watcher.
 
     Args:
         dataset_path: the rows, in any format.
         export_path: the new data set, a `.jsonl` file.
-        list_key: the field with the list; dots go deeper.
-        entry_key: the new rows' field for an entry.
-        keep_keys: fields of the old row that the new ones keep; none by default. Dots go deeper, and the last word is
-            the name.
+        list_key: the field with the list; dots for nested fields.
+        entry_key: the field of the new rows that holds an entry.
+        keep_keys: fields of the input row that the new rows keep; none by default. With dots for nested fields; the
+            last part is the new field's name.
     """
 
     outputs = ("path",)
@@ -42,14 +43,14 @@ class UnfoldLists(Component):
         self.list_key, self.entry_key = list_key.split("."), entry_key
         self.keep = {key.rpartition(".")[2]: key.split(".") for key in keep_keys or []}
         if entry_key in self.keep:
-            raise ConfigError(f"entry_key {entry_key!r} is among keep_keys", hint="a name cannot stand for two values")
+            raise ConfigError(f"entry_key {entry_key!r} is among keep_keys", hint="a field cannot hold two values")
         self._counts = {"rows": 0, "entries": 0, "left_out": 0}
 
     def run(self, job: JobRun) -> str:
         """Returns the path of the new data set.
 
         Raises:
-            JobError: there is no entry at all.
+            JobError: no row has an entry.
         """
         self._counts = dict.fromkeys(self._counts, 0)
         write_rows(self.export_path, self._unfolded())
@@ -60,15 +61,16 @@ class UnfoldLists(Component):
         counts = self._counts
         for row in read_rows(self.dataset_path):
             counts["rows"] += 1
-            found = get_nested(row, self.list_key)
-            entries = found if isinstance(found, list) else [found]
-            kept = {name: value for name, way in self.keep.items() if (value := get_nested(row, way)) is not MISSING}
+            value = get_nested(row, self.list_key)
+            entries = value if isinstance(value, list) else [value]
+            kept_values = {name: get_nested(row, path) for name, path in self.keep.items()}
+            kept_fields = {name: kept for name, kept in kept_values.items() if kept is not MISSING}
             for entry in entries or [None]:
                 if entry is None or entry is MISSING or (isinstance(entry, str) and not entry.strip()):
                     counts["left_out"] += 1
                     continue
                 counts["entries"] += 1
-                yield {**kept, self.entry_key: entry}
-        if not counts["entries"]:  # before the file is in place
+                yield {**kept_fields, self.entry_key: entry}
+        if not counts["entries"]:  # before the file is complete
             what = f"no row of {self.dataset_path} has an entry under {'.'.join(self.list_key)!r}"
-            raise JobError(what if counts["rows"] else f"there are no rows in {self.dataset_path}")
+            raise JobError(what if counts["rows"] else f"{self.dataset_path} has no rows")

@@ -1,6 +1,6 @@
-"""What a parameter of Data-Juicer accepts, read from the text of its annotation; the code itself is never imported.
+"""Types of Data-Juicer's parameters, parsed from their annotations; the code itself is never imported.
 
-A type is a list of alternatives, plain enough for JSON. Each is one of
+A type is a list of alternatives, as JSON values. Each is one of
 `{"is": "any" | "none" | "bool" | "int" | "float" | "str" | "list" | "dict"}`; a number may also have `ge`, `gt`, `le`,
 `lt`, a list `of` (a type); `{"is": "one of", "values": [...]}` is a Literal.
 """
@@ -26,12 +26,12 @@ _RESTRICTED: dict[str, Alternative] = {
     "ClosedUnitInterval": {"is": "float", "ge": 0, "le": 1},
     "OpenUnitInterval": {"is": "float", "gt": 0, "lt": 1},
 }
-_IN_WORDS = {"none": "nothing", "list": "a list", "dict": "a mapping", "str": "a string", "bool": "true or false"}
+_DESCRIPTIONS = {"none": "nothing", "list": "a list", "dict": "a mapping", "str": "a string", "bool": "true or false"}
 _LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 def parse(annotation: ast.expr | None) -> Type:
-    """The type that an annotation stands for; `any` where it cannot be told."""
+    """Parse an annotation; the type is `any` if the annotation is not supported."""
     if annotation is None:
         return ANY
     if isinstance(annotation, ast.Constant):
@@ -57,11 +57,11 @@ def _subscripted(name: str, inner: ast.expr) -> Type:
         return [{"is": "one of", "values": [part.value for part in parts if isinstance(part, ast.Constant)]}]
     if name == "Annotated":
         limits = {
-            word.arg: word.value.value
+            keyword.arg: keyword.value.value
             for part in parts[1:]
             if isinstance(part, ast.Call)
-            for word in part.keywords
-            if word.arg in _LIMITS and isinstance(word.value, ast.Constant)
+            for keyword in part.keywords
+            if keyword.arg in _LIMITS and isinstance(keyword.value, ast.Constant)
         }
         return [{**alternative, **limits} for alternative in parse(parts[0])]
     if name in {"List", "list", "Sequence"}:
@@ -70,36 +70,38 @@ def _subscripted(name: str, inner: ast.expr) -> Type:
 
 
 def accepts(declared: Type, value: Any, *, words_for_numbers: bool = False) -> bool:
-    """Whether a value may be of a type; true wherever that cannot be told.
+    """Whether a type accepts a value; true if the type is `any`.
 
     Args:
         declared: the type.
-        value: what a recipe says.
-        words_for_numbers: also take `'4'` for a number and `'true'` for a boolean, as a parser of command lines does.
+        value: the value in a recipe.
+        words_for_numbers: also accept `'4'` as a number and `'true'` as a boolean, as a command-line parser does.
     """
     return any(_fits(alternative, value, words_for_numbers) for alternative in declared)
 
 
 def _fits(alternative: Alternative, value: Any, words: bool) -> bool:
-    kind = alternative["is"]
-    if words and isinstance(value, str) and kind in {"int", "float", "bool"}:
-        if kind == "bool":
+    type_name = alternative["is"]
+    if words and isinstance(value, str) and type_name in {"int", "float", "bool"}:
+        if type_name == "bool":
             return value.lower() in {"true", "false", "yes", "no", "on", "off", "0", "1"}
         try:
             value = float(value)
         except ValueError:
             return False
-    if kind in {"int", "float"}:
+    if type_name in {"int", "float"}:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False
-        return (kind == "float" or value == value // 1) and _within(alternative, value)
-    if kind == "one of":
+        return (type_name == "float" or value == value // 1) and _within(alternative, value)
+    if type_name == "one of":
         return value in alternative["values"]
-    if kind == "list":
+    if type_name == "list":
         if not isinstance(value, (list, tuple)):
             return False
-        return "of" not in alternative or all(accepts(alternative["of"], one, words_for_numbers=words) for one in value)
-    expected = {"none": type(None), "bool": bool, "str": str, "dict": dict}.get(kind, object)
+        return "of" not in alternative or all(
+            accepts(alternative["of"], item, words_for_numbers=words) for item in value
+        )
+    expected = {"none": type(None), "bool": bool, "str": str, "dict": dict}.get(type_name, object)
     return isinstance(value, expected)
 
 
@@ -113,27 +115,27 @@ def _within(limits: Alternative, value: float) -> bool:
 
 
 def describe(declared: Type) -> str:
-    """A type in words: `int > 0, or nothing`."""
+    """Describe a type for a message: `int > 0, or nothing`."""
     words = []
     for alternative in declared:
-        kind = alternative["is"]
-        if kind == "one of":
+        type_name = alternative["is"]
+        if type_name == "one of":
             words.append("one of " + ", ".join(map(repr, alternative["values"])))
-        elif kind == "list" and "of" in alternative:
+        elif type_name == "list" and "of" in alternative:
             words.append(f"a list of {describe(alternative['of'])}")
         else:
-            name = _IN_WORDS.get(kind, str(kind))
+            name = _DESCRIPTIONS.get(type_name, str(type_name))
             limits = [f"{sign} {alternative[key]}" for key, sign in _LIMITS.items() if key in alternative]
             words.append(" ".join([name, " and ".join(limits)]).strip())
     return ", or ".join(dict.fromkeys(words))
 
 
 def limits(declared: Type) -> tuple[float | None, float | None]:
-    """The lowest and the highest number of a type with one numeric alternative; None where there is none."""
-    numeric = [one for one in declared if one["is"] in {"int", "float"}]
+    """The lowest and highest number of a type with one numeric alternative; None if unlimited."""
+    numeric = [alternative for alternative in declared if alternative["is"] in {"int", "float"}]
     if len(numeric) != 1:
         return None, None
-    one, step = numeric[0], 1 if numeric[0]["is"] == "int" else 0
-    low = one["ge"] if "ge" in one else one["gt"] + step if "gt" in one else None
-    high = one["le"] if "le" in one else one["lt"] - step if "lt" in one else None
+    number, step = numeric[0], 1 if numeric[0]["is"] == "int" else 0
+    low = number["ge"] if "ge" in number else number["gt"] + step if "gt" in number else None
+    high = number["le"] if "le" in number else number["lt"] - step if "lt" in number else None
     return low, high

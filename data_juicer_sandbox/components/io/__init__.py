@@ -1,4 +1,4 @@
-"""Rows of data sets, read and written one at a time, whatever format they lie in."""
+"""Streaming readers and writers of data sets, for all supported formats."""
 
 from data_juicer_sandbox.components.io.parse import parse
 from data_juicer_sandbox.components.io.stream import read_lines, read_rows

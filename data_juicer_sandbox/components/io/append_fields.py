@@ -1,4 +1,4 @@
-"""New fields at the end of a row's line; all else stays, byte for byte."""
+"""Append fields to a row's JSON line; the rest of the line keeps its bytes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from typing import Any
 
 from data_juicer_sandbox.components.io.parse import BadRow
 
-_readable = json.JSONEncoder(ensure_ascii=False).encode  # made once: json.dumps makes a new one at every call
+_readable = json.JSONEncoder(
+    ensure_ascii=False
+).encode  # created once, since json.dumps creates a new encoder at every call
 
 
 def append_fields(line: bytes, fields: dict[str, Any]) -> bytes:
-    """The line of a row with new fields at its end; all else stays, byte for byte.
+    """Append fields to the line of a row; the rest of the line keeps its bytes.
 
-    The row is never written anew from what was read: that would change how its numbers, escapes and blanks are spelled.
+    The row is not re-encoded, since that would change the format of its numbers, escapes and whitespace.
 
     Args:
-        line: a row, with its line end or, the last of a file, without; then it gets one.
-        fields: at least one; none of them in the row.
+        line: a row; a missing line break is added.
+        fields: at least one field; the row has none of them.
 
     Raises:
         BadRow: the line is not UTF-8.
@@ -26,21 +28,21 @@ def append_fields(line: bytes, fields: dict[str, Any]) -> bytes:
 
 
 def splice_json(line: bytes, fields: bytes) -> bytes:
-    """As `splice`, the fields written as a JSON object already, on one line.
+    """Like `append_fields`, with the fields encoded as a JSON object on one line.
 
     Raises:
         BadRow: the line is not UTF-8.
     """
     body = line.rstrip()
-    if not body.endswith(b"}"):  # it was read as UTF-16 or -32: Python finds that out by itself
+    if not body.endswith(b"}"):  # UTF-16 or UTF-32, which Python's JSON reader detects and accepts
         raise BadRow("the line is not UTF-8")
-    comma = b", " if body.lstrip()[1:-1].strip() else b""  # after nothing there is none
+    comma = b", " if body.lstrip()[1:-1].strip() else b""  # no comma in an empty object
     end = line[len(body) :] if line.endswith(b"\n") else b"\n"
     return body[:-1] + comma + fields[1:-1] + b"}" + end
 
 
 def to_json(value: Any) -> bytes:
-    """A value as JSON. Readable, but for a text with half a surrogate pair, which has no UTF-8: that one is escaped."""
+    """Encode a value as JSON, without escapes for non-ASCII characters unless a lone surrogate requires them."""
     try:
         return _readable(value).encode()
     except UnicodeEncodeError:

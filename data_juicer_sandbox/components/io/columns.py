@@ -1,4 +1,4 @@
-"""What is known of the columns of tables: the types their files give them."""
+"""Column types of tables, as recorded in their files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_KEPT = b"huggingface"
-"""Of what libraries note in a file, this stays true of a choice of its rows: which columns are images, labels, ..."""
+_METADATA_KEY = b"huggingface"
+"""The schema metadata that remains valid for a subset of the rows: which columns are images, labels, ..."""
 
 
 @dataclass(frozen=True)
@@ -16,56 +16,56 @@ class Columns:
     """The columns of one or more tables."""
 
     types: dict[str, Any] = field(default_factory=dict)
-    """The Arrow type of each; None where it is not known, or tables differ."""
-    notes: dict[bytes, bytes] = field(default_factory=dict)
-    """What the Hugging Face library wrote about them, where all tables say the same."""
+    """The Arrow type of each column; None if it is unknown or differs between tables."""
+    metadata: dict[bytes, bytes] = field(default_factory=dict)
+    """The schema metadata of the Hugging Face library, if it is equal in all tables."""
 
     def of_bytes(self) -> set[str]:
-        """The columns that hold bytes, such as images."""
+        """The columns with binary values, such as images."""
         from data_juicer_sandbox.components.io.values import has_bytes
 
-        return {name for name, kind in self.types.items() if kind is not None and has_bytes(kind)}
+        return {name for name, arrow_type in self.types.items() if arrow_type is not None and has_bytes(arrow_type)}
 
 
 def columns_of(files: Sequence[Path]) -> Columns | None:
-    """The columns of parquet files."""
+    """Read the columns of parquet files from their schemas."""
     import pyarrow.parquet as pq
 
-    from data_juicer_sandbox.components.io.values import is_known, plain
+    from data_juicer_sandbox.components.io.values import is_supported, storage_type
 
-    found = []
+    tables = []
     for file in files:
         schema = pq.read_schema(file)
-        notes = {key: text for key, text in (schema.metadata or {}).items() if key == _KEPT}
-        types = {column.name: plain(column.type) if is_known(column.type) else None for column in schema}
-        found.append(Columns(types, notes))
-    return merge_schemas(found)
+        metadata = {key: text for key, text in (schema.metadata or {}).items() if key == _METADATA_KEY}
+        types = {column.name: storage_type(column.type) if is_supported(column.type) else None for column in schema}
+        tables.append(Columns(types, metadata))
+    return merge_schemas(tables)
 
 
 def merge_schemas(tables: Sequence[Columns | None]) -> Columns | None:
-    """The columns of several tables as one; None where nothing is known of one of them, or there is none."""
-    known = [table for table in tables if table is not None]
-    if not known or len(known) < len(tables):
+    """Merge the columns of several tables; None if there are no tables, or the columns of one are unknown."""
+    schemas = [table for table in tables if table is not None]
+    if not schemas or len(schemas) < len(tables):
         return None
-    types = dict(known[0].types)
-    for table in known[1:]:
-        for name, kind in table.types.items():
-            types[name] = _common(types[name], kind) if name in types else kind
-    notes = known[0].notes if all(table.notes == known[0].notes for table in known) else {}
-    return Columns(types, notes)
+    types = dict(schemas[0].types)
+    for table in schemas[1:]:
+        for name, arrow_type in table.types.items():
+            types[name] = _common_type(types[name], arrow_type) if name in types else arrow_type
+    metadata = schemas[0].metadata if all(table.metadata == schemas[0].metadata for table in schemas) else {}
+    return Columns(types, metadata)
 
 
-def _common(one: Any, other: Any) -> Any:
-    """The type that both are, or become by more fields or by being all null; None where they differ.
+def _common_type(first: Any, second: Any) -> Any:
+    """The type to which both unify by adding struct fields or replacing nulls; None if they differ.
 
-    Nothing wider is sought: what stands for a value in JSON goes by its type, and text may not be taken for bytes.
+    Types are not widened: a value's JSON form depends on its type, and a string must not be decoded as bytes.
     """
     import pyarrow as pa
 
-    if one is None or other is None or one == other:
-        return one if one == other else None
+    if first is None or second is None or first == second:
+        return first if first == second else None
     try:
-        schemas = [pa.schema([("x", kind)]) for kind in (one, other)]
+        schemas = [pa.schema([("x", arrow_type)]) for arrow_type in (first, second)]
         return pa.unify_schemas(schemas, promote_options="default").field("x").type
     except pa.ArrowException:
         return None

@@ -1,50 +1,50 @@
-"""Which files a path stands for: one file, all of a folder, or those a pattern matches."""
+"""Data files of a path: a file, all files of a folder, or the matches of a pattern."""
 
 from __future__ import annotations
 
 import glob
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import is_special, is_there, walk
+from data_juicer_sandbox.output_guard import is_pattern
 
-PACKED = (".gz", ".zst")
-FORMS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
-ENDINGS = (*FORMS, *(file_format + packed for packed in PACKED for file_format in FORMS if file_format != ".parquet"))
-"""What a data set's file name may end in; all of it but parquet also compressed."""
-
-_PATTERN = re.compile(r"[*?\[]")
+COMPRESSED = (".gz", ".zst")
+FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+ENDINGS = (*FORMATS, *(suffix + packed for packed in COMPRESSED for suffix in FORMATS if suffix != ".parquet"))
+"""Endings of data files; all formats except parquet may be compressed."""
 
 
 def data_files(path: str | Path) -> list[Path]:
-    """The files of a data set, in the order of their names.
+    """The files of a data set, sorted by name.
 
     Args:
-        path: a file; a folder, which stands for all files below it that end as data sets do; or a pattern
-            (`part-*.jsonl`, `**` goes through folders).
+        path: a file; a folder, for all data files in it and its subfolders; or a pattern (`part-*.jsonl`, `**` matches
+            any folders).
 
     Raises:
-        JobError: there is none.
+        JobError: there are no such files.
     """
-    given = Path(path)
-    if given.is_dir():
-        found = [file for file in walk(given) if file.name.endswith(ENDINGS) and not _is_hidden(file, given)]
-        if not found:
-            raise JobError(f"there is no data set in the folder {path}", hint=f"files that end in {', '.join(FORMS)}")
-        return found
-    if given.is_file():
-        return [given]
-    if is_pattern(path):
+    root = Path(path)
+    if root.is_dir():
+        files = [file for file in walk(root) if file.name.endswith(ENDINGS) and not _is_hidden(file, root)]
+        if not files:
+            raise JobError(f"no data set in the folder {path}", hint=f"expected files that end in {', '.join(FORMATS)}")
+        return files
+    if root.is_file():
+        return [root]
+    if is_pattern(str(path)):
         matches = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207  # patterns may be absolute
-        found = sorted(file for file in matches if file.is_file())
-        if found:
-            return found
+        files = sorted(file for file in matches if file.is_file())
+        if files:
+            return files
         raise JobError(f"no file matches {path}")
-    if is_special(given):
-        raise JobError(f"{path} is a pipe or device, and a data set is read more than once", hint="a file or a folder")
-    raise JobError(f"there is no data set at {path}")
+    if is_special(root):
+        raise JobError(
+            f"{path} is a pipe or device, but a data set is read more than once", hint="expected a file or a folder"
+        )
+    raise JobError(f"no data set at {path}")
 
 
 def _is_hidden(file: Path, folder: Path) -> bool:
@@ -52,31 +52,26 @@ def _is_hidden(file: Path, folder: Path) -> bool:
 
 
 def refuse_overwriting(target: Path, datasets: Iterable[str | Path]) -> None:
-    """Refuse a new file that stands where a data set does, or within one.
+    """Refuse an output file that would replace a data set or become part of it.
 
     Raises:
-        JobError: it does.
+        JobError: the file is, or lies in, one of the data sets.
     """
-    place = target.resolve()
+    output = target.resolve()
     for path in datasets:
-        read = {Path(path).resolve(), *(file.resolve() for file in data_files(path))}
-        if not read.isdisjoint([place, *place.parents]):
+        inputs = {Path(path).resolve(), *(file.resolve() for file in data_files(path))}
+        if not inputs.isdisjoint([output, *output.parents]):
             raise JobError(f"{target} would be part of the data set {path}", hint="another export_path")
 
 
-def is_pattern(path: str | Path) -> bool:
-    """Whether a path is a pattern, and not simply the name of something that is there."""
-    return _PATTERN.search(str(path)) is not None and not is_there(str(path))
-
-
 def is_data(path: str | Path) -> bool:
-    """Whether something is there: a file, a folder, or a match of the pattern."""
-    return is_there(str(path)) or (is_pattern(path) and bool(glob.glob(str(path), recursive=True)))  # noqa: PTH207
+    """Whether a file, a folder, or a match of the pattern exists."""
+    return is_there(str(path)) or (is_pattern(str(path)) and bool(glob.glob(str(path), recursive=True)))  # noqa: PTH207
 
 
 def file_format(file: Path) -> str:
-    """How a file's rows are written: `jsonl`, `json`, `parquet` or `csv`. What is not known is taken for JSON lines."""
+    """The format of a data file by its name: `jsonl`, `json`, `parquet` or `csv`; `jsonl` for an unknown ending."""
     name = file.name
-    for packed in PACKED:
+    for packed in COMPRESSED:
         name = name.removesuffix(packed)
-    return FORMS.get(Path(name).suffix, "jsonl")
+    return FORMATS.get(Path(name).suffix, "jsonl")

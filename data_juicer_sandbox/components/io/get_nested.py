@@ -1,15 +1,15 @@
-"""Values below the top of a row."""
+"""Access to nested fields of a row."""
 
 from __future__ import annotations
 
 from typing import Any
 
 MISSING: Any = object()
-"""Stands for a value that is not there."""
+"""The result of `get_nested` for a missing value."""
 
 
 def get_nested(value: Any, keys: list[str]) -> Any:
-    """What lies below the keys (indexes in lists), or `MISSING`."""
+    """The value at a path of keys (indices in lists), or `MISSING`."""
     for key in keys:
         if isinstance(value, dict):
             value = value.get(key, MISSING)

@@ -1,4 +1,4 @@
-"""The rows of one file as lines of JSON, whatever its format."""
+"""Rows of one data file of any format as JSON lines."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from data_juicer_sandbox.components.io.data_files import PACKED, file_format
+from data_juicer_sandbox.components.io.data_files import COMPRESSED, file_format
 from data_juicer_sandbox.errors import JobError, Where
 
 
 def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """The number (from 1) and the bytes of every row.
+    """Yield the number (from 1) and the bytes of every row.
 
-    JSON lines come as they are, with their line ends; blank lines are passed over, but count as lines. In the other
-    formats the number is that of the row.
+    Rows of JSON Lines keep their bytes, including line breaks; blank lines are skipped but counted. In the other
+    formats the number is the row number.
 
     Raises:
-        JobError: the file is damaged, or not of the format that its name says.
+        JobError: the file is damaged, or not in the format of its ending.
     """
     if file_format(file) == "parquet":
         from data_juicer_sandbox.components.io.tables import parquet_lines
@@ -33,7 +33,7 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
                 from data_juicer_sandbox.components.io.tables import csv_lines
 
                 yield from enumerate(csv_lines(file), 1)
-            elif file_format(file) == "json" and first_sign(stream) == b"[":
+            elif file_format(file) == "json" and first_character(stream) == b"[":
                 from data_juicer_sandbox.components.io.json_list import list_lines
 
                 yield from list_lines(stream, file)
@@ -44,13 +44,13 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def open_bytes(file: Path) -> BinaryIO:
-    """The bytes of a file, uncompressed.
+    """Open a file for reading, decompressed.
 
     Raises:
-        EOFError: it should be compressed, and is empty: no compressor writes that.
+        EOFError: a compressed file has 0 bytes, so it is truncated.
     """
-    if file.suffix in PACKED and not file.stat().st_size:
-        raise EOFError("it is empty")
+    if file.suffix in COMPRESSED and not file.stat().st_size:
+        raise EOFError("the file is empty")
     if file.suffix == ".gz":
         return cast(BinaryIO, gzip.open(file, "rb"))
     if file.suffix == ".zst":
@@ -60,8 +60,8 @@ def open_bytes(file: Path) -> BinaryIO:
     return file.open("rb", buffering=1 << 20)
 
 
-def first_sign(stream: BinaryIO) -> bytes:
-    """The first byte that is no blank and no byte order mark; the stream is back at its start then."""
+def first_character(stream: BinaryIO) -> bytes:
+    """The first byte after whitespace and a byte order mark; resets the stream to its start."""
     start = stream.read(1 << 16).removeprefix(codecs.BOM_UTF8).lstrip()[:1]
     stream.seek(0)
     return start
@@ -76,7 +76,7 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def _damage() -> tuple[type[Exception], ...]:
-    """What reading a damaged file raises."""
+    """The exceptions that reading a damaged file raises."""
     from backports import zstd
 
     return (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError)

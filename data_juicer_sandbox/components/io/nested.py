@@ -1,4 +1,4 @@
-"""Arrow types that hold others: what is done to the deepest is done to the whole.
+"""Nested Arrow types: conversions of their leaf types and values.
 
 Imports Arrow, so this module is imported inside functions only.
 """
@@ -11,70 +11,77 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as pt
 
-Way = Callable[[Any], Any]
-"""From one value, which is not null, to another."""
+Converter = Callable[[Any], Any]
+"""Converts one value that is not null."""
 
 
-def converter(kind: Any, leaf: Callable[[Any], Way | None]) -> Way | None:
-    """How the values of a type change where those deepest within them do.
+def converter(arrow_type: Any, leaf: Callable[[Any], Converter | None]) -> Converter | None:
+    """A converter for values of a nested type, made of converters for its leaf types.
 
     Args:
-        kind: the type.
-        leaf: the way for a type that holds no others; None where its values stay as they are.
+        arrow_type: the type.
+        leaf: returns the converter for a leaf type; None if its values do not change.
 
     Returns:
-        None where nothing changes. Maps come as pairs and become a list of pairs (tuples, as Arrow wants them).
+        None if no values change. Maps become a list of pairs (tuples, as Arrow requires).
     """
-    if pt.is_struct(kind):
-        ways = {field.name: _or_null(inner) for field in kind if (inner := converter(field.type, leaf))}
-        return (lambda value: {**value, **{name: to(value.get(name)) for name, to in ways.items()}}) if ways else None
-    if pt.is_map(kind):
-        key, item = converter(kind.key_type, leaf) or _same, _or_null(converter(kind.item_type, leaf) or _same)
+    if pt.is_struct(arrow_type):
+        converters = {field.name: _or_null(inner) for field in arrow_type if (inner := converter(field.type, leaf))}
+        if not converters:
+            return None
+        return lambda value: {**value, **{name: convert(value.get(name)) for name, convert in converters.items()}}
+    if pt.is_map(arrow_type):
+        key, item = (
+            converter(arrow_type.key_type, leaf) or _identity,
+            _or_null(converter(arrow_type.item_type, leaf) or _identity),
+        )
         return lambda value: [(key(name), item(inner)) for name, inner in value]
-    if is_list(kind):
-        if (inside := converter(kind.value_type, leaf)) is None:
+    if is_list(arrow_type):
+        if (inside := converter(arrow_type.value_type, leaf)) is None:
             return None
         each = _or_null(inside)
         return lambda value: [each(inner) for inner in value]
-    return leaf(kind.value_type if pt.is_dictionary(kind) else kind)
+    return leaf(arrow_type.value_type if pt.is_dictionary(arrow_type) else arrow_type)
 
 
-def rebuilt(kind: Any, leaf: Callable[[Any], Any]) -> Any:
-    """A type with those deepest within it changed; all values in it may be null then.
+def map_leaves(arrow_type: Any, leaf: Callable[[Any], Any]) -> Any:
+    """Replace the leaf types of a nested type; all fields of the result are nullable.
 
     Args:
-        kind: the type.
-        leaf: gives a new type for one that holds no others.
+        arrow_type: the type.
+        leaf: returns the replacement of a leaf type.
     """
-    if pt.is_struct(kind):
-        return pa.struct([pa.field(field.name, rebuilt(field.type, leaf)) for field in kind])
-    if pt.is_map(kind):
-        return pa.map_(rebuilt(kind.key_type, leaf), rebuilt(kind.item_type, leaf), kind.keys_sorted)
-    if pt.is_fixed_size_list(kind):
-        return pa.list_(rebuilt(kind.value_type, leaf), kind.list_size)
-    for fits, make in _LISTS.items():
-        if fits(kind):
-            return make(rebuilt(kind.value_type, leaf))
-    return leaf(kind)
+    if pt.is_struct(arrow_type):
+        return pa.struct([pa.field(field.name, map_leaves(field.type, leaf)) for field in arrow_type])
+    if pt.is_map(arrow_type):
+        return pa.map_(
+            map_leaves(arrow_type.key_type, leaf), map_leaves(arrow_type.item_type, leaf), arrow_type.keys_sorted
+        )
+    if pt.is_fixed_size_list(arrow_type):
+        return pa.list_(map_leaves(arrow_type.value_type, leaf), arrow_type.list_size)
+    for fits, list_type in _LISTS.items():
+        if fits(arrow_type):
+            return list_type(map_leaves(arrow_type.value_type, leaf))
+    return leaf(arrow_type)
 
 
-def leaves(kind: Any) -> list[Any]:
-    """The types deepest within a type, from left to right."""
-    found: list[Any] = []
-    rebuilt(kind, lambda leaf: found.append(leaf) or leaf)  # type: ignore[func-returns-value]
-    return found
+def leaves(arrow_type: Any) -> list[Any]:
+    """The leaf types of a nested type, from left to right."""
+    leaf_types: list[Any] = []
+    map_leaves(arrow_type, lambda leaf: leaf_types.append(leaf) or leaf)  # type: ignore[func-returns-value]
+    return leaf_types
 
 
-def empty_struct(kind: Any) -> bool:
-    """Whether it is, or holds, a struct without fields."""
-    if pt.is_struct(kind):
-        return not kind.num_fields or any(empty_struct(field.type) for field in kind)
-    return empty_struct(kind.value_type) if is_list(kind) else False
+def empty_struct(arrow_type: Any) -> bool:
+    """Whether the type is, or contains, a struct without fields."""
+    if pt.is_struct(arrow_type):
+        return not arrow_type.num_fields or any(empty_struct(field.type) for field in arrow_type)
+    return empty_struct(arrow_type.value_type) if is_list(arrow_type) else False
 
 
-def is_list(kind: Any) -> bool:
-    """Whether it is one of Arrow's types of lists."""
-    return bool(pt.is_fixed_size_list(kind)) or any(fits(kind) for fits in _LISTS)
+def is_list(arrow_type: Any) -> bool:
+    """Whether the type is one of Arrow's list types."""
+    return bool(pt.is_fixed_size_list(arrow_type)) or any(fits(arrow_type) for fits in _LISTS)
 
 
 _LISTS = {
@@ -85,9 +92,9 @@ _LISTS = {
 }
 
 
-def _or_null(to: Way) -> Way:
-    return lambda value: None if value is None else to(value)
+def _or_null(convert: Converter) -> Converter:
+    return lambda value: None if value is None else convert(value)
 
 
-def _same(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value

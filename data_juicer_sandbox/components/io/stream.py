@@ -1,4 +1,4 @@
-"""Rows and lines of a data set, one after the other."""
+"""Streaming access to the rows and lines of a data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from data_juicer_sandbox.errors import JobError, Where
 
 
 def read_lines(path: str | Path) -> Iterator[bytes]:
-    """The rows of a data set as lines of JSON, each with its line end; those of JSON lines byte for byte.
+    """Yield the rows of a data set as JSON lines with line breaks; lines of jsonl files keep their bytes.
 
     Args:
         path: a file (jsonl, json with a list, csv, each also .gz or .zst; parquet), a folder or a pattern of them.
@@ -24,13 +24,13 @@ def read_lines(path: str | Path) -> Iterator[bytes]:
 
 
 def read_rows(path: str | Path) -> Iterator[dict[str, Any]]:
-    """The rows of a data set, one at a time.
+    """Yield the rows of a data set, one at a time.
 
     Args:
         path: as for `read_lines`.
 
     Raises:
-        JobError: a line is no JSON object; names file and line.
+        JobError: a line is not a JSON object; names file and line.
     """
     for file in data_files(path):
         for number, line in numbered_lines(file):

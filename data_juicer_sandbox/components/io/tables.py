@@ -1,4 +1,4 @@
-"""Rows of parquet and CSV files as lines of JSON."""
+"""Rows of parquet and CSV files as JSON lines."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from data_juicer_sandbox.components.io.write import line
 from data_juicer_sandbox.errors import JobError, Where
 
 _ROWS = 1_000
-"""Rows held at a time."""
+"""Maximum number of rows in memory."""
 _BYTES = 16 << 20
-"""Bytes of rows held at a time, about."""
-_LONGEST = 32 << 20
-"""Bytes that a row of a CSV file may have."""
-# What would not come out as it went in stays text: identifiers of 19 digits, 1e999.
-_WHOLE = r"^(0|-?[1-9]\d{0,17})$"
+"""Approximate maximum number of bytes of rows in memory."""
+_MAX_ROW_BYTES = 32 << 20
+"""Maximum size of a row of a CSV file."""
+# Values that would not round-trip stay strings: identifiers of 19 digits, 1e999.
+_INTEGER = r"^(0|-?[1-9]\d{0,17})$"
 _NUMBER = r"^-?(0|[1-9]\d{0,14})(\.\d+)?([eE](\+?\d{1,2}|-\d{1,3}))?$"
-_TRUTH = r"^(true|false|True|False)$"
+_BOOLEAN = r"^(true|false|True|False)$"
 
 
 def parquet_lines(file: Path) -> Iterator[bytes]:
-    """The rows of a parquet file.
+    """Yield the rows of a parquet file.
 
-    JSON has no dates, times, decimals and bytes: they become texts, bytes in base64 (see `values`).
+    Dates, times, decimals and bytes, which JSON lacks, become strings (see `values`).
 
     Raises:
-        JobError: it is no whole parquet file.
+        JobError: the file is not a complete parquet file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -35,11 +35,11 @@ def parquet_lines(file: Path) -> Iterator[bytes]:
     from data_juicer_sandbox.components.io.values import values
 
     try:
-        # What is read ahead (`pre_buffer`) is never let go of.
+        # `pre_buffer` would keep all prefetched data in memory.
         with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False) as parquet:
             names = parquet.schema_arrow.names
             if len(set(names)) < len(names):
-                raise JobError("two columns bear the same name", where=Where(str(file)))
+                raise JobError("two columns have the same name", where=Where(str(file)))
             for batch in parquet.iter_batches(_rows_at_a_time(parquet.metadata)):
                 columns = [values(column) for column in batch.columns]
                 for number in range(batch.num_rows):
@@ -49,19 +49,19 @@ def parquet_lines(file: Path) -> Iterator[bytes]:
 
 
 def _rows_at_a_time(metadata: Any) -> int:
-    """Few, where rows are large: images, say."""
+    """Batch size: fewer rows if rows are large, such as images."""
     size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
     return max(1, min(_ROWS, _BYTES * metadata.num_rows // max(1, size)))
 
 
 def csv_lines(file: Path) -> Iterator[bytes]:
-    """The rows of a CSV file with a header line; empty cells are null.
+    """Yield the rows of a CSV file with a header line; empty cells are null.
 
-    A column is of whole numbers, numbers or truth values where all its cells are written so, and of texts otherwise:
-    a column that holds `007` stays text. For that the file is read twice.
+    A column has the type integer, number or boolean if all its cells have that format, and string otherwise: a column
+    that holds `007` is a string. The file is therefore read twice.
 
     Raises:
-        JobError: a row has another number of cells than the header.
+        JobError: a row and the header have different numbers of cells.
     """
     import pyarrow as pa
 
@@ -70,45 +70,46 @@ def csv_lines(file: Path) -> Iterator[bytes]:
         for batch in _batches(file, types):
             yield from map(line, batch.to_pylist())
     except pa.ArrowException as error:
-        raise JobError(f"no CSV table: {error}", where=Where(str(file))) from error
+        raise JobError(f"not a CSV table: {error}", where=Where(str(file))) from error
 
 
 def _column_types(file: Path) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kinds = {_WHOLE: pa.int64(), _NUMBER: pa.float64(), _TRUTH: pa.bool_()}
-    open_: dict[str, list[str]] = {}
-    filled: set[str] = set()
+    type_of_pattern = {_INTEGER: pa.int64(), _NUMBER: pa.float64(), _BOOLEAN: pa.bool_()}
+    candidates: dict[str, list[str]] = {}
+    with_values: set[str] = set()
     for batch in _batches(file, None):
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            patterns = open_.setdefault(name, list(kinds))
+            patterns = candidates.setdefault(name, list(type_of_pattern))
             if column.null_count < len(column):
-                filled.add(name)
+                with_values.add(name)
             for pattern in list(patterns):
                 if not pc.all(pc.match_substring_regex(column, pattern), min_count=0).as_py():
                     patterns.remove(pattern)
     return {
-        name: kinds[patterns[0]] if patterns and name in filled else pa.string() for name, patterns in open_.items()
+        name: type_of_pattern[patterns[0]] if patterns and name in with_values else pa.string()
+        for name, patterns in candidates.items()
     }
 
 
 def _batches(file: Path, types: dict[str, Any] | None) -> Iterator[Any]:
-    """The table in pieces; all columns as texts where no types are given."""
+    """Yield the table in record batches; all columns are strings if `types` is None."""
     import pyarrow as pa
     from pyarrow import csv
 
     from data_juicer_sandbox.components.io.lines import open_bytes
 
     options = {
-        "read_options": csv.ReadOptions(block_size=_LONGEST),
+        "read_options": csv.ReadOptions(block_size=_MAX_ROW_BYTES),
         "parse_options": csv.ParseOptions(newlines_in_values=True),
     }
     if types is None:
         with open_bytes(file) as stream:
             names = csv.open_csv(stream, **options).schema.names
         if len(set(names)) < len(names):
-            raise JobError("two columns bear the same name", where=Where(str(file), 1))
+            raise JobError("two columns have the same name", where=Where(str(file), 1))
         types = dict.fromkeys(names, pa.string())
     convert = csv.ConvertOptions(
         column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False

@@ -1,4 +1,4 @@
-"""Rows out: as JSON lines, whole or not at all."""
+"""Atomic writer of JSON Lines files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def write_rows(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
-    """Write rows as jsonl, whole or not at all; returns how many."""
+    """Write rows as jsonl, atomically; returns the number of rows."""
     count = 0
     with replacing(path) as part, part.open("wb") as stream:
         for row in rows:
@@ -23,8 +23,8 @@ def write_rows(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
 
 
 def line(row: dict[str, Any]) -> bytes:
-    """A row as a line of JSON."""
+    """Encode a row as a JSON line."""
     try:
         return _encode(row).encode() + b"\n"
-    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can say
+    except UnicodeEncodeError:  # a lone surrogate, which only an escape can represent
         return json.dumps(row).encode() + b"\n"

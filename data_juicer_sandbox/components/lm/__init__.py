@@ -1,1 +1,1 @@
-"""What all components that use language models share."""
+"""Code that all components with language models share."""

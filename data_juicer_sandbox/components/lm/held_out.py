@@ -1,4 +1,4 @@
-"""Texts that a model has not seen, and how well it predicts them: after its training, or in the midst of it."""
+"""Loss and perplexity of a model on held-out texts, during or after its training."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from data_juicer_sandbox.errors import JobError
 
 ENCODED_TOGETHER = 100
 BATCH = 16
-"""Windows in a batch, where nobody says otherwise."""
+"""Default number of windows in a batch."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A data set that models are scored on.
+    """A held-out data set that models are scored on.
 
     Args:
         path: the data set.
-        text_key: the field that holds the text; empty texts are passed over.
-        max_rows: rows to score, from its start; None for all.
-        block_size: tokens of a window; None for the model's longest context, 2048 at most.
-        stride: tokens that the window moves on by; None for half a window.
-        batch_size: windows in a batch.
+        text_key: the field with the text; empty texts are skipped.
+        max_rows: number of rows to score, from the start; None for all.
+        block_size: tokens of a window; None for the model's maximum context, at most 2048.
+        stride: tokens between the starts of windows; None for half a window.
+        batch_size: number of windows in a batch.
     """
 
     path: str
@@ -39,22 +39,22 @@ class HeldOut:
     batch_size: int = BATCH
 
     def check(self) -> None:
-        """See that there is something to score.
+        """Check that there is a text to score.
 
         Raises:
-            JobError: there is no data set, or no text in the rows that are wanted.
+            JobError: the data set is missing, or the selected rows have no text.
         """
         if next(self._texts(), None) is None:
-            raise self._nothing()
+            raise self._no_text_error()
 
     def score(self, model: Any, tokenizer: Any, task: Task, note: str) -> dict[str, Any]:
-        """Loss in nats per token, perplexity, bits per byte of the UTF-8 text, and what they are of.
+        """Loss in nats per token, perplexity, bits per byte of UTF-8, and the numbers of tokens, bytes and documents.
 
         Args:
             model: a causal language model in eval mode.
             tokenizer: the model's.
-            task: whose note tells of the work.
-            note: what the note begins with.
+            task: its note shows the progress.
+            note: prefix of the note.
 
         Raises:
             JobError: there is no text, or the window does not fit the model.
@@ -68,7 +68,7 @@ class HeldOut:
             nats, tokens = nats + batch_nats, tokens + batch_tokens
             task.update(note=f"{note}: {tokens:,.0f} tokens, {nats / tokens:.3f} nats each")
         if not counts.bytes:
-            raise self._nothing()
+            raise self._no_text_error()
         loss = nats / tokens
         return {
             "loss": loss,
@@ -83,7 +83,7 @@ class HeldOut:
         return (text for text in islice(read_texts(self.path, self.text_key), self.max_rows) if text)
 
     def _windows(self, tokenizer: Any, context: int, stride: int, counts: _Counts) -> Iterator[Window]:
-        """All windows of the data set, counting what goes by."""
+        """Yield all windows of the data set, and update the counts."""
         start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         texts = self._texts()
         while batch := list(islice(texts, ENCODED_TOGETHER)):
@@ -92,8 +92,8 @@ class HeldOut:
             for tokens in encode(tokenizer, batch):
                 yield from windows([start, *tokens], context, stride)
 
-    def _nothing(self) -> JobError:
-        return JobError(f"there is no text in {self.path}", hint=f"its key is {self.text_key!r}")
+    def _no_text_error(self) -> JobError:
+        return JobError(f"no text in {self.path}", hint=f"text_key is {self.text_key!r}")
 
 
 @dataclass

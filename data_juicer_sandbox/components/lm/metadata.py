@@ -1,4 +1,4 @@
-"""`training.json`: what a model folder tells about its making, and whether it is the one that is wanted."""
+"""`training.json`: metadata of a trained model, and the check whether a model folder is up to date."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from data_juicer_sandbox.secrets import mask
 NAME = "training.json"
 
 
-def write(folder: Path, wanted: dict[str, Any], trained: dict[str, Any]) -> None:
-    """Put the record into a model folder: what was asked for, what came of it, the fingerprint. No times, no secrets.
+def write(folder: Path, recipe: dict[str, Any], results: dict[str, Any]) -> None:
+    """Write the metadata into a model folder: recipe, results and fingerprint, without times and secrets.
 
     Args:
-        folder: the model's.
-        wanted: everything that decides what the weights are: data, parameters, seed.
-        trained: figures that came out.
+        folder: the model's folder.
+        recipe: everything that determines the weights: data, parameters, seed.
+        results: the figures of the training.
     """
-    content = {"fingerprint": fingerprint(wanted), **mask(wanted), **trained}
+    content = {"fingerprint": fingerprint(recipe), **mask(recipe), **results}
     (folder / NAME).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read(folder: str | Path) -> dict[str, Any]:
-    """The record of a model folder; empty where there is none."""
+    """The metadata of a model folder; empty if there is none."""
     try:
         content = loads((Path(folder) / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -35,16 +35,15 @@ def read(folder: str | Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def complete(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The record of a model that was made of just this; empty where the folder is not there or was made of other
-    things.
+def complete(folder: Path, recipe: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of a model folder if its fingerprint matches the recipe; else empty, also if the folder is missing.
 
-    A folder appears by rename, so one that is there is whole.
+    A folder is created by rename, so an existing one is complete.
     """
-    found = read(folder)
-    return found if found.get("fingerprint") == fingerprint(wanted) else {}
+    metadata = read(folder)
+    return metadata if metadata.get("fingerprint") == fingerprint(recipe) else {}
 
 
-def fingerprint(wanted: dict[str, Any]) -> str:
-    """128-bit XXH3 of the wish, in hex."""
-    return str(xxhash.xxh3_128_hexdigest(json.dumps(wanted, sort_keys=True).encode()))
+def fingerprint(recipe: dict[str, Any]) -> str:
+    """128-bit XXH3 of a recipe, in hex."""
+    return str(xxhash.xxh3_128_hexdigest(json.dumps(recipe, sort_keys=True).encode()))

@@ -1,4 +1,4 @@
-"""Documents as one stream of tokens on disk, and the blocks of it that make up a token budget."""
+"""Packing: documents as one token stream on disk, and blocks of it for a token budget."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from data_juicer_sandbox.errors import JobError
 
 BATCH = 1000
 IGNORED = -100
-"""The label that transformers' losses leave out."""
+"""The label that transformers' losses ignore."""
 
 
 def read_texts(path: str, text_key: str) -> Iterator[str]:
-    """The texts of a data set's rows, empty ones too.
+    """Yield the texts of a data set's rows, including empty ones.
 
     Raises:
-        JobError: a row has no text under that key.
+        JobError: a row has no string in that field.
     """
     for number, row in enumerate(read_rows(path), 1):
         text = row.get(text_key)
         if not isinstance(text, str):
-            what = f"is {type(text).__name__}, not text" if text_key in row else "is missing"
-            raise JobError(f"{text_key!r} {what} in row {number} of {path}", hint=f"fields there: {', '.join(row)}")
+            what = f"is {type(text).__name__}, not a string" if text_key in row else "is missing"
+            raise JobError(f"{text_key!r} {what} in row {number} of {path}", hint=f"its fields: {', '.join(row)}")
         yield text
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A data set's documents as one stream of tokens, an EOS after each document.
+    """A data set's documents as one token stream, with an EOS token after each document.
 
     Args:
-        tokens: the stream, an array of shape (n,), on disk.
-        rows: rows read.
-        documents: rows whose text is not empty.
+        tokens: the stream, an array of shape (n,) on disk.
+        rows: number of rows read.
+        documents: number of rows with a non-empty text.
     """
 
     tokens: Any
@@ -50,9 +50,9 @@ class Packed:
 
 @contextmanager
 def packed(path: str, text_key: str, tokenizer: Any, folder: Path) -> Iterator[Packed]:
-    """Encode a data set, a thousand rows at a time, into a nameless file that goes away with the block or the process.
+    """Encode a data set in batches into an anonymous file, which is removed when the block or the process ends.
 
-    Text that spells a special token is encoded as text.
+    A special token's name within a text is encoded as ordinary text.
 
     Raises:
         JobError: the data set has no text.
@@ -73,38 +73,38 @@ def packed(path: str, text_key: str, tokenizer: Any, folder: Path) -> Iterator[P
                 for ids in encode(tokenizer, batch):
                     file.write(numpy.array([*ids, end], dtype).tobytes())
         if not documents:
-            raise JobError(f"there is no text in {path}", hint=f"its key is {text_key!r}")
+            raise JobError(f"no text in {path}", hint=f"text_key is {text_key!r}")
         file.flush()
         yield Packed(numpy.memmap(file, dtype, mode="r"), rows, documents)
 
 
 def encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    """The tokens of each text, nothing put before or after."""
+    """The tokens of each text, without added special tokens."""
     options = {"add_special_tokens": False, "split_special_tokens": True, "return_attention_mask": False}
     encoded: list[list[int]] = tokenizer(texts, verbose=False, **options)["input_ids"]
     return encoded
 
 
 class Blocks:
-    """The training examples of a token budget: blocks out of the stream, drawn anew each time it has gone by.
+    """The training examples of a token budget: blocks of the stream, reshuffled in each pass.
 
-    For every pass the stream (taken as a ring) is cut into blocks from a random place on, and the blocks are
-    shuffled. The last example is cut short so that the budget is met to the token.
+    In every pass, the stream (as a ring) is split into blocks from a random offset on, and the blocks are shuffled.
+    Labels of the last example are masked so that the budget is met exactly.
 
     Args:
         tokens: the stream, shape (n,).
         block_size: tokens of a block.
-        budget: tokens in all.
-        seed: of the cuts and the order.
-        multiple: there are a multiple of so many examples, those beyond the budget without any label: processes that
-            train together would begin again at the first example to have one each.
+        budget: total number of tokens.
+        seed: seed of the offsets and the order.
+        multiple: the number of examples is a multiple of this; examples beyond the budget have no labels. Otherwise
+            distributed training would repeat the first examples to give each process the same number.
     """
 
     def __init__(self, tokens: Any, block_size: int, budget: int, seed: int, multiple: int = 1):
         self.tokens, self.block_size, self.budget, self.seed = tokens, block_size, budget, seed
         self._multiple = multiple
-        self._each = max(1, len(tokens) // block_size)
-        self._pass, self._starts = 0, self._cut(0)
+        self._blocks_per_pass = max(1, len(tokens) // block_size)
+        self._pass, self._starts = 0, self._block_starts(0)
 
     def __len__(self) -> int:
         return -(-self.budget // (self.block_size * self._multiple)) * self._multiple
@@ -113,18 +113,18 @@ class Blocks:
         """Tokens and labels, int64 of shape (block_size,); labels beyond the budget are ignored."""
         import numpy
 
-        number, place = divmod(index, self._each)
-        if number != self._pass:
-            self._pass, self._starts = number, self._cut(number)
-        positions = numpy.arange(self._starts[place], self._starts[place] + self.block_size) % len(self.tokens)
-        block = numpy.asarray(self.tokens[positions], numpy.int64)
-        labels = block.copy()
+        pass_number, block = divmod(index, self._blocks_per_pass)
+        if pass_number != self._pass:
+            self._pass, self._starts = pass_number, self._block_starts(pass_number)
+        positions = numpy.arange(self._starts[block], self._starts[block] + self.block_size) % len(self.tokens)
+        input_ids = numpy.asarray(self.tokens[positions], numpy.int64)
+        labels = input_ids.copy()
         labels[max(0, self.budget - index * self.block_size) :] = IGNORED
         tensor = torch_env.torch().from_numpy
-        return {"input_ids": tensor(block), "labels": tensor(labels)}
+        return {"input_ids": tensor(input_ids), "labels": tensor(labels)}
 
-    def _cut(self, number: int) -> Any:
+    def _block_starts(self, pass_number: int) -> Any:
         import numpy
 
-        draw = numpy.random.default_rng([self.seed, number])
-        return draw.permutation(self._each) * self.block_size + draw.integers(len(self.tokens))
+        rng = numpy.random.default_rng([self.seed, pass_number])
+        return rng.permutation(self._blocks_per_pass) * self.block_size + rng.integers(len(self.tokens))

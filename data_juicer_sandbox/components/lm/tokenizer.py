@@ -12,13 +12,13 @@ END = "<|endoftext|>"
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
-    """Train a tokenizer: byte-pair encoding over bytes, cut into words as GPT-2 does, so that any text can be encoded.
+    """Train a byte-level BPE tokenizer with GPT-2's pre-tokenization, which can encode any text.
 
     Source: Sennrich et al. 2016 (BPE); Radford et al. 2019 (over bytes).
 
     Args:
         texts: the documents.
-        vocab_size: tokens at most, the 256 bytes and the end-of-text token included; a short text gives fewer.
+        vocab_size: maximum number of tokens, including the 256 bytes and the end-of-text token; short texts give fewer.
 
     Returns:
         A transformers tokenizer whose BOS, EOS and padding token is `<|endoftext|>`.

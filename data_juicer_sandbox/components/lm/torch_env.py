@@ -1,4 +1,4 @@
-"""Where and how torch computes: the device, the threads, the seeds; and transformers kept silent."""
+"""Torch's device, precision, determinism and model loading; transformers without log output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def torch() -> ModuleType:
 
 
 def transformers() -> ModuleType:
-    """The transformers library, its own log lines and progress bars turned off: ours tell what there is to tell."""
+    """The transformers library, with its log messages and progress bars disabled."""
     library = imports.load("transformers", extra=EXTRA)
     library.utils.logging.set_verbosity_error()
     library.utils.logging.disable_progress_bar()
@@ -29,40 +29,39 @@ def transformers() -> ModuleType:
 
 
 def device() -> str:
-    """`cuda` where there is a GPU, else `cpu`."""
+    """`cuda` if there is a GPU, else `cpu`."""
     return "cuda" if torch().cuda.is_available() else "cpu"
 
 
-def precision(wanted: str) -> str:
-    """`float32` or `bfloat16`: what is wanted, or for `auto` bfloat16 on a GPU that has it."""
-    if wanted != "auto":
-        return wanted
+def precision(name: str) -> str:
+    """`float32` or `bfloat16`; `auto` is bfloat16 on a GPU that supports it, else float32."""
+    if name != "auto":
+        return name
     return "bfloat16" if device() == "cuda" and torch().cuda.is_bf16_supported() else "float32"
 
 
 def is_main_process() -> bool:
-    """Whether this process is the first, or the only one, of those that train a model together."""
+    """Whether this process has rank 0 in distributed training, or is the only one."""
     return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
 def deterministic(threads: int | None = None) -> Iterator[None]:
-    """Let torch compute the same thing twice: kernels that are deterministic, and a fixed number of CPU threads.
+    """Make torch deterministic in the block: deterministic kernels and a fixed number of CPU threads.
 
-    Sums in floating point depend on how they are cut among threads, so the same bytes come out only for the same
-    number.
+    Floating-point sums depend on their split among threads, so results are equal only for the same number of threads.
 
     Args:
-        threads: CPU threads; torch's own choice (the cores of the machine) when None.
+        threads: number of CPU threads; None for torch's default (the cores of the machine).
     """
     library = torch()
     before, strict = library.get_num_threads(), library.are_deterministic_algorithms_enabled()
     warn_only, deterministic = library.is_deterministic_algorithms_warn_only_enabled(), library.utils.deterministic
     fill = deterministic.fill_uninitialized_memory
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS wants it for determinism, before its first use
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it for determinism, before its first use
     library.set_num_threads(threads or before)
     library.use_deterministic_algorithms(True, warn_only=True)
-    deterministic.fill_uninitialized_memory = False  # a debugging aid that costs time
+    deterministic.fill_uninitialized_memory = False  # a debugging aid that is slow
     try:
         yield
     finally:
@@ -72,49 +71,51 @@ def deterministic(threads: int | None = None) -> Iterator[None]:
 
 
 def load_tokenizer(path: str) -> Any:
-    """The tokenizer of a model folder, of a `tokenizer.json`, or of a model on the hub.
+    """Load the tokenizer of a model folder, of a `tokenizer.json`, or of a model on the hub.
 
     Raises:
-        JobError: there is none, or it has neither a BOS nor an EOS token.
+        JobError: it is missing, or has neither a BOS nor an EOS token.
     """
     if path.endswith(".json"):
-        found = transformers().PreTrainedTokenizerFast(tokenizer_file=path, eos_token="<|endoftext|>")  # noqa: S106
+        tokenizer = transformers().PreTrainedTokenizerFast(tokenizer_file=path, eos_token="<|endoftext|>")  # noqa: S106
     else:
-        found = load(transformers().AutoTokenizer, path)
-    if found.eos_token_id is None and found.bos_token_id is None:
+        tokenizer = load(transformers().AutoTokenizer, path)
+    if tokenizer.eos_token_id is None and tokenizer.bos_token_id is None:
         raise JobError(
             f"the tokenizer at {path} has neither a BOS nor an EOS token", hint="set eos_token in its config"
         )
-    return found
+    return tokenizer
 
 
 def load_config(path: str) -> Any:
-    """The architecture of a model of a folder or the hub.
+    """Load the configuration of a model from a folder or the hub.
 
     Raises:
-        JobError: there is none.
+        JobError: it cannot be loaded.
     """
     return load(transformers().AutoConfig, path)
 
 
 def load_causal_lm(path: str, dtype: str) -> Any:
-    """A causal language model of a folder or the hub, ready to be evaluated.
+    """Load a causal language model from a folder or the hub, in eval mode on `device()`.
 
     Raises:
-        JobError: there is none.
+        JobError: it cannot be loaded.
     """
     return load(transformers().AutoModelForCausalLM, path, dtype=getattr(torch(), dtype)).to(device()).eval()
 
 
-def load(kind: Any, path: str, **options: Any) -> Any:
-    """What `from_pretrained` of a class makes of a folder or of an id on the hub.
+def load(auto_class: Any, path: str, **options: Any) -> Any:
+    """Call `from_pretrained` of a class for a folder or an id on the hub.
 
     Raises:
-        JobError: there is none.
+        JobError: it cannot be loaded.
     """
     local = Path(path).is_dir()
     try:
-        return kind.from_pretrained(path, local_files_only=local, **options)  # a local one never asks the hub
+        return auto_class.from_pretrained(
+            path, local_files_only=local, **options
+        )  # no network access for a local folder
     except (OSError, ValueError) as error:
-        what = "cannot be loaded" if local else "is neither a folder nor a model that the hub gives"
+        what = "cannot be loaded" if local else "is neither a folder nor an available model on the hub"
         raise JobError(f"{path!r} {what}: {str(error).strip().splitlines()[0]}") from error

@@ -1,4 +1,4 @@
-"""Documents of any length seen through a model's limited context, and what the model thinks of every token."""
+"""Sliding windows over documents longer than a model's context, and log-likelihoods of their tokens."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.errors import JobError
 
 SORTED_TOGETHER = 64
-"""Batches whose windows are sorted by length together, so that little padding is needed."""
+"""Number of batches whose windows are sorted by length together, to reduce padding."""
 IGNORED = -100
 
 
 @dataclass(frozen=True)
 class Window:
-    """A piece of a document that fits the model.
+    """A part of a document that fits the model's context.
 
     Args:
-        tokens: what the model sees.
-        scored: how many of its last tokens count; those before are context only, counted in an earlier window.
+        tokens: the model's input.
+        scored: number of scored tokens at its end; the tokens before are context, which an earlier window scores.
     """
 
     tokens: list[int]
@@ -30,16 +30,16 @@ class Window:
 
 
 def windows(tokens: list[int], context: int, stride: int) -> Iterator[Window]:
-    """Cut a document into overlapping windows such that each token but the first is scored exactly once.
+    """Split a document into overlapping windows that score each token except the first exactly once.
 
-    The first window is full; each next one moves on by `stride` tokens, so that a scored token has at least
-    `context - stride` tokens before it, or all there are.
+    The first window is full; each further one starts `stride` tokens later, so that a scored token has a context of at
+    least `context - stride` tokens, or all preceding ones.
 
     Source: sliding window evaluation, Press et al. 2021, "Shortformer", section 2; Baevski and Auli 2019.
 
     Args:
-        tokens: the document with a start token in front.
-        context: tokens of a window at most, >= 2.
+        tokens: the document, with a start token in front.
+        context: maximum number of tokens of a window, >= 2.
         stride: 1 to context - 1.
     """
     end = min(len(tokens), context)
@@ -50,15 +50,15 @@ def windows(tokens: list[int], context: int, stride: int) -> Iterator[Window]:
 
 
 def fitting(model: Any, block_size: int | None, stride: int | None) -> tuple[int, int]:
-    """Tokens of a window and of a step for a model.
+    """Window size and stride for a model, in tokens.
 
     Args:
         model: a causal language model.
-        block_size: the window that is wanted; None for the model's longest context, at most 2048.
-        stride: the step that is wanted; None for half a window.
+        block_size: the requested window size; None for the model's maximum context, at most 2048.
+        stride: the requested stride; None for half a window.
 
     Raises:
-        JobError: the window does not fit the model, or the step the window.
+        JobError: the window is larger than the model's context, or the stride is not smaller than the window.
     """
     longest = getattr(model.config, "max_position_embeddings", None)
     context = block_size or min(longest or 2048, 2048)
@@ -66,19 +66,19 @@ def fitting(model: Any, block_size: int | None, stride: int | None) -> tuple[int
         raise JobError(f"block_size {context} is more than the model's context of {longest} tokens")
     step = stride or max(1, context // 2)
     if step >= context:
-        raise JobError(f"stride {step} is not below the window of {context} tokens")
+        raise JobError(f"stride {step} must be below the window of {context} tokens")
     return context, step
 
 
 def score(model: Any, pieces: Iterable[Window], batch_size: int) -> Iterator[tuple[float, int]]:
-    """Negative log-likelihoods, in nats, and tokens scored, a batch at a time.
+    """Yield negative log-likelihoods, in nats, and numbers of scored tokens, batch by batch.
 
-    Batches are padded on the right, which a causal model's tokens before cannot see.
+    Batches are padded on the right, which does not affect a causal model.
 
     Args:
         model: a causal language model in eval mode.
-        pieces: windows, taken lazily.
-        batch_size: windows in a batch.
+        pieces: windows, consumed lazily.
+        batch_size: number of windows in a batch.
     """
     pieces = iter(pieces)
     while chunk := sorted(islice(pieces, batch_size * SORTED_TOGETHER), key=lambda piece: -len(piece.tokens)):
@@ -93,10 +93,10 @@ def nats(model: Any, batch: list[Window]) -> list[float]:
 
 
 def token_nats(model: Any, batch: list[Window]) -> list[Any]:
-    """The negative log-likelihood of each token of each window, given those before it.
+    """The negative log-likelihood of each token of each window, given the tokens before it.
 
     Returns:
-        A float32 tensor for each window, shape (longest window - 1,): at place i what token i + 1 costs, 0 where that
+        A float32 tensor for each window, shape (longest window - 1,): at index i the value of token i + 1, or 0 if that
         token is not scored.
     """
     torch = torch_env.torch()
@@ -109,10 +109,10 @@ def token_nats(model: Any, batch: list[Window]) -> list[Any]:
         tokens[row, :length] = torch.tensor(piece.tokens)
         mask[row, :length] = 1
         labels[row, length - piece.scored : length] = tokens[row, length - piece.scored : length]
-    with torch.no_grad():  # what a model in training keeps of inference mode, it could not train with
+    with torch.no_grad():  # not inference_mode: a model in training may cache tensors that it later needs for backward
         logits = model(input_ids=tokens.to(model.device), attention_mask=mask.to(model.device), use_cache=False).logits
         targets = labels[:, 1:].to(model.device)
-        return [  # a row at a time: float32 copies of all logits may not fit where the vocabulary is large
+        return [  # row by row: float32 copies of all logits may not fit into memory with a large vocabulary
             torch.nn.functional.cross_entropy(row[:-1].float(), target, ignore_index=IGNORED, reduction="none")
             for row, target in zip(logits, targets, strict=True)
         ]

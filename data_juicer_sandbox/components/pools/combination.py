@@ -1,4 +1,4 @@
-"""The pools of all subsets of pools: the rows that several pools share."""
+"""The intersections of all subsets of data pools."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.names import as_list
-from data_juicer_sandbox.components.pools.identity import Identity, same
+from data_juicer_sandbox.components.pools.identity import Identity, group_ids
 from data_juicer_sandbox.components.pools.outputs import Output
 from data_juicer_sandbox.components.pools.pool import Pool
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO, common_name
@@ -24,33 +24,33 @@ from data_juicer_sandbox.errors import ConfigError, JobError
 if TYPE_CHECKING:
     import numpy as np
 
-MOST = 20
-"""Pools that can be combined."""
+MAX_POOLS = 20
+"""Maximum number of pools."""
 
 
 class DataPoolCombination(Component):
-    """Make the pool of every subset of data pools: the rows that are in all of its pools.
+    """Intersect every subset of data pools: a new pool holds the rows that all pools of a subset contain.
 
-    The data pyramid of ranked OPs: the rows that the best OP's pool holds, those in the best two, and so on, 2^N - 1
-    subsets of N pools. Rows are the same if their content is, whatever the order of its keys and the spelling of its
-    numbers, or their `id_key`. Each stands once in a new pool, byte for byte as its first pool has it, in that pool's
-    order; a pool by itself comes out without repeats.
+    This is the data pyramid of ranked OPs: the rows in the pool of the best OP, those in the pools of the best two, and
+    so on, 2^N - 1 subsets of N pools. Rows are equal if their content is equal, regardless of key order and number
+    format, or if their `id_key` is. A new pool holds each row once, byte for byte as in the subset's first pool, in
+    that pool's order; the subset of a single pool is that pool without duplicates.
 
-    New pools are `<what the pools' names share>_top_<i_j_...>_num_<rows>.jsonl`: i, j, ... are places in
-    `dataset_path`, from 0. They are put out from single pools to all pools. Subsets that share no row are named in the
-    log and not written.
+    New pools are `<common prefix of the pools' names>_top_<i_j_...>_num_<rows>.jsonl`: i, j, ... are indices into
+    `dataset_path`, from 0. They are ordered from single pools to all pools. Subsets without common rows are named in
+    the log and not written.
 
     Args:
         dataset_path: the pools in rank order, up to 20: files (jsonl, json with a list, csv, each also .gz or .zst;
             parquet), folders, patterns.
         export_path: folder of the new pools.
-        max_order: pools in a subset, at most; all by default.
-        max_files: subsets, at most: more are refused before anything is read.
-        id_key: the field that tells rows apart, instead of their content; dots go deeper.
+        max_order: maximum number of pools in a subset; all by default.
+        max_files: maximum number of subsets; more are an error before anything is read.
+        id_key: the field that identifies a row, instead of its content; dots for nested fields.
         export_type: format of the new pools.
-        skip_missing: leave out pools that are not there, with a warning, instead of failing.
-        skip_bad_rows: so many lines may be no JSON objects (or lack `id_key`); they are named in the log and left out.
-        engine: who does the work: this machine's cores, or a Ray cluster (`RAY_ADDRESS`) that sees the same files.
+        skip_missing: skip missing pools with a warning, instead of failing.
+        skip_bad_rows: number of lines that may be invalid (or lack `id_key`); they are named in the log and skipped.
+        engine: runs the work: this machine's cores, or a Ray cluster (`RAY_ADDRESS`) that can access the same files.
     """
 
     outputs = ("paths",)
@@ -75,35 +75,35 @@ class DataPoolCombination(Component):
             self._count(len(as_list(dataset_path)))
 
     def run(self, job: JobRun) -> list[str]:
-        """Returns the new pools' paths."""
-        paths = self.work.there(self.pools)
+        """Returns the paths of the new pools."""
+        paths = self.work.existing(self.pools)
         files = self._count(len(paths))
-        logger.info("{} pools have {:,} subsets to look at", len(paths), files)
+        logger.info("intersecting {:,} subsets of {} pools", files, len(paths))
         pools = self.work.open(job, paths, partial(Identity, self.id_key))
-        shared = combined(pools)
+        memberships = find_memberships(pools)
         common, outputs, empty = common_name(paths), [], []
         for order in range(1, min(self.max_order or len(pools), len(pools)) + 1):
             for members in combinations(range(len(pools)), order):
                 name = "_".join(map(str, members))
-                if rows := shared.count(members):
-                    content = Common(members, rows)
-                    outputs.append(Output(self.work.place(f"{common}_top_{name}_num_{rows}"), content))
+                if rows := memberships.count(members):
+                    content = Intersection(members, rows)
+                    outputs.append(Output(self.work.output_path(f"{common}_top_{name}_num_{rows}"), content))
                 else:
                     empty.append(name)
         if empty:
-            logger.warning("{} subsets share no row and are not written: {}", len(empty), ", ".join(empty))
+            logger.warning("{} subsets have no common rows and are not written: {}", len(empty), ", ".join(empty))
         if not outputs:
-            raise JobError("there are no rows in the pools")
-        return self.work.deliver(job, pools, outputs, ["combination", self.id_key], shared)
+            raise JobError("the pools have no rows")
+        return self.work.write(job, pools, outputs, ["combination", self.id_key], memberships)
 
     def _count(self, pools: int) -> int:
-        """How many subsets there will be.
+        """The number of subsets.
 
         Raises:
-            ConfigError: more than are allowed.
+            ConfigError: there are more than allowed.
         """
-        if pools > MOST:
-            raise ConfigError(f"{pools} pools to combine: {MOST} are the most")
+        if pools > MAX_POOLS:
+            raise ConfigError(f"{pools} pools to combine, at most {MAX_POOLS} are allowed")
         order = min(self.max_order or pools, pools)
         files = sum(comb(pools, size) for size in range(1, order + 1))
         if files > self.max_files:
@@ -113,66 +113,68 @@ class DataPoolCombination(Component):
 
 
 @dataclass(frozen=True)
-class Combined:
-    """Pools, and for each row of each pool, which pools have it."""
+class Memberships:
+    """Pools, and for each of their distinct rows, which pools contain it."""
 
     pools: Sequence[Pool]
     firsts: list[np.ndarray]
-    """For each pool, the numbers of its rows without repeats, rising."""
+    """For each pool, the ascending numbers of its rows without duplicates."""
     members: list[np.ndarray]
-    """For each of these, the pools that have it: uint32, bit i stands for pool i."""
+    """For each of these rows, the pools that contain it: uint32, bit i stands for pool i."""
     counts: np.ndarray
-    """How many rows all pools of a subset share, by the bits of the subset."""
+    """The number of rows that all pools of a subset contain, by the bits of the subset."""
 
     def count(self, members: tuple[int, ...]) -> int:
-        """How many rows the pools share."""
+        """The number of rows that all these pools contain."""
         return int(self.counts[bits(members)])
 
 
 @dataclass(frozen=True)
-class Common:
-    """The rows that all of some pools have. What is shared is `Combined`."""
+class Intersection:
+    """The rows that all pools of a subset contain. `shared` is `Memberships`."""
 
     members: tuple[int, ...]
     rows: int
 
-    def blocks(self, shared: Combined) -> Iterator[bytes | memoryview]:
-        """The rows' bytes, as the first of the pools has them."""
-        first, wanted = self.members[0], bits(self.members)
-        chosen = shared.firsts[first][(shared.members[first] & wanted) == wanted]
-        yield from shared.pools[first].blocks(chosen)
+    def blocks(self, shared: Memberships) -> Iterator[bytes | memoryview]:
+        """Yield the bytes of the rows, as in the first pool of the subset."""
+        first, mask = self.members[0], bits(self.members)
+        rows = shared.firsts[first][(shared.members[first] & mask) == mask]
+        yield from shared.pools[first].blocks(rows)
 
-    def sources(self, shared: Combined) -> Sequence[Pool]:
-        """The pool they are taken from."""
+    def sources(self, shared: Memberships) -> Sequence[Pool]:
+        """The pool that the rows are taken from."""
         return [shared.pools[self.members[0]]]
 
     def key(self) -> str:
-        """The pools' numbers."""
+        """The indices of the pools."""
         return str(self.members)
 
 
-def combined(pools: Sequence[Pool]) -> Combined:
-    """Find which pools have which rows."""
+def find_memberships(pools: Sequence[Pool]) -> Memberships:
+    """Determine which pools contain which rows."""
     import numpy as np
 
-    numbers = same(pools)
-    kinds = max((int(pool.max()) + 1 for pool in numbers if len(pool)), default=0)
-    having = np.zeros(kinds, np.uint32)
+    groups = group_ids(pools)
+    group_count = max((int(pool.max()) + 1 for pool in groups if len(pool)), default=0)
+    memberships = np.zeros(group_count, np.uint32)
     firsts = []
-    for pool, rows in enumerate(numbers):
-        having[rows] |= np.uint32(1 << pool)
+    for pool, rows in enumerate(groups):
+        memberships[rows] |= np.uint32(1 << pool)
         _, first = np.unique(rows, return_index=True)
         if repeats := len(rows) - len(first):
-            logger.info("{}: {:,} rows repeat others", pools[pool].path, repeats)
+            logger.info("{}: {:,} rows are duplicates", pools[pool].path, repeats)
         firsts.append(np.sort(first))
-    # How many rows are in all pools of a subset: the sum over its supersets, one pool after the other.
-    counts = np.bincount(having, minlength=1 << len(pools)).astype(np.int64)
+    # A row counts for a subset if its pools are a superset: sum over supersets, one pool (bit) at a time.
+    counts = np.bincount(memberships, minlength=1 << len(pools)).astype(np.int64)
     for pool in range(len(pools)):
         halves = counts.reshape(-1, 2, 1 << pool)
         halves[:, 0] += halves[:, 1]
-    return Combined(pools, firsts, [having[rows[first]] for rows, first in zip(numbers, firsts, strict=True)], counts)
+    return Memberships(
+        pools, firsts, [memberships[rows[first]] for rows, first in zip(groups, firsts, strict=True)], counts
+    )
 
 
 def bits(members: tuple[int, ...]) -> int:
-    """A subset as a number."""
+    """A subset as a bit mask."""
     return sum(1 << member for member in members)

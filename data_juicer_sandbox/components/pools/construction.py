@@ -1,4 +1,4 @@
-"""A pool cut into pools by the stats of its rows."""
+"""Split a data set into pools by the stats of its rows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
-from data_juicer_sandbox.components.pools.cutting import Cutting
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO
-from data_juicer_sandbox.components.pools.sampling import drawn
+from data_juicer_sandbox.components.pools.sampling import sample_rows
 from data_juicer_sandbox.components.pools.scanners import Valid
+from data_juicer_sandbox.components.pools.splits import Splitter
 from data_juicer_sandbox.components.pools.stats import STATS, Stats, numeric_stats
 from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.config.suggestions import suggest
@@ -26,40 +26,40 @@ if TYPE_CHECKING:
 
 
 class DataPoolConstruction(Component):
-    """Sort a data set by each of its stats and cut it into data pools, low to high.
+    """Sort a data set by each of its stats and split it into data pools, low to high.
 
-    The single-OP experiment: train on each pool, and see which stat, and which end of it, makes the model better. Rows
-    pass through byte for byte. They are sorted by each numeric stat in `__dj__stats__` (a list counts by its mean),
-    rising; ties keep their order. Rows in which a stat is missing or NaN are counted in the log and left out of that
-    stat's pools. What each pool holds (`rows`, `min`, `max` of the stat) is watched.
+    The single-OP experiment: train on each pool to find out which stat, and which range of it, improves the model. Rows
+    are copied byte for byte. They are sorted by each numeric stat in `__dj__stats__` (a list counts as its mean) in
+    ascending order; ties keep their order. Rows in which a stat is missing or NaN are counted in the log and excluded
+    from that stat's pools. Each pool's `rows`, and `min` and `max` of its stat, are reported to the watcher.
 
     New pools are `<export_path>/<stat>/<name>_<stat>_<part>.jsonl`, parts numbered from 0, the lowest; with
-    `ignore_stats`, `<export_path>/<name>_ignore_stats_<part>.jsonl`. What in a stat's name may not stand in a file's
-    becomes `_`. A part without rows is named in the log and not written.
+    `ignore_stats`, `<export_path>/<name>_ignore_stats_<part>.jsonl`. Characters of a stat's name that are invalid in a
+    file name become `_`. A part without rows is named in the log and not written.
 
     Args:
         dataset_path: analysed data set(s): files (jsonl, json with a list, csv, each also .gz or .zst; parquet),
-            folders, patterns. Several are cut one by one.
+            folders, patterns. Each is split by itself.
         export_path: folder of the new pools.
-        split_ratios: where to cut, as shares of the rows: numbers in (0, 1) or texts like '1/3', rising.
+        split_ratios: split points as fractions of the rows: ascending numbers in (0, 1) or strings like '1/3'.
         split_num: rows of each pool, instead of ratios.
-        split_quantiles: cut at the values at these quantiles, instead: as ratios, but equal values stay together.
-        split_values: cut at these values of the stat, instead: one list for all stats, or one by stat. A row of the
-            very value belongs to the upper pool.
-        keep_top: instead of cutting, one pool of the rows with the highest values: a number of rows, or a share in
-            (0, 1); `<name>_<stat>_top.jsonl`.
-        remainder: where rows do not divide evenly into pools of equal size. `keep`: all rows are used; by ratios,
-            sizes differ by one row at most, and by number, the last pool has fewer. `drop`: all pools have exactly one
-            size, the lowest keeps the lowest rows, the highest the highest, and what is left lies between pools.
-        ignore_stats: cut the rows in the order given, by ratios or number.
+        split_quantiles: split at the values of these quantiles, instead: like ratios, but equal values stay together.
+        split_values: split at these values of the stat, instead: one list for all stats, or one list per stat. A row
+            with exactly the value belongs to the upper pool.
+        keep_top: instead of splitting, one pool of the rows with the highest values: a number of rows, or a fraction
+            in (0, 1); `<name>_<stat>_top.jsonl`.
+        remainder: what to do if rows do not divide evenly into pools of equal size. `keep`: use all rows; with ratios,
+            sizes differ by one row at most, and with `split_num`, the last pool has fewer. `drop`: all pools have
+            exactly the same size; the dropped rows lie between pools, so the lowest and highest rows are kept.
+        ignore_stats: split the rows in their original order, by ratios or number.
         stats_keys: the stats to sort by; all numeric ones by default.
-        with_control: also draw a control pool at random from all rows, as large as the smallest of the new pools:
-            `<export_path>/<name>_control.jsonl`, put out behind the others.
-        seed: of the control's draw.
+        with_control: also sample a control pool from all rows, as large as the smallest of the new pools:
+            `<export_path>/<name>_control.jsonl`, last in the output.
+        seed: of the control's sample.
         export_type: format of the new pools.
-        skip_missing: leave out data sets that are not there, with a warning, instead of failing.
-        skip_bad_rows: so many lines may be no JSON objects; they are named in the log and left out.
-        engine: who does the work: this machine's cores, or a Ray cluster (`RAY_ADDRESS`) that sees the same files.
+        skip_missing: skip missing data sets with a warning, instead of failing.
+        skip_bad_rows: number of lines that may be invalid JSON objects; they are named in the log and skipped.
+        engine: runs the work: this machine's cores, or a Ray cluster (`RAY_ADDRESS`) that can access the same files.
     """
 
     outputs = ("paths",)
@@ -83,7 +83,7 @@ class DataPoolConstruction(Component):
         skip_bad_rows: NonNegativeInt = 0,
         engine: Engine = "local",
     ):
-        self.cutting = Cutting(
+        self.splitter = Splitter(
             split_ratios, split_num, split_quantiles, split_values, keep_top, remainder, ignore_stats
         )
         self.sources, self.ignore_stats, self.with_control, self.seed = dataset_path, ignore_stats, with_control, seed
@@ -93,60 +93,64 @@ class DataPoolConstruction(Component):
         )
 
     def run(self, job: JobRun) -> list[str]:
-        """Returns the new pools' paths: data set by data set, stat by stat, low to high; each one's control last."""
-        paths = self.work.there(self.sources)
+        """Returns the paths of the new pools by data set, stat and part, low to high, each data set's control last."""
+        paths = self.work.existing(self.sources)
         pools = self.work.open(job, paths, Valid if self.ignore_stats else partial(Stats, self.stats_keys))
         outputs = []
         for number, pool in enumerate(pools):
             if not len(pool):
-                raise JobError(f"there are no rows in {pool.path}")
-            made = list(self._parts(job, number, pool))
-            if not made:
+                raise JobError(f"{pool.path} has no rows")
+            pool_outputs = list(self._parts(job, number, pool))
+            if not pool_outputs:
                 raise JobError(f"{pool.path} has too few rows for a pool: {len(pool):,}")
             if self.with_control:
-                rows = min(output.content.rows for output in made)
-                chosen = RowSelection(((number, drawn(len(pool), rows, self.seed)),), rows)
-                made.append(Output(self.work.place(f"{pool.name}_control"), chosen))
-            outputs += made
-        # The stats decide nothing that the content, which is known by its digest, and these do not.
-        return self.work.deliver(job, pools, outputs, ["construction", self.cutting.recipe, self.seed])
+                rows = min(output.content.rows for output in pool_outputs)
+                control = RowSelection(((number, sample_rows(len(pool), rows, self.seed)),), rows)
+                pool_outputs.append(Output(self.work.output_path(f"{pool.name}_control"), control))
+            outputs += pool_outputs
+        # The stats are part of the content, whose digest is part of the recipe already.
+        return self.work.write(job, pools, outputs, ["construction", self.splitter.recipe, self.seed])
 
     def _parts(self, job: JobRun, number: int, pool: Pool) -> Iterator[Output]:
         import numpy as np
 
         if self.ignore_stats:
-            for part, (start, end) in self.cutting.plain(len(pool)):
+            for part, (start, end) in self.splitter.by_position(len(pool)):
                 rows = np.arange(start, end)
                 yield Output(
-                    self.work.place(f"{pool.name}_ignore_stats_{part}"), RowSelection(((number, rows),), len(rows))
+                    self.work.output_path(f"{pool.name}_ignore_stats_{part}"),
+                    RowSelection(((number, rows),), len(rows)),
                 )
             return
         for stat in self._stats(pool):
-            values = pool.told.pop(stat)
+            values = pool.scan_result.pop(stat)
             order = np.argsort(values, kind="stable")  # NaN come last
-            there = len(order) - int(np.count_nonzero(np.isnan(values)))
-            if there < len(order):
-                logger.warning("{}: {:,} of {:,} rows have no {!r}", pool.path, len(order) - there, len(order), stat)
-            order = order[:there]
-            for part, (start, end) in self.cutting.by_stat(stat, values[order]):
+            count = len(order) - int(np.count_nonzero(np.isnan(values)))
+            if count < len(order):
+                logger.warning("{}: {:,} of {:,} rows have no {!r}", pool.path, len(order) - count, len(order), stat)
+            order = order[:count]
+            for part, (start, end) in self.splitter.by_stat(stat, values[order]):
                 rows = order[start:end]
-                facts = {"rows": len(rows), "min": float(values[rows[0]]), "max": float(values[rows[-1]])}
-                job.watcher.watch({pool.name: {stat: {part: facts}}})
-                safe = re.sub(r"[^\w.+-]", "_", stat).lstrip(".") or "_"
-                yield Output(
-                    self.work.place(f"{safe}/{pool.name}_{safe}_{part}"), RowSelection(((number, rows),), len(rows))
-                )
+                pool_stats = {"rows": len(rows), "min": float(values[rows[0]]), "max": float(values[rows[-1]])}
+                job.watcher.watch({pool.name: {stat: {part: pool_stats}}})
+                file_stem = re.sub(r"[^\w.+-]", "_", stat).lstrip(".") or "_"
+                path = self.work.output_path(f"{file_stem}/{pool.name}_{file_stem}_{part}")
+                yield Output(path, RowSelection(((number, rows),), len(rows)))
 
     def _stats(self, pool: Pool) -> list[str]:
-        """The stats to sort by, of which there must be some, and all that were asked for."""
+        """The stats to sort by.
+
+        Raises:
+            JobError: a stat of `stats_keys` is missing in all rows, or there are no numeric stats at all.
+        """
         import numpy as np
 
-        known = [name for name, column in pool.told.items() if not np.isnan(column).all()]
+        available = [name for name, column in pool.scan_result.items() if not np.isnan(column).all()]
         for stat in self.stats_keys:
-            if stat not in known:
-                there = numeric_stats(pool.path)  # of the first rows: what was not asked for was not read
-                raise JobError(f"no row of {pool.path} has a number as stat {stat!r}", hint=suggest(stat, there))
-        if not known:
+            if stat not in available:
+                candidates = numeric_stats(pool.path)  # from the first rows, since the scan collected only `stats_keys`
+                raise JobError(f"no row of {pool.path} has a number as stat {stat!r}", hint=suggest(stat, candidates))
+        if not available:
             hint = "analyse it first (ProbeViaAnalyzerHook), or ignore_stats: true"
             raise JobError(f"no row of {pool.path} has numbers in {STATS!r}", hint=hint)
-        return self.stats_keys or known
+        return self.stats_keys or available

@@ -1,4 +1,4 @@
-"""What a job has made already: so that its rerun, after an interruption, makes the rest."""
+"""Manifest of finished outputs: a rerun after an interruption writes only the missing ones."""
 
 from __future__ import annotations
 
@@ -14,45 +14,46 @@ from data_juicer_sandbox.files import open_append, state_key
 
 
 class OutputManifest:
-    """The record of the outputs that a job has finished, kept in its folder, a line each.
+    """The finished outputs of a job, one line each in `made.jsonl` in the job's folder.
 
-    An output is right still if it is as it was left, and was made of the same content in the same way. Whoever writes
-    an output adds it, so that none that is finished goes unrecorded. The output of a damaged line is made again: a line
-    counts only if it has the digest of recipe and content, and the output's size and time.
+    An entry is valid if the file's size and mtime are unchanged and its content key and recipe match. The process that
+    writes an output adds its entry, so that every finished output is recorded. An output whose line is damaged is
+    written again.
 
     Args:
-        folder: the job's.
-        recipe: everything but the content's key that decides on the bytes of the outputs, in plain values.
+        folder: the job's folder.
+        recipe: all settings and inputs, besides the content key, that determine the outputs' bytes; plain values.
     """
 
     def __init__(self, folder: Path, recipe: Any):
         self._file = folder.absolute() / "made.jsonl"
         self._recipe = json.dumps([__version__, recipe], sort_keys=True, default=str)
-        self._known: dict[str, list[Any]] = {}
+        self._entries: dict[str, list[Any]] = {}
         if self._file.is_file():
             for line in self._file.read_bytes().splitlines():
                 try:
-                    path, *facts = json.loads(line)
-                except (ValueError, TypeError, RecursionError):  # damaged, or the half that a killed run left
+                    path, *entry = json.loads(line)
+                except (ValueError, TypeError, RecursionError):  # damaged, or written in part by a killed run
                     continue
                 if isinstance(path, str):
-                    self._known[path] = facts
+                    self._entries[path] = entry
 
     def has(self, path: Path, key: str) -> bool:
-        """Whether an output with a content of this key need not be made again."""
-        known = self._known.get(str(path))
+        """Whether the manifest has a valid entry for an output with this content key."""
+        entry = self._entries.get(str(path))
         try:
-            return known is not None and known == self._facts(key, path.stat())
+            return entry is not None and entry == self._entry(key, path.stat())
         except OSError:
             return False
 
     def add(self, path: Path, key: str, state: os.stat_result) -> None:
-        """Record that an output is whole."""
-        # A line break in front too: what stands last may be half a line. At once, since others may be adding theirs.
-        line = "\n" + json.dumps([str(path), *self._facts(key, state)]) + "\n"
+        """Record a finished output."""
+        # The leading line break ends a line that a killed run left incomplete. It is a single write, since other
+        # processes may append at the same time.
+        line = "\n" + json.dumps([str(path), *self._entry(key, state)]) + "\n"
         with open_append(self._file) as stream:
             stream.write(line.encode())
 
-    def _facts(self, key: str, state: os.stat_result) -> list[Any]:
-        made_so = xxhash.xxh3_128_hexdigest(f"{self._recipe}\n{key}".encode())
-        return [made_so, state_key(state)]
+    def _entry(self, key: str, state: os.stat_result) -> list[Any]:
+        recipe_digest = xxhash.xxh3_128_hexdigest(f"{self._recipe}\n{key}".encode())
+        return [recipe_digest, state_key(state)]

@@ -1,4 +1,4 @@
-"""Pools put together into one."""
+"""Concatenation of data pools, optionally without duplicates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jsonargparse.typing import NonNegativeInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
-from data_juicer_sandbox.components.pools.identity import Identity, first_of_each
+from data_juicer_sandbox.components.pools.identity import Identity, first_occurrences
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO, common_name
 from data_juicer_sandbox.components.pools.scanners import Valid
@@ -21,23 +21,22 @@ if TYPE_CHECKING:
 
 
 class DataPoolMerging(Component):
-    """Put data pools one behind the other into one.
+    """Concatenate data pools into one.
 
-    Rows pass through byte for byte, pool by pool in the order given. With `deduplicate`, of rows that are the same only
-    the first one stays: the same content, whatever the order of its keys and the spelling of its numbers, or the same
-    `id_key`.
+    Rows are copied byte for byte, in the order of `dataset_path`. With `deduplicate`, only the first of equal rows is
+    kept. Rows are equal if their content is equal, regardless of key order and number format, or if their `id_key` is.
 
     Args:
         dataset_path: the pools: files (jsonl, json with a list, csv, each also .gz or .zst; parquet), folders,
             patterns.
-        export_path: folder of the merged pool, which is named `<what the pools' names share>_merged.jsonl`; or the file
-            itself (`.jsonl`, `.parquet`).
-        deduplicate: keep the first of rows that are the same.
-        id_key: the field that tells rows apart, instead of their content; dots go deeper.
+        export_path: folder of the merged pool, which is named `<common prefix of the pools' names>_merged.jsonl`; or
+            the output file itself (`.jsonl`, `.parquet`).
+        deduplicate: keep only the first of equal rows.
+        id_key: the field that identifies a row, instead of its content; dots for nested fields.
         export_type: format of the merged pool.
-        skip_missing: leave out pools that are not there, with a warning, instead of failing.
-        skip_bad_rows: so many lines may be no JSON objects (or lack `id_key`); they are named in the log and left out.
-        engine: who does the work: this machine's cores, or a Ray cluster (`RAY_ADDRESS`) that sees the same files.
+        skip_missing: skip missing pools with a warning, instead of failing.
+        skip_bad_rows: number of lines that may be invalid (or lack `id_key`); they are named in the log and skipped.
+        engine: runs the work: this machine's cores, or a Ray cluster (`RAY_ADDRESS`) that can access the same files.
     """
 
     outputs = ("paths",)
@@ -54,7 +53,7 @@ class DataPoolMerging(Component):
         engine: Engine = "local",
     ):
         if id_key and not deduplicate:
-            raise ConfigError("id_key does nothing without deduplicate: true")
+            raise ConfigError("id_key has no effect without deduplicate: true")
         self.pools, self.deduplicate, self.id_key = dataset_path, deduplicate, id_key
         self.work = PoolIO(
             export_path,
@@ -67,19 +66,19 @@ class DataPoolMerging(Component):
 
     def run(self, job: JobRun) -> list[str]:
         """Returns the path of the merged pool, in a list."""
-        paths = self.work.there(self.pools)
+        paths = self.work.existing(self.pools)
         pools = self.work.open(job, paths, partial(Identity, self.id_key) if self.deduplicate else Valid)
-        content = self._distinct(pools) if self.deduplicate else whole(pools)
-        output = Output(self.work.place(f"{common_name(paths)}_merged"), content)
-        return self.work.deliver(job, pools, [output], ["merging", self.deduplicate, self.id_key])
+        content = self._distinct(pools) if self.deduplicate else all_rows(pools)
+        output = Output(self.work.output_path(f"{common_name(paths)}_merged"), content)
+        return self.work.write(job, pools, [output], ["merging", self.deduplicate, self.id_key])
 
     def _distinct(self, pools: list[Pool]) -> RowSelection:
-        first = first_of_each(pools)
-        rows = sum(map(len, first))
-        logger.info("{:,} rows of {:,} are repeats and left out", sum(map(len, pools)) - rows, sum(map(len, pools)))
-        return RowSelection(tuple(enumerate(first)), rows)
+        kept_rows = first_occurrences(pools)
+        rows = sum(map(len, kept_rows))
+        logger.info("removed {:,} duplicates of {:,} rows", sum(map(len, pools)) - rows, sum(map(len, pools)))
+        return RowSelection(tuple(enumerate(kept_rows)), rows)
 
 
-def whole(pools: list[Pool], times: int = 1) -> RowSelection:
-    """All rows of pools, one pool after the other, so many times."""
+def all_rows(pools: list[Pool], times: int = 1) -> RowSelection:
+    """All rows of the pools, one pool after the other, repeated `times` times."""
     return RowSelection(tuple((number, None) for number in range(len(pools))) * times, times * sum(map(len, pools)))

@@ -1,4 +1,4 @@
-"""Opening pools: their files made plain where they are not, then read once, by all cores."""
+"""Open pools: convert their files to JSON Lines where needed, then scan them once, in parallel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from data_juicer_sandbox.components.io.data_files import data_files, file_format
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.names import distinct_names
 from data_juicer_sandbox.components.pools.pool import MAPPED, Pool
-from data_juicer_sandbox.components.pools.scan import Chunk, Scan, scan, stretches
+from data_juicer_sandbox.components.pools.scan import Chunk, Scan, scan, split_chunks
 from data_juicer_sandbox.components.pools.scanners import RowScanner
 from data_juicer_sandbox.components.processes.worker_pool import Engine, run_all
 from data_juicer_sandbox.errors import JobError, Where
@@ -28,74 +28,76 @@ if TYPE_CHECKING:
     import numpy as np
 
 LARGE = 24 << 20
-"""Bytes from which on workers are worth their start."""
-NAMED = 10
-"""Bad rows that are named in the log."""
+"""Size in bytes from which worker processes pay off."""
+MAX_NAMED = 10
+"""Number of bad rows that the log names."""
 
 
 def open_pools(
     job: JobRun,
     paths: Sequence[str],
-    look: Callable[[], RowScanner],
+    scanner_factory: Callable[[], RowScanner],
     *,
     engine: Engine = "local",
     skip_bad_rows: int = 0,
 ) -> list[Pool]:
-    """Read pools through once.
+    """Scan pools once.
 
     Args:
-        job: for its folder, in which files that are not plain JSON lines are laid down as such, and its progress.
+        job: the running job. Files that are not JSON Lines are converted into its folder; it also shows progress.
         paths: the pools.
-        look: makes what looks at each row; a class, or a partial of one.
-        engine: who reads.
-        skip_bad_rows: how many lines, of all pools together, may be no rows.
+        scanner_factory: makes a row scanner; a class or a partial of one, since it is pickled.
+        engine: runs the scan: `local` or `ray`.
+        skip_bad_rows: the number of invalid lines that are tolerated, over all pools.
 
     Raises:
-        JobError: a pool is not there, or damaged, or has too many bad rows; names file, line and reason.
+        JobError: a pool is missing or damaged, or has too many bad rows; names file, line and reason.
     """
     sources = [[file.absolute() for file in data_files(path)] for path in paths]
-    plain = _made_plain(job, sources, engine)
-    pieces = [[stretches(file) for file in files] for files in plain]
-    work = [stretch for files in pieces for file in files for stretch in file]
+    json_lines = _as_json_lines(job, sources, engine)
+    chunks_by_pool = [[split_chunks(file) for file in files] for files in json_lines]
+    chunks = [chunk for files in chunks_by_pool for file in files for chunk in file]
     scans = []
-    large = sum(stretch.end - stretch.start for stretch in work) > LARGE
+    large = sum(chunk.end - chunk.start for chunk in chunks) > LARGE
     if large and engine == "local":
-        scan(look, Chunk(work[0].file, 0, 0))  # what this imports, workers need not import each for itself
-    reading = closing(run_all(scan, look, work, engine, large=large))
-    with job.progress.task("reading rows", total=len(work)) as task, reading as found:
-        for one in found:
-            scans.append(one)
+        scan(scanner_factory, Chunk(chunks[0].file, 0, 0))  # forked workers then inherit the imported modules
+    reading = closing(run_all(scan, scanner_factory, chunks, engine, large=large))
+    with job.progress.task("reading rows", total=len(chunks)) as task, reading as results:
+        for result in results:
+            scans.append(result)
             task.advance(1)
-    _judge(work, scans, dict(zip(chain(*plain), chain(*sources), strict=True)), skip_bad_rows)
-    following = deque(scans)
+    _check_bad_rows(chunks, scans, dict(zip(chain(*json_lines), chain(*sources), strict=True)), skip_bad_rows)
+    remaining = deque(scans)
     del scans
     return [
-        _join(path, name, files, [[following.popleft() for _ in file] for file in cut], known, MAPPED // len(paths))
-        for path, name, files, cut, known in zip(
-            paths, distinct_names(list(paths)), plain, pieces, map(_columns, sources), strict=True
+        _join(
+            path, name, files, [[remaining.popleft() for _ in file] for file in chunks], columns, MAPPED // len(paths)
+        )
+        for path, name, files, chunks, columns in zip(
+            paths, distinct_names(list(paths)), json_lines, chunks_by_pool, map(_columns, sources), strict=True
         )
     ]
 
 
-def _made_plain(job: JobRun, sources: list[list[Path]], engine: Engine) -> list[list[Path]]:
-    """Each file itself, or what it is as plain JSON lines."""
-    made: dict[Path, Path] = {}
+def _as_json_lines(job: JobRun, sources: list[list[Path]], engine: Engine) -> list[list[Path]]:
+    """The files themselves where they are uncompressed JSON Lines, or else converted copies."""
+    converted: dict[Path, Path] = {}
     for file in dict.fromkeys(chain(*sources)):
         if file_format(file) != "jsonl" or file.name.endswith((".gz", ".zst")):
-            made[file] = job.folder.absolute() / "rows" / f"{len(made)}-{file.name}.jsonl"
-    unpacking = closing(run_all(_lay_down, None, list(made.items()), engine, large=True))
-    with job.progress.task("unpacking", total=len(made)) as task, unpacking as laid_down:
-        for _ in laid_down:
+            converted[file] = job.folder.absolute() / "rows" / f"{len(converted)}-{file.name}.jsonl"
+    unpacking = closing(run_all(_convert, None, list(converted.items()), engine, large=True))
+    with job.progress.task("unpacking", total=len(converted)) as task, unpacking as finished:
+        for _ in finished:
             task.advance(1)
-    return [[made.get(file, file) for file in files] for files in sources]
+    return [[converted.get(file, file) for file in files] for files in sources]
 
 
-def _lay_down(shared: None, item: tuple[Path, Path]) -> None:
+def _convert(shared: None, item: tuple[Path, Path]) -> None:
     source, target = item
     with replacing(target) as part, part.open("wb", buffering=1 << 20) as stream:
         written = 0
         for number, line in numbered_lines(source):
-            stream.write(b"\n" * (number - written - 1))  # blank lines stay: a bad row is named by its number
+            stream.write(b"\n" * (number - written - 1))  # keeps blank lines, so that line numbers in errors are right
             stream.write(line)
             written = number
 
@@ -108,103 +110,115 @@ def _join(
     path: str, name: str, files: list[Path], scans: list[list[Scan]], columns: Columns | None, may_map: int
 ) -> Pool:
     bases = [0, *accumulate(file.stat().st_size for file in files)]
-    every = [found for file in scans for found in file]
+    pool_scans = [scanned for file in scans for scanned in file]
     for base, file in zip(bases, scans, strict=False):
-        for found in file:
-            found.starts += base
-    counts = [len(found.starts) for found in every]
+        for scanned in file:
+            scanned.starts += base
+    counts = [len(scanned.starts) for scanned in pool_scans]
     return Pool(
         path,
         name,
         files,
         bases,
-        joined([found.starts for found in every]),
-        joined([found.lengths for found in every]),
-        _join_told([found.told for found in every], counts),
+        concat_arrays([scanned.starts for scanned in pool_scans]),
+        concat_arrays([scanned.lengths for scanned in pool_scans]),
+        _join_results([scanned.result for scanned in pool_scans], counts),
         xxhash.xxh3_128_hexdigest(
-            b"".join(found.digest for found in every) + (repr(columns).encode() if columns else b"")
+            b"".join(scanned.digest for scanned in pool_scans) + (repr(columns).encode() if columns else b"")
         ),
-        {end for start, end, file in zip(bases, bases[1:], files, strict=False) if end > start and _is_open(file)},
+        {
+            end
+            for start, end, file in zip(bases, bases[1:], files, strict=False)
+            if end > start and _lacks_line_break(file)
+        },
         columns,
         may_map,
     )
 
 
 def concat(pools: Sequence[Pool]) -> tuple[Pool, list[int]]:
-    """Pools as one, and the number that the first row of each has in it; what looks saw is left out."""
+    """Concatenate pools.
+
+    Returns:
+        The combined pool, without scan result, and the number of each pool's first row in it.
+    """
     bases = [0, *accumulate(pool.bases[-1] for pool in pools)]
-    whole = Pool(
+    combined = Pool(
         ", ".join(pool.path for pool in pools),
-        "united",
+        "concatenated",
         [file for pool in pools for file in pool.files],
         [0, *(base + end for base, pool in zip(bases, pools, strict=False) for end in pool.bases[1:])],
-        joined([pool.starts + base for base, pool in zip(bases, pools, strict=False)]),
-        joined([pool.lengths for pool in pools]),
+        concat_arrays([pool.starts + base for base, pool in zip(bases, pools, strict=False)]),
+        concat_arrays([pool.lengths for pool in pools]),
         None,
         "",
         {base + end for base, pool in zip(bases, pools, strict=False) for end in pool.open_ends},
         merge_schemas([pool.columns for pool in pools]),
         sum(pool.may_map for pool in pools),
     )
-    return whole, [0, *accumulate(map(len, pools))][:-1]
+    return combined, [0, *accumulate(map(len, pools))][:-1]
 
 
-def joined(arrays: list[np.ndarray]) -> np.ndarray:
-    """Arrays one behind the other."""
+def concat_arrays(arrays: list[np.ndarray]) -> np.ndarray:
+    """Concatenate arrays; an empty int64 array if there are no arrays."""
     import numpy as np
 
     return np.concatenate(arrays) if arrays else np.empty(0, np.int64)
 
 
-def _join_told(told: list[Any], counts: list[int]) -> Any:
-    """What was seen in stretches that follow each other: sets united, arrays joined, and columns by their names."""
+def _join_results(results: list[Any], counts: list[int]) -> Any:
+    """Join the scan results of consecutive chunks: union of sets; concatenation of arrays, and of columns by name."""
     import numpy as np
 
-    if told[0] is None:
+    if results[0] is None:
         return None
-    if isinstance(told[0], set):
-        return set().union(*told)
-    if isinstance(told[0], dict):
-        names = dict.fromkeys(name for columns in told for name in columns)
+    if isinstance(results[0], set):
+        return set().union(*results)
+    if isinstance(results[0], dict):
+        names = dict.fromkeys(name for columns in results for name in columns)
         return {
-            name: joined(
+            name: concat_arrays(
                 [
                     columns.pop(name) if name in columns else np.full(count, np.nan)
-                    for columns, count in zip(told, counts, strict=True)
+                    for columns, count in zip(results, counts, strict=True)
                 ]
             )
             for name in names
         }
-    return joined(told)
+    return concat_arrays(results)
 
 
-def _is_open(file: Path) -> bool:
-    """Whether a file's last line has no line end."""
+def _lacks_line_break(file: Path) -> bool:
+    """Whether a file's last line has no line break."""
     with file.open("rb") as stream:
         stream.seek(-1, 2)
         return stream.read(1) != b"\n"
 
 
-def _judge(work: list[Chunk], scans: list[Scan], sources: dict[Path, Path], allowed: int) -> None:
-    """Bad rows: none, as many as are allowed, or an error."""
-    bad = [(stretch.file, at, why) for stretch, found in zip(work, scans, strict=True) for at, why in found.bad]
+def _check_bad_rows(chunks: list[Chunk], scans: list[Scan], sources: dict[Path, Path], allowed: int) -> None:
+    """Log bad rows; raise JobError if there are more than allowed."""
+    bad = [
+        (chunk.file, offset, reason)
+        for chunk, scanned in zip(chunks, scans, strict=True)
+        for offset, reason in scanned.bad
+    ]
     if not bad:
         return
     if len(bad) > allowed:
-        file, at, why = bad[0]
+        file, offset, reason = bad[0]
         more = f"; {len(bad):,} bad rows in all" if len(bad) > 1 else ""
-        hint = f"skip_bad_rows: {len(bad)} goes on without {'them' if len(bad) > 1 else 'it'}"
-        raise JobError(f"{why}{more}", where=_where(file, at, sources), hint=hint)
-    for file, at, why in bad[:NAMED]:
-        logger.warning("{}: {}: left out", _where(file, at, sources), why)
-    logger.warning("{:,} bad rows were left out, of {:,} allowed", len(bad), allowed)
+        hint = f"skip_bad_rows: {len(bad)} skips {'them' if len(bad) > 1 else 'it'}"
+        raise JobError(f"{reason}{more}", where=_where(file, offset, sources), hint=hint)
+    for file, offset, reason in bad[:MAX_NAMED]:
+        logger.warning("{}: {}: skipped", _where(file, offset, sources), reason)
+    logger.warning("{:,} bad rows were skipped, of {:,} allowed", len(bad), allowed)
 
 
-def _where(file: Path, at: int, sources: dict[Path, Path]) -> Where:
-    """The line of a byte, counted only when somebody must be told."""
-    number = 1
+def _where(file: Path, offset: int, sources: dict[Path, Path]) -> Where:
+    """The source file and line number of a byte offset; counts lines, so it is called only for messages."""
+    line_number = 1
     with file.open("rb") as stream:
-        while at > 0 and (data := stream.read(min(at, 1 << 20))):
-            number += data.count(b"\n")
-            at -= len(data)
-    return Where(str(sources[file]), number)
+        while offset > 0 and (data := stream.read(min(offset, 1 << 20))):
+            line_number += data.count(b"\n")
+            offset -= len(data)
+    return Where(str(sources[file]), line_number)

@@ -1,4 +1,4 @@
-"""New pools: what goes into each, and how it is written, whole or not at all."""
+"""New pools: the rows of each, and their atomic writing."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ if TYPE_CHECKING:
 
 
 class RowSource(Protocol):
-    """What goes into a new pool. It is sent to whoever writes it, so it is small: its rows lie in what all share."""
+    """The rows of a new pool. It is pickled for workers, so it is small: it refers to rows in the shared data."""
 
     @property
     def rows(self) -> int:
-        """How many rows."""
+        """The number of rows."""
 
     def blocks(self, shared: Any) -> Iterator[bytes | memoryview]:
-        """Their bytes, in pieces."""
+        """Yield the bytes of the rows, in blocks."""
 
     def sources(self, shared: Any) -> Sequence[Pool]:
-        """The pools they come from."""
+        """The pools that the rows are taken from."""
 
     def key(self) -> str:
-        """What tells it from other contents that could be made of the same pools by the same recipe."""
+        """A key that distinguishes it from other row sources over the same pools with the same recipe."""
 
 
 @dataclass(frozen=True)
 class RowSelection:
-    """Rows of pools, one pool after the other. What is shared are the pools."""
+    """Selected rows of pools, one pool after the other. `shared` is the sequence of pools."""
 
     parts: tuple[tuple[int, np.ndarray | None], ...]
-    """The number of a pool, and of its rows; None for all of them."""
+    """Index of a pool and the numbers of its rows; None for all rows."""
     rows: int
 
     def blocks(self, shared: Sequence[Pool]) -> Iterator[bytes | memoryview]:
-        """The rows' bytes."""
-        for number, chosen in self.parts:
-            yield from shared[number].blocks(chosen)
+        """Yield the bytes of the rows, in blocks."""
+        for number, selected in self.parts:
+            yield from shared[number].blocks(selected)
 
     def sources(self, shared: Sequence[Pool]) -> Sequence[Pool]:
-        """The pools that have a part."""
+        """The pools with selected rows."""
         return [shared[number] for number in dict.fromkeys(number for number, _ in self.parts)]
 
     def key(self) -> str:
-        """A digest of the rows' numbers."""
+        """A digest of the pool indices and row numbers."""
         state = xxhash.xxh3_128()
-        for number, chosen in self.parts:
-            state.update(f"{number} {'all' if chosen is None else len(chosen)} ".encode())
-            if chosen is not None:
-                state.update(chosen.data)
+        for number, selected in self.parts:
+            state.update(f"{number} {'all' if selected is None else len(selected)} ".encode())
+            if selected is not None:
+                state.update(selected.data)
         return str(state.hexdigest())
 
 
@@ -74,10 +74,10 @@ def write(shared: tuple[Any, OutputManifest], output: Output) -> None:
     """Write a new pool.
 
     Args:
-        shared: what contents take their rows from, and where it is recorded that the pool is whole.
-        output: the pool.
+        shared: the data that row sources read from, and the manifest that records finished outputs.
+        output: the new pool.
     """
-    source, made = shared
+    source, manifest = shared
     with replacing(output.path) as part:
         if output.path.suffix == ".parquet":
             from data_juicer_sandbox.components.io.parquet import write_parquet
@@ -87,36 +87,36 @@ def write(shared: tuple[Any, OutputManifest], output: Output) -> None:
             with part.open("wb") as stream:
                 for block in output.content.blocks(source):
                     stream.write(block)
-    # Of the file in its place: a rename changes the status too.
-    made.add(output.path, output.content.key(), output.path.stat())
+    # After the rename, since a rename changes the file's ctime.
+    manifest.add(output.path, output.content.key(), output.path.stat())
 
 
 def columns(source: Any, output: Output) -> Columns | None:
-    """What is known of the columns of a new pool: something where it and all it is made of are parquet."""
+    """The column types of a new pool; None unless it and all its sources are parquet."""
     if output.path.suffix != ".parquet":
         return None
     return merge_schemas([pool.columns for pool in output.content.sources(source)])
 
 
-def spelled_out(source: Any, outputs: Sequence[Output]) -> list[str]:
-    """The columns of bytes, such as images, that new pools hold as texts in base64."""
-    found: set[str] = set()
+def base64_columns(source: Any, outputs: Sequence[Output]) -> list[str]:
+    """The binary columns, such as images, that become base64 strings in the new pools."""
+    names: set[str] = set()
     for output in outputs:
-        kept = columns(source, output) or Columns()
+        output_columns = columns(source, output) or Columns()
         for pool in output.content.sources(source):
             if pool.columns:
-                found |= {name for name in pool.columns.of_bytes() if kept.types.get(name) is None}
-    return sorted(found)
+                names |= {name for name in pool.columns.of_bytes() if output_columns.types.get(name) is None}
+    return sorted(names)
 
 
 def lines(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """The rows in blocks, without their line ends."""
+    """Yield the rows in blocks of bytes, without their line breaks."""
     for rows in whole_rows(blocks):
         yield from rows.removesuffix(b"\n").split(b"\n")
 
 
 def whole_rows(blocks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """The same bytes, cut where rows end."""
+    """Yield the same bytes as blocks that end at row ends."""
     rest = b""
     for block in blocks:
         data = rest + bytes(block)

@@ -1,4 +1,4 @@
-"""A data pool on disk: where each of its rows is, and the rows of any choice of numbers, byte for byte."""
+"""A data pool on disk: an index of row offsets, and byte-exact access to any selection of rows."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ if TYPE_CHECKING:
     import numpy as np
 
 BLOCK = 4 << 20
-"""Bytes given at a time."""
+"""Bytes per block that `Pool.blocks` yields."""
 MAPPED = 256 << 20
-"""Bytes of all pools of a job that may be mapped into memory, which is quickest. Larger ones are read piece by piece:
-mapped pages count as resident memory, and the system maps far more of them than are touched."""
+"""Bytes of all pools of a job that may be mapped into memory, which is fastest. Larger pools are read with `pread`:
+mapped pages count as resident memory, and the system maps far more pages than are accessed."""
 AT_ONCE = 1 << 18
-"""Rows whose places are looked up at a time."""
+"""Rows whose offsets are looked up at a time."""
 OPEN = 200
-"""Files of a pool that are open at a time: each holds a file descriptor, of which there are often 1,024."""
+"""Files of a pool that are open at a time: each holds a file descriptor, and a process may often have only 1,024."""
 
 
 @dataclass
 class Pool:
     """The rows of a data set.
 
-    Its files are JSON lines, one behind the other: a row's place counts through all of them.
+    Its JSON Lines files are treated as one concatenated byte stream; offsets count through all files.
     """
 
     path: str
-    """As the config names it."""
+    """The path as written in the config."""
     name: str
     files: list[Path]
-    """Plain JSON lines: the pool's own, or what was made of them."""
+    """Uncompressed JSON Lines: the pool's own files, or converted copies of them."""
     bases: list[int]
-    """The place at which each file starts, and behind the last one that at which the next would."""
+    """The offset at which each file starts, and, as last entry, the total size."""
     starts: np.ndarray
-    """int64, the place of each row."""
+    """int64, the offset of each row."""
     lengths: np.ndarray
-    """uint32, or int64 where one is that long: the bytes of each row."""
-    told: Any
-    """What the look saw, joined."""
+    """The size of each row in bytes: uint32, or int64 if a row has 4 GiB or more."""
+    scan_result: Any
+    """What the row scanner collected, over all chunks."""
     digest: str
-    """128-bit XXH3 over the content, and the types of its columns."""
+    """128-bit XXH3 of the content and the column types."""
     open_ends: set[int]
-    """The places of ends of files whose last line has no line end; it gets one where it goes."""
+    """End offsets of files whose last line has no line break; one is added when such a row is read."""
     columns: Columns | None = None
-    """Those of its tables, where all its files were parquet."""
+    """The column types, if all files of the pool are parquet."""
     may_map: int = MAPPED
     """Bytes of this pool that may be mapped."""
     _open: dict[int, Any] = field(default_factory=dict, repr=False)
@@ -64,21 +64,21 @@ class Pool:
         return {**self.__dict__, "_open": {}}
 
     def blocks(self, rows: np.ndarray | None = None) -> Iterator[bytes | memoryview]:
-        """The bytes of rows, each with its line end, in pieces of some megabytes.
+        """Yield the bytes of rows, each with its line break, in blocks of some megabytes.
 
         Args:
-            rows: the numbers of the rows, from 0, in the order wanted; all rows by default.
+            rows: row numbers from 0, in output order; all rows by default.
         """
         count = len(self) if rows is None else len(rows)
         for at in range(0, count, AT_ONCE):
-            chosen = slice(at, at + AT_ONCE) if rows is None else rows[at : at + AT_ONCE]
-            starts = self.starts[chosen]
-            yield from self._some(starts, starts + self.lengths[chosen])
+            selection = slice(at, at + AT_ONCE) if rows is None else rows[at : at + AT_ONCE]
+            starts = self.starts[selection]
+            yield from self._row_blocks(starts, starts + self.lengths[selection])
 
-    def _some(self, starts: np.ndarray, ends: np.ndarray) -> Iterator[bytes | memoryview]:
+    def _row_blocks(self, starts: np.ndarray, ends: np.ndarray) -> Iterator[bytes | memoryview]:
         import numpy as np
 
-        # Rows that lie one behind the other in one file are one run, however many.
+        # Adjacent rows of one file form one run, which is read at once.
         apart = starts[1:] != ends[:-1]
         if len(self.files) > 1:
             apart |= np.isin(starts[1:], self.bases)
@@ -119,7 +119,7 @@ class Pool:
         return b"".join(pieces)
 
     def _data(self, number: int) -> Any:
-        """A file's bytes, to be sliced."""
+        """A file's bytes, as an object that supports slices."""
         if number not in self._open:
             while len(self._open) >= OPEN:
                 self._open.pop(next(iter(self._open)))
@@ -132,7 +132,7 @@ class Pool:
 
 
 class _File:
-    """A file that is sliced like bytes, each slice read from the disk (or what the system holds of it)."""
+    """A file that supports slices like bytes; each slice is read from disk or the page cache."""
 
     def __init__(self, path: Path):
         self._path, self._stream = path, path.open("rb", buffering=0)

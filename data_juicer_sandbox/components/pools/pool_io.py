@@ -1,4 +1,4 @@
-"""What all manipulators of data pools do alike: take pools in, and put new ones out."""
+"""Pool input and output, shared by all manipulators of data pools."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from data_juicer_sandbox.components.io.data_files import ENDINGS, is_data
 from data_juicer_sandbox.components.names import as_list, stem
 from data_juicer_sandbox.components.pools.manifest import OutputManifest
 from data_juicer_sandbox.components.pools.open_pools import LARGE, open_pools
-from data_juicer_sandbox.components.pools.outputs import Output, spelled_out, write
+from data_juicer_sandbox.components.pools.outputs import Output, base64_columns, write
 from data_juicer_sandbox.components.pools.pool import Pool
 from data_juicer_sandbox.components.pools.scanners import RowScanner
 from data_juicer_sandbox.components.processes.worker_pool import Engine, run_all
@@ -28,15 +28,15 @@ ExportType = Literal["jsonl", "parquet"]
 
 
 class PoolIO:
-    """Pools in, pools out.
+    """Opens input pools and writes new ones.
 
     Args:
         export_path: folder of the new pools.
-        export_type: their format; `jsonl` where neither this nor the ending of a file's name asks for parquet.
-        skip_missing: leave out pools that are not there, with a warning, instead of failing.
-        skip_bad_rows: lines that may be no rows, in all pools together.
-        engine: who does the work.
-        file: whether `export_path` may be a file, where there is one new pool.
+        export_type: their format; by default that of the file name's ending, or `jsonl`.
+        skip_missing: skip missing pools with a warning, instead of failing.
+        skip_bad_rows: the number of invalid lines that are tolerated, over all pools.
+        engine: runs the work: `local` or `ray`.
+        file: whether `export_path` may be a file, for components that write a single pool.
     """
 
     def __init__(
@@ -53,69 +53,70 @@ class PoolIO:
         self._folder, self._file = Path(export_path), None
         if self._folder.name.endswith(ENDINGS):
             if not file:
-                raise ConfigError(f"export_path {export_path!r} is the name of a file", hint="a folder is wanted here")
-            wanted = self._folder.suffix.removeprefix(".")
-            if wanted not in ("jsonl", "parquet") or export_type not in (None, wanted):
-                as_what = export_type or "jsonl or parquet"
-                raise ConfigError(f"export_path {export_path!r} does not end as {as_what} does")
-            self._file, self._folder, export_type = self._folder, self._folder.parent, wanted  # type: ignore[assignment]
+                raise ConfigError(f"export_path {export_path!r} is a file name", hint="expected a folder")
+            suffix = self._folder.suffix.removeprefix(".")
+            if suffix not in ("jsonl", "parquet") or export_type not in (None, suffix):
+                expected = f".{export_type}" if export_type else ".jsonl or .parquet"
+                raise ConfigError(f"export_path {export_path!r} does not end with {expected}")
+            self._file, self._folder, export_type = self._folder, self._folder.parent, suffix  # type: ignore[assignment]
         self._ending = f".{export_type or 'jsonl'}"
         self.plain = self._ending == ".jsonl"
 
-    def place(self, name: str) -> Path:
-        """Where a new pool of this name goes (it may have folders in front), or the file that `export_path` names."""
+    def output_path(self, name: str) -> Path:
+        """The path of a new pool; `name` may contain folders and is ignored if `export_path` is a file."""
         return self._file or self._folder / f"{name}{self._ending}"
 
-    def there(self, dataset_path: str | list[str]) -> list[str]:
-        """The pools that are there.
+    def existing(self, dataset_path: str | list[str]) -> list[str]:
+        """The paths of the pools that exist.
 
         Raises:
-            JobError: one is not, unless it may be missing; or none is.
+            JobError: a pool is missing and `skip_missing` is false, or all pools are missing.
         """
         paths = as_list(dataset_path)
         missing = [path for path in paths if not is_data(path)]
         if missing and not self._skip_missing:
-            raise JobError(f"there is no data pool at {', '.join(missing)}", hint="skip_missing: true goes on without")
+            raise JobError(f"no data pool at {', '.join(missing)}", hint="skip_missing: true skips missing pools")
         for path in missing:
-            logger.warning("there is no data pool at {}: left out", path)
-        if not (there := [path for path in paths if path not in missing]):
-            raise JobError("there is none of the data pools")
-        return there
+            logger.warning("no data pool at {}: skipped", path)
+        if not (existing := [path for path in paths if path not in missing]):
+            raise JobError(f"none of these data pools exist: {', '.join(paths)}")
+        return existing
 
-    def open(self, job: JobRun, paths: Sequence[str], look: Callable[[], RowScanner]) -> list[Pool]:
-        """Read the pools through once; see `open_pools`."""
-        return open_pools(job, paths, look, engine=self._engine, skip_bad_rows=self._skip_bad_rows)
+    def open(self, job: JobRun, paths: Sequence[str], scanner_factory: Callable[[], RowScanner]) -> list[Pool]:
+        """Scan the pools once; see `open_pools`."""
+        return open_pools(job, paths, scanner_factory, engine=self._engine, skip_bad_rows=self._skip_bad_rows)
 
-    def deliver(
+    def write(
         self, job: JobRun, pools: Sequence[Pool], outputs: Sequence[Output], recipe: Any, shared: Any = None
     ) -> list[str]:
-        """Write the new pools that are not there yet.
+        """Write the new pools, except those that an earlier run of the job has finished.
 
         Args:
-            job: the job.
-            pools: what they are made of.
+            job: the running job.
+            pools: the input pools.
             outputs: the new pools.
-            recipe: the settings that decide on what is in them, in plain values.
-            shared: what their contents take the rows from; the pools by default.
+            recipe: the settings that determine their content; plain values.
+            shared: the data that their row sources read from; the input pools by default.
 
         Returns:
-            Their paths, in order.
+            The paths of the new pools, in order.
         """
         paths = [str(output.path) for output in outputs]
-        outputs = [replace(output, path=output.path.absolute()) for output in outputs]  # for workers elsewhere
-        check_places(pools, outputs)
-        made = OutputManifest(job.folder, [recipe, [pool.digest for pool in pools]])
-        missing = [output for output in outputs if not made.has(output.path, output.content.key())]
-        if kept := len(outputs) - len(missing):
-            logger.info("{} of {} new pools are there already, whole: kept", kept, len(outputs))
+        # Workers may have another working directory.
+        outputs = [replace(output, path=output.path.absolute()) for output in outputs]
+        check_output_paths(pools, outputs)
+        manifest = OutputManifest(job.folder, [recipe, [pool.digest for pool in pools]])
+        missing = [output for output in outputs if not manifest.has(output.path, output.content.key())]
+        if unchanged := len(outputs) - len(missing):
+            logger.info("{} of {} new pools exist already and are complete: kept", unchanged, len(outputs))
         for output in missing:
             claim(output.path)
-        size = sum(pool.bases[-1] for pool in pools) / max(1, sum(map(len, pools)))
-        large = sum(output.content.rows for output in missing) * size > LARGE
+        mean_row_size = sum(pool.bases[-1] for pool in pools) / max(1, sum(map(len, pools)))
+        large = sum(output.content.rows for output in missing) * mean_row_size > LARGE
         source = pools if shared is None else shared
-        if names := spelled_out(source, missing):
-            logger.warning("bytes become text in base64, in {}; parquet to parquet keeps them", ", ".join(names))
-        writing = closing(run_all(write, (source, made), missing, self._engine, large=large))
+        if names := base64_columns(source, missing):
+            logger.warning("binary columns become base64 strings (parquet to parquet keeps them): {}", ", ".join(names))
+        writing = closing(run_all(write, (source, manifest), missing, self._engine, large=large))
         with job.progress.task("writing pools", total=len(missing)) as task, writing as written:
             for _ in written:
                 task.advance(1)
@@ -123,34 +124,35 @@ class PoolIO:
         return paths
 
 
-def check_places(pools: Sequence[Pool], outputs: Sequence[Output]) -> None:
-    """See that no new pool replaces an old one, becomes a part of one, or shares its place with another or a folder.
+def check_output_paths(pools: Sequence[Pool], outputs: Sequence[Output]) -> None:
+    """Check the paths of the new pools.
 
     Raises:
-        JobError: one does.
+        JobError: a new pool would replace an input pool, lie inside one, or share its path with another new pool or a
+            folder.
     """
     sources = {Path(pool.path).resolve() for pool in pools}
     sources.update(file.resolve() for pool in pools for file in pool.files)
     patterns = [pool.path for pool in pools if is_pattern(pool.path)]
-    taken: set[Path] = set()
+    output_paths: set[Path] = set()
     for output in outputs:
         path = output.path.resolve()
         if path in sources:
-            raise JobError(f"{output.path} is both a pool and the place of a new one", hint="another export_path")
+            raise JobError(f"{output.path} is both an input pool and a new pool", hint="another export_path")
         if sources & set(path.parents) or any(matches(output.path, pattern) for pattern in patterns):
-            what = f"{output.path} would lie among the files of a pool that is read"
+            what = f"{output.path} would be among the files of an input pool"
             raise JobError(what, hint="an export_path outside of it")
-        if path in taken:
-            raise JobError(f"two new pools would be {output.path}")
-        taken.add(path)
+        if path in output_paths:
+            raise JobError(f"two new pools have the same path: {output.path}")
+        output_paths.add(path)
         if path.is_dir():
-            raise JobError(f"{output.path}, the place of a new pool, is a folder")
-        if not (above := next(folder for folder in path.parents if folder.exists())).is_dir():
-            raise JobError(f"{above} is a file, and new pools need a folder there", hint="another export_path")
+            raise JobError(f"{output.path} is a folder, and a new pool would be written there")
+        if not (parent := next(folder for folder in path.parents if folder.exists())).is_dir():
+            raise JobError(f"{parent} is a file, and new pools need a folder there", hint="another export_path")
 
 
 def common_name(paths: Sequence[str], default: str = "pools") -> str:
-    """What pools are called together: the longest beginning that their names share, or a default."""
+    """A common name for pools: the longest common prefix of their names, or a default."""
     stems = [stem(path) for path in paths]
-    shared = os.path.commonprefix(stems)  # noqa: RUF071  # of names, not of paths
+    shared = os.path.commonprefix(stems)  # noqa: RUF071  # names, not paths
     return (shared if len(set(stems)) == 1 else shared.rstrip("_-. ")) or default

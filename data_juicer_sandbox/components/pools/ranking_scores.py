@@ -1,4 +1,4 @@
-"""One order out of several metrics."""
+"""Scores that combine several metrics into one order."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from fractions import Fraction
 from statistics import mean, pvariance
 
 Table = Sequence[Sequence[float]]
-"""A row for each pool, a column for each key; all values finite."""
+"""One row per pool, one column per key; all values are finite."""
 Scored = tuple[list[tuple[float, ...]], list[float]]
-"""What each pool is sorted by, lowest first, and the score that is shown for it."""
+"""The sort key of each pool, in ascending order, and the score that is reported for it."""
 
 
 def order(
     values: Table, changes: Table | None, greater_is_better: Sequence[bool], aggregate: str
 ) -> list[tuple[int, float]]:
-    """The pools' places in `values` with their scores, best first; those that are equal keep their order.
+    """The pools' row indices in `values` with their scores, best first; equal pools keep their order.
 
     Args:
         values: the metrics.
-        changes: their relative changes against the baseline, in the same shape; None without a baseline.
-        greater_is_better: of each key.
+        changes: the relative changes against the baseline, in the same shape; None without a baseline.
+        greater_is_better: one boolean per key.
         aggregate: a key of `AGGREGATES`.
     """
     signs = [1 if greater else -1 for greater in greater_is_better]
     keys, scores = AGGREGATES[aggregate](values, changes, signs)
-    return [(place, scores[place]) for place in sorted(range(len(values)), key=keys.__getitem__)]
+    return [(index, scores[index]) for index in sorted(range(len(values)), key=keys.__getitem__)]
 
 
 def relative_change(value: float, base: float) -> float:
-    """(value - base) / |base|. It is not finite where it is too great for a float; `base` is not 0."""
+    """(value - base) / |base|; not finite if it overflows. `base` must not be 0."""
     return (value - base) / abs(base)
 
 
 def ranks(column: Sequence[float], sign: int) -> list[float]:
-    """The rank of each value, 1 for the best; equal values share the mean of the ranks they take up."""
+    """The rank of each value, 1 for the best; equal values share the mean of their ranks."""
     in_order = sorted(sign * value for value in column)
     first: dict[float, int] = {}
     last: dict[float, int] = {}
@@ -46,13 +46,13 @@ def ranks(column: Sequence[float], sign: int) -> list[float]:
 
 
 def z_scores(column: Sequence[float], sign: int) -> list[float]:
-    """How many population standard deviations each value is better than the mean; all 0 where all are equal."""
-    exact = [Fraction(value) for value in column]  # no rounding: what is equal stays so, nothing overflows
-    middle = mean(exact)
-    variance = pvariance(exact, middle)
+    """The z-score of each value, with the population standard deviation; all 0 if all values are equal."""
+    exact = [Fraction(value) for value in column]  # exact arithmetic: equal values stay equal, nothing overflows
+    center = mean(exact)
+    variance = pvariance(exact, center)
     if not variance:
         return [0.0] * len(exact)
-    return [math.copysign(math.sqrt((value - middle) ** 2 / variance), sign * (value - middle)) for value in exact]
+    return [math.copysign(math.sqrt((value - center) ** 2 / variance), sign * (value - center)) for value in exact]
 
 
 def _first(values: Table, changes: Table | None, signs: list[int]) -> Scored:

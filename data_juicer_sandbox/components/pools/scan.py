@@ -1,4 +1,4 @@
-"""Reading a stretch of a pool: where its rows are, which lines are none, and what a look sees in them."""
+"""Scan one chunk of a pool: offsets of its rows, invalid lines, and the result of a row scanner."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from data_juicer_sandbox.components.pools.scanners import RowScanner
 if TYPE_CHECKING:
     import numpy as np
 
-STRETCH = 8 << 20
-"""Bytes of a stretch: what a worker holds at a time."""
+CHUNK_BYTES = 8 << 20
+"""Size of a chunk: a worker holds one chunk in memory at a time."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some whole lines of a file of JSON lines."""
+    """A byte range of a JSON Lines file that holds whole lines."""
 
     file: Path
     start: int
@@ -33,93 +33,95 @@ class Chunk:
 
 @dataclass
 class Scan:
-    """What is in a stretch."""
+    """The result of scanning one chunk."""
 
     starts: np.ndarray
-    """int64, the byte at which each row starts."""
+    """int64, the byte offset in the file at which each row starts."""
     lengths: np.ndarray
-    """uint32, the bytes of each row, its line end among them; int64 where one has 4 GiB or more."""
+    """uint32, the size of each row in bytes, including its line end; int64 if a row has 4 GiB or more."""
     bad: list[tuple[int, str]]
-    """The lines that are no rows: where they start, and why."""
-    told: Any
+    """Invalid lines: byte offset and reason."""
+    result: Any
+    """What the row scanner collected."""
     digest: bytes
 
 
-def stretches(file: Path) -> list[Chunk]:
-    """A file cut at line ends, into stretches of about `STRETCH` bytes (a line that is longer is one of its own).
+def split_chunks(file: Path) -> list[Chunk]:
+    """Split a file at line ends into chunks of about `CHUNK_BYTES` bytes; a longer line is a chunk of its own.
 
-    An empty file is one stretch, in which a look sees nothing.
+    An empty file gives one empty chunk.
     """
-    found: list[Chunk] = []
+    chunks: list[Chunk] = []
     with file.open("rb") as stream:
         size, start = os.fstat(stream.fileno()).st_size, 0
-        while start < size or not found:
-            stream.seek(min(start + STRETCH, size))
+        while start < size or not chunks:
+            stream.seek(min(start + CHUNK_BYTES, size))
             stream.readline()
-            found.append(Chunk(file, start, stream.tell()))
+            chunks.append(Chunk(file, start, stream.tell()))
             start = stream.tell()
-    return found
+    return chunks
 
 
-def scan(look: Callable[[], RowScanner], stretch: Chunk) -> Scan:
-    """Find the rows of a stretch and look at each.
+def scan(scanner_factory: Callable[[], RowScanner], chunk: Chunk) -> Scan:
+    """Find the rows of a chunk and run a scanner over them.
 
     Args:
-        look: makes a new look.
-        stretch: what to read.
+        scanner_factory: makes a new row scanner.
+        chunk: the part of a file to read.
     """
     import numpy as np
 
-    with stretch.file.open("rb", buffering=0) as stream:
-        data = os.pread(stream.fileno(), stretch.end - stretch.start, stretch.start)
+    with chunk.file.open("rb", buffering=0) as stream:
+        data = os.pread(stream.fileno(), chunk.end - chunk.start, chunk.start)
     ends = line_ends(data)
     starts = np.empty_like(ends)
     starts[1:] = ends[:-1]
-    starts[:1] = len(codecs.BOM_UTF8) if not stretch.start and data.startswith(codecs.BOM_UTF8) else 0
-    eye = look()
-    if _is_text(data) and _is_regular(data, starts, ends) and eye.see_all(data, len(ends)):
-        return _scanned(stretch, starts, ends, [], eye, data)
-    see = eye.see if _is_text(data) else partial(_see_text, eye.see)  # JSON readers pass over texts they do not need
+    starts[:1] = len(codecs.BOM_UTF8) if not chunk.start and data.startswith(codecs.BOM_UTF8) else 0
+    scanner = scanner_factory()
+    if _is_text(data) and _is_regular(data, starts, ends) and scanner.update_batch(data, len(ends)):
+        return _scan_of(chunk, starts, ends, [], scanner, data)
+    # JSON readers skip strings that they do not need, so they would miss invalid UTF-8 there.
+    update = scanner.update if _is_text(data) else partial(_update_text, scanner.update)
     bad: list[tuple[int, str]] = []
-    left_out: list[int] = []
+    skipped: list[int] = []
     for number, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
         line = data[start:end]
         try:
-            see(line)
+            update(line)
         except BadRow as error:
-            left_out.append(number)
+            skipped.append(number)
             if line and not line.isspace():
-                bad.append((stretch.start + start, str(error)))
-    if left_out:
-        starts, ends = np.delete(starts, left_out), np.delete(ends, left_out)
-    return _scanned(stretch, starts, ends, bad, eye, data)
+                bad.append((chunk.start + start, str(error)))
+    if skipped:
+        starts, ends = np.delete(starts, skipped), np.delete(ends, skipped)
+    return _scan_of(chunk, starts, ends, bad, scanner, data)
 
 
-def _scanned(
-    stretch: Chunk, starts: np.ndarray, ends: np.ndarray, bad: list[tuple[int, str]], eye: RowScanner, data: bytes
+def _scan_of(
+    chunk: Chunk, starts: np.ndarray, ends: np.ndarray, bad: list[tuple[int, str]], scanner: RowScanner, data: bytes
 ) -> Scan:
     import numpy as np
 
     lengths = ends - starts
     if not len(lengths) or int(lengths.max()) < 1 << 32:
         lengths = lengths.astype(np.uint32)
-    return Scan(starts + stretch.start, lengths, bad, eye.told(), xxhash.xxh3_128_digest(data))
+    return Scan(starts + chunk.start, lengths, bad, scanner.result(), xxhash.xxh3_128_digest(data))
 
 
 def _is_regular(data: bytes, starts: np.ndarray, ends: np.ndarray) -> bool:
-    """Whether every line is like `{...}` with a line break behind it.
+    """Whether every line has the form `{...}` and ends with a line break.
 
-    No JSON value goes over the end of such lines, since in none does `{` follow `}`: so where there are as many values
-    as lines, each line is one.
+    No JSON value spans two such lines, since `{` cannot follow `}` within a value. If such data holds as many values as
+    lines, each line is therefore one value.
     """
     import numpy as np
 
-    signs = np.frombuffer(data, np.uint8)
+    characters = np.frombuffer(data, np.uint8)
     return (
         len(ends) > 0
         and data.endswith(b"\n")
         and bool((ends - starts > 2).all())
-        and bool((signs[starts] == ord("{")).all() and (signs[ends - 2] == ord("}")).all())
+        and bool((characters[starts] == ord("{")).all() and (characters[ends - 2] == ord("}")).all())
     )
 
 
@@ -131,20 +133,20 @@ def _is_text(data: bytes) -> bool:
     return True
 
 
-def _see_text(see: Callable[[bytes], None], line: bytes) -> None:
+def _update_text(update: Callable[[bytes], None], line: bytes) -> None:
     try:
         line.decode()
     except UnicodeDecodeError as error:
         raise BadRow(f"not a JSON row: {error}") from error
-    see(line)
+    update(line)
 
 
 def line_ends(data: bytes) -> np.ndarray:
-    """Where each line ends, behind its line break (int64); the last one needs none."""
+    """The offset behind each line's line break (int64); the last line may have no line break."""
     import numpy as np
 
-    signs = np.frombuffer(data, np.uint8)
-    piece = 1 << 18  # fits the cache with the mask that is made of it
-    found = [np.flatnonzero(signs[at : at + piece] == 10) + at + 1 for at in range(0, len(signs), piece)]
-    ends = np.concatenate(found) if found else np.empty(0, np.int64)
+    characters = np.frombuffer(data, np.uint8)
+    block = 1 << 18  # a block and its mask fit into the processor's cache
+    breaks = [np.flatnonzero(characters[at : at + block] == 10) + at + 1 for at in range(0, len(characters), block)]
+    ends = np.concatenate(breaks) if breaks else np.empty(0, np.int64)
     return ends if not data or data.endswith(b"\n") else np.append(ends, len(data))

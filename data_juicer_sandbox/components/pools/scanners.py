@@ -1,4 +1,4 @@
-"""What is looked for in every row while a pool is read: nothing but that it is a row, or the names of its fields."""
+"""Per-row scanners: `Valid` checks that a line is a JSON object, `Keys` collects field names."""
 
 from __future__ import annotations
 
@@ -9,64 +9,64 @@ from data_juicer_sandbox.components.io.parse import parse, parse_slowly
 
 
 class RowScanner(ABC):
-    """Sees the rows of a stretch of a pool, one after the other, and tells what it saw."""
+    """Collects data from the rows of one chunk of a pool, row by row."""
 
     @abstractmethod
-    def see(self, line: bytes) -> None:
-        """Look at one row.
+    def update(self, line: bytes) -> None:
+        """Process one row.
 
         Raises:
-            BadRow: it is none, or lacks what is looked for; nothing of it is kept then.
+            BadRow: the line is not a JSON object, or lacks a required field; the scanner then keeps nothing of it.
         """
 
-    def see_all(self, data: bytes, rows: int) -> bool:
-        """Look at all rows of a stretch at once, which is quicker, if that can be done.
+    def update_batch(self, data: bytes, rows: int) -> bool:
+        """Process all rows of a chunk at once, where the scanner supports that; it is faster than `update` per row.
 
         Args:
-            data: lines, none of which holds the end of one value and the start of another.
-            rows: how many.
+            data: lines; no JSON value starts in one line and ends in another.
+            rows: the number of lines.
 
         Returns:
-            whether it was done; if not, nothing of it is kept.
+            True if all rows were processed; if False, the scanner has kept nothing of them.
         """
         return False
 
     @abstractmethod
-    def told(self) -> Any:
-        """What was seen, one entry a row where there is one for every row."""
+    def result(self) -> Any:
+        """The collected data; per-row data has one entry for each row."""
 
 
 class Valid(RowScanner):
-    """Nothing but that each line is a JSON object."""
+    """Checks that each line is a JSON object; collects nothing."""
 
     def __init__(self) -> None:
         import msgspec
 
-        # A type without fields: the row is read through, and nothing is made of it.
+        # A type without fields: the decoder validates the whole row and builds no values.
         decoder = msgspec.json.Decoder(msgspec.defstruct("Row", [], gc=False))
         self._read, self._read_all = decoder.decode, decoder.decode_lines
         self._refusals = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
-    def see(self, line: bytes) -> None:
+    def update(self, line: bytes) -> None:
         """Check the row."""
         try:
             self._read(line)
         except self._refusals:
             parse_slowly(line)
 
-    def see_all(self, data: bytes, rows: int) -> bool:
+    def update_batch(self, data: bytes, rows: int) -> bool:
         """Check the rows."""
         try:
             return len(self._read_all(data)) == rows
         except self._refusals:
             return False
 
-    def told(self) -> None:
-        """Nothing."""
+    def result(self) -> None:
+        """None."""
 
 
 class Keys(RowScanner):
-    """The names of all fields that rows have at their top."""
+    """Collects the names of all top-level fields."""
 
     def __init__(self) -> None:
         import msgspec
@@ -76,23 +76,23 @@ class Keys(RowScanner):
         self._refusals = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
         self._keys: set[str] = set()
 
-    def see(self, line: bytes) -> None:
-        """Take the names of the row's fields."""
+    def update(self, line: bytes) -> None:
+        """Add the field names of the row."""
         try:
             self._keys.update(self._read(line))
         except self._refusals:
             self._keys.update(parse(line))
 
-    def see_all(self, data: bytes, rows: int) -> bool:
-        """Take the names of all fields."""
+    def update_batch(self, data: bytes, rows: int) -> bool:
+        """Add the field names of all rows."""
         try:
-            found = self._read_all(data)
+            rows_read = self._read_all(data)
         except self._refusals:
             return False
-        if len(found) == rows:
-            self._keys.update(*found)
-        return len(found) == rows
+        if len(rows_read) == rows:
+            self._keys.update(*rows_read)
+        return len(rows_read) == rows
 
-    def told(self) -> set[str]:
-        """All names."""
+    def result(self) -> set[str]:
+        """All field names."""
         return self._keys

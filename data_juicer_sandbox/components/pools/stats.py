@@ -1,4 +1,4 @@
-"""The stats of rows."""
+"""The numeric stats of rows."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 STATS = "__dj__stats__"
-"""Where Data-Juicer puts the stats of a row."""
+"""The field in which Data-Juicer stores the stats of a row."""
 
 
 class Stats(RowScanner):
-    """The numeric stats of every row, as a column of floats for each stat; NaN for what is not there.
+    """Collects the numeric stats of every row: one float column per stat, NaN for a missing value.
 
-    A list of numbers counts by its mean; truth values and texts are no numbers.
+    A list of numbers counts as its mean. Booleans and strings are not numbers.
 
     Args:
-        keys: the stats wanted; all by default.
+        keys: the stats to collect; all by default.
     """
 
     def __init__(self, keys: list[str] | None = None):
@@ -32,87 +32,87 @@ class Stats(RowScanner):
         self._keys = keys
         self._refusals = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
         self._names: list[str] = []
-        self._quick: Any = None
-        """The decoder made for the stats of the first row that has some."""
-        self._flat: Callable[[Any], tuple[float | None, ...]] = msgspec.structs.astuple
-        self._seen: list[tuple[float | None, ...]] = []
-        self._odd: dict[int, dict[str, float]] = {}
-        """The rows that do not hold just the stats of the first one, by number."""
+        self._fast_decoder: Any = None
+        """A decoder with the stats of the first row that has stats as its schema."""
+        self._as_tuple: Callable[[Any], tuple[float | None, ...]] = msgspec.structs.astuple
+        self._rows: list[tuple[float | None, ...]] = []
+        self._irregular_rows: dict[int, dict[str, float]] = {}
+        """The stats of rows that do not fit the schema of the fast decoder, by row number."""
 
-    def see(self, line: bytes) -> None:
-        """Take the stats of the row."""
-        if self._quick is not None:
+    def update(self, line: bytes) -> None:
+        """Collect the stats of the row."""
+        if self._fast_decoder is not None:
             try:
-                self._seen.append(self._flat(self._quick.decode(line).stats)[: len(self._names)])
+                self._rows.append(self._as_tuple(self._fast_decoder.decode(line).stats)[: len(self._names)])
                 return
-            except self._refusals:  # other stats, lists, NaN, no stats; or no row at all
+            except self._refusals:  # other stats, lists, NaN, no stats; or not a JSON object
                 pass
         stats = parse(line).get(STATS)
         if isinstance(stats, dict):
-            wanted = {name: _number(value) for name, value in stats.items() if not self._keys or name in self._keys}
-            numbers = {name: value for name, value in wanted.items() if value is not None}
-            if self._quick is None and numbers:
-                self._names = list(self._keys or numbers)  # all that are wanted, if this row lacks them or not
+            selected = {name: _number(value) for name, value in stats.items() if not self._keys or name in self._keys}
+            numbers = {name: value for name, value in selected.items() if value is not None}
+            if self._fast_decoder is None and numbers:
+                self._names = list(self._keys or numbers)  # all requested stats, also those that this row lacks
                 others = [name for name in stats if name not in numbers]
-                self._quick = _decoder(self._names, None if self._keys else others)
+                self._fast_decoder = _decoder(self._names, None if self._keys else others)
             if numbers:
-                self._odd[len(self._seen)] = numbers
-        self._seen.append(())
+                self._irregular_rows[len(self._rows)] = numbers
+        self._rows.append(())
 
-    def see_all(self, data: bytes, rows: int) -> bool:
-        """Take the stats of all rows, if they are alike."""
+    def update_batch(self, data: bytes, rows: int) -> bool:
+        """Collect the stats of all rows, if all have the same stats."""
         first = data.index(b"\n") + 1
         try:
-            self.see(data[:first])
-            found = self._quick.decode_lines(data[first:]) if self._quick is not None else []
+            self.update(data[:first])
+            decoded = self._fast_decoder.decode_lines(data[first:]) if self._fast_decoder is not None else []
         except (*self._refusals, BadRow):
-            found = []
-        if len(found) != rows - 1:
-            self._seen, self._odd = [], {}
+            decoded = []
+        if len(decoded) != rows - 1:
+            self._rows, self._irregular_rows = [], {}
             return False
         count = len(self._names)
-        self._seen += [self._flat(row.stats)[:count] for row in found]
+        self._rows += [self._as_tuple(row.stats)[:count] for row in decoded]
         return True
 
-    def told(self) -> dict[str, np.ndarray]:
-        """Columns by stat, as float64 arrays as long as there were rows."""
+    def result(self) -> dict[str, np.ndarray]:
+        """The columns by stat: float64 arrays with one entry per row."""
         import numpy as np
 
-        gap = (None,) * len(self._names)
-        rows = (row or gap for row in self._seen)
-        table = np.empty((len(self._seen), len(self._names)))
+        no_stats = (None,) * len(self._names)
+        rows = (row or no_stats for row in self._rows)
+        table = np.empty((len(self._rows), len(self._names)))
         for at in range(0, len(table), 10_000):
             table[at : at + 10_000] = np.array(list(islice(rows, 10_000)), float)
-        told = {name: np.ascontiguousarray(table[:, place]) for place, name in enumerate(self._names)}
-        for number, stats in self._odd.items():
+        columns = {name: np.ascontiguousarray(table[:, index]) for index, name in enumerate(self._names)}
+        for number, stats in self._irregular_rows.items():
             for name, value in stats.items():
-                told.setdefault(name, np.full(len(table), np.nan))[number] = value
-        return told
+                columns.setdefault(name, np.full(len(table), np.nan))[number] = value
+        return columns
 
 
 def numeric_stats(path: str, rows: int = 1_000) -> set[str]:
-    """The names of the stats that are numbers in some of the first rows of a data set."""
-    look = Stats()
+    """The names of the stats that are numeric in at least one of the first rows of a data set."""
+    scanner = Stats()
     for line in islice(read_lines(path), rows):
-        look.see(line)
-    return set(look.told())
+        scanner.update(line)
+    return set(scanner.result())
 
 
 def _decoder(names: list[str], others: list[str] | None) -> Any:
-    """Reads a row's stats if they are of the kind expected, and refuses others: quicker than making a mapping of them.
+    """A decoder for rows whose stats match a fixed schema; faster than decoding into dicts, rejects other rows.
 
     Args:
-        names: the stats that are numbers.
-        others: those that are none, of which there may be no more; None where it does not matter what else there is.
+        names: the numeric stats.
+        others: the other stats; a row with further stats is rejected. None: a row may have any further stats.
     """
     import msgspec
 
-    kinds: list[tuple[str, Any]] = [(name, float | None) for name in names]
-    kinds += [(name, str | bool | list[str] | dict | None) for name in others or ()]
+    fields: list[tuple[str, Any]] = [(name, float | None) for name in names]
+    fields += [(name, str | bool | list[str] | dict | None) for name in others or ()]
     stats = msgspec.defstruct(
         "Stats",
-        [(f"s{place}", kind, None) for place, (_, kind) in enumerate(kinds)],
-        rename={f"s{place}": name for place, (name, _) in enumerate(kinds)},
+        [(f"s{index}", value_type, None) for index, (_, value_type) in enumerate(fields)],
+        rename={f"s{index}": name for index, (name, _) in enumerate(fields)},
         forbid_unknown_fields=others is not None,
         gc=False,
     )

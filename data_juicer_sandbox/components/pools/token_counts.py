@@ -1,4 +1,4 @@
-"""How many tokens each row of a pool has."""
+"""Token counts of the rows of a pool."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-_MOST = 1 << 40
-"""No row has so many tokens: their sum must be a 64-bit number."""
+_MAX_TOKENS = 1 << 40
+"""Upper bound of a row's token count, so that sums fit into 64 bits."""
 
 
 class TokenCounts(RowScanner):
-    """A number of tokens for every row.
+    """Collects the token count of every row.
 
     Args:
-        text_key: the field with the text; dots go deeper.
-        token_key: the field with the number of tokens, should there be one.
-        tokenizer: a folder or hub id, to count the text's tokens by; its words otherwise.
+        text_key: the field with the text; dots for nested fields.
+        token_key: a field that holds the token count, which is then used instead of counting.
+        tokenizer: a folder or hub id of the tokenizer; None counts words.
     """
 
     def __init__(self, text_key: str, token_key: str | None, tokenizer: str | None):
         self._key = token_key or text_key
-        self._way, self._given = self._key.split("."), token_key is not None
+        self._key_path, self._has_token_key = self._key.split("."), token_key is not None
         self._count = _counter(tokenizer)
-        self._found: list[int] = []
+        self._counts: list[int] = []
 
-    def see(self, line: bytes) -> None:
-        """Count the row's tokens."""
-        value = get_nested(parse(line), self._way)
-        if self._given:
-            if type(value) not in (int, float) or not 0 <= value < _MOST or value != int(value):
+    def update(self, line: bytes) -> None:
+        """Add the token count of the row."""
+        value = get_nested(parse(line), self._key_path)
+        if self._has_token_key:
+            if type(value) not in (int, float) or not 0 <= value < _MAX_TOKENS or value != int(value):
                 raise BadRow(f"{self._key!r} holds no number of tokens")
-            self._found.append(int(value))
+            self._counts.append(int(value))
         elif isinstance(value, str):
-            self._found.append(self._count(value))
+            self._counts.append(self._count(value))
         else:
             raise BadRow(f"{self._key!r} holds no text")
 
-    def told(self) -> np.ndarray:
-        """The numbers, int64."""
+    def result(self) -> np.ndarray:
+        """The token counts, int64."""
         import numpy as np
 
-        return np.array(self._found, np.int64)
+        return np.array(self._counts, np.int64)
 
 
 @cache
 def _counter(tokenizer: str | None) -> Callable[[str], int]:
     if tokenizer is None:
         return lambda text: len(text.split())
-    made: Any = imports.load("transformers", extra="train").AutoTokenizer.from_pretrained(tokenizer)
-    return lambda text: len(made(text, add_special_tokens=False, verbose=False)["input_ids"])
+    loaded: Any = imports.load("transformers", extra="train").AutoTokenizer.from_pretrained(tokenizer)
+    return lambda text: len(loaded(text, add_special_tokens=False, verbose=False)["input_ids"])

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from data_juicer_sandbox.components.io import read_lines, read_rows
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
-from data_juicer_sandbox.components.pools.sampling import drawn
+from data_juicer_sandbox.components.pools.sampling import apportion, sample_rows
+from data_juicer_sandbox.components.pools.stats import STATS
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 if TYPE_CHECKING:
     import numpy as np
 
 Algo = Literal["uniform", "frequency", "stratified"]
-_STATS = "__dj__stats__"
 
 
 @dataclass(frozen=True)
@@ -80,13 +79,14 @@ class Sample:
         if sample_size == count:
             return count, np.arange(count)
         if groups is None:
-            return count, drawn(count, sample_size, self.seed)
-        allocate = _by_frequency if self.algo == "frequency" else _proportional
+            return count, sample_rows(count, sample_size, self.seed)
         sizes = np.bincount(groups)
         members = np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])
-        rows_per_group = allocate(sizes.tolist(), sample_size)
+        by_group = sizes.tolist()
+        by_frequency = self.algo == "frequency"
+        rows_per_group = _by_frequency(by_group, sample_size) if by_frequency else apportion(sample_size, by_group)
         drawn_rows = [
-            rows[drawn(len(rows), number, self.seed + group_index)]
+            rows[sample_rows(len(rows), number, self.seed + group_index)]
             for group_index, (rows, number) in enumerate(zip(members, rows_per_group, strict=True))
             if number
         ]
@@ -94,7 +94,6 @@ class Sample:
 
 
 PARAMETERS = {"frequency": "frequency_key", "stratified": "strata_key"}
-_Allocation = Callable[[list[int], int], list[int]]
 
 
 def _by_frequency(sizes: list[int], sample_size: int) -> list[int]:
@@ -102,15 +101,6 @@ def _by_frequency(sizes: list[int], sample_size: int) -> list[int]:
     for group in sorted(range(len(sizes)), key=lambda group: -sizes[group]):
         allocation[group] = min(sizes[group], remaining)
         remaining -= allocation[group]
-    return allocation
-
-
-def _proportional(sizes: list[int], sample_size: int) -> list[int]:
-    total = sum(sizes)
-    allocation = [size * sample_size // total for size in sizes]
-    by_remainder = sorted(range(len(sizes)), key=lambda group: -(sizes[group] * sample_size % total))
-    for group in by_remainder[: sample_size - sum(allocation)]:
-        allocation[group] += 1
     return allocation
 
 
@@ -126,7 +116,7 @@ def _groups(path: str, key: str, quantiles: int | None) -> np.ndarray:
         codes.append(-1 if numeric else names.setdefault(json.dumps(value, sort_keys=True), len(names)))
     values, groups = np.asarray(numbers), np.asarray(codes)
     if len(groups) and set(names) == {"null"} and np.isnan(values).all():
-        raise JobError(f"no row of {path} has {key!r}", hint=f"neither as a field nor in {_STATS}")
+        raise JobError(f"no row of {path} has {key!r}", hint=f"neither as a field nor in {STATS}")
     is_numeric = ~np.isnan(values)
     if is_numeric.any():
         distinct, bins = np.unique(values[is_numeric], return_inverse=True)
@@ -141,7 +131,7 @@ def _groups(path: str, key: str, quantiles: int | None) -> np.ndarray:
 def _value(row: dict[str, Any], key: str) -> Any:
     value = get_nested(row, key.split("."))
     if value is MISSING:
-        stats = row.get(_STATS)
+        stats = row.get(STATS)
         value = stats.get(key) if isinstance(stats, dict) else None
     if isinstance(value, list) and value and all(isinstance(item, int | float) for item in value):
         return sum(value) / len(value)

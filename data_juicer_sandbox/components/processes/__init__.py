@@ -1,1 +1,1 @@
-"""Processes: worker pools, external programs, Ray, and what ends them with their run."""
+"""Processes: worker pools, external programs, Ray, and their termination with the run."""

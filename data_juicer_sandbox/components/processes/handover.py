@@ -1,5 +1,6 @@
-"""How a process that a job starts gets its config: by a file that only this user may read, never by its arguments,
-which every user of the machine can read in `/proc`.
+"""Hand a config to a child process by a file that only this user can read.
+
+Arguments are not used, since every user of the machine can read them in `/proc`.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ _PREFIX = ".handover_"
 
 @contextmanager
 def private_folder(parent: Path) -> Iterator[Path]:
-    """A folder with mode 0700 that is removed when the block ends. What a killed process left is removed first.
+    """A folder with mode 0700 that is removed when the block ends; first removes folders of killed processes.
 
     Args:
         parent: the folder of the job.
     """
-    ours = f"{_PREFIX}{os.getpid()}_"
+    prefix = f"{_PREFIX}{os.getpid()}_"
     for abandoned in parent.glob(f"{_PREFIX}*"):
-        if not abandoned.name.startswith(ours) and abandoned.is_dir() and not abandoned.is_symlink():
+        if not abandoned.name.startswith(prefix) and abandoned.is_dir() and not abandoned.is_symlink():
             shutil.rmtree(abandoned)
-    with TemporaryDirectory(dir=parent, prefix=ours) as folder:
+    with TemporaryDirectory(dir=parent, prefix=prefix) as folder:
         yield Path(folder)
 
 
 def hand_over(path: Path, config: Any) -> None:
-    """Write a config as JSON into a new file with mode 0600. Who reads it removes it.
+    """Write a config as JSON into a new file with mode 0600; its reader removes it.
 
     Args:
         path: a file in a `private_folder`.

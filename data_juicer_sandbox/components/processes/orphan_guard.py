@@ -1,7 +1,7 @@
-"""Worker processes end with the run that forked them, however it ends.
+"""Orphan guard: forked workers exit when their parent process ends, for any reason.
 
-A pool's workers wait for work for ever when their parent is killed (`kill -9`), and hold memory and pipes. A signal at
-the parent's death would not do: it is sent when the thread that forked ends, which a pool's own thread may do early.
+If a parent is killed (`kill -9`), a pool's workers would wait for work forever, and hold memory and pipes. A
+parent-death signal is not suitable: it is sent when the forking thread ends, and a pool's thread may end early.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from functools import cache
 
 PAUSE = 0.2
-"""Seconds between two looks at the parent."""
+"""Seconds between two checks of the parent."""
 
-_forking = 0
+_forking_process = 0
 _active = 0
 
 
 def install() -> None:
-    """From now on every process forked from this one, and from those, ends when its parent is gone."""
+    """Make every process that is forked from now on, also by children, exit when its parent has ended."""
     global _active
     _register()
     _active += 1
@@ -29,7 +29,7 @@ def install() -> None:
 
 @contextmanager
 def active() -> Iterator[None]:
-    """While the block runs, every process forked from this one, and from those, ends when its parent is gone."""
+    """The same for the processes that are forked while the block runs."""
     global _active
     install()
     try:
@@ -44,21 +44,21 @@ def _register() -> None:
 
 
 def exit_with_parent(parent: int) -> None:
-    """This process ends when that one, which started it, is gone."""
-    threading.Thread(target=_end_with, args=(parent,), name="ends-with-its-parent", daemon=True).start()
+    """Make this process exit when its parent, with the given process id, has ended."""
+    threading.Thread(target=_exit_when_orphaned, args=(parent,), name="ends-with-its-parent", daemon=True).start()
 
 
 def _remember() -> None:
-    global _forking
-    _forking = os.getpid() if _active else 0
+    global _forking_process
+    _forking_process = os.getpid() if _active else 0
 
 
 def _watch() -> None:
-    if _forking:
-        exit_with_parent(_forking)
+    if _forking_process:
+        exit_with_parent(_forking_process)
 
 
-def _end_with(parent: int) -> None:
+def _exit_when_orphaned(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(PAUSE)
     os._exit(1)

@@ -1,16 +1,15 @@
-"""Runs a program so that nothing of it is left when it, or whoever asked for it, ends. Run as a script, on its own.
+"""Supervisor: runs a program, and kills all its processes when the program or the parent process ends. A script:
 
-    python supervisor.py FD ASKING PROGRAM [ARGUMENT ...]
+    python supervisor.py FD PARENT PROGRAM [ARGUMENT ...]
 
-FD is the reading end of a pipe whose other end the asking process, of id ASKING, holds. A byte that comes through
-means: end the program in good order (SIGTERM, then SIGKILL). The end of the pipe, or another parent than ASKING
-(should a fork of the asking process hold the pipe open), means that it is gone, however that came about: everything is
-killed at once. Unlike a parent-death signal this has no race at the start, does not depend on the thread that asked,
-and reaches the program's own children too: this process is their subreaper, so whatever they start stays below it, in a
-session of its own or not.
+FD is the read end of a pipe; the parent process, with the id PARENT, holds the write end. A byte in the pipe means:
+terminate the program gracefully (SIGTERM, then SIGKILL). The end of the pipe, or another parent than PARENT (in case a
+fork of the parent holds the pipe open), means that the parent has ended: all processes are killed at once. Unlike a
+parent-death signal, this has no race at the start, does not depend on the forking thread, and also reaches the
+program's children: this process is their subreaper, so their processes stay its descendants, in any session.
 
-It ends as the program did: with its exit status, or by its signal. Stands alone: only the standard library, started
-without site packages.
+The supervisor exits like the program: with its exit status, or by its signal. It uses only the standard library and is
+started without site packages.
 """
 
 import contextlib
@@ -26,12 +25,12 @@ import time
 GRACE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 PATIENCE = 30.0
-"""Seconds after which a process that cannot be killed (one that waits for a dead disk, say) is left alone."""
+"""Seconds after which a process that cannot be killed (because it waits for a dead disk, say) is ignored."""
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def descendants() -> list[int]:
-    """All processes below this one."""
+    """All descendants of this process."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):  # noqa: PTH208
         if name.isdigit():
@@ -39,27 +38,27 @@ def descendants() -> list[int]:
                 with open(f"/proc/{name}/stat", "rb") as stream:  # noqa: PTH123
                     parent = int(stream.read().rpartition(b")")[2].split()[1])
             except (OSError, IndexError, ValueError):
-                continue  # gone meanwhile
+                continue  # ended meanwhile
             children.setdefault(parent, []).append(int(name))
-    found, todo = [], [os.getpid()]
-    while todo:
-        below = children.get(todo.pop(), [])
-        found += below
-        todo += below
-    return found
+    processes, queue = [], [os.getpid()]
+    while queue:
+        child_processes = children.get(queue.pop(), [])
+        processes += child_processes
+        queue += child_processes
+    return processes
 
 
 def signal_all(number: int) -> list[int]:
-    """Send a signal to all processes below this one; returns which there were."""
-    there = descendants()
-    for process in there:
+    """Send a signal to all descendants; returns their ids."""
+    processes = descendants()
+    for process in processes:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, number)
-    return there
+    return processes
 
 
 def reap() -> None:
-    """Collect what has ended, so that it no longer counts as there."""
+    """Reap ended child processes, so that they are no longer listed as descendants."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -68,31 +67,31 @@ def reap() -> None:
 
 
 def kill_all() -> None:
-    """Kill until nothing is left: what a process starts while it is being killed is found the next time."""
-    until = time.monotonic() + PATIENCE
-    while signal_all(signal.SIGKILL) and time.monotonic() < until:
+    """Kill all descendants, repeatedly, since a process may start others before it is killed."""
+    deadline = time.monotonic() + PATIENCE
+    while signal_all(signal.SIGKILL) and time.monotonic() < deadline:
         reap()
         time.sleep(0.005)
 
 
-def obey(pipe: int, asking: int) -> None:
-    """Wait for the word, or the end, of the asking process; then end the program, and with it this process."""
-    while os.getppid() == asking and not select.select([pipe], [], [], 0.5)[0]:
+def watch_parent(pipe: int, parent: int) -> None:
+    """Wait for a byte from the parent, or for its end; then terminate the program, and with it this process."""
+    while os.getppid() == parent and not select.select([pipe], [], [], 0.5)[0]:
         pass
-    if os.getppid() == asking and os.read(pipe, 1):
+    if os.getppid() == parent and os.read(pipe, 1):
         signal_all(signal.SIGTERM)
-        time.sleep(GRACE)  # the main thread ends this process as soon as the program has ended
+        time.sleep(GRACE)  # the main thread exits as soon as the program has ended
     while True:
         signal_all(signal.SIGKILL)
         time.sleep(0.02)
 
 
-def become(argv: list[str], supervisor: int) -> None:
-    """Turn this process into the program."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # should the supervisor itself be killed
+def exec_program(argv: list[str], supervisor: int) -> None:
+    """Replace this process by the program."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # in case the supervisor itself is killed
     if os.getppid() != supervisor:
         os._exit(1)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores, and a program would inherit that
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and the program would inherit that
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp(argv[0], argv)  # noqa: S606
@@ -104,16 +103,16 @@ def become(argv: list[str], supervisor: int) -> None:
 def main() -> None:
     """Run the program."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    pipe, asking, argv, supervisor = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:], os.getpid()
+    pipe, parent, argv, supervisor = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:], os.getpid()
     program = os.fork()
     if program == 0:
         os.close(pipe)
-        become(argv, supervisor)
+        exec_program(argv, supervisor)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # meant for the program; the pipe is what tells this process
-    threading.Thread(target=obey, args=(pipe, asking), daemon=True).start()
+        signal.signal(number, signal.SIG_IGN)  # ignored here; the parent controls this process by the pipe
+    threading.Thread(target=watch_parent, args=(pipe, parent), daemon=True).start()
     ended = 0
-    while ended != program:  # orphans of the program's are reaped on the way
+    while ended != program:  # also reaps orphans of the program
         ended, status = os.waitpid(-1, 0)
     kill_all()
     if os.WIFSIGNALED(status):

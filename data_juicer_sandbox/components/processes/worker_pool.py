@@ -1,6 +1,6 @@
-"""One function over many items: in this process, in workers on this machine, or on a Ray cluster.
+"""Parallel map: in this process, in worker processes on this machine, or on a Ray cluster.
 
-The results are the same and come in the same order, whichever does the work.
+Results and their order do not depend on the engine.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ Engine = Literal["local", "ray"]
 Outcome = tuple[Any, Exception | None, str]
 
 _AHEAD = 2
-"""Items that a worker is handed at a time, so that it need not wait for this process."""
+"""Number of items queued per worker, so that it does not wait for this process."""
 _GRACE = 10.0
-"""Seconds that a worker has to clear away what it had begun."""
+"""Seconds that a worker has to clean up after SIGTERM."""
 
 
 class WorkerTraceback(Exception):
-    """The cause of an error that came from a worker: where it happened there."""
+    """The cause of an error from a worker; its text is the worker's traceback."""
 
 
 def run_all(
     function: Callable[[Any, Item], Result], shared: Any, items: Sequence[Item], engine: Engine, *, large: bool
 ) -> Generator[Result, None, None]:
-    """What the function makes of each item, in the order of the items.
+    """Yield the result of the function for each item, in the order of the items.
 
-    Who may stop before the end closes the iterator (`contextlib.closing`), and with it the workers.
+    A caller that may stop early must close the iterator (`contextlib.closing`), which also ends the workers.
 
     Args:
-        function: takes `shared` and an item; at the top of a module, so that other processes find it.
-        shared: what all calls need; workers must not change it.
-        items: one for each call.
-        engine: `local`, or `ray`.
-        large: whether there is enough to do for workers to be worth their start (some 50 ms).
+        function: takes `shared` and an item; a top-level function of a module, so that other processes can import it.
+        shared: data for all calls; workers must not modify it.
+        items: one item per call.
+        engine: `local` or `ray`.
+        large: whether the work is large enough for worker processes (they take about 50 ms to start).
 
     Raises:
-        JobError: a worker was killed, by the system for its memory, say.
-        Exception: whatever the function raises, for the first item for which it does.
+        JobError: a worker was killed, for example by the system for lack of memory.
+        Exception: the function's error for the first item that fails.
     """
     if engine == "ray":
         from data_juicer_sandbox.components.processes.ray_engine import run_on_ray
@@ -62,15 +62,15 @@ def run_all(
 
 
 def cores() -> int:
-    """The processor cores that this process may use."""
+    """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def _in_workers(
     function: Callable[[Any, Item], Result], shared: Any, items: Sequence[Item], workers: int
 ) -> Iterator[Result]:
-    # Not concurrent.futures: its workers share one pipe, and one that is killed half-way through a result leaves the
-    # reader waiting for the rest for ever. Here each has its own, which ends with it.
+    # Not concurrent.futures: its workers share a pipe, so a worker that is killed while it sends a result blocks the
+    # reader forever. Here each worker has its own pipe, which is closed when it ends.
     channels: dict[Connection, BaseProcess] = {}
     numbers = iter(range(len(items)))
     done: dict[int, Outcome] = {}
@@ -79,20 +79,20 @@ def _in_workers(
             _start(channels, (function, shared, items))
         for _ in range(_AHEAD):
             for channel in channels:
-                _hand(channel, numbers)
-        for following in range(len(items)):
-            while following not in done:
+                _send_next(channel, numbers)
+        for next_number in range(len(items)):
+            while next_number not in done:
                 for channel in filter(set(wait(channels)).__contains__, channels):
                     number, outcome = _receive(channel)
                     done[number] = outcome
-                    _hand(channel, numbers)
-            result, error, place = done.pop(following)
+                    _send_next(channel, numbers)
+            result, error, worker_traceback = done.pop(next_number)
             if error is not None:
-                raise error from WorkerTraceback(place)
+                raise error from WorkerTraceback(worker_traceback)
             yield result
-            del result  # the caller may want to let go of it
+            del result  # so that the caller can free it
     finally:
-        # Also after an error, or Ctrl-C: nobody waits for what the workers still do.
+        # Also after an error or Ctrl-C: the remaining work is not needed.
         for process in channels.values():
             process.terminate()
         for channel, process in channels.items():
@@ -103,19 +103,19 @@ def _in_workers(
 
 
 def _start(channels: dict[Connection, BaseProcess], work: tuple[Any, Any, Any]) -> None:
-    """Fork a worker, which has what it works on without its being sent."""
+    """Fork a worker, which inherits its data without pickling."""
     context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, [*channels, ours], *work), daemon=True)
+    parent_end, worker_end = context.Pipe()
+    process = context.Process(target=_serve, args=(worker_end, [*channels, parent_end], *work), daemon=True)
     with warnings.catch_warnings():
-        # The other threads here are those of the progress view; workers neither log nor draw.
+        # The only other threads are those of the progress view; workers neither log nor draw.
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         process.start()
-    theirs.close()
-    channels[ours] = process
+    worker_end.close()
+    channels[parent_end] = process
 
 
-def _hand(channel: Connection, numbers: Iterator[int]) -> None:
+def _send_next(channel: Connection, numbers: Iterator[int]) -> None:
     if (number := next(numbers, None)) is not None:
         try:
             channel.send(number)
@@ -131,16 +131,16 @@ def _receive(channel: Connection) -> Any:
 
 
 def _killed() -> JobError:
-    return JobError("a worker process was killed", hint="by the system for want of memory, perhaps")
+    return JobError("a worker process was killed", hint="the system may have killed it for lack of memory")
 
 
 def _serve(channel: Connection, others: list[Connection], function: Any, shared: Any, items: Any) -> None:
-    """A worker: does what it is handed until it is told to end, or the one who asked is gone."""
+    """The loop of a worker: processes items until SIGTERM, or until the parent has ended."""
     for other in others:
-        other.close()  # so that the ends of pipes are seen
-    for number in (signal.SIGINT, signal.SIGHUP):  # the parent's business, which ends its workers itself
+        other.close()  # so that closed pipes are detected
+    for number in (signal.SIGINT, signal.SIGHUP):  # ignored: the parent handles them, and ends its workers
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, _exit)
     try:
         while True:
             number = channel.recv()
@@ -155,7 +155,7 @@ def _serve(channel: Connection, others: list[Connection], function: Any, shared:
         return
 
 
-def _end(*_: Any) -> NoReturn:
-    """An orderly end: what was begun is cleared away."""
+def _exit(*_: Any) -> NoReturn:
+    """Exit by SystemExit, so that the worker cleans up."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(0)

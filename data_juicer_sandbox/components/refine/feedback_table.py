@@ -14,12 +14,12 @@ from loguru import logger
 
 from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.io.get_nested import get_nested
+from data_juicer_sandbox.components.pools.stats import STATS
 from data_juicer_sandbox.errors import JobError
 
 if TYPE_CHECKING:
     import numpy as np
 
-STATS = "__dj__stats__"
 ROW = "row"
 """Key of a row's index in the original data set, which a model infer evaluator writes next to its feedback."""
 _HINT = "if the files do not have the same rows in the same order, set `id_key` to a field of both"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.pools.ranking_metrics import Pools, by_pool, value
-from data_juicer_sandbox.components.refine.feedback_table import STATS, as_number
+from data_juicer_sandbox.components.pools.stats import STATS
+from data_juicer_sandbox.components.refine.feedback_table import as_number
 from data_juicer_sandbox.errors import JobError
 
 if TYPE_CHECKING:

@@ -57,17 +57,17 @@ def test_the_answer_is_what_the_model_says_first(job, jsonl, tmp_path):
 BAD = {
     "not JSON": (b'{"image": "a"', "not a JSON row"),
     "a list": (b'["a"]', "a row is a JSON object, not a list"),
-    "no image": (b"{" + SAID + b'"x"}]}', "there is no `image`"),
-    "no path": (b'{"image": 5, ' + SAID + b'"x"}]}', "`image` is no path"),
-    "empty list": (b'{"image": [], ' + SAID + b'"x"}]}', "`image` is no path"),
-    "null in list": (b'{"image": ["a", null], ' + SAID + b'"x"}]}', "`image` is no path"),
-    "no talk": (b'{"image": "a"}', "there is no `conversations`"),
-    "talk is text": (b'{"image": "a", "conversations": "x"}', "`conversations` is no list"),
-    "question only": (b'{"image": "a", "conversations": [{"from": "human", "value": "?"}]}', "holds no answer"),
-    "answer is null": (b'{"image": "a", ' + SAID + b"null}]}", "holds no answer"),
-    "images there": (b'{"image": "a", "images": [], ' + SAID + b'"x"}]}', "a field `images` already"),
-    "text there": (b'{"image": "a", "text": "", ' + SAID + b'"x"}]}', "a field `text` already"),
-    "token there": (b'{"image": "a", ' + SAID + b'"<__dj__image> x"}]}', "holds <__dj__image> itself"),
+    "no image": (b"{" + SAID + b'"x"}]}', "missing field `image`"),
+    "no path": (b'{"image": 5, ' + SAID + b'"x"}]}', "`image` must be a path or a list of paths"),
+    "empty list": (b'{"image": [], ' + SAID + b'"x"}]}', "`image` must be a path or a list of paths"),
+    "null in list": (b'{"image": ["a", null], ' + SAID + b'"x"}]}', "`image` must be a path or a list of paths"),
+    "no talk": (b'{"image": "a"}', "missing field `conversations`"),
+    "talk is text": (b'{"image": "a", "conversations": "x"}', "`conversations` is not a list"),
+    "question only": (b'{"image": "a", "conversations": [{"from": "human", "value": "?"}]}', "has no answer"),
+    "answer is null": (b'{"image": "a", ' + SAID + b"null}]}", "has no answer"),
+    "images there": (b'{"image": "a", "images": [], ' + SAID + b'"x"}]}', "the field `images` already exists"),
+    "text there": (b'{"image": "a", "text": "", ' + SAID + b'"x"}]}', "the field `text` already exists"),
+    "token there": (b'{"image": "a", ' + SAID + b'"<__dj__image> x"}]}', "contains the image token <__dj__image>"),
     "too deep": (b'{"image": "a", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
     "no UTF-8": (b'{"image": "\xff", ' + SAID + b'"x"}]}', "not a JSON row"),
 }
@@ -86,22 +86,22 @@ def test_a_bad_row_fails_the_job_or_is_left_out(case, job, quiet, raw, tmp_path,
     assert [row["text"] for row in read_rows(out)] == ["<__dj__image> good"] * 2
     assert quiet.values[-1][1] == {"a": {"rows": 2, "bad_rows": 1}}
     (said,) = warnings
-    assert said.startswith(f"1 of 3 rows of {path} are bad and left out: a.jsonl:3: ")
+    assert said.startswith(f"1 of 3 rows of {path} are bad and skipped: a.jsonl:3: ")
     assert reason in said
 
 
 def test_the_allowance_is_that_of_all_data_sets_together(job, jsonl, captioned, tmp_path):
     paths = [jsonl(f"{name}.jsonl", [captioned("g.jpg"), "{", "{"]) for name in "ab"]
-    with pytest.raises(JobError, match=r"b.jsonl:3: bad row: .*one more than skip_bad_rows: 3"):
+    with pytest.raises(JobError, match=r"b.jsonl:3: bad row: .*skip_bad_rows: 3 is exceeded"):
         CocoCaptionToDJ(paths, str(tmp_path / "out"), skip_bad_rows=3).run(job)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_dj_fmt.jsonl"]
     assert len(CocoCaptionToDJ(paths, str(tmp_path / "out"), skip_bad_rows=4).run(job)) == 2
 
 
 def test_nothing_good_is_an_error(job, jsonl, tmp_path):
-    with pytest.raises(JobError, match="there are no rows in"):
+    with pytest.raises(JobError, match="no rows in"):
         CocoCaptionToDJ(jsonl("a.jsonl", []), str(tmp_path / "out")).run(job)
-    with pytest.raises(JobError, match=r"all 2 rows are bad in .*there is no `image`"):
+    with pytest.raises(JobError, match=r"all 2 rows are bad in .*missing field `image`"):
         CocoCaptionToDJ(jsonl("b.jsonl", [{}, {}]), str(tmp_path / "out"), skip_bad_rows=9).run(job)
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -157,15 +157,15 @@ def test_missing_data_sets(job, jsonl, captioned, tmp_path, warnings):
     assert CocoCaptionToDJ(paths, str(tmp_path / "out"), skip_missing=True).run(job) == [
         str(tmp_path / "out/a_dj_fmt.jsonl")
     ]
-    assert [said.strip() for said in warnings] == [f"there is no data set at {path}: left out" for path in paths[1:]]
-    with pytest.raises(JobError, match="none of the data sets"):
+    assert [said.strip() for said in warnings] == [f"no data set at {path}: skipped" for path in paths[1:]]
+    with pytest.raises(JobError, match="none of these data sets exist: gone"):
         CocoCaptionToDJ(paths[1:], str(tmp_path / "out"), skip_missing=True).run(job)
 
 
 def test_where_the_new_file_goes(job, jsonl, captioned, tmp_path):
     path = jsonl("a_dj_fmt.jsonl", [captioned("a.jpg")])
     before = Path(path).read_bytes()
-    with pytest.raises(ConfigError, match="is one file, and there are 2 data sets"):
+    with pytest.raises(ConfigError, match="is one file, but there are 2 data sets"):
         CocoCaptionToDJ([path, path], str(tmp_path / "new.jsonl"))
     with pytest.raises(ConfigError, match=r"neither a folder nor a \.jsonl file"):
         CocoCaptionToDJ(path, str(tmp_path / "new.parquet"))

@@ -80,7 +80,7 @@ def test_settings_and_a_file_of_ones_own(job, coco, tmp_path):
         "repeat_time": 0.5,
         "length": 2,
     }
-    with pytest.raises(ConfigError, match="is one file, and there are 2 data sets"):
+    with pytest.raises(ConfigError, match="is one file, but there are 2 data sets"):
         CocoCaptionMeta(paths, target)
     for other in ("new.jsonl", "new.json.gz"):
         with pytest.raises(ConfigError, match=r"neither a folder nor a \.json file"):
@@ -90,13 +90,13 @@ def test_settings_and_a_file_of_ones_own(job, coco, tmp_path):
 def test_rows_are_counted_as_internvl_needs_them(job, raw, jsonl, captioned, tmp_path, warnings):
     row = json.dumps(captioned("0.jpg")).encode()
     path = raw("a.jsonl", b"\xef\xbb\xbf" + row + b"\r\n\n" + row + b'\n{"image": "x.jpg"}\n' + row)
-    with pytest.raises(JobError, match=r"a.jsonl:4: bad row: there is no list of `conversations`"):
+    with pytest.raises(JobError, match=r"a.jsonl:4: bad row: `conversations` is not a list"):
         CocoCaptionMeta(path, str(tmp_path / "out")).run(job)
     assert list((tmp_path / "out").iterdir()) == []
     (out,) = CocoCaptionMeta(path, str(tmp_path / "out"), skip_bad_rows=1).run(job)
     assert load(out)["a"]["length"] == 3
     assert "1 of 4 rows" in warnings[-1]
-    with pytest.raises(JobError, match="there are no rows in"):
+    with pytest.raises(JobError, match="no rows in"):
         CocoCaptionMeta(jsonl("none.jsonl", []), str(tmp_path / "out")).run(job)
 
 
@@ -106,7 +106,7 @@ def test_a_root_without_the_first_image_is_told_of(job, coco, tmp_path, warnings
     assert warnings == []
     CocoCaptionMeta(path, str(tmp_path / "out"), image_root=str(tmp_path)).run(job)
     (said,) = warnings
-    assert said.strip() == f"there is no image at {tmp_path}/0.jpg, which the first row of {path} names"
+    assert said.strip() == f"no image at {tmp_path}/0.jpg, the path in the first row of {path}"
 
 
 def test_what_internvl_cannot_read_is_refused(job, coco, tmp_path):
@@ -115,6 +115,6 @@ def test_what_internvl_cannot_read_is_refused(job, coco, tmp_path):
             CocoCaptionMeta([coco("a.jsonl", 1), path], str(tmp_path))
     for path in (tmp_path / "shards.jsonl", tmp_path / "shards.jsonl" / "*.jsonl"):
         coco("shards.jsonl/a.jsonl", 1)
-        with pytest.raises(JobError, match=r"reads single files only, and .* is none"):
+        with pytest.raises(JobError, match=r"reads single files only, but .* is not a file"):
             CocoCaptionMeta(str(path), str(tmp_path / "out")).run(job)
     assert list((tmp_path / "out").iterdir()) == []

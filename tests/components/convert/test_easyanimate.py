@@ -35,13 +35,13 @@ def test_an_entry_for_every_video_byte_for_byte(job, quiet, jsonl, tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"text": "x"}, "`videos` is no list of videos' paths"),
-        ({"videos": [], "text": "x"}, "`videos` is no list of videos' paths"),
-        ({"videos": "a.mp4", "text": "x"}, "`videos` is no list of videos' paths"),
-        ({"videos": ["a.mp4", ""], "text": "x"}, "`videos` is no list of videos' paths"),
-        ({"videos": ["a.mp4"]}, "`text` is no text"),
-        ({"videos": ["a.mp4"], "text": None}, "`text` is no text"),
-        ({"videos": ["a.mp4"], "text": " <__dj__video> <|__dj__eoc|>\n"}, "`text` holds no words"),
+        ({"text": "x"}, "`videos` is not a non-empty list of paths"),
+        ({"videos": [], "text": "x"}, "`videos` is not a non-empty list of paths"),
+        ({"videos": "a.mp4", "text": "x"}, "`videos` is not a non-empty list of paths"),
+        ({"videos": ["a.mp4", ""], "text": "x"}, "`videos` is not a non-empty list of paths"),
+        ({"videos": ["a.mp4"]}, "`text` is not a string"),
+        ({"videos": ["a.mp4"], "text": None}, "`text` is not a string"),
+        ({"videos": ["a.mp4"], "text": " <__dj__video> <|__dj__eoc|>\n"}, "`text` contains only special tokens"),
         ("nonsense", "not a JSON row"),
     ],
 )
@@ -50,7 +50,7 @@ def test_bad_rows(row, reason, job, jsonl, tmp_path, warnings):
     path = jsonl("a.jsonl", [row, good, row])
     with pytest.raises(JobError, match=f"a.jsonl:1: bad row: {reason}"):
         DJToEasyAnimate(path, str(tmp_path / "out")).run(job)
-    with pytest.raises(JobError, match=f"a.jsonl:3: bad row: {reason}.*one more than skip_bad_rows: 1"):
+    with pytest.raises(JobError, match=f"a.jsonl:3: bad row: {reason}.*skip_bad_rows: 1 is exceeded"):
         DJToEasyAnimate(path, str(tmp_path / "out"), skip_bad_rows=1).run(job)
     assert list((tmp_path / "out").iterdir()) == []
     (out,) = DJToEasyAnimate(path, str(tmp_path / "out"), skip_bad_rows=2).run(job)
@@ -62,7 +62,7 @@ def test_bad_rows(row, reason, job, jsonl, tmp_path, warnings):
 def test_an_empty_list_is_never_written(job, jsonl, tmp_path):
     earlier = tmp_path / "list.json"
     earlier.write_text("[1]")
-    with pytest.raises(JobError, match="there are no rows in"):
+    with pytest.raises(JobError, match="no rows in"):
         DJToEasyAnimate(jsonl("a.jsonl", []), str(earlier)).run(job)
     assert earlier.read_text() == "[1]"
     with pytest.raises(JobError, match="all 1 rows are bad"):

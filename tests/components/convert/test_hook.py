@@ -29,7 +29,7 @@ def test_jobs_of_a_run(config_file, dj_sandbox, captioned, tmp_path):
     assert meta["coco_dj_fmt"]["length"] == 5
     videos = json.loads((tmp_path / "out/clips_ea_fmt.json").read_text())
     assert videos == [{"file_path": "a.mp4", "text": "A kite.", "type": "video"}]
-    assert "clips.jsonl:2: `videos` is no list" in made.stderr + made.stdout
+    assert "clips.jsonl:2: `videos` is not a non-empty list" in made.stderr + made.stdout
     again = dj_sandbox("--config", "sandbox.yaml", "--resume", "true")
     assert again.returncode == 0, again.stderr
     assert "converting" not in again.stdout + again.stderr

@@ -88,7 +88,7 @@ def test_works_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_what_an_op_is() -> None:
     op = catalogue().find("alphanumeric_filter")
     assert op is not None
-    assert op.kind == "filter"
+    assert op.category == "filter"
     assert op.doc.startswith("Filter to keep samples with an alphabet/numeric ratio")
     assert set(op.stats) == {"alnum_ratio", "alpha_token_ratio"}
     assert {(bound.param, bound.side, bound.stat, bound.when) for bound in op.bounds} == {
@@ -103,7 +103,7 @@ def test_what_an_op_is() -> None:
     assert "reversed_range" in op.params
     mapper = catalogue().find("clean_email_mapper")
     assert mapper is not None
-    assert mapper.kind == "mapper"
+    assert mapper.category == "mapper"
     assert not mapper.bounds
     assert catalogue().find("no_such_filter") is None
 

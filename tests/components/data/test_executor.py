@@ -94,7 +94,7 @@ def test_nothing_left_is_a_result_with_a_warning(dataset: str, job: JobRun, quie
     assert Path(path).read_bytes() == b""
     assert last(quiet)["rows_out"] == 0
     assert last(quiet)["kept_ratio"] == 0.0
-    assert any("no row is left of 120" in message for message in messages)
+    assert any("the recipe filters out all 120 rows" in message for message in messages)
 
 
 def test_an_op_that_fails_leaves_what_was_there(dataset: str, job: JobRun, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_op_errors_are_skipped_only_on_request(dataset: str, job: JobRun, quiet:
         ({"dataset_path": "missing.jsonl"}, "no data set at missing.jsonl"),
         ({"dataset_path": ["{dataset}", "gone.jsonl"]}, "no data set at gone.jsonl"),
         ({"dataset": {"configs": [{"type": "local", "path": "no/such.jsonl"}]}}, "no data set at no/such.jsonl"),
-        ({}, "names no data set"),
+        ({}, "has no data set"),
         ({"dataset_path": "{dataset}", "np": 0}, "does not accept the recipe"),
         ({"dataset_path": "{dataset}", "process": [{"no_such_filter": {}}]}, "no_such_filter"),
         ({"dataset_path": "{dataset}", "text_keys": "body"}, "body"),

@@ -25,7 +25,7 @@ def test_plain_values_become_rows(job, tmp_path):
 
 
 def test_what_is_no_row_is_told_before_the_run(tmp_path):
-    with pytest.raises(ConfigError, match=r"rows\.1 is 'two', no mapping .*key"):
+    with pytest.raises(ConfigError, match=r"rows\.1 is 'two', not a mapping .*key"):
         InlineRows([{}, "two"], str(tmp_path / "rows.jsonl"))
     with pytest.raises(ConfigError, match="rows is empty"):
         InlineRows([], str(tmp_path / "rows.jsonl"))

@@ -95,7 +95,7 @@ def test_more_than_there_are(job: JobRun, tmp_path: Path, monkeypatch: pytest.Mo
     PythonDocsCorpus(str(tmp_path / "c.jsonl"), size=10**6).run(job)
     logger.remove(sink)
     assert quiet.values[-1][1]["documents"] == quiet.values[-1][1]["available"]
-    assert any("all are taken" in message for message in messages)
+    assert any("all are used" in message for message in messages)
 
 
 def test_order_does_not_hang_on_the_file_system(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_where_there_is_nothing_to_unfold_no_file_is_left(job, jsonl, tmp_path):
     new = tmp_path / "new.jsonl"
     with pytest.raises(JobError, match=r"no row of .* has an entry under 'response'"):
         UnfoldLists(jsonl("d.jsonl", [{"response": None}, {"response": [""]}]), str(new)).run(job)
-    with pytest.raises(JobError, match="there are no rows"):
+    with pytest.raises(JobError, match="has no rows"):
         UnfoldLists(jsonl("e.jsonl", []), str(new)).run(job)
     assert not new.exists()
 

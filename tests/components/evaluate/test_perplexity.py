@@ -144,11 +144,11 @@ def test_what_cannot_be_done_is_said(model, job, jsonl, tmp_path):
         HuggingFacePerplexity(str(model[0]), path, block_size=25).run(job)
     with pytest.raises(ConfigError, match="stride 8 is not below block_size 8"):
         HuggingFacePerplexity(str(model[0]), path, block_size=8, stride=8)
-    with pytest.raises(JobError, match="stride 24 is not below the window of 24"):
+    with pytest.raises(JobError, match="stride 24 must be below the window of 24"):
         HuggingFacePerplexity(str(model[0]), path, stride=24).run(job)
     with pytest.raises(JobError, match="no text in"):
         HuggingFacePerplexity(str(model[0]), jsonl("e.jsonl", [{"text": ""}])).run(job)
-    with pytest.raises(JobError, match="is neither a folder nor a model that the hub gives"):
+    with pytest.raises(JobError, match="is neither a folder nor an available model on the hub"):
         HuggingFacePerplexity("nobody/nothing", path).run(job)
     (empty := Path(tmp_path / "empty")).mkdir()
     with pytest.raises(JobError, match="cannot be loaded"):

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from data_juicer_sandbox.components.io.data_files import ENDINGS, data_files, file_format, is_data, is_pattern
+from data_juicer_sandbox.components.io.data_files import ENDINGS, data_files, file_format, is_data
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.output_guard import is_pattern
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_patterns_relative_to_the_current_folder(tree, monkeypatch):
 @pytest.mark.parametrize("name", ["a[1].jsonl", "what?.jsonl", "*.jsonl", "[ab].jsonl"])
 def test_a_name_that_is_there_is_no_pattern(tree, name):
     root = tree(name, "a.jsonl", "b.jsonl", "a1.jsonl")
-    assert not is_pattern(root / name)
+    assert not is_pattern(str(root / name))
     assert names(root / name, root) == [name]
 
 

@@ -85,21 +85,21 @@ def test_a_list_cut_off_is_told_whatever_it_holds(rows, data):
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"[1, 2] x", "something follows the list's end"),
-        (b"[1][2]", "something follows the list's end"),
-        (b"[1 2]", "',' should stand after entry 1, not '2'"),
-        (b"[1;2]", "',' should stand after entry 1, not ';'"),
-        (b"[1, ]", "entry 2 is no JSON"),
-        (b"[, 1]", "entry 1 is no JSON"),
-        (b"[{'a': 1}]", "entry 1 is no JSON"),
-        (b'[{"a": 1}, {"b": 01}]', "entry 2 is no JSON"),
-        (b'[{"a": "x\ny"}]', "entry 1 is no JSON: Invalid control character"),
-        (b"[1}", "',' should stand after entry 1, not '}'"),
-        (b"[1", "',' should stand after entry 1, not the end of the file"),
-        (b'{"a": [1]}', "'[' should stand at the start, not '{'"),
-        (b"", "'[' should stand at the start, not the end of the file"),
-        (b'["\xff"]', "no UTF-8"),
-        (b'["\xc3', "no UTF-8"),
+        (b"[1, 2] x", "unexpected text after the end of the list"),
+        (b"[1][2]", "unexpected text after the end of the list"),
+        (b"[1 2]", "expected ',' after entry 1, got '2'"),
+        (b"[1;2]", "expected ',' after entry 1, got ';'"),
+        (b"[1, ]", "entry 2 is not valid JSON"),
+        (b"[, 1]", "entry 1 is not valid JSON"),
+        (b"[{'a': 1}]", "entry 1 is not valid JSON"),
+        (b'[{"a": 1}, {"b": 01}]', "entry 2 is not valid JSON"),
+        (b'[{"a": "x\ny"}]', "entry 1 is not valid JSON: Invalid control character"),
+        (b"[1}", "expected ',' after entry 1, got '}'"),
+        (b"[1", "expected ',' after entry 1, got the end of the file"),
+        (b'{"a": [1]}', "expected '[' at the start, got '{'"),
+        (b"", "expected '[' at the start, got the end of the file"),
+        (b'["\xff"]', "not UTF-8"),
+        (b'["\xc3', "not UTF-8"),
         (b"[" * 100_000, "entry 1 is nested too deeply"),
     ],
 )
@@ -153,10 +153,10 @@ def test_an_entry_larger_than_a_chunk(laid):
 
 def test_a_fault_at_the_start_is_told_without_reading_on():
     stream = Long(b'{"a": 1} {"text": "' + b"x" * 50_000 + b'"}', 1_000)
-    with pytest.raises(JobError, match="',' should stand after entry 1"):
+    with pytest.raises(JobError, match="expected ',' after entry 1"):
         list(list_lines(io.BufferedReader(stream), Path("a.json")))
     wrong = Long(b'{"a" 1, "text": "' + b"x" * 50_000 + b'"}', 1_000)
-    with pytest.raises(JobError, match="entry 1 is no JSON: Expecting ':' delimiter"):
+    with pytest.raises(JobError, match="entry 1 is not valid JSON: Expecting ':' delimiter"):
         list(list_lines(io.BufferedReader(wrong), Path("a.json")))
     assert stream.given < 4e6
     assert wrong.given < 4e6

@@ -237,7 +237,7 @@ def test_what_does_not_fit_is_told_by_its_field(tmp_path, rows, why, apart):
     filler = [{"other": 1}] * apart if why != "no row has a field" else [{}] * apart
     with pytest.raises(JobError, match=why) as caught:
         written(tmp_path, first, *filler, *rest)
-    assert "export_type: jsonl takes any row" in str(caught.value)
+    assert "export_type: jsonl supports any row" in str(caught.value)
 
 
 @pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
@@ -265,7 +265,7 @@ def rows_or_told(path):
 
 def test_two_columns_of_one_name_are_told(tmp_path):
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"]), tmp_path / "a.parquet")
-    with pytest.raises(JobError, match=r"a\.parquet: two columns bear the same name"):
+    with pytest.raises(JobError, match=r"a\.parquet: two columns have the same name"):
         list(read_rows(tmp_path / "a.parquet"))
 
 
@@ -321,7 +321,7 @@ def test_bytes_that_become_text_are_told_once(job, images, jsonl, tmp_path, warn
     pools = [images("a", 4), images("b", 5, mask=[b"x"] * 5)]
     paths = DataPoolDownsampling(pools, str(tmp_path / "out")).run(job)
     assert next(read_rows(paths[0]))["image"]["bytes"] == "/wA="
-    assert warnings == ["bytes become text in base64, in image, mask; parquet to parquet keeps them"]
+    assert warnings == ["binary columns become base64 strings (parquet to parquet keeps them): image, mask"]
     both = [pools[0], jsonl("c.jsonl", [{"n": 1}])]
     (merged,) = DataPoolMerging(both, str(tmp_path / "m.parquet")).run(job)
     assert pq.read_table(merged).schema.field("image").type.field("bytes").type == pa.string()

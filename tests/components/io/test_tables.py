@@ -92,7 +92,7 @@ def test_a_header_alone_has_no_rows(read):
     [
         ("a,b\n1\n", "Expected 2 columns, got 1"),
         ("a,b\n1,2\n1,2,3\n", "Expected 2 columns, got 3"),
-        ("a,a\n1,2\n", "two columns bear the same name"),
+        ("a,a\n1,2\n", "two columns have the same name"),
         ("", "Empty CSV file"),
         (b"a,b\n1,\xff\n", "UTF8"),
     ],

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from odd_rows import quick
 
-from data_juicer_sandbox.components.pools import apportionment
+from data_juicer_sandbox.components.pools import mixing, sampling
 
 weights = st.lists(st.integers(0, 50), min_size=1, max_size=6).filter(any)
 
@@ -18,9 +18,9 @@ weights = st.lists(st.integers(0, 50), min_size=1, max_size=6).filter(any)
 @given(st.integers(0, 10_000), weights)
 @quick
 def test_a_total_is_apportioned_exactly_and_nobody_is_off_by_a_row(total, given):
-    parts = apportionment.shares([f"p{n}" for n in range(len(given))], given)
+    parts = mixing.normalized_shares([f"p{n}" for n in range(len(given))], given)
     assert sum(parts) == 1
-    whole = apportionment.apportioned(total, parts)
+    whole = sampling.apportion(total, parts)
     assert sum(whole) == total
     assert all(abs(rows - total * part) < 1 for rows, part in zip(whole, parts, strict=True))
 
@@ -36,9 +36,9 @@ def test_the_largest_total_is_possible_and_ends_where_a_pool_runs_out(pools):
     parts = [Fraction(weight, sum(given)) for weight in given]
 
     def fits(total):
-        return all(rows <= size for rows, size in zip(apportionment.apportioned(total, parts), sizes, strict=True))
+        return all(rows <= size for rows, size in zip(sampling.apportion(total, parts), sizes, strict=True))
 
-    total = apportionment.largest(sizes, parts)
+    total = mixing.largest_total(sizes, parts)
     assert fits(total)
     assert 0 <= min(Fraction(size) / part for size, part in zip(sizes, parts, strict=True) if part) - total < len(sizes)
 
@@ -46,7 +46,7 @@ def test_the_largest_total_is_possible_and_ends_where_a_pool_runs_out(pools):
 @given(st.integers(1, 20), st.integers(0, 60), st.integers(0, 5))
 @quick
 def test_a_pool_is_repeated_in_whole_passes(size, wanted, seed):
-    rows = apportionment.order("p", size, wanted, True, seed).tolist()
+    rows = mixing.draw_rows("p", size, wanted, True, seed).tolist()
     assert len(rows) == wanted
     often = Counter(rows)
     assert all(often[row] in (wanted // size, -(-wanted // size)) for row in range(size))
@@ -56,7 +56,7 @@ def test_a_pool_is_repeated_in_whole_passes(size, wanted, seed):
 @quick
 def test_tokens_come_nearest_to_what_is_wanted(tokens, wanted, seed):
     counts = np.array(tokens, np.int64)
-    rows = apportionment.order_by_tokens("p", counts, wanted, True, seed)
+    rows = mixing.draw_rows_by_tokens("p", counts, wanted, True, seed)
     found = int(counts[rows].sum())
     assert abs(found - wanted) <= max(tokens)
     assert max(Counter(rows.tolist()).values(), default=0) <= max(1, -(-wanted // sum(tokens)))

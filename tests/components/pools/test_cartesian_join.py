@@ -55,7 +55,7 @@ def test_rows_of_the_first_pool_come_first(job, jsonl, tmp_path):
 def test_a_clash_of_names_is_an_error_however_it_is_spelled(job, jsonl, tmp_path):
     one = jsonl("a.jsonl", ['{"a": 1}', '{"b": NaN, "c": 2}'])
     two = jsonl("b.jsonl", ['{"x": 1}', '{"\\u0062": 1, "c": 2}'])
-    with pytest.raises(JobError, match=r"both .*a.jsonl and .*b.jsonl have rows with 'b', 'c' \(rename or remove"):
+    with pytest.raises(JobError, match=r"both .*a.jsonl and .*b.jsonl have the fields 'b', 'c' \(rename or remove"):
         DataPoolCartesianJoin(one, two, str(tmp_path / "out")).run(job)
     assert not (tmp_path / "out").exists()
 
@@ -69,5 +69,5 @@ def test_a_join_that_cannot_fit_is_not_begun(job, jsonl, tmp_path, monkeypatch):
 
 
 def test_a_file_is_no_place_for_several_pools(jsonl):
-    with pytest.raises(ConfigError, match=r"'out.jsonl' is the name of a file"):
+    with pytest.raises(ConfigError, match=r"'out.jsonl' is a file name"):
         DataPoolCartesianJoin("a.jsonl", "b.jsonl", "out.jsonl")

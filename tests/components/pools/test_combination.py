@@ -45,7 +45,7 @@ def test_subsets_are_what_python_sets_say(laid, fresh, datas, tmp_path):
                 expected[f"p_top_{'_'.join(map(str, members))}_num_{len(shared)}.jsonl"] = shared
     component = DataPoolCombination(paths, str(tmp_path / "lab" / "out"))
     if not expected:
-        with pytest.raises(JobError, match="there are no rows"):
+        with pytest.raises(JobError, match="the pools have no rows"):
             component.run(fresh())
         return
     made = component.run(fresh())
@@ -63,8 +63,8 @@ def test_names_order_and_empty_subsets(job, jsonl, tmp_path, log):
     kept = ["0_num_2", "1_num_1", "2_num_1", "0_1_num_1"]
     assert made == [str(tmp_path / "out" / f"run_top_{name}.jsonl") for name in kept]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(names(made))
-    assert "3 subsets share no row and are not written: 0_2, 1_2, 0_1_2" in log
-    assert f"{pools[0]}: 1 rows repeat others" in log
+    assert "3 subsets have no common rows and are not written: 0_2, 1_2, 0_1_2" in log
+    assert f"{pools[0]}: 1 rows are duplicates" in log
 
 
 def test_rows_stand_as_their_first_pool_has_them(job, jsonl, tmp_path):
@@ -116,7 +116,7 @@ def test_too_many_files_are_refused_before_anything_is_read():
     )
     with pytest.raises(ConfigError, match="20 pools in subsets of up to 4: 6,195 files"):
         DataPoolCombination(pools[:20], "out", max_order=4)
-    with pytest.raises(ConfigError, match="21 pools to combine: 20 are the most"):
+    with pytest.raises(ConfigError, match="21 pools to combine, at most 20 are allowed"):
         DataPoolCombination(pools, "out", max_order=1)
     DataPoolCombination(pools[:12], "out", max_files=4095)
     DataPoolCombination(pools[:11], "out")
@@ -130,8 +130,8 @@ def test_pools_that_may_be_missing_do_not_count(job, jsonl, tmp_path):
 def test_empty_pools(job, jsonl, tmp_path, log):
     pools = [jsonl("pa.jsonl", ['{"n": 1}']), jsonl("pb.jsonl", [])]
     assert names(DataPoolCombination(pools, str(tmp_path / "out")).run(job)) == ["p_top_0_num_1.jsonl"]
-    assert "2 subsets share no row and are not written: 1, 0_1" in log
-    with pytest.raises(JobError, match="there are no rows in the pools"):
+    assert "2 subsets have no common rows and are not written: 1, 0_1" in log
+    with pytest.raises(JobError, match="the pools have no rows"):
         DataPoolCombination([pools[1], pools[1]], str(tmp_path / "out")).run(job)
 
 

@@ -69,6 +69,6 @@ def test_a_row_of_the_very_value_belongs_above(values, borders):
 
 
 def test_shares_are_exactly_what_is_written():
-    assert splits.shares("x", ["1/3", 0.4, "0.5"]) == [Fraction(1, 3), Fraction(2, 5), Fraction(1, 2)]
+    assert splits.parse_fractions("x", ["1/3", 0.4, "0.5"]) == [Fraction(1, 3), Fraction(2, 5), Fraction(1, 2)]
     with pytest.raises(ConfigError, match="x"):
-        splits.shares("x", [float("nan")])
+        splits.parse_fractions("x", [float("nan")])

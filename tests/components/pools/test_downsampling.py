@@ -44,7 +44,7 @@ def test_the_seed_decides_under_both_names(job, pool, tmp_path):
 
     assert draw("a") == draw("b", shuffle_seed=42) == draw("c", seed=42)
     assert draw("d", seed=7) == draw("e", shuffle_seed=7) == draw("f", shuffle_seed=7, seed=7) != draw("g")
-    with pytest.raises(ConfigError, match="seed 7 and shuffle_seed 8 are the same thing"):
+    with pytest.raises(ConfigError, match="seed 7 and shuffle_seed 8 are aliases"):
         draw("h", seed=7, shuffle_seed=8)
 
 
@@ -76,7 +76,7 @@ def test_pools_of_one_name_do_not_collide(job, pool, tmp_path):
 
 def test_a_pool_that_is_too_small_is_an_error_and_nothing_is_written(job, pool, tmp_path):
     pools = [pool("a.jsonl", 10), pool("b.jsonl", 4)]
-    with pytest.raises(JobError, match=r"b.jsonl has 4 rows, fewer than the 5 to draw"):
+    with pytest.raises(JobError, match=r"b.jsonl has 4 rows, fewer than the 5 to sample"):
         DataPoolDownsampling(pools, str(tmp_path / "out"), 5).run(job)
     with pytest.raises(JobError, match=r"c.jsonl has 0 rows"):
         DataPoolDownsampling([*pools, pool("c.jsonl", 0)], str(tmp_path / "out")).run(job)
@@ -89,13 +89,13 @@ def test_missing_pools(job, pool, tmp_path):
         DataPoolDownsampling(pools, str(tmp_path / "out")).run(job)
     (path,) = DataPoolDownsampling(pools, str(tmp_path / "out"), skip_missing=True).run(job)
     assert numbers(path) == [0, 1, 2]
-    with pytest.raises(JobError, match="none of the data pools"):
+    with pytest.raises(JobError, match="none of these data pools exist: gone"):
         DataPoolDownsampling("gone.jsonl", str(tmp_path / "out"), skip_missing=True).run(job)
 
 
 def test_a_pool_is_never_overwritten(job, pool, tmp_path):
     pools = [pool("a.jsonl", 9), pool("a_9.jsonl", 9)]
     before = Path(pools[1]).read_bytes()
-    with pytest.raises(JobError, match=r"a_9.jsonl is both a pool and the place of a new one"):
+    with pytest.raises(JobError, match=r"a_9.jsonl is both an input pool and a new pool"):
         DataPoolDownsampling(pools, str(tmp_path)).run(job)
     assert Path(pools[1]).read_bytes() == before

@@ -45,5 +45,5 @@ def test_the_seed_decides_on_the_order_and_repeats_are_mixed(job, jsonl, tmp_pat
 
 @pytest.mark.parametrize("times", [[], [2, 2]])
 def test_times_must_differ(times):
-    with pytest.raises(ConfigError, match="different numbers are wanted"):
+    with pytest.raises(ConfigError, match="expected one or more different numbers"):
         DataPoolDuplication("a.jsonl", "out", times)

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from odd_rows import content, many, quick, rows, spell
 
 from data_juicer_sandbox.components.io.parse import BadRow
-from data_juicer_sandbox.components.pools.identity import Identity, first_of_each, same
+from data_juicer_sandbox.components.pools.identity import Identity, first_occurrences, group_ids
 from data_juicer_sandbox.components.pools.pool import Pool
 
 
 def tell(*lines: str | bytes, key: str | None = None) -> list[bytes]:
     look = Identity(key)
     for line in lines:
-        look.see(line.encode() if isinstance(line, str) else line)
-    return [row.tobytes() for row in look.told()]
+        look.update(line.encode() if isinstance(line, str) else line)
+    return [row.tobytes() for row in look.result()]
 
 
 def alike(one: str, two: str, key: str | None = None) -> bool:
@@ -127,14 +127,14 @@ def test_numbers_and_firsts(pools):
             for pool in pools
         ]
 
-    numbers = same(told())
+    numbers = group_ids(told())
     flat = [row for pool in pools for row in pool]
     found = [int(number) for pool in numbers for number in pool]
     assert [len(pool) for pool in numbers] == [len(pool) for pool in pools]
     assert len(set(zip(flat, found, strict=True))) == len(set(flat)) == len(set(found))
     assert set(found) == set(range(len(set(flat))))
     seen: set[int] = set()
-    for pool, chosen in zip(pools, first_of_each(told()), strict=True):
+    for pool, chosen in zip(pools, first_occurrences(told()), strict=True):
         expected = [at for at, row in enumerate(pool) if row not in seen and row not in pool[:at]]
         seen.update(pool)
         assert chosen.tolist() == expected

@@ -50,16 +50,16 @@ def test_ids(job, jsonl, tmp_path):
     path = jsonl("p.jsonl", ['{"id": "a", "n": 0}', '{"id": "a", "n": 1}', '{"id": "b"}'])
     (made,) = DataPoolMerging(path, str(tmp_path / "out"), deduplicate=True, id_key="id").run(job)
     assert Path(made).read_text() == '{"id": "a", "n": 0}\n{"id": "b"}\n'
-    with pytest.raises(ConfigError, match="id_key does nothing without deduplicate"):
+    with pytest.raises(ConfigError, match="id_key has no effect without deduplicate"):
         DataPoolMerging(path, "out", id_key="id")
 
 
 def test_where_the_merged_pool_may_lie():
-    with pytest.raises(ConfigError, match="does not end as jsonl or parquet does"):
+    with pytest.raises(ConfigError, match=r"does not end with \.jsonl or \.parquet"):
         DataPoolMerging("a.jsonl", "out/all.csv")
-    with pytest.raises(ConfigError, match="does not end as jsonl or parquet does"):
+    with pytest.raises(ConfigError, match=r"does not end with \.jsonl or \.parquet"):
         DataPoolMerging("a.jsonl", "out/all.jsonl.gz")
-    with pytest.raises(ConfigError, match="does not end as parquet does"):
+    with pytest.raises(ConfigError, match=r"does not end with \.parquet"):
         DataPoolMerging("a.jsonl", "out/all.jsonl", export_type="parquet")
 
 

@@ -99,7 +99,7 @@ def test_shuffled_or_pool_after_pool_by_a_seed(job, pools, tmp_path):
 
 def test_too_few_rows_are_an_error_or_repeated(job, pools, tmp_path, quiet):
     paths = pools(4, 30)
-    with pytest.raises(JobError, match=r"p0.jsonl has 4 rows, fewer than the 10 of its share \(repeat: true"):
+    with pytest.raises(JobError, match=r"p0.jsonl has 4 rows, fewer than the 10 of its share \(set repeat: true"):
         DataPoolMixing(paths, str(tmp_path), total_num_samples=20).run(job)
     (path,) = DataPoolMixing(paths, str(tmp_path), total_num_samples=20, repeat=True).run(job)
     often = Counter(row["n"] for row in rows(path) if row["pool"] == 0)
@@ -146,19 +146,19 @@ def test_a_mixture_without_rows(job, jsonl, tmp_path):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"total_num_samples": 1, "total_tokens": 1}, "are both given"),
-        ({"token_key": "n"}, "do nothing without total_tokens"),
-        ({"tokenizer": "x"}, "do nothing without total_tokens"),
-        ({"token_key": "n", "tokenizer": "x", "total_tokens": 1}, "token_key and tokenizer are both given"),
-        ({"repeat": True}, "repeat: true has no end"),
+        ({"total_num_samples": 1, "total_tokens": 1}, "are both set"),
+        ({"token_key": "n"}, "have no effect without total_tokens"),
+        ({"tokenizer": "x"}, "have no effect without total_tokens"),
+        ({"token_key": "n", "tokenizer": "x", "total_tokens": 1}, "token_key and tokenizer are both set"),
+        ({"repeat": True}, "repeat: true needs total_num_samples or total_tokens"),
         ({"shares": [1]}, "1 shares for 2 pools"),
-        ({"shares": [1, -1]}, "the share -1 is no number from 0"),
-        ({"shares": [1, float("nan")]}, "the share nan is no number from 0"),
-        ({"shares": [float("inf"), 1]}, "the share inf is no number from 0"),
-        ({"shares": [0, 0]}, "one of them must be above 0"),
-        ({"shares": {"a": 1}}, r"shares has none for x/b.jsonl \(0 leaves a pool out"),
-        ({"shares": {"a": 1, "bb": 1}}, "shares names 'bb', which is none of the pools"),
-        ({"export_path": "out.csv"}, "does not end as jsonl or parquet does"),
+        ({"shares": [1, -1]}, "finite number of at least 0, got -1"),
+        ({"shares": [1, float("nan")]}, "finite number of at least 0, got nan"),
+        ({"shares": [float("inf"), 1]}, "finite number of at least 0, got inf"),
+        ({"shares": [0, 0]}, "at least one must be above 0"),
+        ({"shares": {"a": 1}}, r"shares has no entry for x/b.jsonl \(0 excludes a pool"),
+        ({"shares": {"a": 1, "bb": 1}}, "shares names 'bb', which is not one of the pools"),
+        ({"export_path": "out.csv"}, "does not end with .jsonl or .parquet"),
     ],
 )
 def test_what_is_no_mixture(parameters, message):

@@ -33,7 +33,7 @@ def test_a_bad_row_is_named_whoever_looks(laid, fresh, look, bad):
     with pytest.raises(JobError) as caught:
         open_pools(fresh(), [path], look)
     assert str(caught.value).startswith(f"{path}:4: ")
-    assert str(caught.value).endswith("(skip_bad_rows: 1 goes on without it)")
+    assert str(caught.value).endswith("(skip_bad_rows: 1 skips it)")
     (pool,) = open_pools(fresh(), [path], look, skip_bad_rows=1)
     assert b"".join(pool.blocks()) == GOOD * 2
 
@@ -49,7 +49,7 @@ def test_a_bad_row_of_the_second_shard(laid, fresh):
     first, second, third = laid(GOOD * 3, GOOD + b"nope\n" + GOOD, gzip.compress(GOOD + b"\n" + b"nope\nnope\n"))
     Path(third).rename(third + ".gz")
     folder = str(Path(first).parent)
-    with pytest.raises(JobError, match=r"p1.jsonl:2: .*; 3 bad rows in all \(skip_bad_rows: 3 goes on without them\)"):
+    with pytest.raises(JobError, match=r"p1.jsonl:2: .*; 3 bad rows in all \(skip_bad_rows: 3 skips them\)"):
         open_pools(fresh(), [folder], Valid, skip_bad_rows=2)
     Path(second).unlink()
     with pytest.raises(JobError, match=r"p2.jsonl.gz:3: "):
@@ -62,10 +62,10 @@ def test_bad_rows_are_counted_over_all_pools_and_named(laid, fresh, log):
         open_pools(fresh(), paths, Valid, skip_bad_rows=11)
     pools = open_pools(fresh(), paths, Valid, skip_bad_rows=12)
     assert [len(pool) for pool in pools] == [1, 1]
-    named = [message for message in log if ": left out" in message]
+    named = [message for message in log if ": skipped" in message]
     assert len(named) == 10
     assert named[0].startswith(f"{paths[0]}:2: not a JSON row")
-    assert "12 bad rows were left out, of 12 allowed" in log
+    assert "12 bad rows were skipped, of 12 allowed" in log
 
 
 def test_a_damaged_archive(laid, fresh):
@@ -98,28 +98,28 @@ def test_several_workers_see_what_one_sees(laid, fresh, monkeypatch):
     for look in LOOKS:
         made = []
         for stretch, large in ((8 << 20, 1 << 60), (500, 0)):
-            monkeypatch.setattr(scan, "STRETCH", stretch)
+            monkeypatch.setattr(scan, "CHUNK_BYTES", stretch)
             monkeypatch.setattr(opening, "LARGE", large)
             made.append(open_pools(fresh(), paths, look, skip_bad_rows=1))
         for one, two in zip(*made, strict=True):
             np.testing.assert_array_equal(one.starts, two.starts)
             np.testing.assert_array_equal(one.lengths, two.lengths)
             assert one.open_ends == two.open_ends
-            if isinstance(one.told, dict):
-                assert list(one.told) == list(two.told) == ["a", "b"] if one is made[0][0] else ["b", "a"]
-                for name in one.told:
-                    np.testing.assert_array_equal(one.told[name], two.told[name])
-            elif isinstance(one.told, np.ndarray):
-                np.testing.assert_array_equal(one.told, two.told)
+            if isinstance(one.scan_result, dict):
+                assert list(one.scan_result) == list(two.scan_result) == ["a", "b"] if one is made[0][0] else ["b", "a"]
+                for name in one.scan_result:
+                    np.testing.assert_array_equal(one.scan_result[name], two.scan_result[name])
+            elif isinstance(one.scan_result, np.ndarray):
+                np.testing.assert_array_equal(one.scan_result, two.scan_result)
             else:
-                assert one.told == two.told
+                assert one.scan_result == two.scan_result
 
 
 def test_pools_that_are_not_there_or_hold_no_data(laid, fresh, tmp_path):
     laid()
-    with pytest.raises(JobError, match="there is no data set at"):
+    with pytest.raises(JobError, match="no data set at"):
         open_pools(fresh(), [str(tmp_path / "gone.jsonl")], Valid)
-    with pytest.raises(JobError, match="there is no data set in the folder"):
+    with pytest.raises(JobError, match="no data set in the folder"):
         open_pools(fresh(), [str(tmp_path / "lab")], Valid)
     with pytest.raises(JobError, match="no file matches"):
         open_pools(fresh(), [str(tmp_path / "*.jsonl")], Valid)

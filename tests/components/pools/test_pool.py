@@ -36,7 +36,7 @@ def test_any_choice_of_rows_of_any_number_of_files(laid, fresh, data, datas, blo
         patch.setattr(module, "BLOCK", block)
         patch.setattr(module, "OPEN", most)
         patch.setattr(opening, "MAPPED", may_map)
-        patch.setattr(scan, "STRETCH", stretch)
+        patch.setattr(scan, "CHUNK_BYTES", stretch)
         together = Path(paths[0]).parent / "*.jsonl"
         (pool,) = open_pools(fresh(), [str(together)], Valid)
         apart = open_pools(fresh(), paths, Valid)

@@ -45,9 +45,9 @@ def test_a_place_that_cannot_be(kind, job, pool, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(JobError, match=r"/file is a file, and new pools need a folder there"):
         kind(path, str(tmp_path / "file")).run(job)
-    with pytest.raises(JobError, match=r"would lie among the files of a pool that is read \(an export_path outside"):
+    with pytest.raises(JobError, match=r"would be among the files of an input pool \(an export_path outside"):
         kind(str(tmp_path / "in"), str(tmp_path / "in" / "new")).run(job)
-    with pytest.raises(JobError, match=r"would lie among the files"):
+    with pytest.raises(JobError, match=r"would be among the files"):
         kind(str(tmp_path / "in" / "**" / "*.jsonl"), str(tmp_path / "in" / "new" / "deep")).run(job)
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["p.jsonl"]
     assert (tmp_path / "file").read_text() == "mine"
@@ -56,12 +56,12 @@ def test_a_place_that_cannot_be(kind, job, pool, tmp_path):
 def test_a_pattern_claims_what_it_matches_and_nothing_below(job, pool, tmp_path, monkeypatch):
     pool("in/p.jsonl")
     pattern = str(tmp_path / "in" / "*.jsonl")
-    with pytest.raises(JobError, match="would lie among the files"):
+    with pytest.raises(JobError, match="would be among the files"):
         DataPoolMerging(pattern, str(tmp_path / "in" / "all.jsonl")).run(job)
     monkeypatch.chdir(tmp_path / "in")
-    with pytest.raises(JobError, match="would lie among the files"):
+    with pytest.raises(JobError, match="would be among the files"):
         DataPoolMerging("*.jsonl", "../in/all.jsonl").run(job)
-    with pytest.raises(JobError, match="would lie among the files"):
+    with pytest.raises(JobError, match="would be among the files"):
         DataPoolMerging("../**/?.jsonl", "new/q.jsonl").run(job)
     assert DataPoolMerging("*.jsonl", "new/all.jsonl").run(job) == ["new/all.jsonl"]
     assert DataPoolMerging("../**/?.jsonl", "new/all.jsonl").run(job) == ["new/all.jsonl"]
@@ -69,30 +69,30 @@ def test_a_pattern_claims_what_it_matches_and_nothing_below(job, pool, tmp_path,
 
 def test_a_file_of_a_pool_is_never_replaced_nor_a_folder_removed(job, pool, tmp_path):
     path = pool("p.jsonl")
-    with pytest.raises(JobError, match="is both a pool and the place of a new one"):
+    with pytest.raises(JobError, match="is both an input pool and a new pool"):
         DataPoolMerging(path, path).run(job)
     (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(JobError, match="is both a pool and the place of a new one"):
+    with pytest.raises(JobError, match="is both an input pool and a new pool"):
         DataPoolMerging(path, str(tmp_path / "link" / "p.jsonl")).run(job)
     (tmp_path / "out" / "p_merged.jsonl").mkdir(parents=True)
-    with pytest.raises(JobError, match=r"p_merged.jsonl, the place of a new pool, is a folder"):
+    with pytest.raises(JobError, match=r"p_merged.jsonl is a folder, and a new pool would be written there"):
         DataPoolMerging(path, str(tmp_path / "out")).run(job)
 
 
 @pytest.mark.parametrize("kind", EVERY[:4])
 def test_many_pools_need_a_folder(kind):
-    with pytest.raises(ConfigError, match=r"export_path 'out.jsonl' is the name of a file \(a folder is wanted here\)"):
+    with pytest.raises(ConfigError, match=r"export_path 'out.jsonl' is a file name \(expected a folder\)"):
         kind("p.jsonl", "out.jsonl")
 
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_pools_that_are_missing(kind, job, pool, tmp_path, log):
     paths = [pool(), str(tmp_path / "gone.jsonl"), str(tmp_path / "gone*.jsonl")]
-    with pytest.raises(JobError, match=r"no data pool at .*gone.jsonl, .*gone\*.jsonl \(skip_missing: true goes on"):
+    with pytest.raises(JobError, match=r"no data pool at .*gone.jsonl, .*gone\*.jsonl \(skip_missing: true skips"):
         kind(paths, str(tmp_path / "out")).run(job)
     if kind is not DataPoolMixing:  # its shares are those of all pools
         assert kind(paths, str(tmp_path / "out"), skip_missing=True).run(job)
-        assert f"there is no data pool at {paths[1]}: left out" in log
+        assert f"no data pool at {paths[1]}: skipped" in log
 
 
 @pytest.mark.parametrize("kind", EVERY)
@@ -106,7 +106,7 @@ def test_a_rerun_makes_what_is_missing_or_damaged_and_nothing_else(kind, job, po
     before, contents = state(made), {path: Path(path).read_bytes() for path in made}
     assert run() == made
     assert state(made) == before
-    assert f"{len(made)} of {len(made)} new pools are there already, whole: kept" in log
+    assert f"{len(made)} of {len(made)} new pools exist already and are complete: kept" in log
     Path(made[0]).unlink()
     assert run() == made
     assert {path for path in made if state([path])[path] != before[path]} == {made[0]}
@@ -154,7 +154,7 @@ def test_several_workers_make_the_same_bytes(kind, laid, fresh, tmp_path, monkey
     paths = laid(b"".join(lines), b"".join(lines[100:] + lines[:50]).rstrip(), b"".join(lines[::2]))
     results = []
     for number, (stretch, large) in enumerate(((8 << 20, 1 << 60), (2000, 0))):
-        monkeypatch.setattr(scan, "STRETCH", stretch)
+        monkeypatch.setattr(scan, "CHUNK_BYTES", stretch)
         monkeypatch.setattr(open_pools, "LARGE", large)
         monkeypatch.setattr(pool_io, "LARGE", large)
         made = kind(paths, str(tmp_path / "lab" / f"out{number}")).run(fresh())

@@ -13,8 +13,8 @@ from data_juicer_sandbox.components.pools.token_counts import TokenCounts
 def count(*rows, text_key="text", token_key=None, tokenizer=None) -> list[int]:
     look = TokenCounts(text_key, token_key, tokenizer)
     for row in rows:
-        look.see(row if isinstance(row, bytes) else json.dumps(row).encode())
-    return look.told().tolist()
+        look.update(row if isinstance(row, bytes) else json.dumps(row).encode())
+    return look.result().tolist()
 
 
 def test_words():

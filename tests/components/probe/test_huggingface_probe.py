@@ -222,7 +222,7 @@ def test_what_cannot_be_done_is_said(causal, job, jsonl):
         ask(job, causal[0], path, export_path=path)
     with pytest.raises(JobError, match="no rows in"):
         ask(job, causal[0], jsonl("none.jsonl", []))
-    with pytest.raises(JobError, match="is neither a folder nor a model that the hub gives"):
+    with pytest.raises(JobError, match="is neither a folder nor an available model on the hub"):
         ask(job, "nobody/nothing", jsonl("x.jsonl", [{"text": "x"}]))
     with pytest.raises(JobError, match="block_size 25 is more than the model's context of 24"):
         ask(job, causal[0], jsonl("x.jsonl", [{"text": "x"}]), block_size=25)

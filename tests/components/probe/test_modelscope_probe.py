@@ -95,7 +95,7 @@ def test_a_pipeline(job, jsonl, tmp_path):
 @needs_modelscope
 def test_what_is_not_there(job, jsonl):
     rows = jsonl("rows.jsonl", [{"text": "a"}])
-    with pytest.raises(JobError, match="is neither a folder nor a model that the hub gives"):
+    with pytest.raises(JobError, match="is neither a folder nor an available model on the hub"):
         ModelScopeInferEvaluator("nobody/nothing", rows).run(job)
     with pytest.raises(JobError, match="ModelScope makes no 'text-classification' pipeline"):
         ModelScopeInferEvaluator("nobody/nothing", rows, pipeline="text-classification").run(job)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from data_juicer_sandbox.components.processes.program import LONGEST, Program
+from data_juicer_sandbox.components.processes.program import MAX_LINE, Program
 from data_juicer_sandbox.errors import JobError
 
 
@@ -47,7 +47,7 @@ def test_megabytes_without_a_line_end_and_invalid_utf_8():
     code = "import sys\nw = sys.stdout.buffer.write\nw(b'x' * 3_000_000)\nw(b'\\n\\xff\\xfe ok\\nlast')"
     lines = [line.text for line in python(code).run()]
     assert "".join(lines[:-2]) == "x" * 3_000_000
-    assert max(map(len, lines)) <= 2 * LONGEST
+    assert max(map(len, lines)) <= 2 * MAX_LINE
     assert lines[-2:] == ["\ufffd\ufffd ok", "last"]
 
 
@@ -56,7 +56,7 @@ def test_folder_and_environment(tmp_path, monkeypatch):
     code = "import os\nprint(os.getcwd(), os.environ['INHERITED'], os.environ['ADDED'], os.environ['PYTHONUNBUFFERED'])"
     (line,) = python(code, cwd=str(tmp_path), env={"ADDED": "2"}).run()
     assert line.text == f"{tmp_path} 1 2 1"
-    with pytest.raises(JobError, match="there is no folder nowhere to run"):
+    with pytest.raises(JobError, match="in nowhere: no such folder"):
         list(python("", cwd="nowhere").run())
 
 

@@ -60,7 +60,7 @@ def test_results_in_order_and_errors_as_themselves():
 def test_the_same_bytes(kind, parameters, tmp_path, monkeypatch):
     import gzip
 
-    monkeypatch.setattr(scan, "STRETCH", 4000)
+    monkeypatch.setattr(scan, "CHUNK_BYTES", 4000)
     lines = [b'{"n": %d, "text": "w w", "__dj__stats__": {"s": %d, "t": [%d]}}\n' % (n, n % 7, -n) for n in range(300)]
     (tmp_path / "p0.jsonl").write_bytes(b"".join(lines))
     (tmp_path / "p1.jsonl.gz").write_bytes(gzip.compress(b"".join(lines[100:] + lines[:50]).rstrip()))

@@ -119,5 +119,5 @@ def test_parameters_of_another_method_are_refused(given, message):
 def test_a_context_that_is_too_short_and_a_model_that_is_not_there(job, fresh, tiny_model):
     with pytest.raises(JobError, match="block_size 300 is more than the model's context of 256"):
         HuggingFaceTrainer(fresh, method="full", model=tiny_model, block_size=300).run(job)
-    with pytest.raises(JobError, match="'nowhere/at-all' is neither a folder nor a model that the hub gives"):
+    with pytest.raises(JobError, match="'nowhere/at-all' is neither a folder nor an available model on the hub"):
         HuggingFaceTrainer(fresh, method="full", model="nowhere/at-all").run(job)

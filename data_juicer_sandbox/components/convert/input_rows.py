@@ -1,0 +1,83 @@
+"""Input rows of a conversion: read one at a time, with a limit for bad rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from loguru import logger
+
+from data_juicer_sandbox.components.io.data_files import data_files
+from data_juicer_sandbox.components.io.lines import numbered_lines
+from data_juicer_sandbox.components.io.parse import BadRow, parse
+from data_juicer_sandbox.errors import JobError, Where
+
+Row = dict[str, Any]
+Converted = TypeVar("Converted")
+_MAX_NAMED = 20
+"""Number of bad rows that the log names; further ones are only counted."""
+
+
+class Allowance:
+    """The number of bad rows that are still tolerated, over all data sets of a job."""
+
+    def __init__(self, rows: int):
+        self.rows, self.remaining = rows, rows
+
+
+class InputRows:
+    """The rows of one data set.
+
+    Args:
+        name: the data set's name.
+        path: the data set's path.
+        allowance: limit of bad rows, shared by the data sets of a job.
+
+    Attributes:
+        good: number of rows converted so far.
+        bad: number of rows skipped so far.
+    """
+
+    def __init__(self, name: str, path: str, allowance: Allowance):
+        self.name, self.path, self._allowance = name, path, allowance
+        self.good, self.bad = 0, 0
+        self._descriptions: list[str] = []
+
+    def each(self, convert: Callable[[Row, bytes], Converted]) -> Iterator[Converted]:
+        """Yield the result of `convert` for every row and its line; `convert` raises `BadRow` for an invalid row.
+
+        Raises:
+            JobError: there are too many bad rows, or no valid rows.
+        """
+        for file in data_files(self.path):
+            for number, line in numbered_lines(file):
+                try:
+                    converted = convert(parse(line), line)
+                except BadRow as error:
+                    self._skip(file, number, error)
+                else:
+                    self.good += 1
+                    yield converted
+        if not self.good:
+            what = f"all {self.bad:,} rows are bad in" if self.bad else "no rows in"
+            raise JobError(f"{what} {self.path}", hint="; ".join(self._descriptions) or None)
+        if self.bad:
+            descriptions = "; ".join(self._descriptions) + ("; ..." if self.bad > _MAX_NAMED else "")
+            logger.warning(
+                "{:,} of {:,} rows of {} are bad and skipped: {}",
+                self.bad,
+                self.bad + self.good,
+                self.path,
+                descriptions,
+            )
+
+    def _skip(self, file: Path, number: int, error: BadRow) -> None:
+        if not self._allowance.remaining:
+            allowed = self._allowance.rows
+            hint = f"skip_bad_rows: {allowed} is exceeded" if allowed else "skip_bad_rows: N tolerates N such rows"
+            raise JobError(f"bad row: {error}", where=Where(str(file), number), hint=hint) from error
+        self._allowance.remaining -= 1
+        self.bad += 1
+        if self.bad <= _MAX_NAMED:
+            self._descriptions.append(f"{file.name}:{number}: {error}")
