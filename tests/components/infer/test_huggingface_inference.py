@@ -178,7 +178,7 @@ def test_an_interrupted_job_is_continued(infer, queries, monkeypatch, quiet):
 
 def test_few_rows_are_held_at_once():
     from data_juicer_sandbox.components.infer.base import Request
-    from data_juicer_sandbox.components.infer.local.batches import WINDOW, Written, answer_in_batches
+    from data_juicer_sandbox.components.infer.local.batches import WINDOW, GeneratedText, infer_in_batches
 
     taken, most, done = 0, 0, 0
 
@@ -196,27 +196,29 @@ def test_few_rows_are_held_at_once():
     def encode(question):
         return [1] * len(question.prompt)
 
-    answer_in_batches(questions(), put, encode, lambda batch: [Written("", 0)] * len(batch), 1, 4)
+    infer_in_batches(questions(), put, encode, lambda batch: [GeneratedText("", 0)] * len(batch), 1, 4)
     assert done == 5000
     assert most <= WINDOW * 4
 
 
 def test_wrong_parameters_are_told(infer, writers):
-    with pytest.raises(JobError, match=r"transformers knows no 'repetition_penaltie' \(did you mean 'repetition_penal"):
+    with pytest.raises(
+        JobError, match=r"transformers has no parameter 'repetition_penaltie' \(did you mean 'repetition_penal"
+    ):
         infer(["a"], sampling={"repetition_penaltie": 1.5})
     for wrong, told in (
         ({"max_new_tokens": 5}, "max_tokens and max_new_tokens are the same"),
-        ({"max_tokens": 0}, "max_tokens: 0 is no whole number from 1 on"),
+        ({"max_tokens": 0}, "max_tokens: expected an integer of at least 1, got 0"),
         ({"temperature": -1}, "temperature: -1 is out of range"),
         ({"top_p": 0}, "top_p: 0 is out of range"),
         ({"top_k": 1.5}, "top_k: 1.5 is out of range"),
-        ({"do_sample": False, "n": 2}, "would all be alike"),
-        ({"temperature": 0, "n": 2}, "nothing to draw"),
-        ({"stop": [1]}, "is no text"),
+        ({"do_sample": False, "n": 2}, "would give 2 equal samples"),
+        ({"temperature": 0, "n": 2}, "does not allow sampling"),
+        ({"stop": [1]}, "expected a text or a list of texts"),
     ):
         with pytest.raises(ConfigError, match=told):
             infer(["a"], sampling=wrong)
-    with pytest.raises(JobError, match="beams are searched, not drawn"):
+    with pytest.raises(JobError, match="beam search does not sample"):
         infer(["a"], sampling={"num_beams": 2, "temperature": 1.0})
     with pytest.raises(JobError, match="neither a folder nor a model"):
         infer(["a"], "no/such-model")

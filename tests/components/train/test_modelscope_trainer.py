@@ -72,7 +72,7 @@ def gpt2(tiny_model):
 def test_a_missing_megatron_is_told_before_any_work(train, job, tmp_path, trainer):
     with pytest.raises(JobError, match=f"{trainer} needs the library megatron_util, which is not installed") as told:
         train("no/such-model", trainer_name=trainer, dataset_path="no.jsonl").run(job)
-    assert "PyPI is another program" in str(told.value)
+    assert "the PyPI package of that name is another program" in str(told.value)
     assert not (tmp_path / "models").exists()
     assert not any(job.folder.iterdir())
 

@@ -110,7 +110,7 @@ def test_counts_are_scaled_to_length_one():
 
 
 def test_what_cannot_be_done_is_said(sides, jsonl, job, tmp_path):
-    with pytest.raises(ConfigError, match=r"held_out 1\.0 leaves nothing"):
+    with pytest.raises(ConfigError, match=r"held_out 1\.0 leaves no texts"):
         TextQualityClassifier(*sides, held_out=1.0)
     empty = jsonl("empty.jsonl", [{"text": ""}])
     with pytest.raises(JobError, match="no negative texts to learn from"):

@@ -1,4 +1,4 @@
-"""Folders of LoRA adapters, as peft writes them: a few weights that stand on those of another model."""
+"""Folders of LoRA adapters, as peft writes them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Adapter:
-    """What an adapter's folder tells.
+    """Description of an adapter folder.
 
     Args:
-        base: the model that it was made for: a folder, or an id on a hub.
-        rank: of its matrices.
-        has_tokenizer: whether a tokenizer lies beside it.
+        base: the base model: a folder, or an id on a hub.
+        rank: rank of the adapter.
+        has_tokenizer: whether the folder has a tokenizer.
     """
 
     base: str
@@ -23,11 +23,11 @@ class Adapter:
 
 
 def find_adapter(model: str) -> Adapter | None:
-    """The adapter in a folder; None where there is none, as in that of a whole model."""
+    """The adapter in a folder; None if the folder holds a full model."""
     folder = Path(model)
     config = folder / "adapter_config.json"
     if not config.is_file():
         return None
-    found = json.loads(config.read_text(encoding="utf-8"))
-    base, rank = str(found.get("base_model_name_or_path") or model), int(found.get("r") or 0)
+    config_values = json.loads(config.read_text(encoding="utf-8"))
+    base, rank = str(config_values.get("base_model_name_or_path") or model), int(config_values.get("r") or 0)
     return Adapter(base, rank, (folder / "tokenizer_config.json").is_file())
