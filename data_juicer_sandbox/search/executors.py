@@ -16,6 +16,7 @@ from typing import Any
 from loguru import logger
 
 from data_juicer_sandbox.components.processes import orphan_guard
+from data_juicer_sandbox.components.processes.gpus import visible_gpus
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import JobRecord
@@ -130,12 +131,7 @@ def share(place: int, count: int) -> list[int]:
 
 def gpu(place: int) -> dict[str, str]:
     """The GPU that a worker sees: one in turn of those this process may use."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is None:
-        there = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")]
-        gpus = sorted(there, key=int)
-    else:
-        gpus = [one for one in given.split(",") if one.strip()]
+    gpus = visible_gpus()
     return {"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {}
 
 

@@ -15,6 +15,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.processes.gpus import visible_gpus
 from data_juicer_sandbox.components.processes.handover import hand_over, private_folder
 from data_juicer_sandbox.components.processes.program import Program
 from data_juicer_sandbox.components.train.task import TrainingTask
@@ -118,5 +119,4 @@ def _gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     if torch_env.device() == "cpu":
         return []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return visible.split(",") if visible else [str(index) for index in range(torch_env.torch().cuda.device_count())]
+    return visible_gpus(torch_env.torch().cuda.device_count())
