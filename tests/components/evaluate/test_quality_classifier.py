@@ -116,7 +116,7 @@ def test_a_pipeline_of_spark_is_read_without_spark(tmp_path, jsonl, job):
 
 def test_what_only_spark_can_run_is_left_to_it(tmp_path):
     for number, changes in enumerate(({"version": "2.4.8"}, {"multinomial": True})):
-        with pytest.raises(spark_ml.Unfamiliar):
+        with pytest.raises(spark_ml.UnsupportedPipeline):
             spark_ml.load(spark_pipeline(tmp_path / str(number), {}, 0.0, **changes))
     with pytest.raises(JobError, match="has no tokenizer"):
         spark_ml.load(spark_pipeline(tmp_path / "bare", {}, 0.0, bare=True))

@@ -78,7 +78,7 @@ def test_prompts_that_cannot_be_asked_are_failures(infer, written):
     assert rows[1]["response"] == written("chat", "<|user|>yes<|assistant|>")[0]
     rows = infer(["word " * 60, "yes"])
     assert rows[0]["infer_error"]["kind"] == "too_long"
-    assert "with 12 new ones they are more than the 64 that the model takes" in rows[0]["infer_error"]["message"]
+    assert "with 12 new ones they exceed the model's context of 64" in rows[0]["infer_error"]["message"]
     assert rows[1]["response"] == written("plain", "yes")[0]
     with pytest.raises(JobError, match="leave no room for a prompt"):
         infer(["yes"], sampling={"max_tokens": 64})
@@ -160,15 +160,15 @@ def test_an_interrupted_job_is_continued(infer, queries, monkeypatch, quiet):
     from data_juicer_sandbox.components.infer.local.generator import Generator
 
     whole, calls = infer(queries, sampling={"temperature": 1.0}, batch_size=4), []
-    write = Generator.write
+    generate = Generator.generate
 
     def interrupted(self, batch):
         calls.append(batch)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return write(self, batch)
+        return generate(self, batch)
 
-    monkeypatch.setattr(Generator, "write", interrupted)
+    monkeypatch.setattr(Generator, "generate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         infer([*queries, "one more"], sampling={"temperature": 1.0}, batch_size=4)
     assert infer([*queries, "one more"], sampling={"temperature": 1.0}, batch_size=4)[:-1] == whole
