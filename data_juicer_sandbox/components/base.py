@@ -1,8 +1,8 @@
-"""What a component is: a class whose constructor is its config, and whose `run` does the work.
+"""Interface of components: a component is a class whose constructor is its config and whose `run` does the work.
 
-A constructor's parameters are the keys of `extra_configs` (a parameter named `dj_configs` takes the job's recipe).
-Their types are checked before the run, their docstring is the reference page. Paths say what they are for, so that
-the plan knows what a job reads and writes without running it.
+A constructor's parameters are the keys of `extra_configs` (a parameter named `dj_configs` receives the job's recipe).
+Their types are checked before the run; the docstring is the source of the reference page. Type annotations of paths
+state their role, so that the plan knows what a job reads and writes without running it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Protocol
 
 
 class Role(Enum):
-    """What a path parameter is to its component."""
+    """The role of a path parameter."""
 
     INPUT = "read"
     OUTPUT = "written"
@@ -27,7 +27,7 @@ class Role(Enum):
 class Written(Enum):
     """How the path of an output parameter is written."""
 
-    BY_NAME = "a file where the name has the ending of one, else a folder that new files are put into"
+    BY_NAME = "a file if the name has a file ending, else a folder to which files are added"
     FILE = "a file"
     FOLDER = "a folder that is replaced as a whole"
     BY_PROGRAM = "a file or folder that a program of the user's writes"
@@ -41,40 +41,40 @@ OutputFolder = Annotated[str, Role.OUTPUT, Written.FOLDER]
 ProgramOutput = Annotated[str, Role.OUTPUT, Written.BY_PROGRAM]
 ProgramOutputs = Annotated[str | list[str], Role.OUTPUT, Written.BY_PROGRAM]
 Model = Annotated[str, Role.MODEL]
-"""A model: a folder, or the id of one on a hub (so a path that is not there is no error)."""
+"""A model: a folder, or a hub id (so that a path that does not exist is not an error)."""
 Models = Annotated[str | list[str], Role.MODEL]
 
 
 class Task(Protocol):
-    """One bar of progress."""
+    """A progress bar."""
 
     def advance(self, amount: float = 1) -> None:
-        """Move on by `amount` of the total."""
+        """Advance by `amount` of the total."""
 
     def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
-        """Set how far it is, how far it goes, or a short remark beside it, such as the loss."""
+        """Set the completed amount, the total, or a short note, such as the loss."""
 
 
 class Progress(Protocol):
-    """Where a component tells how far it is."""
+    """Progress display of a component."""
 
     def task(self, description: str, total: float | None = None) -> AbstractContextManager[Task]:
-        """A bar that is there as long as the `with` block runs; `total` None where nobody knows."""
+        """Show a progress bar inside the `with` block; `total` is None if unknown."""
 
 
 class Watching(Protocol):
-    """Where a component hands its metrics, and finds those of earlier jobs."""
+    """Receives the metrics of a component, and returns those of earlier jobs."""
 
     def watch(self, values: Mapping[str, Any], step: int | None = None) -> None:
         """Record numbers (nested mappings are flattened with dots) under this job's name."""
 
     def query(self, meta_name: str) -> dict[str, Any]:
-        """The last value of everything that the job of this name watched in its latest attempt, by key."""
+        """The last value of each metric that the job of this name reported in its latest attempt."""
 
 
 @dataclass(frozen=True)
 class JobRun:
-    """All that a component may touch while it runs."""
+    """The context of a running component."""
 
     pipeline: str
     name: str
@@ -89,22 +89,22 @@ class Component(ABC):
     """Base of all components.
 
     Attributes:
-        outputs: what `run` gives back, by name and in order, where that is known beforehand; None where it is not.
+        outputs: names of the values that `run` returns, in order; None if they are not known in advance.
     """
 
     outputs: ClassVar[tuple[str, ...] | None] = None
 
     @abstractmethod
     def run(self, job: JobRun) -> Any:
-        """Do the work. A tuple means several outputs; all values are plain Python, NumPy or pandas.
+        """Do the work. A tuple means several outputs; all values are Python, NumPy or pandas objects.
 
         Raises:
-            JobError: for what the user can mend.
+            JobError: an error that the user can fix.
         """
 
 
 class NullJob:
-    """A `JobRun`'s watcher and progress for use outside a run: keeps metrics in memory, shows nothing."""
+    """A watcher and progress display for use outside a run: keeps metrics in memory, shows nothing."""
 
     def __init__(self) -> None:
         self.values: list[tuple[int | None, dict[str, Any]]] = []
@@ -114,12 +114,12 @@ class NullJob:
         self.values.append((step, dict(values)))
 
     def query(self, meta_name: str) -> dict[str, Any]:
-        """The last value of every key watched."""
+        """The last value of each metric."""
         return {key: value for _, values in self.values for key, value in values.items()}
 
     @contextmanager
     def task(self, description: str, total: float | None = None) -> Iterator[NullJob]:
-        """A bar nobody sees."""
+        """A progress bar that is not shown."""
         yield self
 
     def advance(self, amount: float = 1) -> None:

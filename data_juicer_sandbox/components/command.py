@@ -1,4 +1,4 @@
-"""What the `command` trainer and evaluator share: a program run, its metrics read."""
+"""Base of the `command` trainer and evaluator: runs a program and reads its metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOTED = 80
 
 
 class CommandComponent(Component):
-    """Runs a program and reads its metrics. See the classes made from it."""
+    """Runs a program and reads its metrics. See the subclasses."""
 
     def __init__(
         self,
@@ -46,12 +46,12 @@ class CommandComponent(Component):
             raise ConfigError(
                 f"argv {shown(argv, 200)} is one string", hint="a list: program and arguments; there is no shell"
             )
-        ways = {"metrics": metrics, "metrics_pattern": metrics_pattern, "metrics_file": metrics_file}
-        self.ways = [name for name, value in ways.items() if value is not None]
-        if len(self.ways) > 1:
-            raise ConfigError(f"{' and '.join(self.ways)} are both given", hint="metrics are read in one way")
-        given = {name: str(value) for name, value in (env or {}).items()}
-        self.program = Program([str(part) for part in argv], cwd, given, timeout)
+        sources = {"metrics": metrics, "metrics_pattern": metrics_pattern, "metrics_file": metrics_file}
+        self.metric_sources = [name for name, value in sources.items() if value is not None]
+        if len(self.metric_sources) > 1:
+            raise ConfigError(f"{' and '.join(self.metric_sources)} are both given", hint="set only one of them")
+        variables = {name: str(value) for name, value in (env or {}).items()}
+        self.program = Program([str(part) for part in argv], cwd, variables, timeout)
         self.metrics_file = metrics_file
         self._parse: Callable[[Line], Metrics] | None = None
         if metrics_pattern is not None:
@@ -60,13 +60,13 @@ class CommandComponent(Component):
             self._parse = parse_json
 
     def execute(self, job: JobRun) -> Metrics | None:
-        """Run the program; returns its last set of metrics, without the step, or None where there was none.
+        """Run the program; returns its last set of metrics, without the step, or None if there is none.
 
         Raises:
-            JobError: it failed, or wrote no metrics file.
+            JobError: the program failed, or did not write its metrics file.
         """
         last: Metrics | None = None
-        before = _state(self.metrics_file)
+        initial_state = _state(self.metrics_file)
         name = Path(self.program.argv[0]).name
         logger.info("running {}", self.program.shown()[:LOGGED])
         with job.progress.task(name) as task, closing(self.program.run()) as lines:
@@ -75,19 +75,19 @@ class CommandComponent(Component):
                 logger.debug("{}: {}", name, text[:LOGGED])
                 if text.strip():
                     task.update(note=text.strip()[:NOTED])
-                if self._parse and (found := self._parse(line)):
-                    last = watch(job, found) or last
+                if self._parse and (metrics := self._parse(line)):
+                    last = watch(job, metrics) or last
         if self.metrics_file is not None:
-            if _state(self.metrics_file) in (before, None):
+            if _state(self.metrics_file) in (initial_state, None):
                 raise JobError(f"{name} did not write its metrics file {self.metrics_file}")
-            for found in read_metrics(self.metrics_file):
-                last = watch(job, found) or last
+            for metrics in read_metrics(self.metrics_file):
+                last = watch(job, metrics) or last
         return last
 
 
-def watch(job: JobRun, found: Metrics) -> Metrics:
-    """Hand a set of metrics to the watcher, `step` apart; returns it without the step."""
-    values = dict(found)
+def watch(job: JobRun, metrics: Metrics) -> Metrics:
+    """Report a set of metrics to the watcher, with `step` as the step; returns it without the step."""
+    values = dict(metrics)
     step = number(values.pop("step", None))
     if values:
         job.watcher.watch(values, step=int(step) if isinstance(step, int | float) and isfinite(step) else None)
@@ -100,22 +100,22 @@ def parse_json(line: Line) -> Metrics:
     if line.error or not text.startswith("{"):
         return {}
     try:
-        found = loads(text)
+        content = loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def pattern_parser(pattern: str) -> Callable[[Line], Metrics]:
-    """What reads metrics from a line by a regular expression's named groups.
+    """Create a parser that reads metrics from a line by the named groups of a regular expression.
 
     Raises:
-        ConfigError: it is none, or has no named group.
+        ConfigError: the regular expression is invalid, or has no named group.
     """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ConfigError(f"metrics_pattern {pattern!r} is no regular expression: {error}") from error
+        raise ConfigError(f"metrics_pattern {pattern!r} is not a regular expression: {error}") from error
     if not set(compiled.groupindex) - {"step"}:
         raise ConfigError(
             f"metrics_pattern {pattern!r} has no named group for a metric", hint=r"such as loss: (?P<loss>[\d.]+)"
@@ -130,21 +130,21 @@ def pattern_parser(pattern: str) -> Callable[[Line], Metrics]:
 
 
 def number(value: Any) -> Any:
-    """A text that is a number, as the number; anything else as it is."""
+    """Convert a text that is a number; return any other value unchanged."""
     if isinstance(value, str):
-        for kind in (int, float):
+        for number_type in (int, float):
             try:
-                return kind(value)
+                return number_type(value)
             except ValueError:
                 continue
     return value
 
 
 def read_metrics(path: str) -> Iterator[Metrics]:
-    """The sets of metrics of a file: one JSON object, or one a line.
+    """Yield the sets of metrics in a file: one JSON object, or one per line.
 
     Raises:
-        JobError: the file holds something else.
+        JobError: the file contains anything else.
     """
     text = Path(path).read_text(encoding="utf-8", errors="replace")
     try:
@@ -154,14 +154,14 @@ def read_metrics(path: str) -> Iterator[Metrics]:
             sets = [loads(line) for line in text.splitlines() if line.strip()]
         except ValueError as error:
             raise JobError(f"{path} holds neither a JSON object nor JSON lines: {error}") from error
-    for found in sets:
-        if not isinstance(found, dict):
-            raise JobError(f"{path} holds a {type(found).__name__} where metrics are wanted", hint="a JSON object")
-        yield found
+    for metrics in sets:
+        if not isinstance(metrics, dict):
+            raise JobError(f"{path} holds a {type(metrics).__name__}, expected metrics", hint="a JSON object")
+        yield metrics
 
 
 def _state(path: str | None) -> str | None:
-    """What tells whether a file has been written; None where there is none."""
+    """The state of a file, to detect whether it was written; None if it does not exist."""
     if path is None or not Path(path).is_file():
         return None
     return state_key(Path(path).stat())

@@ -1,4 +1,4 @@
-"""Named functions that configs may choose: what makes messages of a row, what reads an answer."""
+"""Named functions that configs may choose: they build messages from a row, or parse an answer."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ def helpers() -> dict[str, str]:
 
 
 def find_helper(name: str, func_kwargs: Mapping[str, Any] | None = None) -> Callable[..., Any]:
-    """A helper, its keyword arguments bound.
+    """Load a helper and bind its keyword arguments.
 
     Args:
-        name: a known name, or a dotted path such as `my_pkg.my_mod.my_function`.
+        name: a registered name, or a dotted path such as `my_pkg.my_mod.my_function`.
         func_kwargs: keyword arguments for every call.
 
     Raises:
-        ConfigError: there is none of that name (says which there are, and the nearest), it is no function, or it
-            does not take these arguments.
+        ConfigError: the name is unknown (the hint suggests similar names), the object is not a function, or it does not
+            accept these arguments.
     """
-    known = BUILTIN if name in BUILTIN else helpers()
-    if name in known:
-        target = known[name]
+    targets = BUILTIN if name in BUILTIN else helpers()
+    if name in targets:
+        target = targets[name]
     elif "." in name:
         target = name
     else:
-        raise ConfigError(f"unknown helper {name!r}", hint=suggest(name, known) + "; or a dotted path")
+        raise ConfigError(f"unknown helper {name!r}", hint=suggest(name, targets) + "; or a dotted path")
     function = import_object(target)
     if not callable(function):
         raise ConfigError(f"{target!r} is a {type(function).__name__}, not a function")
-    return partial(function, **_fitting(name, function, func_kwargs)) if func_kwargs else function
+    return partial(function, **_checked_kwargs(name, function, func_kwargs)) if func_kwargs else function
 
 
 def arguments(function: Callable[..., Any]) -> tuple[list[str], bool]:
-    """The names of a helper's keyword arguments, the first parameter (the row, or the text) left out; and whether it
-    takes any others too.
+    """The names of a helper's keyword arguments, without the first parameter (the row or the text), and whether it has
+    `**kwargs`.
     """
     parameters = inspect.signature(function).parameters.values()
     named = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return named[1:], any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _fitting(name: str, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    known, open_ended = arguments(function)
-    for key in given:
-        if key not in known and not open_ended:
-            raise ConfigError(f"{name} takes no {key!r}", hint=suggest(key, known, what="it takes"))
-    return dict(given)
+def _checked_kwargs(name: str, function: Callable[..., Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    names, open_ended = arguments(function)
+    for key in kwargs:
+        if key not in names and not open_ended:
+            raise ConfigError(f"{name} takes no {key!r}", hint=suggest(key, names, what="it takes"))
+    return dict(kwargs)

@@ -16,6 +16,7 @@ from typing import Any
 from loguru import logger
 
 from data_juicer_sandbox.components.processes import orphan_guard
+from data_juicer_sandbox.components.processes.gpus import visible_gpus
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import JobRecord
@@ -140,12 +141,7 @@ def core_share(worker_number: int, count: int) -> list[int]:
 
 def gpu_environment(worker_number: int) -> dict[str, str]:
     """The environment variable that gives a worker one GPU, in turn, of those this process may use."""
-    visible_devices = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible_devices is None:
-        device_numbers = [path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*")]
-        gpus = sorted(device_numbers, key=int)
-    else:
-        gpus = [device for device in visible_devices.split(",") if device.strip()]
+    gpus = visible_gpus()
     return {"CUDA_VISIBLE_DEVICES": gpus[worker_number % len(gpus)]} if gpus else {}
 
 

@@ -80,7 +80,7 @@ def test_a_metrics_file_of_an_earlier_run_is_not_taken_for_this_ones(job, tmp_pa
         CommandEvaluator(argv("pass"), metrics_file=str(file)).run(job)
     with pytest.raises(JobError, match=r"neither a JSON object nor JSON lines"):
         CommandEvaluator(argv(WRITES, str(file), "{"), metrics_file=str(file)).run(job)
-    with pytest.raises(JobError, match="holds a list where metrics are wanted"):
+    with pytest.raises(JobError, match="holds a list, expected metrics"):
         CommandEvaluator(argv(WRITES, str(file), "[1]"), metrics_file=str(file)).run(job)
 
 
@@ -98,7 +98,7 @@ def test_a_trainer_puts_out_what_it_made(job, quiet, tmp_path):
     assert trainer.run(job) == made
     assert quiet.values == [(None, {"loss": 3})]
     assert CommandTrainer(argv(code, made[0]), made[0]).run(job) == made[0]
-    with pytest.raises(JobError, match=r"ended well, but left no .*c.bin.*start from"):
+    with pytest.raises(JobError, match=r"succeeded, but did not create .*c.bin.*start from"):
         CommandTrainer(argv("pass"), [made[0], str(tmp_path / "c.bin")]).run(job)
 
 
@@ -156,10 +156,10 @@ def test_an_error_while_metrics_are_watched_ends_the_program(job, tmp_path):
         ({"argv": []}, "argv is empty"),
         ({"argv": "echo hi"}, "is one string.*no shell"),
         ({"metrics": "jsonl", "metrics_pattern": "(?P<a>.)"}, "metrics and metrics_pattern are both given"),
-        ({"metrics_pattern": "(?P<a>."}, "is no regular expression: .*unterminated subpattern"),
+        ({"metrics_pattern": "(?P<a>."}, "is not a regular expression: .*unterminated subpattern"),
         ({"metrics_pattern": r"(\d+)"}, "has no named group"),
         ({"metrics_pattern": r"(?P<step>\d+)"}, "has no named group for a metric"),
-        ({}, "nothing says how to read the result"),
+        ({}, "the source of the metrics is missing"),
     ],
 )
 def test_wrong_parameters_are_found_before_the_run(wrong, message):

@@ -1,4 +1,4 @@
-"""The part of predictions that are right."""
+"""Accuracy of predicted labels."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from data_juicer_sandbox.errors import JobError
 
 
 class Accuracy(Component):
-    """Compare predicted labels with the true ones, in one data set or several.
+    """Compare predicted labels with the true labels, in one data set or several.
 
-    A label is a text, a number, a truth value, or a list of them. Puts out `results`, a mapping for each data set
-    (`dataset`, `accuracy` from 0 to 1, `rows`, `correct`, `format_errors`), and `best`, the one of the highest
-    accuracy (the first, should several share it). A row where either value is missing, null or a mapping is a format
-    error and counts as wrong.
+    A label is a text, a number, a truth value, or a list of them. The outputs are `results`, a mapping per data set
+    (`dataset`, `accuracy` from 0 to 1, `rows`, `correct`, `format_errors`), and `best`, the result with the highest
+    accuracy (the first of equal ones). A row in which either value is missing, null or a mapping is a format error and
+    counts as wrong.
 
     Args:
-        dataset_path: the data set(s) with the predictions, in any format, folder or pattern (docs/data_pools.md).
-        predicted_key: where a row holds the prediction; dots go deeper (`answer.label`, `choices.0`).
-        label_key: where a row holds the truth.
-        label_path: the data set(s) with the truth, row for row, if another: one for all, or one for each.
-        normalize: compare texts without case and outer blanks, and a text that is a number with a number by value.
+        dataset_path: one or several data sets with predictions, in any format, folder or pattern (docs/data_pools.md).
+        predicted_key: field of the prediction; dots access nested fields (`answer.label`, `choices.0`).
+        label_key: field of the true label.
+        label_path: data sets with the true labels in the same row order, if separate: one for all, or one for each.
+        normalize: ignore case and surrounding white space of texts, and compare a number in a text by its value.
     """
 
     outputs = ("results", "best")
@@ -59,7 +59,8 @@ class Accuracy(Component):
         if errors == rows:
             keys = f"{self.predicted_key!r} and {self.label_key!r}"
             raise JobError(
-                f"no row of {path} has a label under {keys}", hint="predicted_key, label_key: dots go deeper"
+                f"no row of {path} has a label under {keys}",
+                hint="check predicted_key and label_key; dots access nested fields",
             )
         return {"accuracy": correct / rows, "rows": rows, "correct": correct, "format_errors": errors}
 

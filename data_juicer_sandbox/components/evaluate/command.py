@@ -14,24 +14,23 @@ from data_juicer_sandbox.errors import ConfigError, JobError
 class CommandEvaluator(CommandComponent):
     """Evaluate with any program; its last set of metrics, without `step`, is the result.
 
-    The program is run without a shell, standard input closed. Its lines go to the log (level DEBUG), its last one to
-    the progress display, its metrics to the watcher as they come. When it ends, or the run ends in any way, everything
-    that it started is ended too. Relative paths, but for those in `argv`, are relative to the folder of the run, not
-    to `cwd`.
+    The program runs without a shell and with standard input closed. Its output goes to the log (level DEBUG), the last
+    line to the progress display, its metrics to the watcher as they appear. When the program or the run ends, all
+    processes that it started are stopped too. Relative paths, except those in `argv`, are relative to the folder of the
+    run, not to `cwd`.
 
     Args:
         argv: the program and its arguments.
-        cwd: the folder it runs in; the current one by default.
-        env: variables added to the inherited environment. The values of those whose names speak of a key, token,
-            secret or password are masked wherever its output is shown.
-        timeout: seconds it may take; as long as it likes by default.
-        metrics: `jsonl`: each line of its standard output that is a JSON object is a set of metrics, its `step` the
-            step. One of the three ways must be given.
-        metrics_pattern: a regular expression with named groups, looked for in every line of its output: each group a
+        cwd: working directory of the program; the current one by default.
+        env: variables added to the inherited environment. Values of variables whose name contains key, token, secret or
+            password are masked wherever the program's output is shown.
+        timeout: time limit in seconds; none by default.
+        metrics: `jsonl`: each line of standard output that is a JSON object is a set of metrics, with its `step`. One
+            of `metrics`, `metrics_pattern` and `metrics_file` is required.
+        metrics_pattern: a regular expression with named groups, searched in every line of output: each group is a
             metric, `step` the step.
-        metrics_file: a file of JSON lines, or of one JSON object, read when it has ended; it must have been written by
-            then.
-        reads: files or folders it reads; when one of them changes, a resumed run does this job again.
+        metrics_file: a file of JSON lines, or of one JSON object, that the program writes; read when it has ended.
+        reads: files or folders that the program reads; if one changes, a resumed run repeats this job.
     """
 
     outputs = ("scores",)
@@ -48,14 +47,15 @@ class CommandEvaluator(CommandComponent):
         reads: InputPaths | None = None,
     ):
         super().__init__(argv, cwd, env, timeout, metrics, metrics_pattern, metrics_file, reads)
-        if not self.ways:
-            raise ConfigError("nothing says how to read the result", hint="metrics, metrics_pattern or metrics_file")
+        if not self.metric_sources:
+            raise ConfigError("the source of the metrics is missing", hint="metrics, metrics_pattern or metrics_file")
 
     def run(self, job: JobRun) -> Metrics:
         """Run the program; returns its last set of metrics."""
-        found = self.execute(job)
-        if not found:
+        last_metrics = self.execute(job)
+        if not last_metrics:
             raise JobError(
-                f"{self.program.argv[0]} ended well, but no metrics were found", hint=f"read by {self.ways[0]}"
+                f"{self.program.argv[0]} succeeded, but no metrics were found in its output",
+                hint=f"metrics are read by {self.metric_sources[0]}",
             )
-        return found
+        return last_metrics

@@ -1,4 +1,4 @@
-"""Language models by lm-evaluation-harness."""
+"""Evaluation of language models with lm-evaluation-harness."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ Score = dict[str, Any]
 
 
 class LMEval(Component):
-    """Score language models on tasks of lm-evaluation-harness, or on tasks of one's own in its form.
+    """Score language models on tasks of lm-evaluation-harness, or on custom tasks in its format.
 
-    Puts out `scores`, one mapping for each model and task (groups too): `model`, `task`, `samples`, `num_fewshot`, and
-    the task's metrics with their standard errors (`acc`, `acc_stderr`, `acc_norm`, ...; where a task filters answers,
-    the filter's name follows, as in `exact_match_strict-match`). They are watched as `<model>.<task>.<metric>`.
+    The output is `scores`, one mapping per model and task (groups too): `model`, `task`, `samples`, `num_fewshot`, and
+    the task's metrics with their standard errors (`acc`, `acc_stderr`, `acc_norm`, ...; if a task filters answers, the
+    filter's name is appended, as in `exact_match_strict-match`). They are reported as `<model>.<task>.<metric>`.
 
-    lm-eval runs in a process of its own, by this interpreter or one that `python` names (its dependencies may clash
-    with others). Models run one after the other.
+    lm-eval runs in a separate process, with this interpreter or the one that `python` names (its dependencies may
+    conflict with others). Models are evaluated one after the other.
 
     Source: Gao et al., "The Language Model Evaluation Harness" (github.com/EleutherAI/lm-evaluation-harness).
 
     Args:
-        model: a model or several: folders or hub ids; with `api_endpoint` the names by which the server knows them.
+        model: one or several models: folders or hub ids; with `api_endpoint` their names on the server.
         tasks: names of tasks or groups; all of `task_path` by default.
-        task_path: a folder of tasks in lm-eval's YAML form. Data files that a task names are relative to the folder of
-            the run.
+        task_path: a folder of tasks in lm-eval's YAML format. Paths of data files in a task are relative to the folder
+            of the run.
         api_endpoint: URL of an OpenAI-compatible server (`http://localhost:8000/v1`).
-        api_kind: `completions`, which multiple choice needs (the server must give the prompt's log-probabilities), or
-            `chat`, for tasks that generate.
+        api_kind: `completions`, required for multiple choice (the server must return log-probabilities of the prompt),
+            or `chat`, for generative tasks.
         api_key_env: the environment variable that holds the server's key.
         tokenizer: with `api_endpoint`: hub id or folder of the model's tokenizer; multiple choice needs it.
-        num_fewshot: examples put before each question; each task's own number by default.
-        limit: questions of each task, the first ones; below 1: a part of them. All by default.
-        batch_size: questions in a batch, or `auto`.
-        apply_chat_template: put questions as chat messages.
-        system_instruction: put before every question.
-        gen_kwargs: how answers are generated, over what the tasks say (`max_gen_toks`, `temperature`, ...).
+        num_fewshot: number of examples before each question; the task's number by default.
+        limit: number of questions per task, from its start; below 1: a fraction. All by default.
+        batch_size: questions per batch, or `auto`.
+        apply_chat_template: send questions as chat messages.
+        system_instruction: system prompt of every question.
+        gen_kwargs: generation parameters that override those of the tasks (`max_gen_toks`, `temperature`, ...).
         model_args: more arguments for lm-eval's model class (`dtype`, `peft`, `max_length`, `num_concurrent`, ...).
-        device: `cpu`, `cuda`, `cuda:1`, ...; the GPU where there is one by default.
-        threads: CPU threads; torch's choice by default.
+        device: `cpu`, `cuda`, `cuda:1`, ...; by default the GPU if available.
+        threads: CPU threads; torch's default if not set.
         log_samples: write every question, answer and score into `export_path`.
         export_path: folder of the samples, `<model>_<task>_samples.jsonl`; the job's folder by default.
-        bootstrap_iters: draws for the standard errors of metrics that have no formula; 0 for no standard errors.
-        python: an interpreter that has lm-eval; the one of this run by default.
-        seed: of few-shot examples and sampling.
+        bootstrap_iters: bootstrap iterations for standard errors of metrics without a formula; 0: no standard errors.
+        python: a Python interpreter with lm-eval; the current one by default.
+        seed: seed of few-shot examples and sampling.
     """
 
     outputs = ("scores",)
@@ -82,12 +82,12 @@ class LMEval(Component):
         seed: NonNegativeInt = 42,
     ):
         if not tasks and not task_path:
-            raise ConfigError("no task is named", hint="`tasks`, or `task_path` for a folder of your own")
+            raise ConfigError("no task is named", hint="`tasks`, or `task_path` for a folder of custom tasks")
         if tokenizer and not api_endpoint:
-            raise ConfigError("`tokenizer` goes with `api_endpoint`", hint="model_args: {tokenizer: ...} for a folder")
+            raise ConfigError("`tokenizer` requires `api_endpoint`", hint="model_args: {tokenizer: ...} for a folder")
         self.models, self.export_path, self.log_samples = as_list(model), export_path, log_samples
         self.api_endpoint, self.api_kind, self.tokenizer = api_endpoint, api_kind, tokenizer
-        self.outside = ExternalHarness(
+        self.harness = ExternalHarness(
             "lm_eval",
             "pip install 'data-juicer-sandbox[evaluate]'",
             str(lm_eval_run.__file__),
@@ -118,41 +118,43 @@ class LMEval(Component):
         """Score every model on every task."""
         scores: list[Score] = []
         names = iter(distinct_names(self.models))
-        for number, (model, folder, answer) in enumerate(self.outside.answers(job, self.models, self.request)):
+        for number, (model, folder, answer) in enumerate(self.harness.run(job, self.models, self.request)):
             name = next(names)
-            found = read(answer)
-            for task, metrics in found.items():
+            metrics_by_task = read(answer)
+            for task, metrics in metrics_by_task.items():
                 about = {"samples": answer["n-samples"].get(task, {}).get("effective")}
                 scores.append(
                     {"model": model, "task": task, "num_fewshot": answer["n-shot"].get(task), **about, **metrics}
                 )
-            job.watcher.watch({name: found})
-            logger.info("{}: {}", name, found)
+            job.watcher.watch({name: metrics_by_task})
+            logger.info("{}: {}", name, metrics_by_task)
             if self.log_samples:
                 keep(folder, number, name, self.export_path or job.folder)
         return scores
 
     def _server(self) -> dict[str, Any]:
-        """What lm-eval is to know of the server."""
+        """lm-eval's model arguments for the server."""
         if self.api_endpoint is None:
             return {}
         ending = "/chat/completions" if self.api_kind == "chat" else "/completions"
         address = self.api_endpoint.rstrip("/")
-        spoken = {"tokenizer_backend": "huggingface", "tokenizer": self.tokenizer} if self.tokenizer else {}
+        tokenizer_args = {"tokenizer_backend": "huggingface", "tokenizer": self.tokenizer} if self.tokenizer else {}
         return {
             "base_url": address if address.endswith(ending) else address + ending,
             "tokenizer_backend": "none",
             "tokenized_requests": False,
-            **spoken,
+            **tokenizer_args,
         }
 
 
 def read(answer: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The metrics of each task: lm-eval names them `metric,filter`, and the filter is mostly `none`."""
-    found: dict[str, dict[str, float]] = {}
+    """The metrics of each task; lm-eval names them `metric,filter`, where the filter is usually `none`."""
+    metrics_by_task: dict[str, dict[str, float]] = {}
     for task, metrics in answer["results"].items():
         for key, value in metrics.items():
-            name, comma, chosen = key.partition(",")
+            name, comma, filter_name = key.partition(",")
             if comma and isinstance(value, int | float):
-                found.setdefault(task, {})[name if chosen == "none" else f"{name}_{chosen}"] = float(value)
-    return found
+                metrics_by_task.setdefault(task, {})[name if filter_name == "none" else f"{name}_{filter_name}"] = (
+                    float(value)
+                )
+    return metrics_by_task

@@ -1,4 +1,4 @@
-"""How far predicted numbers are off."""
+"""Mean squared error of predicted numbers."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from data_juicer_sandbox.errors import JobError
 
 
 class MeanSquaredError(Component):
-    """The mean of the squared differences between predicted and true numbers, in one data set or several.
+    """The mean squared error between predicted and true numbers, in one data set or several.
 
-    Puts out `results`, a mapping for each data set (`dataset`, `mse`, `rows`, `format_errors`), and `best`, the one of
-    the lowest error (the first, should several share it). Numbers written as text count as numbers. A list of
-    predictions, such as `n` samples of a model, counts by the mean of those that are numbers.
+    The outputs are `results`, a mapping per data set (`dataset`, `mse`, `rows`, `format_errors`), and `best`, the
+    result with the lowest error (the first of equal ones). Numbers in texts are converted. A list of predictions, such
+    as `n` samples of a model, is replaced by the mean of its numbers.
 
-    A row where either value is missing or no finite number is a format error. It is counted and left out of the mean,
-    and data of nothing but format errors fails; unless `format_error_cost` says how much such a row adds. Where
-    predictions are compared that differ in their format errors, that is fairer: who answers only what is easy
-    would win otherwise.
+    A row in which either value is missing or not a finite number is a format error. It is counted and excluded from the
+    mean; a data set with format errors only fails. With `format_error_cost`, such a row adds that error instead. Use it
+    to compare predictions with different numbers of format errors: a model that answers only easy rows would have the
+    lowest error otherwise.
 
     Args:
-        dataset_path: the data set(s) with the predictions, in any format, folder or pattern (docs/data_pools.md).
-        predicted_key: where a row holds the prediction; dots go deeper (`answer.score`, `scores.0`).
-        label_key: where a row holds the truth.
-        label_path: the data set(s) with the truth, row for row, if another: one for all, or one for each.
-        format_error_cost: the squared error that a row without a predicted number counts for.
+        dataset_path: one or several data sets with predictions, in any format, folder or pattern (docs/data_pools.md).
+        predicted_key: field of the prediction; dots access nested fields (`answer.score`, `scores.0`).
+        label_key: field of the true number.
+        label_path: data sets with the true numbers in the same row order, if separate: one for all, or one for each.
+        format_error_cost: squared error of a row without a predicted number.
     """
 
     outputs = ("results", "best")
@@ -57,28 +57,28 @@ class MeanSquaredError(Component):
         rows, errors, unlabelled, total = 0, 0, 0, 0.0
         for predicted, label in pairs(path, self.predicted_key, self.label_key, labels):
             rows += 1
-            first, second = _middle(predicted), number(label)
-            if first is None or second is None:
+            prediction, true_number = _prediction(predicted), number(label)
+            if prediction is None or true_number is None:
                 errors += 1
-                unlabelled += second is None
+                unlabelled += true_number is None
             else:
-                difference = first - second
+                difference = prediction - true_number
                 total += difference * difference
         counted = rows - errors
         if self.cost is not None:
             counted = rows - unlabelled
             total += self.cost * (errors - unlabelled)
         if not counted:
-            what = "there are no rows in" if not rows else f"all {rows:,} rows are format errors in"
+            problem = "there are no rows in" if not rows else f"all {rows:,} rows are format errors in"
             raise JobError(
-                f"{what} {path}", hint=f"numbers are wanted under {self.predicted_key!r} and {self.label_key!r}"
+                f"{problem} {path}", hint=f"expected numbers under {self.predicted_key!r} and {self.label_key!r}"
             )
         return {"mse": total / counted, "rows": rows, "format_errors": errors}
 
 
-def _middle(predicted: Any) -> float | None:
-    """The number that is predicted; of several the mean."""
+def _prediction(predicted: Any) -> float | None:
+    """The predicted number; for a list, the mean of its numbers."""
     if not isinstance(predicted, list):
         return number(predicted)
-    found = [one for one in map(number, predicted) if one is not None]
-    return fmean(found) if found else None
+    numbers = [value for value in map(number, predicted) if value is not None]
+    return fmean(numbers) if numbers else None

@@ -1,4 +1,4 @@
-"""Predicted and true values, side by side, out of one file or two."""
+"""Pairs of predicted and true values, from one data set or two."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ Result = dict[str, Any]
 
 
 def pairs(path: str, predicted_key: str, label_key: str, label_path: str | None) -> Iterator[tuple[Any, Any]]:
-    """The predicted and the true value of each row, `MISSING` for what is not there.
+    """Yield the predicted and the true value of each row; `MISSING` for a missing value.
 
     Args:
         path: the data set with the predictions.
-        predicted_key: where a row holds the prediction; dots go deeper.
-        label_key: where a row holds the truth.
-        label_path: the data set with the truth, row for row; the same one when None.
+        predicted_key: field of the prediction; dots access nested fields.
+        label_key: field of the true value.
+        label_path: the data set with the true values in the same row order; None: the same data set.
 
     Raises:
-        JobError: two files of different length.
+        JobError: the two data sets have different lengths.
     """
-    predicted, wanted = predicted_key.split("."), label_key.split(".")
+    predicted_keys, label_keys = predicted_key.split("."), label_key.split(".")
     if label_path is None:
         for row in read_rows(path):
-            yield get_nested(row, predicted), get_nested(row, wanted)
+            yield get_nested(row, predicted_keys), get_nested(row, label_keys)
         return
     rows, labels = read_rows(path), read_rows(label_path)
     for count, (row, label) in enumerate(zip_longest(rows, labels)):
         if row is None or label is None:
-            longer = count + 1 + sum(1 for _ in (labels if row is None else rows))
-            counts = (count, longer) if row is None else (longer, count)
+            longer_count = count + 1 + sum(1 for _ in (labels if row is None else rows))
+            counts = (count, longer_count) if row is None else (longer_count, count)
             raise JobError(f"{path} has {counts[0]:,} rows, its labels in {label_path} {counts[1]:,}")
-        yield get_nested(row, predicted), get_nested(label, wanted)
+        yield get_nested(row, predicted_keys), get_nested(label, label_keys)
 
 
 def number(value: Any) -> float | None:
-    """A finite number, also one written as text; None for anything else."""
+    """Convert a number or a text to a finite number; None if that is not possible."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        found = float(value)
+        converted = float(value)
     except (ValueError, OverflowError):
         return None
-    return found if found - found == 0 else None
+    return converted if converted - converted == 0 else None
 
 
 def labels_for(datasets: list[str], label_path: str | list[str] | None) -> list[str | None]:
-    """The file with the truth for each data set: one for all, one for each, or none.
+    """The label data set for each data set: one for all, one for each, or none.
 
     Raises:
-        ConfigError: their number fits neither.
+        ConfigError: the number of paths does not match.
     """
     labels: list[str | None] = [None] if label_path is None else list(as_list(label_path))
     if len(labels) not in (1, len(datasets)):
@@ -68,17 +68,17 @@ def labels_for(datasets: list[str], label_path: str | list[str] | None) -> list[
 
 def measure_all(
     job: JobRun,
-    what: str,
+    description: str,
     datasets: list[str],
     labels: list[str | None],
     measure: Callable[[str, str | None], Result],
 ) -> list[Result]:
-    """Measure each data set against its labels; the results are watched under the data sets' names."""
+    """Compute the metrics of each data set; they are reported under the data sets' names."""
     results = []
-    with job.progress.task(what, total=len(datasets)) as task:
+    with job.progress.task(description, total=len(datasets)) as task:
         for name, path, label_path in zip(distinct_names(datasets), datasets, labels, strict=True):
-            found = measure(path, label_path)
-            results.append({"dataset": path, **found})
-            job.watcher.watch({name: found})
+            metrics = measure(path, label_path)
+            results.append({"dataset": path, **metrics})
+            job.watcher.watch({name: metrics})
             task.advance(1)
     return results

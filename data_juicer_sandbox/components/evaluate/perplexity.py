@@ -1,4 +1,4 @@
-"""How well language models predict held-out text."""
+"""Perplexity and bits per byte of language models on held-out text."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from data_juicer_sandbox.errors import ConfigError
 class HuggingFacePerplexity(Component):
     """Loss, perplexity and bits per byte of causal language models on texts.
 
-    Every token of a document is scored, the first one given the model's BOS (or else EOS) token; the end of the
-    document is not. Documents longer than the context are read through a sliding window.
+    Every token of a document is scored, the first one after the model's BOS (or else EOS) token; the end of the
+    document is not scored. Documents longer than the context are read through a sliding window.
 
-    Bits per byte is the sum of -log2 p over all tokens by the number of UTF-8 bytes of the text: the one figure of
-    these that can be compared across models whose tokenizers differ (Gao et al. 2020, "The Pile", section 3.1). Loss
-    and perplexity are per token.
+    Bits per byte is the sum of -log2 p over all tokens, divided by the number of UTF-8 bytes of the text. Unlike loss
+    and perplexity, which are per token, it can be compared between models with different tokenizers (Gao et al. 2020,
+    "The Pile", section 3.1).
 
-    Puts out `scores`, one mapping for each model and data set (`model`, `dataset`; `train_dataset`, `train_tokens` and
-    `seed` as the model's `training.json` tells them; `loss` in nats, `perplexity`, `bits_per_byte`, `tokens`, `bytes`,
-    `documents`), and `summary`, one mapping for each training data set and data set: `n` models, and the `mean`, `min`,
+    The outputs are `scores`, one mapping per model and data set (`model`, `dataset`; `train_dataset`, `train_tokens`
+    and `seed` from the model's `training.json`; `loss` in nats, `perplexity`, `bits_per_byte`, `tokens`, `bytes`,
+    `documents`), and `summary`, one mapping per training data set and data set: `n` models, and the `mean`, `min`,
     `max` and `spread` (max - min) of their bits per byte.
 
     Args:
-        model: a model or several: folders, or ids on the Hugging Face hub.
-        dataset_path: a data set or several, in any format, folder or pattern (docs/data_pools.md).
-        text_key: the field that holds the text; empty texts are passed over.
-        max_rows: rows of each data set to score, from its start; all by default. (A limit in tokens would give models
-            with different tokenizers different texts.)
-        block_size: tokens of a window; the model's longest context by default, 2048 at most then.
-        stride: tokens that the window moves on by; half a window by default. Less is slower and gives more context.
-        batch_size: windows in a batch.
-        dtype: what the weights are held in.
-        threads: CPU threads; torch's choice by default.
+        model: one or several models: folders, or ids on the Hugging Face hub.
+        dataset_path: one or several data sets, in any format, folder or pattern (docs/data_pools.md).
+        text_key: the field that holds the text; empty texts are skipped.
+        max_rows: number of rows of each data set to score, from its start; all by default. (A limit in tokens would
+            select different texts for models with different tokenizers.)
+        block_size: tokens per window; by default the model's context, at most 2048.
+        stride: tokens by which the window moves; half a window by default. A smaller stride is slower and gives more
+            context.
+        batch_size: windows per batch.
+        dtype: type of the weights.
+        threads: CPU threads; torch's default if not set.
     """
 
     outputs = ("scores", "summary")
@@ -74,25 +75,25 @@ class HuggingFacePerplexity(Component):
             for name, path in zip(distinct_names(self.models), self.models, strict=True):
                 tokenizer, model = torch_env.load_tokenizer(path), torch_env.load_causal_lm(path, self.dtype)
                 training = metadata.read(path)
-                about = {
+                training_data = {
                     "train_dataset": training.get("dataset", name),
                     "train_tokens": training.get("parameters", {}).get("max_tokens"),
                     "seed": training.get("seed"),
                 }
                 for dataset, texts in zip(names, self.sets, strict=True):
-                    found = texts.score(model, tokenizer, task, f"{name} on {dataset}")
-                    scores.append({"model": path, "dataset": dataset, **about, **found})
-                    job.watcher.watch({name: {dataset: found}})
-                    logger.info("{} on {}: {:.4f} bits per byte", name, dataset, found["bits_per_byte"])
+                    metrics = texts.score(model, tokenizer, task, f"{name} on {dataset}")
+                    scores.append({"model": path, "dataset": dataset, **training_data, **metrics})
+                    job.watcher.watch({name: {dataset: metrics}})
+                    logger.info("{} on {}: {:.4f} bits per byte", name, dataset, metrics["bits_per_byte"])
                     task.advance(1)
         return scores, summarize(scores)
 
 
 def summarize(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Bits per byte over the seeds: n, mean, min, max, spread, for each training data set and data set, in order."""
+    """Bits per byte over all seeds (n, mean, min, max, spread) for each training data set and data set, in order."""
     groups: dict[tuple[str, str], list[float]] = {}
-    for one in scores:
-        groups.setdefault((one["train_dataset"], one["dataset"]), []).append(one["bits_per_byte"])
+    for score in scores:
+        groups.setdefault((score["train_dataset"], score["dataset"]), []).append(score["bits_per_byte"])
     return [
         {
             "train_dataset": trained,

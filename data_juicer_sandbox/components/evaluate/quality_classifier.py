@@ -1,4 +1,4 @@
-"""How good the texts of a data set are, by a classifier."""
+"""Text quality of a data set, scored by a classifier."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ from data_juicer_sandbox.components.quality.tokens import sentencepiece
 from data_juicer_sandbox.errors import JobError
 
 Classifier = LinearClassifier | SparkClassifier
-TOLD = 1000
-"""Rows between two notes to the progress display."""
+PROGRESS_INTERVAL = 1000
+"""Rows between two updates of the progress bar."""
 
 
 class DJTextQualityClassifier(Component):
-    """Score texts by a classifier that was taught with good and bad ones, as GPT-3's data were filtered.
+    """Score texts with a classifier of good and bad texts, as used to filter GPT-3's data.
 
-    Puts out `score`, the mean score (of several data sets, that of the best); `results`, a mapping for each data set
+    The outputs are `score`, the mean score (of several data sets, the highest); `results`, a mapping per data set
     (`dataset`, `mean`, `std`, `min`, `p05`, `p25`, `p50`, `p75`, `p95`, `max`, `histogram` of ten equal bins, `rows`,
-    and with a `keep_method` `kept`, the part of the rows to keep), also watched under the data set's name; and
-    `scored`, the path of each data set with its scores, all rows in their order: `doc_score`, 0 to 1, and with a
+    and with a `keep_method` `kept`, the fraction of rows to keep), also reported under the data set's name; and
+    `scored`, the path of each data set with scores, all rows in their order: `doc_score`, 0 to 1, and with a
     `keep_method` `should_keep`, 1 or 0.
 
-    Models that Spark ML wrote in the usual form (Data-Juicer's own, and what its `quality_classifier` tool trains) are
-    read without Spark. Other pipelines are run by PySpark (not among this package's extras; it needs Java), in a
-    process of its own.
+    Spark ML pipelines of the usual form (Data-Juicer's published classifiers, and those that its `quality_classifier`
+    tool trains) are read without Spark. Other pipelines are run by PySpark (not in this package's extras; it needs
+    Java), in a separate process.
 
     Source: Brown et al. 2020, "Language Models are Few-Shot Learners", appendix A.
 
     Args:
-        dataset_path: the data set or data sets.
-        model: `gpt3`, `chinese` or `code`, Data-Juicer's published classifiers, taken from its cache or downloaded into
-            it; or a folder: what `text_quality_classifier` learnt, or a pipeline of Spark ML.
+        dataset_path: one or several data sets.
+        model: `gpt3`, `chinese` or `code`, Data-Juicer's published classifiers, read from its cache or downloaded into
+            it; or a folder: the output of `text_quality_classifier`, or a Spark ML pipeline.
         export_path: folder of the data sets with scores, `<name>_scored.jsonl`; the job's folder by default.
         text_key: the field that holds the text.
-        tokenizer_path: sentencepiece model for a Spark ML pipeline that has no tokenizer.
-        keep_method: which rows to keep. `gpt3`: where `np.random.pareto(9) > 1 - score`, which also keeps a few bad
-            ones; `label`: where the score is above 0.5.
-        max_rows: rows of each data set to score, from its start; all by default.
-        engine: `auto`: PySpark only where it is needed; `spark`: for every model of Spark ML.
-        python: an interpreter that has PySpark; the one of this run by default.
-        spark_memory: MiB for Spark; by default a quarter of the machine's memory, from 1,024 to 8,192.
-        seed: of the keep method `gpt3`.
+        tokenizer_path: sentencepiece model for a Spark ML pipeline without a tokenizer.
+        keep_method: which rows to keep. `gpt3`: if `np.random.pareto(9) > 1 - score`, which also keeps a few bad ones;
+            `label`: if the score is above 0.5.
+        max_rows: number of rows of each data set to score, from its start; all by default.
+        engine: `auto`: PySpark only if needed; `spark`: for every Spark ML pipeline.
+        python: a Python interpreter with PySpark; the current one by default.
+        spark_memory: memory for Spark in MiB; by default a quarter of the machine's memory, from 1,024 to 8,192.
+        seed: seed of the keep method `gpt3`.
     """
 
     outputs = ("score", "results", "scored")
@@ -83,20 +83,22 @@ class DJTextQualityClassifier(Component):
         results, paths = [], []
         for name, dataset in zip(distinct_names(self.datasets), self.datasets, strict=True):
             path = Path(self.export_path or job.folder) / f"{name}_scored.jsonl"
-            seen = Distribution()
+            distribution = Distribution()
             with job.progress.task(f"scoring {name}") as task:
-                write_rows(path, self._scored(classifier, dataset, seen, task))
-            found = seen.summary()
+                write_rows(path, self._scored(classifier, dataset, distribution, task))
+            summary = distribution.summary()
             if self.keep_method:
-                found["kept"] = seen.kept / seen.rows
-            logger.info("{}: mean score {:.4f} of {:,} rows", name, found["mean"], seen.rows)
-            job.watcher.watch({name: {key: value for key, value in found.items() if key != "histogram"}})
-            results.append({"dataset": dataset, **found})
+                summary["kept"] = distribution.kept / distribution.rows
+            logger.info("{}: mean score {:.4f} of {:,} rows", name, summary["mean"], distribution.rows)
+            job.watcher.watch({name: {key: value for key, value in summary.items() if key != "histogram"}})
+            results.append({"dataset": dataset, **summary})
             paths.append(str(path))
         return max(result["mean"] for result in results), results, paths
 
-    def _scored(self, classifier: Classifier, dataset: str, seen: Distribution, task: Task) -> Iterator[dict[str, Any]]:
-        """The rows with their scores, counted as they go by."""
+    def _scored(
+        self, classifier: Classifier, dataset: str, distribution: Distribution, task: Task
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the rows with their scores, and add these to the distribution."""
         import numpy
 
         draw = numpy.random.default_rng(self.seed)
@@ -108,18 +110,18 @@ class DJTextQualityClassifier(Component):
                 kept = bool(draw.pareto(9) > 1 - score)
             if self.keep_method:
                 row["should_keep"] = int(kept)
-            seen.add(score, kept)
-            if not seen.rows % TOLD:
-                task.advance(TOLD)
+            distribution.add(score, kept)
+            if not distribution.rows % PROGRESS_INTERVAL:
+                task.advance(PROGRESS_INTERVAL)
             yield row
-        if not seen.rows:
+        if not distribution.rows:
             raise JobError(f"there are no rows in {dataset}")
 
     def _classifier(self, job: JobRun) -> Classifier:
         tokenizer: str | Path | None = self.tokenizer_path
         if self.model in published.TOKENIZERS:
-            folder, its_own = published.classifier(job, self.model)
-            tokenizer = tokenizer or its_own
+            folder, published_tokenizer = published.classifier(job, self.model)
+            tokenizer = tokenizer or published_tokenizer
         else:
             folder = Path(self.model)
         if stored.is_stored(folder):
@@ -127,12 +129,12 @@ class DJTextQualityClassifier(Component):
         if not spark_ml.is_pipeline(folder):
             raise JobError(
                 f"there is no classifier at {folder}",
-                hint=f"one of {', '.join(published.TOKENIZERS)}, or what `text_quality_classifier` or Spark ML wrote",
+                hint=f"{', '.join(published.TOKENIZERS)}, or the output of `text_quality_classifier`, or of Spark ML",
             )
         tokenize = sentencepiece(str(tokenizer)) if tokenizer else None
         if self.engine == "auto":
             try:
                 return spark_ml.load(folder, tokenize)
-            except spark_ml.Unfamiliar as reason:
+            except spark_ml.UnsupportedPipeline as reason:
                 logger.info("the classifier at {} is run by Spark: {}", folder, reason)
         return SparkClassifier(folder, job.folder, tokenize, self.python, self.spark_memory)

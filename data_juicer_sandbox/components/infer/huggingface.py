@@ -1,4 +1,4 @@
-"""Language models of the Hugging Face kind, in this process."""
+"""Inference with transformers in this process."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jsonargparse.typing import PositiveInt
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPaths, JobRun, Model, OutputPath
-from data_juicer_sandbox.components.infer.base import Answering, LLMInference
+from data_juicer_sandbox.components.infer.base import InferFunction, LLMInference
 from data_juicer_sandbox.components.infer.base.component import model_stamp
 from data_juicer_sandbox.components.infer.local.adapters import find_adapter
-from data_juicer_sandbox.components.infer.local.batches import answer_in_batches
+from data_juicer_sandbox.components.infer.local.batches import infer_in_batches
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import Sampling
 from data_juicer_sandbox.components.lm import torch_env
@@ -23,54 +23,40 @@ _FOR_TOKENIZER = ("revision", "token", "cache_dir", "subfolder", "trust_remote_c
 
 
 class HuggingFaceInference(LLMInference):
-    """Let a language model answer a data set, with transformers in this process.
+    """Run a language model over a data set, with transformers in this process.
 
-    Reads `dataset_path`, writes `<name>_inference.jsonl` under `export_path`: every row as it was, byte for byte, in
-    its order, with the answer at `infer_res_key` (a list where `sampling_params.n` is above 1). A row that failed has
-    null there, and `infer_error` with a `kind` (`row`, `prompt`, `too_long`, `parse`) and a `message`; it is counted,
-    and the others go on.
+    Reads `dataset_path`, writes `<name>_inference.jsonl` under `export_path`: the rows unchanged, byte for byte, in
+    their order, with the answer in the field `infer_res_key` (a list if `sampling_params.n` is above 1). A failed row
+    has null there, and `infer_error` with a `kind` (`row`, `prompt`, `too_long`, `parse`) and a `message`; the job
+    continues with the other rows.
 
-    Prompts are answered in batches, padded on the left, those of about the same length together. Messages go through
-    the tokenizer's chat template if it has one; if not, their contents are a plain text to go on from. A GPU is used
-    where there is one, in bfloat16 if it has that.
+    Prompts are completed in batches of similar length, padded on the left. Messages are rendered by the tokenizer's
+    chat template if it has one; otherwise their contents are joined to plain text. A GPU is used if available, in
+    bfloat16 if it supports that.
 
-    Each token is the most probable one, unless `temperature` (above 0), `top_p`, `top_k`, `min_p`, `do_sample` or an
-    `n` above 1 want it drawn. What is drawn for a row depends on the `seed` and the row's number, not on its batch.
-    (Rounding does depend on the shape of the batch: two tokens of all but the same probability may change places.)
+    Decoding is greedy, unless `temperature` (above 0), `top_p`, `top_k`, `min_p`, `do_sample` or an `n` above 1 request
+    sampling. The samples of a row depend on the `seed` and the row's number, not on its batch. (Rounding does depend on
+    the shape of the batch: two tokens of almost equal probability may swap ranks.)
 
-    An interrupted job is continued and no row asked twice that was answered, unless the data, the model, the
-    parameters that decide the answers, functions or fields have changed.
+    An interrupted job is resumed: stored answers are reused, unless the data, the model, the parameters that determine
+    the answers, functions or fields have changed.
 
-    Watches `rows`, `failed`, `kept` (taken over from earlier runs), `prompt_tokens`, `completion_tokens`, `seconds`,
-    `rows_per_second`, `tokens_per_second` (written ones).
+    Metrics are `rows`, `failed`, `kept` (reused from earlier runs), `prompt_tokens`, `completion_tokens`, `seconds`,
+    `rows_per_second`, `tokens_per_second` (completion tokens).
 
     Args:
-        model: a folder, or an id on the Hugging Face hub. The folder of a LoRA adapter (peft) is loaded on top of the
-            model it was made for.
-        dataset_path: the data set(s), in any format. Several give several files.
-        export_path: folder of the new files, named after the data sets (those that share a name get that of their
-            folder in front); or, where there is but one, a `.jsonl` file.
+        model: a folder, or an id on the Hugging Face hub. The folder of a LoRA adapter (peft) is loaded together with
+            its base model.
         model_params: arguments of `from_pretrained`: `dtype`, `device_map`, `attn_implementation`, `revision`,
             `trust_remote_code`, ...
         sampling_params: `max_tokens` (also `max_new_tokens`; 256), `temperature`, `top_p`, `top_k`, `min_p`,
-            `do_sample`, `n` samples a row, `seed` (42), `stop` (a text or several that end an answer and are no part of
-            it), and what else transformers' `GenerationConfig` has, such as `repetition_penalty` or `num_beams`.
-        chat: whether prompts go through the chat template; by default if the tokenizer has one.
-        chat_template_kwargs: what the template is told besides, such as `enable_thinking`.
-        batch_size: prompts that the model sees at once; each sample counts.
-        threads: CPU threads; torch's choice by default.
-        infer_res_key: the new field with the answer.
-        raw_key: another one for what the model wrote, before `parse_output_func`.
-        build_messages_func: makes messages (or a text) of a row: `build_messages`, `build_messages_for_math_qa`, or a
-            dotted path.
-        parse_output_func: reads what the model wrote: `parse_output`, or a dotted path.
-        func_kwargs: their arguments. Each goes to the function that has one of its name; those under the key
-            `build_messages_func` or `parse_output_func` to that one.
-        max_rows: rows taken from the start of each data set; all by default.
-        skip_missing: leave out data sets that are not there, with a warning, instead of failing.
-        max_failures: more failed rows in a data set fail the job: a share of them if below 1, otherwise their number.
-            By default all of them must fail.
-        retry_failed: ask failed rows of an interrupted file again.
+            `do_sample`, `n` samples per row, `seed` (42), `stop` (one or several texts that end an answer and are not
+            part of it), and other fields of transformers' `GenerationConfig`, such as `repetition_penalty` or
+            `num_beams`.
+        chat: whether to apply the chat template; by default if the tokenizer has one.
+        chat_template_kwargs: more arguments of the chat template, such as `enable_thinking`.
+        batch_size: prompts per batch; each sample counts.
+        threads: CPU threads; torch's default if not set.
     """
 
     def __init__(
@@ -115,14 +101,14 @@ class HuggingFaceInference(LLMInference):
         self.batch_size, self.threads = batch_size, threads
 
     def identity(self) -> dict[str, Any]:
-        """All that decides what the answers are; of an adapter, also the model under it."""
+        """The settings that determine the answers; for an adapter also its base model."""
         adapter = find_adapter(self.model)
         chat = {"chat": self.chat, "chat_template_kwargs": self.chat_template_kwargs}
         return {**super().identity(), **chat, "base": adapter and [adapter.base, model_stamp(adapter.base)]}
 
     @contextmanager
-    def answering(self, job: JobRun) -> Iterator[Answering]:
-        """Load the model; what it gives answers in batches."""
+    def inference_function(self, job: JobRun) -> Iterator[InferFunction]:
+        """Load the model; yields a function that completes requests in batches."""
         from data_juicer_sandbox.components.infer.local.generator import Generator
 
         with torch_env.deterministic(self.threads), job.progress.task(f"loading {Path(self.model).name}"):
@@ -132,11 +118,11 @@ class HuggingFaceInference(LLMInference):
             encoder = Encoder(tokenizer, self.chat, self.chat_template_kwargs, context, sampling.tokens)
             generator = Generator(model, tokenizer, sampling)
         with torch_env.deterministic(self.threads):
-            yield lambda questions, put: answer_in_batches(
-                questions,
-                put,
-                lambda question: encoder.encode(question.prompt),
-                generator.write,
+            yield lambda requests, on_result: infer_in_batches(
+                requests,
+                on_result,
+                lambda request: encoder.encode(request.prompt),
+                generator.generate,
                 sampling.samples,
                 self.batch_size,
             )
@@ -145,9 +131,9 @@ class HuggingFaceInference(LLMInference):
         library, adapter = torch_env.transformers(), find_adapter(self.model)
         if adapter:
             imports.load("peft", extra=torch_env.EXTRA)  # transformers loads adapters with it
-        speaker = adapter.base if adapter and not adapter.has_tokenizer else self.model
+        tokenizer_source = adapter.base if adapter and not adapter.has_tokenizer else self.model
         kwargs = {key: value for key, value in self.model_params.items() if key in _FOR_TOKENIZER}
-        tokenizer = torch_env.load(library.AutoTokenizer, speaker, **kwargs)
+        tokenizer = torch_env.load(library.AutoTokenizer, tokenizer_source, **kwargs)
         params = dict(self.model_params)
         if not {"dtype", "torch_dtype"} & params.keys():
             params["dtype"] = getattr(torch_env.torch(), torch_env.precision("auto"))

@@ -1,6 +1,6 @@
-"""Helpers for language models: a row made into messages, an answer read.
+"""Helpers for language models: build messages from a row, parse an answer.
 
-Messages have the form of OpenAI's chat interface: mappings of `role` and `content`.
+Messages have the form of OpenAI's chat API: mappings with `role` and `content`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from data_juicer_sandbox.errors import JobError
 
 Row = Mapping[str, Any]
 
-MATH_PROMPT = "Solve the problem step by step. Put the final answer, and nothing else, in \\boxed{}."
+MATH_PROMPT = "Solve the problem step by step. OnResult the final answer, and nothing else, in \\boxed{}."
 
 
 class Message(TypedDict):
@@ -34,42 +34,42 @@ def build_messages(
     history_key: str = "history",
     messages_key: str = "messages",
 ) -> list[Message]:
-    r"""Messages of a row: the system prompt, earlier turns, the question. A row that has messages already keeps them.
+    r"""Build messages from a row: the system prompt, earlier turns, the query. Messages in the row are kept.
 
     Args:
         row: a row of the data set.
-        query_key: the field of the question.
-        template: the question made of several fields instead: `{name}` stands for the field of that name, dots go
-            deeper; `{{` and `}}` are braces. Such as "{question}\n{prompt}".
-        system_prompt: put first, unless the row has one of its own.
-        system_key: the field of the row's own system prompt.
-        history_key: the field of earlier turns, pairs of question and answer.
-        messages_key: the field of ready messages.
+        query_key: the field of the query.
+        template: builds the query from several fields: `{name}` is replaced by the field of that name, dots access
+            nested fields; `{{` and `}}` are braces. Example: "{question}\n{prompt}".
+        system_prompt: the first message, unless the row has a system prompt.
+        system_key: the field of the row's system prompt.
+        history_key: the field of earlier turns, pairs of query and answer.
+        messages_key: the field of complete messages.
 
     Raises:
-        JobError: the row has neither a question nor messages, or lacks a field of the template.
+        JobError: the row has neither a query nor messages, or lacks a field of the template.
     """
     if row.get(messages_key):
-        ready = [Message(role=str(one["role"]), content=one["content"]) for one in row[messages_key]]
-        starts = not system_prompt or ready[0]["role"] == "system"
-        return ready if starts else [Message(role="system", content=str(system_prompt)), *ready]
+        existing = [Message(role=str(message["role"]), content=message["content"]) for message in row[messages_key]]
+        complete = not system_prompt or existing[0]["role"] == "system"
+        return existing if complete else [Message(role="system", content=str(system_prompt)), *existing]
     system = row.get(system_key) or system_prompt
     messages = [Message(role="system", content=str(system))] if system else []
     for question, answer in row.get(history_key) or []:
         messages += [Message(role="user", content=str(question)), Message(role="assistant", content=str(answer))]
-    asked = _field(row, query_key) if template is None else _filled(template, row)
-    return [*messages, Message(role="user", content=asked)]
+    query = _field(row, query_key) if template is None else _fill(template, row)
+    return [*messages, Message(role="user", content=query)]
 
 
 def build_messages_for_math_qa(
     row: Row, *, question_key: str = "question", system_prompt: str = MATH_PROMPT
 ) -> list[Message]:
-    r"""Messages that ask for the solution of a mathematical problem, the answer in `\boxed{}`.
+    r"""Build messages that request the solution of a mathematical problem, with the answer in `\boxed{}`.
 
     Args:
         row: a row of the data set.
         question_key: the field of the problem.
-        system_prompt: how to answer.
+        system_prompt: instructions for the answer.
 
     Raises:
         JobError: the row has no problem.
@@ -78,31 +78,31 @@ def build_messages_for_math_qa(
 
 
 def parse_output(output: str, *, pattern: str | None = None, strip: bool = True) -> str | None:
-    r"""The answer out of what a model wrote.
+    r"""Extract the answer from the output of a model.
 
     Args:
         output: the model's text.
-        pattern: a regular expression; the answer is its last match, or the first group of that if it has groups.
-            `\\boxed\{(.*?)\}` finds what `build_messages_for_math_qa` asks for.
-        strip: take away outer blanks.
+        pattern: a regular expression; the answer is its last match, or the first group of the match if it has groups.
+            `\\boxed\{(.*?)\}` matches the format that `build_messages_for_math_qa` requests.
+        strip: remove leading and trailing white space.
 
     Returns:
-        The answer, or None where the pattern is not found.
+        The answer, or None if the pattern does not match.
     """
     if pattern is not None:
-        found = list(re.finditer(pattern, output, re.DOTALL))
-        if not found:
+        matches = list(re.finditer(pattern, output, re.DOTALL))
+        if not matches:
             return None
-        output = found[-1].group(1 if found[-1].re.groups else 0) or ""
+        output = matches[-1].group(1 if matches[-1].re.groups else 0) or ""
     return output.strip() if strip else output
 
 
-_PLACE = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
 
 
-def _filled(template: str, row: Row) -> str:
-    """A template with a row's fields. Not `str.format`: what stands in braces is a field's name and nothing else."""
-    return _PLACE.sub(lambda found: _field(row, found[1]) if found[1] else found[0][0], template)
+def _fill(template: str, row: Row) -> str:
+    """Fill a template with a row's fields. Unlike in `str.format`, braces hold only the name of a field."""
+    return _PLACEHOLDER.sub(lambda match: _field(row, match[1]) if match[1] else match[0][0], template)
 
 
 def _field(row: Row, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Language models in vLLM, in this process and those that it starts."""
+"""Inference with vLLM, in this process and the processes that vLLM starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from jsonargparse.typing import PositiveInt
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPaths, JobRun, Model, OutputPath
-from data_juicer_sandbox.components.infer.base import Answering, Completion, Failure, LLMInference, Put, Request
+from data_juicer_sandbox.components.infer.base import (
+    Completion,
+    Failure,
+    InferFunction,
+    LLMInference,
+    OnResult,
+    Request,
+)
 from data_juicer_sandbox.components.infer.base.component import model_stamp
 from data_juicer_sandbox.components.infer.local.adapters import Adapter, find_adapter
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
@@ -22,59 +29,45 @@ from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import shorten
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks of adapters that vLLM makes room for."""
+"""Values of `max_lora_rank` that vLLM accepts."""
 
 
 class VLLMInference(LLMInference):
-    """Let a language model answer a data set, with vLLM.
+    """Run a language model over a data set, with vLLM.
 
-    Reads `dataset_path`, writes `<name>_inference.jsonl` under `export_path`: every row as it was, byte for byte, in
-    its order, with the answer at `infer_res_key` (a list where `sampling_params.n` is above 1). A row that failed has
-    null there, and `infer_error` with a `kind` (`row`, `prompt`, `too_long`, `parse`) and a `message`; it is counted,
-    and the others go on.
+    Reads `dataset_path`, writes `<name>_inference.jsonl` under `export_path`: the rows unchanged, byte for byte, in
+    their order, with the answer in the field `infer_res_key` (a list if `sampling_params.n` is above 1). A failed row
+    has null there, and `infer_error` with a `kind` (`row`, `prompt`, `too_long`, `parse`) and a `message`; the job
+    continues with the other rows.
 
-    vLLM gets `chunk_size` prompts in one call and batches them itself; answers are put on disk when the call ends. So
-    an interrupted job is continued and loses no more than that, unless the data, the model, the parameters that decide
-    the answers, functions or fields have changed. Messages go through the tokenizer's chat template if it has one; if
-    not, their contents are a plain text to go on from.
+    vLLM receives `chunk_size` prompts per call and batches them itself; answers are stored when the call ends. An
+    interrupted job loses at most one call: it is resumed and stored answers are reused, unless the data, the model, the
+    parameters that determine the answers, functions or fields have changed. Messages are rendered by the tokenizer's
+    chat template if it has one; otherwise their contents are joined to plain text.
 
-    Each token is the most probable one, unless `temperature` (above 0), `top_p`, `top_k`, `min_p`, `do_sample` or an
-    `n` above 1 want it drawn; then each row has a seed of its own, made of `seed` and its number. (vLLM's rounding does
-    depend on what is batched together: two tokens of all but the same probability may change places.)
+    Decoding is greedy, unless `temperature` (above 0), `top_p`, `top_k`, `min_p`, `do_sample` or an `n` above 1 request
+    sampling; then each row has its own seed, computed from `seed` and its number. (vLLM's rounding depends on the
+    batch: two tokens of almost equal probability may swap ranks.)
 
-    vLLM pins a PyTorch of its own: best in an environment of its own, see the extra `vllm`. It stays in memory till the
-    job ends.
+    vLLM requires a specific version of PyTorch: install it in a separate environment, see the extra `vllm`. The model
+    stays in memory until the job ends.
 
-    Watches `rows`, `failed`, `kept` (taken over from earlier runs), `prompt_tokens`, `completion_tokens`, `seconds`,
-    `rows_per_second`, `tokens_per_second` (written ones).
+    Metrics are `rows`, `failed`, `kept` (reused from earlier runs), `prompt_tokens`, `completion_tokens`, `seconds`,
+    `rows_per_second`, `tokens_per_second` (completion tokens).
 
     Args:
-        model: a folder, or an id on the Hugging Face hub. The folder of a LoRA adapter (peft) is put on top of the
-            model it was made for.
-        dataset_path: the data set(s), in any format. Several give several files.
-        export_path: folder of the new files, named after the data sets (those that share a name get that of their
-            folder in front); or, where there is but one, a `.jsonl` file.
+        model: a folder, or an id on the Hugging Face hub. The folder of a LoRA adapter (peft) is loaded together with
+            its base model.
         model_params: arguments of `vllm.LLM`: `dtype`, `max_model_len`, `gpu_memory_utilization`, `quantization`,
             `enforce_eager`, ...
         sampling_params: `max_tokens` (also `max_new_tokens`; 256), `temperature`, `top_p`, `top_k`, `min_p`,
-            `do_sample`, `n` samples a row, `seed` (42), `stop` (a text or several that end an answer and are no part of
-            it), and what else `vllm.SamplingParams` has, such as `repetition_penalty` or `structured_outputs`.
-        tensor_parallel_size: GPUs that the model is spread over.
-        chat: whether prompts go through the chat template; by default if the tokenizer has one.
-        chat_template_kwargs: what the template is told besides, such as `enable_thinking`.
-        chunk_size: prompts of one call.
-        infer_res_key: the new field with the answer.
-        raw_key: another one for what the model wrote, before `parse_output_func`.
-        build_messages_func: makes messages (or a text) of a row: `build_messages`, `build_messages_for_math_qa`, or a
-            dotted path.
-        parse_output_func: reads what the model wrote: `parse_output`, or a dotted path.
-        func_kwargs: their arguments. Each goes to the function that has one of its name; those under the key
-            `build_messages_func` or `parse_output_func` to that one.
-        max_rows: rows taken from the start of each data set; all by default.
-        skip_missing: leave out data sets that are not there, with a warning, instead of failing.
-        max_failures: more failed rows in a data set fail the job: a share of them if below 1, otherwise their number.
-            By default all of them must fail.
-        retry_failed: ask failed rows of an interrupted file again.
+            `do_sample`, `n` samples per row, `seed` (42), `stop` (one or several texts that end an answer and are not
+            part of it), and other fields of `vllm.SamplingParams`, such as `repetition_penalty` or
+            `structured_outputs`.
+        tensor_parallel_size: number of GPUs for tensor parallelism.
+        chat: whether to apply the chat template; by default if the tokenizer has one.
+        chat_template_kwargs: more arguments of the chat template, such as `enable_thinking`.
+        chunk_size: prompts per call.
     """
 
     def __init__(
@@ -119,23 +112,23 @@ class VLLMInference(LLMInference):
         self.tensor_parallel_size, self.chunk_size = tensor_parallel_size, chunk_size
 
     def identity(self) -> dict[str, Any]:
-        """All that decides what the answers are; of an adapter, also the model under it."""
+        """The settings that determine the answers; for an adapter also its base model."""
         adapter = find_adapter(self.model)
         chat = {"chat": self.chat, "chat_template_kwargs": self.chat_template_kwargs}
         return {**super().identity(), **chat, "base": adapter and [adapter.base, model_stamp(adapter.base)]}
 
     @contextmanager
-    def answering(self, job: JobRun) -> Iterator[Answering]:
-        """Load the model; what it gives answers a chunk a call."""
+    def inference_function(self, job: JobRun) -> Iterator[InferFunction]:
+        """Load the model; yields a function that completes requests in chunks."""
         library, adapter = imports.load("vllm", extra="vllm"), find_adapter(self.model)
-        self._params(library, {})  # what is wrong with them is told before minutes of loading
+        self._params(library, {})  # reports invalid parameters before the model is loaded
         with job.progress.task(f"loading {Path(self.model).name}"):
             engine = self._engine(library, adapter)
         try:
             options: dict[str, Any] = {"use_tqdm": False}
             if adapter:
-                request = imports.load("vllm.lora.request", extra="vllm").LoRARequest
-                options["lora_request"] = request("adapter", 1, str(Path(self.model).resolve()))
+                lora_request = imports.load("vllm.lora.request", extra="vllm").LoRARequest
+                options["lora_request"] = lora_request("adapter", 1, str(Path(self.model).resolve()))
             encoder = Encoder(
                 engine.get_tokenizer(),
                 self.chat,
@@ -143,54 +136,64 @@ class VLLMInference(LLMInference):
                 engine.model_config.max_model_len,
                 self.sampling.tokens,
             )
-            own = engine.get_default_sampling_params()
-            params = self._params(library, {key: getattr(own, key) for key in (*SHAPES, "repetition_penalty")})
-            yield lambda questions, put: self._answer(library, engine, encoder, params, options, questions, put)
+            default_params = engine.get_default_sampling_params()
+            params = self._params(
+                library, {key: getattr(default_params, key) for key in (*SHAPES, "repetition_penalty")}
+            )
+            yield lambda requests, on_result: self._complete(
+                library, engine, encoder, params, options, requests, on_result
+            )
         finally:
             engine.llm_engine.engine_core.shutdown()
 
-    def _answer(
+    def _complete(
         self,
         library: ModuleType,
         engine: Any,
         encoder: Encoder,
         params: dict[str, Any],
         options: dict[str, Any],
-        questions: Iterator[Request],
-        put: Put,
+        requests: Iterator[Request],
+        on_result: OnResult,
     ) -> None:
-        while chunk := list(islice(questions, self.chunk_size)):
-            asked, prompts = [], []
-            for question in chunk:
-                tokens = encoder.encode(question.prompt)
+        while chunk := list(islice(requests, self.chunk_size)):
+            accepted, prompts = [], []
+            for request in chunk:
+                tokens = encoder.encode(request.prompt)
                 if isinstance(tokens, Failure):
-                    put(question, tokens)
+                    on_result(request, tokens)
                 else:
-                    asked.append(question)
+                    accepted.append(request)
                     prompts.append({"prompt_token_ids": tokens})
-            each = [library.SamplingParams(**params, **self._seed(question)) for question in asked]
-            for question, made in zip(asked, engine.generate(prompts, each, **options) if asked else (), strict=True):
-                texts = [one.text for one in sorted(made.outputs, key=lambda one: one.index)]
-                written = sum(len(one.token_ids) for one in made.outputs)
-                put(question, Completion(texts, len(made.prompt_token_ids), written))
+            sampling_params = [library.SamplingParams(**params, **self._seed(request)) for request in accepted]
+            for request, output in zip(
+                accepted, engine.generate(prompts, sampling_params, **options) if accepted else (), strict=True
+            ):
+                texts = [sample.text for sample in sorted(output.outputs, key=lambda sample: sample.index)]
+                written = sum(len(sample.token_ids) for sample in output.outputs)
+                on_result(request, Completion(texts, len(output.prompt_token_ids), written))
 
     def _engine(self, library: ModuleType, adapter: Adapter | None) -> Any:
         params = {"tensor_parallel_size": self.tensor_parallel_size, **self.model_params}
         if adapter:
-            fits = next((rank for rank in _RANKS if rank >= adapter.rank), adapter.rank)
-            params = {"enable_lora": True, "max_lora_rank": fits, **params}
+            max_rank = next((rank for rank in _RANKS if rank >= adapter.rank), adapter.rank)
+            params = {"enable_lora": True, "max_lora_rank": max_rank, **params}
             params.setdefault("tokenizer", self.model if adapter.has_tokenizer else adapter.base)
         try:
             return library.LLM(model=adapter.base if adapter else self.model, **params)
         except (OSError, TypeError, ValueError) as error:
             raise JobError(f"vLLM cannot load {self.model!r}: {shorten(str(error).strip(), 500)}") from error
 
-    def _params(self, library: ModuleType, own: dict[str, Any]) -> dict[str, Any]:
-        """The arguments of SamplingParams that all rows share: the model's own, changed as is wanted."""
+    def _params(self, library: ModuleType, default_params: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of SamplingParams that all rows share: the defaults, overridden by `sampling_params`."""
         sampling = self.sampling
-        kept = own if sampling.draws else {key: value for key, value in own.items() if key not in SHAPES}
+        defaults = (
+            default_params
+            if sampling.draws
+            else {key: value for key, value in default_params.items() if key not in SHAPES}
+        )
         params = {
-            **kept,
+            **defaults,
             **(sampling.shape if sampling.draws else {"temperature": 0.0}),
             **sampling.others,
             "n": sampling.samples,
@@ -200,8 +203,8 @@ class VLLMInference(LLMInference):
         try:
             library.SamplingParams(**params)
         except (TypeError, ValueError) as error:
-            raise JobError(f"sampling_params: vLLM refuses them: {error}") from error
+            raise JobError(f"sampling_params: vLLM rejects them: {error}") from error
         return params
 
-    def _seed(self, question: Request) -> dict[str, int]:
-        return {"seed": self.sampling.seed_of(question.number)} if self.sampling.draws else {}
+    def _seed(self, request: Request) -> dict[str, int]:
+        return {"seed": self.sampling.seed_of(request.number)} if self.sampling.draws else {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from loguru import logger
 
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import is_special, is_there, walk
@@ -67,6 +69,28 @@ def refuse_overwriting(target: Path, datasets: Iterable[str | Path]) -> None:
 def is_data(path: str | Path) -> bool:
     """Whether a file, a folder, or a match of the pattern exists."""
     return is_there(str(path)) or (is_pattern(str(path)) and bool(glob.glob(str(path), recursive=True)))  # noqa: PTH207
+
+
+def existing_data(paths: Sequence[str], skip_missing: bool) -> list[str]:
+    """The data sets that exist.
+
+    Args:
+        paths: data sets.
+        skip_missing: whether to skip data sets that do not exist, with a warning.
+
+    Raises:
+        JobError: one does not exist and `skip_missing` is false, or none exists.
+    """
+    missing = [path for path in paths if not is_data(path)]
+    if missing and not skip_missing:
+        raise JobError(
+            f"there is no data set at {', '.join(missing)}", hint="skip_missing: true skips missing data sets"
+        )
+    if len(missing) == len(paths):
+        raise JobError(f"none of these data sets exist: {', '.join(paths)}")
+    for path in missing:
+        logger.warning("there is no data set at {}: skipped", path)
+    return [path for path in paths if path not in missing]
 
 
 def file_format(file: Path) -> str:

@@ -1,1 +1,1 @@
-"""Classifiers that tell good texts from bad ones, as for GPT-3."""
+"""Classifiers of text quality, as used to filter GPT-3's data."""

@@ -1,4 +1,4 @@
-"""A linear classifier over hashed word counts: how it sees a text, and what it says of it."""
+"""A linear classifier over hashed word counts: feature extraction and scoring."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from data_juicer_sandbox.components.quality.tokens import Tokenize
 EXTRA = "evaluate"
 BATCH = 500
 SEED = 42
-"""Of the hash: the one that Spark uses."""
-REMEMBERED = 500_000
-"""Words whose place is kept at hand."""
+"""Seed of the hash, the same as Spark's."""
+CACHE_SIZE = 500_000
+"""Maximum number of words whose index is cached."""
 
 
 @dataclass
 class Hashing:
-    """Texts as counts of words, each word's place given by its hash.
+    """Converts texts to vectors of word counts, with the hash of a word as its index.
 
-    A word's place is its MurmurHash3 (x86, 32 bits, of its UTF-8 bytes, signed) modulo the number of places: that of
-    Spark ML's `HashingTF`, so that models of either side see the same. Words may share a place.
+    The index of a word is its MurmurHash3 (x86, 32 bits, of its UTF-8 bytes, signed) modulo the number of features, as
+    in Spark ML's `HashingTF`, so that both compute the same features. Words may share an index.
 
     Source: Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask Learning" (without its signs).
 
     Args:
-        tokenize: cuts a text into words.
-        n_features: places.
-        normalize: scale each text's counts to length 1, so that long and short texts weigh the same.
+        tokenize: splits a text into words.
+        n_features: number of features.
+        normalize: scale each text's counts to length 1, so that long and short texts have the same weight.
         binary: count every word once.
     """
 
@@ -39,10 +39,10 @@ class Hashing:
     n_features: int
     normalize: bool
     binary: bool = False
-    _places: dict[str, int] = field(default_factory=dict, repr=False)
+    _indices: dict[str, int] = field(default_factory=dict, repr=False)
 
     def __call__(self, texts: Sequence[str]) -> Any:
-        """Sparse counts (scipy CSR, float64) of shape (texts, n_features)."""
+        """The word counts as a sparse matrix (scipy CSR, float64) of shape (texts, n_features)."""
         import numpy
 
         sparse = imports.load("scipy.sparse", extra=EXTRA)
@@ -50,26 +50,26 @@ class Hashing:
         indices: list[int] = []
         values: list[int] = []
         for text in texts:
-            counts: Counter[int] = Counter(map(self._place, self.tokenize(text)))
+            counts: Counter[int] = Counter(map(self._index, self.tokenize(text)))
             indices.extend(counts)
             values.extend(counts.values())
             ends.append(len(indices))
-        found = numpy.ones(len(values)) if self.binary else numpy.array(values, numpy.float64)
+        data = numpy.ones(len(values)) if self.binary else numpy.array(values, numpy.float64)
         shape = (len(texts), self.n_features)
-        matrix = sparse.csr_matrix((found, numpy.array(indices, numpy.int32), numpy.array(ends, numpy.int64)), shape)
-        if self.normalize and found.size:
+        matrix = sparse.csr_matrix((data, numpy.array(indices, numpy.int32), numpy.array(ends, numpy.int64)), shape)
+        if self.normalize and data.size:
             lengths = numpy.sqrt(numpy.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
             matrix.data /= numpy.repeat(numpy.where(lengths > 0, lengths, 1), numpy.diff(matrix.indptr))
         return matrix
 
-    def _place(self, word: str) -> int:
-        place = self._places.get(word)
-        if place is None:
-            if len(self._places) >= REMEMBERED:
-                self._places.clear()
+    def _index(self, word: str) -> int:
+        index = self._indices.get(word)
+        if index is None:
+            if len(self._indices) >= CACHE_SIZE:
+                self._indices.clear()
             hashed = _murmur()(word.encode("utf-8", "surrogatepass"), SEED)
-            place = self._places[word] = hashed % self.n_features
-        return place
+            index = self._indices[word] = hashed % self.n_features
+        return index
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class LinearClassifier:
     """Logistic regression over hashed counts.
 
     Args:
-        hashing: how it sees texts.
-        weights: one for each place, shape (n_features,).
-        intercept: added to every text's sum.
+        hashing: computes the features.
+        weights: weights of the features, shape (n_features,).
+        intercept: the intercept.
     """
 
     hashing: Hashing
@@ -87,18 +87,18 @@ class LinearClassifier:
     intercept: float
 
     def score(self, texts: Iterable[str]) -> Iterator[float]:
-        """How likely each text is a good one, 0 to 1; in order, some hundreds at a time."""
+        """The probability that each text is good, in order; texts are processed in batches."""
         texts = iter(texts)
         while batch := list(islice(texts, BATCH)):
             yield from self.scores(self.hashing(batch)).tolist()
 
     def scores(self, features: Any) -> Any:
-        """Of texts as counts: shape (texts,)."""
+        """The scores of texts from their features: shape (texts,)."""
         import numpy
 
         sums = features @ self.weights + self.intercept
-        small = numpy.exp(-numpy.abs(sums))  # never overflows
-        return numpy.where(sums >= 0, 1, small) / (1 + small)
+        exponential = numpy.exp(-numpy.abs(sums))  # cannot overflow
+        return numpy.where(sums >= 0, 1, exponential) / (1 + exponential)
 
 
 def _murmur() -> Any:

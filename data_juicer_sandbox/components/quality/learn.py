@@ -1,4 +1,4 @@
-"""A quality classifier learnt from good and bad texts that stream by."""
+"""Training of a quality classifier on streams of good and bad texts."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class Examples:
-    """Good texts (label 1) and bad ones (0) of data sets, a part of them held out.
+    """Good texts (label 1) and bad texts (label 0) of data sets, a part of them held out.
 
-    Where a text goes is decided by its own hash, so the same text never stands on both sides.
+    The hash of a text decides whether it is held out, so that equal texts are never split.
 
     Args:
-        paths: the data sets with bad texts, and those with good ones.
-        text_key: the field that holds the text; empty texts are passed over.
-        held_out: about what part is held out, 0 to 1.
-        seed: of that choice.
-        max_rows: rows of each data set to read, from its start.
+        paths: the data sets with bad texts, and those with good texts.
+        text_key: the field that holds the text; empty texts are skipped.
+        held_out: approximate fraction that is held out, 0 to 1.
+        seed: seed of the hash.
+        max_rows: number of rows of each data set to read, from its start.
     """
 
     paths: tuple[list[str], list[str]]
@@ -41,7 +41,7 @@ class Examples:
     max_rows: int | None
 
     def texts(self, label: int, held: bool) -> Iterator[str]:
-        """The texts of one label, those held out or the others, in the order of the files."""
+        """The held-out or the training texts of one label, in the order of the files."""
         bound = int(self.held_out * (1 << 64))
         for path in self.paths[label]:
             for text in islice(read_texts(path, self.text_key), self.max_rows):
@@ -50,11 +50,11 @@ class Examples:
                     yield text
 
     def counted(self, held: bool) -> tuple[int, int]:
-        """How many bad and good texts there are."""
+        """The number of bad and of good texts."""
         return sum(1 for _ in self.texts(0, held)), sum(1 for _ in self.texts(1, held))
 
     def mixed(self, counts: tuple[int, int]) -> Iterator[Labelled]:
-        """All texts to learn from, both labels spread evenly."""
+        """All training texts, with both labels distributed evenly."""
         sources, taken = (self.texts(0, False), self.texts(1, False)), [0, 0]
         for _ in range(sum(counts)):
             label = int(taken[1] * counts[0] < taken[0] * counts[1] or taken[0] == counts[0])
@@ -65,19 +65,19 @@ class Examples:
 def learn(
     job: JobRun, examples: Examples, hashing: Hashing, epochs: int, alpha: float
 ) -> tuple[LinearClassifier, Figures]:
-    """Learn by averaged stochastic gradient descent; both labels weigh the same, however many texts they have.
+    """Train by averaged stochastic gradient descent; both labels have the same weight, whatever their number of texts.
 
-    After each pass the figures of the texts held out are watched.
+    After each epoch the metrics on held-out texts are reported.
 
     Args:
-        job: where to tell how far it is.
+        job: the running job.
         examples: the texts.
-        hashing: how they are seen.
+        hashing: computes the features.
         epochs: passes over all texts.
         alpha: strength of the L2 penalty.
 
     Returns:
-        The classifier; how many texts there were, and the last figures of those held out.
+        The classifier; the number of texts and the final metrics on held-out texts.
 
     Raises:
         JobError: there are no texts of one label.
@@ -85,7 +85,7 @@ def learn(
     import numpy
 
     counts, held = examples.counted(False), examples.counted(True)
-    _enough(examples, counts, held)
+    _check_counts(examples, counts, held)
     model = imports.load("sklearn.linear_model", extra=EXTRA).SGDClassifier(
         loss="log_loss", alpha=alpha, average=True, random_state=examples.seed
     )
@@ -97,33 +97,35 @@ def learn(
             number = 0
             while batch := list(islice(mixed, BATCH)):
                 order = numpy.random.default_rng([examples.seed, epoch, number]).permutation(len(batch))
-                labels = numpy.array([batch[place][1] for place in order])
-                features = hashing([batch[place][0] for place in order])
+                labels = numpy.array([batch[row][1] for row in order])
+                features = hashing([batch[row][0] for row in order])
                 model.partial_fit(features, labels, classes=[0, 1], sample_weight=weights[labels])
                 task.advance(len(batch))
                 number += 1
-            learnt = LinearClassifier(hashing, model.coef_[0].copy(), float(model.intercept_[0]))
+            classifier = LinearClassifier(hashing, model.coef_[0].copy(), float(model.intercept_[0]))
             if any(held):
-                found = judge(learnt, examples)
-                job.watcher.watch({"held_out": found}, step=epoch + 1)
-                task.update(note=f"held out: AUC {found['auc']:.4f}")
-                figures |= {f"held_out_{name}": value for name, value in found.items()}
-    return learnt, figures
+                held_out_metrics = evaluate(classifier, examples)
+                job.watcher.watch({"held_out": held_out_metrics}, step=epoch + 1)
+                task.update(note=f"held out: AUC {held_out_metrics['auc']:.4f}")
+                figures |= {f"held_out_{name}": value for name, value in held_out_metrics.items()}
+    return classifier, figures
 
 
-def judge(classifier: LinearClassifier, examples: Examples) -> Figures:
-    """How well the texts held out are told apart: `auc`, and at a score of 0.5 `accuracy`, `precision`, `recall`, `f1`;
-    `negative` and `positive` tell how many there were.
+def evaluate(classifier: LinearClassifier, examples: Examples) -> Figures:
+    """Metrics on held-out texts: `auc`, and at a score of 0.5 `accuracy`, `precision`, `recall`, `f1`; `negative` and
+    `positive` are the numbers of texts.
     """
     metrics = imports.load("sklearn.metrics", extra=EXTRA)
     scores: list[Any] = [list(classifier.score(examples.texts(label, True))) for label in (0, 1)]
     labels = [0] * len(scores[0]) + [1] * len(scores[1])
     merged = scores[0] + scores[1]
-    said = [int(score > 0.5) for score in merged]
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, said, average="binary", zero_division=0)
+    predictions = [int(score > 0.5) for score in merged]
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        labels, predictions, average="binary", zero_division=0
+    )
     return {
         "auc": float(metrics.roc_auc_score(labels, merged)),
-        "accuracy": float(metrics.accuracy_score(labels, said)),
+        "accuracy": float(metrics.accuracy_score(labels, predictions)),
         "precision": float(precision),
         "recall": float(recall),
         "f1": float(f1),
@@ -132,10 +134,12 @@ def judge(classifier: LinearClassifier, examples: Examples) -> Figures:
     }
 
 
-def _enough(examples: Examples, counts: tuple[int, int], held: tuple[int, int]) -> None:
-    for label, kind in enumerate(("negative", "positive")):
+def _check_counts(examples: Examples, counts: tuple[int, int], held: tuple[int, int]) -> None:
+    for label, label_name in enumerate(("negative", "positive")):
         where = ", ".join(examples.paths[label])
         if not counts[label]:
-            raise JobError(f"there are no {kind} texts to learn from in {where}", hint="rows whose text is not empty")
+            raise JobError(f"there are no {label_name} texts to train on in {where}", hint="add rows with a text")
         if examples.held_out and not held[label]:
-            raise JobError(f"none of the {counts[label]:,} {kind} texts is held out", hint="a larger `held_out`, or 0")
+            raise JobError(
+                f"none of the {counts[label]:,} {label_name} texts is held out", hint="a larger `held_out`, or 0"
+            )

@@ -1,4 +1,4 @@
-"""Data-Juicer's published classifiers: where they lie, and how they get there."""
+"""Data-Juicer's published classifiers: their location in the cache, and their download."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from data_juicer_sandbox.files import replacing
 
 LINKS = "https://dail-wlcb.oss-cn-wulanchabu.aliyuncs.com/data_juicer/models/"
 TOKENIZERS = {"gpt3": None, "chinese": "zh.sp.model", "code": "code.sp.model"}
-"""The published classifiers and their sentencepiece tokenizers; the first one's is its own."""
+"""The published classifiers and their sentencepiece tokenizers; `gpt3` includes its tokenizer."""
 CHUNK = 1 << 20
 TIMEOUT = 60.0
-"""Seconds without any answer."""
+"""Timeout of the connection in seconds."""
 
 
 def cache() -> Path:
-    """Where Data-Juicer keeps its models; it has variables for that."""
+    """Data-Juicer's cache of models, from its environment variables."""
     home = os.environ.get("DATA_JUICER_CACHE_HOME") or Path(os.environ.get("CACHE_HOME", "~/.cache")) / "data_juicer"
     return Path(os.environ.get("DATA_JUICER_MODELS_CACHE") or Path(home) / "models").expanduser()
 
 
 def classifier(job: JobRun, name: str) -> tuple[Path, Path | None]:
-    """The folder of a published classifier, and its tokenizer's file; downloaded where they are not there.
+    """The folder of a published classifier, and its tokenizer's file; missing ones are downloaded.
 
     Raises:
-        JobError: they cannot be had.
+        JobError: the download failed.
     """
     folder, tokenizer = cache() / f"{name}_quality_model", TOKENIZERS[name]
     if not folder.is_dir():
@@ -62,21 +62,21 @@ def _download(job: JobRun, name: str, target: Path) -> None:
     except OSError as error:
         raise JobError(
             f"{LINKS}{name} cannot be downloaded: {error}",
-            hint=f"put it, unpacked, into {cache()}, or give `model` a folder: a classifier of your own, say",
+            hint=f"put it, unpacked, into {cache()}, or set `model` to the folder of another classifier",
         ) from error
 
 
 def _unpack(packed: Path, name: str, folder: Path) -> None:
-    """Lay the archive's folder of that name into `folder`."""
+    """Unpack the archive's folder `name` into `folder`."""
     try:
         with zipfile.ZipFile(packed) as archive:
             archive.extractall(folder)
     except zipfile.BadZipFile as error:
-        raise JobError(f"what was downloaded for {name} is no zip archive: {error}") from error
+        raise JobError(f"the download of {name} is not a zip archive: {error}") from error
     packed.unlink()
     inner = folder / name
     if not inner.is_dir():
-        raise JobError(f"there is no {name} in what was downloaded")
+        raise JobError(f"the downloaded archive does not contain {name}")
     for part in inner.iterdir():
         shutil.move(part, folder / part.name)
     inner.rmdir()

@@ -1,4 +1,4 @@
-"""Scores by Spark itself, in a process of its own, in memory that the machine has."""
+"""Scores of Spark ML pipelines, computed by Spark in a separate process."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from data_juicer_sandbox.components.quality.tokens import Tokenize
 from data_juicer_sandbox.errors import JobError
 
 LEAST, MOST = 1024, 8192
-"""MiB: Spark starts with less than a quarter of the machine's memory between these. Data-Juicer's own tool asks for 64
-GiB, which no small machine has."""
+"""Bounds in MiB of Spark's default memory, a quarter of the machine's. Data-Juicer's tool requests 64 GiB, which small
+machines do not have."""
 
 
 @dataclass(frozen=True)
 class SparkClassifier:
-    """A pipeline of Spark ML.
+    """A Spark ML pipeline.
 
     Args:
-        model: its folder.
-        folder: where texts and scores lie meanwhile.
-        tokenize: where it has no tokenizer of its own.
-        python: an interpreter that has pyspark; this one when None.
-        memory: MiB for Spark; see `memory` when None.
+        model: folder of the pipeline.
+        folder: folder for temporary files.
+        tokenize: tokenizer for a pipeline without one.
+        python: a Python interpreter with PySpark; None: the current one.
+        memory: memory for Spark in MiB; None: see the function `memory`.
     """
 
     model: Path
@@ -43,21 +43,22 @@ class SparkClassifier:
     memory: int | None = None
 
     def score(self, texts: Iterable[str]) -> Iterator[float]:
-        """How likely each text is a good one, 0 to 1, in order.
+        """The probability that each text is good, in order.
 
         Raises:
-            JobError: pyspark is not there, or Spark failed.
+            JobError: PySpark is not installed, or Spark failed.
         """
         if self.python is None and importlib.util.find_spec("pyspark") is None:
             raise JobError(
                 f"the classifier at {self.model} needs PySpark, which is not installed",
                 hint="pip install pyspark (it needs Java), or name an interpreter that has it in `python`",
             )
-        with private_folder(self.folder) as place:
-            given, found, request = place / "texts.jsonl", place / "scores.txt", place / "request.json"
+        with private_folder(self.folder) as work_folder:
+            text_file, score_file = work_folder / "texts.jsonl", work_folder / "scores.txt"
+            request = work_folder / "request.json"
             split = self.tokenize
             write_rows(
-                given,
+                text_file,
                 (
                     {"n": n, **({"text": text} if split is None else {"words": split(text)})}
                     for n, text in enumerate(texts)
@@ -65,8 +66,8 @@ class SparkClassifier:
             )
             settings = {
                 "model": str(self.model.absolute()),
-                "texts": str(given),
-                "scores": str(found),
+                "texts": str(text_file),
+                "scores": str(score_file),
                 "memory": self.memory or memory(),
                 "threads": os.cpu_count() or 1,
             }
@@ -75,11 +76,11 @@ class SparkClassifier:
             with closing(program.run()) as lines:
                 for line in lines:
                     logger.debug("spark: {}", program.masked(line.text))
-            with found.open(encoding="utf-8") as stream:
+            with score_file.open(encoding="utf-8") as stream:
                 yield from map(float, stream)
 
 
 def memory() -> int:
-    """MiB for Spark: a quarter of the machine's, within bounds."""
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    return max(LEAST, min(MOST, whole // 4))
+    """Memory for Spark in MiB: a quarter of the machine's, within bounds."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    return max(LEAST, min(MOST, total // 4))

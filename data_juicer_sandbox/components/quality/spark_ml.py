@@ -1,4 +1,4 @@
-"""Data-Juicer's classifiers, which Spark wrote, read without Spark."""
+"""Reads classifiers that Spark ML wrote, such as Data-Juicer's, without Spark."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from data_juicer_sandbox.errors import JobError
 _TOKENIZER, _HASHING, _REGRESSION = "Tokenizer", "HashingTF", "LogisticRegressionModel"
 
 
-class Unfamiliar(Exception):
-    """A pipeline that only Spark itself can run; says what is special about it."""
+class UnsupportedPipeline(Exception):
+    """Only Spark can run this pipeline; the message states the reason."""
 
 
 def is_pipeline(folder: str | Path) -> bool:
-    """Whether a folder holds a pipeline of Spark ML."""
+    """Whether a folder holds a Spark ML pipeline."""
     return (Path(folder) / "metadata").is_dir() and (Path(folder) / "stages").is_dir()
 
 
@@ -26,30 +26,31 @@ def load(folder: str | Path, tokenize: Tokenize | None = None) -> LinearClassifi
     """Read a pipeline of [Tokenizer,] HashingTF and LogisticRegression, the GPT-3 recipe as Data-Juicer trains it.
 
     Args:
-        folder: what `PipelineModel.save` wrote.
-        tokenize: where the pipeline has no tokenizer of its own.
+        folder: folder written by `PipelineModel.save`.
+        tokenize: tokenizer for a pipeline without one.
 
     Raises:
-        Unfamiliar: it has other stages or settings.
-        JobError: it is damaged, or its tokenizer is missing.
+        UnsupportedPipeline: the pipeline has other stages or settings.
+        JobError: the pipeline is damaged, or its tokenizer is missing.
     """
     try:
         stages = [(path, _metadata(path)) for path in sorted((Path(folder) / "stages").iterdir(), key=_order)]
-        kinds = [about["class"].rpartition(".")[2] for _, about in stages]
-        if kinds not in ([_TOKENIZER, _HASHING, _REGRESSION], [_HASHING, _REGRESSION]):
-            raise Unfamiliar(f"its stages are {', '.join(kinds)}")
-        if kinds[0] == _HASHING and tokenize is None:
-            raise JobError(f"the classifier at {folder} has no tokenizer of its own", hint="name a `tokenizer_path`")
-        hashing, (place, regression) = _settings(stages[-2][1]), stages[-1]
+        stage_types = [metadata["class"].rpartition(".")[2] for _, metadata in stages]
+        if stage_types not in ([_TOKENIZER, _HASHING, _REGRESSION], [_HASHING, _REGRESSION]):
+            raise UnsupportedPipeline(f"its stages are {', '.join(stage_types)}")
+        if stage_types[0] == _HASHING and tokenize is None:
+            raise JobError(f"the classifier at {folder} has no tokenizer", hint="set `tokenizer_path`")
+        hashing, (regression_folder, regression) = _settings(stages[-2][1]), stages[-1]
         if int(stages[-2][1]["sparkVersion"].split(".")[0]) < 3:
-            raise Unfamiliar("it is of Spark 2, which hashed otherwise")
-        weights, intercept = _coefficients(place)
+            raise UnsupportedPipeline("Spark 2 wrote it, which uses another hash")
+        weights, intercept = _coefficients(regression_folder)
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise JobError(f"the classifier at {folder} cannot be read: {type(error).__name__}: {error}") from error
     if len(weights) != hashing["numFeatures"] or _settings(regression).get("family") == "multinomial":
-        raise Unfamiliar("its regression is not binomial")
-    seen = Hashing(tokenize if kinds[0] == _HASHING and tokenize else words, len(weights), False, hashing["binary"])
-    return LinearClassifier(seen, weights, intercept)
+        raise UnsupportedPipeline("its regression is not binomial")
+    tokenizer = tokenize if stage_types[0] == _HASHING and tokenize else words
+    features = Hashing(tokenizer, len(weights), False, hashing["binary"])
+    return LinearClassifier(features, weights, intercept)
 
 
 def _order(stage: Path) -> int:
@@ -58,30 +59,30 @@ def _order(stage: Path) -> int:
 
 def _metadata(stage: Path) -> dict[str, Any]:
     (part,) = sorted((stage / "metadata").glob("part-*"))
-    found: dict[str, Any] = json.loads(part.read_text(encoding="utf-8").splitlines()[0])
-    return found
+    content: dict[str, Any] = json.loads(part.read_text(encoding="utf-8").splitlines()[0])
+    return content
 
 
-def _settings(about: dict[str, Any]) -> dict[str, Any]:
-    return {**about.get("defaultParamMap", {}), **about["paramMap"]}
+def _settings(metadata: dict[str, Any]) -> dict[str, Any]:
+    return {**metadata.get("defaultParamMap", {}), **metadata["paramMap"]}
 
 
 def _coefficients(stage: Path) -> tuple[Any, float]:
-    """Weights, shape (n_features,), and intercept of a regression with two classes."""
+    """The weights, shape (n_features,), and the intercept of a binary regression."""
     import numpy
     import pyarrow.parquet as pq
 
     files = sorted((stage / "data").glob("*.parquet"))
     if not files:
-        raise Unfamiliar("its weights are not in parquet files")
+        raise UnsupportedPipeline("its weights are not in parquet files")
     rows = [row for file in files for row in pq.read_table(file).to_pylist()]
     if len(rows) != 1 or rows[0]["numClasses"] != 2 or rows[0]["isMultinomial"]:
-        raise Unfamiliar("its regression is not binomial")
+        raise UnsupportedPipeline("its regression is not binomial")
     matrix, (intercept,) = rows[0]["coefficientMatrix"], rows[0]["interceptVector"]["values"]
     weights = numpy.zeros(matrix["numCols"])
     if matrix["type"] == 1:  # dense
         weights[:] = matrix["values"]
-    elif matrix["isTransposed"]:  # sparse, one row: its indices are those of the columns
+    elif matrix["isTransposed"]:  # sparse with one row: the indices are column indices
         weights[matrix["rowIndices"]] = matrix["values"]
     else:
         weights[numpy.repeat(numpy.arange(len(weights)), numpy.diff(matrix["colPtrs"]))] = matrix["values"]

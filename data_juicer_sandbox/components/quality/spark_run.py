@@ -1,4 +1,5 @@
-"""Scores of a Spark ML pipeline. Run as a script, by an interpreter that has pyspark; stands alone.
+"""Scores texts with a Spark ML pipeline. Runs as a script, with an interpreter that has PySpark; imports nothing of
+this package.
 
 python spark_run.py REQUEST.json
 
@@ -24,7 +25,7 @@ def main() -> None:
     memory, threads = request["memory"], str(request["threads"])
     spark = (
         SparkSession.builder.master(f"local[{threads}]")
-        .config("spark.driver.memory", f"{memory}m")  # in local mode the driver is all there is
+        .config("spark.driver.memory", f"{memory}m")  # in local mode there are no executors
         .config("spark.sql.shuffle.partitions", threads)
         .config("spark.ui.enabled", "false")
         .config("spark.driver.bindAddress", "127.0.0.1")
@@ -33,9 +34,10 @@ def main() -> None:
     )
     rows = spark.read.schema("n LONG, text STRING, words ARRAY<STRING>").json(texts)
     rows = rows.drop("words" if '"text":' in open(texts, encoding="utf-8").readline() else "text")  # noqa: PTH123, SIM115
-    found = PipelineModel.load(model).transform(rows).select("n", vector_to_array("probability")[1].alias("score"))
+    probability = vector_to_array("probability")[1].alias("score")
+    predictions = PipelineModel.load(model).transform(rows).select("n", probability)
     with open(scores, "w", encoding="utf-8") as stream:  # noqa: PTH123
-        for row in found.orderBy("n").toLocalIterator():
+        for row in predictions.orderBy("n").toLocalIterator():
             stream.write(f"{row.score!r}\n")
     spark.stop()
 

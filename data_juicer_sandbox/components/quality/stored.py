@@ -1,4 +1,4 @@
-"""A classifier of one's own as a folder: `weights.npz`, and `training.json` that tells how it was made."""
+"""Storage of trained classifiers: a folder with `weights.npz` and the metadata `training.json`."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ WEIGHTS = "weights.npz"
 KIND = "text_quality_classifier"
 
 
-def save(folder: Path, classifier: LinearClassifier, wanted: dict[str, Any], trained: dict[str, Any]) -> None:
+def save(folder: Path, classifier: LinearClassifier, inputs: dict[str, Any], trained: dict[str, Any]) -> None:
     """Write a classifier.
 
     Args:
-        folder: its own; made here.
-        classifier: what was learnt.
-        wanted: what it was made of; `parameters` holds `tokenizer` and `n_features`.
-        trained: figures that came out.
+        folder: the folder to create.
+        classifier: the trained classifier.
+        inputs: everything that determines the weights; `parameters` has `tokenizer` and `n_features`.
+        trained: metrics of the training.
     """
     import numpy
 
     folder.mkdir()
     numpy.savez(folder / WEIGHTS, weights=classifier.weights, intercept=numpy.array(classifier.intercept))
-    metadata.write(folder, {"kind": KIND, **wanted}, trained)
+    metadata.write(folder, {"kind": KIND, **inputs}, trained)
 
 
-def complete(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The record of a classifier made of just this; empty where there is none."""
-    return metadata.complete(folder, {"kind": KIND, **wanted}) if (folder / WEIGHTS).is_file() else {}
+def complete(folder: Path, inputs: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of a classifier trained from the same inputs; empty if there is none."""
+    return metadata.complete(folder, {"kind": KIND, **inputs}) if (folder / WEIGHTS).is_file() else {}
 
 
 def is_stored(folder: str | Path) -> bool:
-    """Whether a folder holds such a classifier."""
+    """Whether a folder holds a classifier written by `save`."""
     return (Path(folder) / WEIGHTS).is_file()
 
 
 def load(folder: str | Path) -> LinearClassifier:
-    """Read a classifier. Nothing is unpickled.
+    """Read a classifier, without unpickling anything.
 
     Raises:
-        JobError: it is damaged, or something else.
+        JobError: the folder is damaged, or holds something else.
     """
     import numpy
 
     about = metadata.read(folder)
     parameters = about.get("parameters") or {}
     try:
-        tokenize, places = TOKENIZERS[parameters["tokenizer"]], int(parameters["n_features"])
+        tokenize, n_features = TOKENIZERS[parameters["tokenizer"]], int(parameters["n_features"])
         with numpy.load(Path(folder) / WEIGHTS, allow_pickle=False) as arrays:
             weights, intercept = arrays["weights"], float(arrays["intercept"])
-    except Exception as error:  # a damaged archive raises errors of many kinds
+    except Exception as error:  # a damaged archive may raise anything
         raise JobError(f"the classifier at {folder} cannot be read: {type(error).__name__}: {error}") from error
-    if weights.shape != (places,) or not (numpy.isfinite(weights).all() and numpy.isfinite(intercept)):
-        raise JobError(f"the classifier at {folder} is damaged: {places:,} finite weights are wanted")
-    return LinearClassifier(Hashing(tokenize, places, normalize=True), weights, intercept)
+    if weights.shape != (n_features,) or not (numpy.isfinite(weights).all() and numpy.isfinite(intercept)):
+        raise JobError(f"the classifier at {folder} is damaged: expected {n_features:,} finite weights")
+    return LinearClassifier(Hashing(tokenize, n_features, normalize=True), weights, intercept)

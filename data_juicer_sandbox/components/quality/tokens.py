@@ -1,4 +1,4 @@
-"""Texts as the words that a quality classifier counts."""
+"""Tokenizers of the quality classifiers."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from data_juicer_sandbox import imports
 Tokenize = Callable[[str], list[str]]
 
 _SPACE = re.compile("[ \t\n\x0b\f\r]")
-"""What Spark's tokenizer splits at: Java's white space, which knows ASCII only."""
+"""The separator of Spark's tokenizer: Java's white space, which is ASCII only."""
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words, split at every single white space, as Spark ML's `Tokenizer` does.
+    """Lower-case words, split at every white-space character, like Spark ML's `Tokenizer`.
 
-    Two spaces in a row have an empty word between them; empty words at the end do not count.
+    Two consecutive spaces give an empty word; empty words at the end are dropped.
     """
-    found = _SPACE.split(text.lower())
-    if len(found) > 1:
-        while found and not found[-1]:
-            found.pop()
-    return found
+    tokens = _SPACE.split(text.lower())
+    if len(tokens) > 1:
+        while tokens and not tokens[-1]:
+            tokens.pop()
+    return tokens
 
 
 def characters(text: str) -> list[str]:
-    """Lower-case characters and pairs of neighbours, white space apart: for languages that put none between words."""
+    """Lower-case characters and pairs of adjacent ones, without white space; for languages without word separators."""
     chunks = text.lower().split()
     return [character for chunk in chunks for character in chunk] + [
         first + second for chunk in chunks for first, second in pairwise(chunk)
@@ -38,7 +38,7 @@ TOKENIZERS: dict[str, Tokenize] = {"words": words, "characters": characters}
 
 
 def sentencepiece(path: str) -> Tokenize:
-    """The pieces of a sentencepiece model.
+    """A tokenizer that uses a sentencepiece model.
 
     Args:
         path: the model file (`*.model`).

@@ -1,4 +1,4 @@
-"""Which rows are trained on, in which order, until a budget is spent."""
+"""Order of the training rows, and how many of them a budget covers."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from collections.abc import Iterator, Sequence
 
 
 def rows_in_order(count: int, seed: int) -> Iterator[int]:
-    """Row numbers without end: all rows, shuffled anew for every pass.
+    """Yield row numbers without end: all rows, shuffled again for every epoch.
 
     Args:
-        count: rows there are.
-        seed: of the shuffling.
+        count: number of rows.
+        seed: seed of the shuffling.
     """
     import numpy
 
-    number = 0
+    epoch = 0
     while True:
-        yield from numpy.random.default_rng([seed, number]).permutation(count).tolist()
-        number += 1
+        yield from numpy.random.default_rng([seed, epoch]).permutation(count).tolist()
+        epoch += 1
 
 
 def take(count: int, seed: int, rows: int) -> list[int]:
-    """The first so many rows of that order."""
+    """The first `rows` row numbers of `rows_in_order`."""
     order = rows_in_order(count, seed)
     return [next(order) for _ in range(rows)]
 
 
 def take_tokens(lengths: Sequence[int], seed: int, tokens: int) -> list[int]:
-    """Rows of that order until they have so many tokens together; the last one may go beyond.
+    """Row numbers of `rows_in_order` until the token budget is spent; the last row may exceed it.
 
     Args:
-        lengths: tokens of each row, 1 or more.
-        seed: of the shuffling.
-        tokens: the budget.
+        lengths: number of tokens of each row, 1 or more.
+        seed: seed of the shuffling.
+        tokens: the token budget.
     """
-    order, found, left = rows_in_order(len(lengths), seed), [], tokens
-    while left > 0:
-        found.append(next(order))
-        left -= lengths[found[-1]]
-    return found
+    order, chosen, remaining = rows_in_order(len(lengths), seed), [], tokens
+    while remaining > 0:
+        chosen.append(next(order))
+        remaining -= lengths[chosen[-1]]
+    return chosen

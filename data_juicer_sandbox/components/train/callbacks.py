@@ -1,4 +1,4 @@
-"""What transformers' Trainer tells while it trains, passed on to the job's watcher and progress."""
+"""TrainerCallback that reports the metrics and the progress of a training to the job."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from data_juicer_sandbox.components.base import Task, Watching
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.errors import JobError
 
-_LEFT_OUT = ("step_time", "num_tokens", "epoch")
+_EXCLUDED = ("step_time", "num_tokens", "epoch")
 
 
-class BrokeDown(JobError):
-    """A training whose loss is no longer a number. To go on from its last checkpoint is of no use."""
+class TrainingDiverged(JobError):
+    """A training diverged: its loss is not finite. Resuming from its last checkpoint would not help."""
 
 
 def reporter(name: str, watcher: Watching, task: Task, tokens_per_step: int | None = None) -> Any:
-    """A TrainerCallback that watches `<name>.loss`, `<name>.learning_rate`, `<name>.tokens_per_second` and what else
-    the method tells (`<name>.reward`, `<name>.rewards.margins`, ...), and moves a bar. Its `last` is the last set
-    without the speed.
+    """Create a TrainerCallback that reports `<name>.loss`, `<name>.learning_rate`, `<name>.tokens_per_second` and the
+    metrics of the method (`<name>.reward`, `<name>.rewards.margins`, ...), and updates a progress bar. Its `last` holds
+    the latest metrics without the speed.
 
-    What is logged is the mean since the log before. Before each checkpoint there is a log, and no checkpoint after the
-    last regular log, so that the last figures are the same wherever a training was broken off.
+    Each log is the mean since the previous log. The callback logs before each checkpoint and writes no checkpoint after
+    the last regular log, so that the final metrics do not depend on where a training was interrupted.
 
     Args:
-        name: what the model is called in the metrics.
-        watcher: where metrics go.
-        task: a bar whose total is the number of steps.
-        tokens_per_step: of a full batch; None where the trainer itself counts them (`num_tokens`).
+        name: name of the model in the metrics.
+        watcher: receives the metrics.
+        task: progress bar whose total is the number of steps.
+        tokens_per_step: tokens of a full batch; None where the trainer counts them (`num_tokens`).
 
     Raises:
-        BrokeDown: while training, when the loss is no longer a finite number.
+        TrainingDiverged: during training, if the loss is not finite.
     """
 
     class Reporter(torch_env.transformers().TrainerCallback):  # type: ignore[misc]
@@ -40,13 +40,13 @@ def reporter(name: str, watcher: Watching, task: Task, tokens_per_step: int | No
         tokens: float | None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.last, self.when = {}, time.monotonic()
-            # A trainer that counts by itself may count from 0 again after a resumption.
+            self.last, self.speed_since = {}, time.monotonic()
+            # A trainer that counts tokens itself may restart at 0 after a resumption.
             self.tokens = 0 if not state.global_step else tokens_per_step and state.global_step * tokens_per_step
             task.update(completed=state.global_step)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step >= state.max_steps:  # the model itself is saved next
+            if state.global_step >= state.max_steps:  # the final model is saved next
                 control.should_log = True
             if state.global_step > (state.max_steps - 1) // state.logging_steps * state.logging_steps:
                 control.should_save = False
@@ -65,40 +65,40 @@ def reporter(name: str, watcher: Watching, task: Task, tokens_per_step: int | No
             task.update(note=f"loss {loss:.3f}{reward}{tokens}")
 
         def paused(self, seconds: float) -> None:
-            """Leave so much time out of the speed: it was not spent on training."""
-            self.when += seconds
+            """Exclude this many seconds from the speed, since they were not spent on training."""
+            self.speed_since += seconds
 
         def _speed(self, step: int, logs: dict[str, Any]) -> dict[str, float]:
-            """Tokens per second since the log before, where that can be told."""
-            counted = step * tokens_per_step if tokens_per_step is not None else logs.get("num_tokens")
-            before, self.tokens = self.tokens, counted
-            begun, self.when = self.when, time.monotonic()
-            if counted is None or before is None:
+            """Tokens per second since the previous log; empty if the number of tokens is unknown."""
+            tokens = step * tokens_per_step if tokens_per_step is not None else logs.get("num_tokens")
+            previous_tokens, self.tokens = self.tokens, tokens
+            started_at, self.speed_since = self.speed_since, time.monotonic()
+            if tokens is None or previous_tokens is None:
                 return {}
-            return {"tokens_per_second": (counted - before) / max(self.when - begun, 1e-9)}
+            return {"tokens_per_second": (tokens - previous_tokens) / max(self.speed_since - started_at, 1e-9)}
 
     return Reporter()
 
 
 def check(name: str, loss: float, step: int) -> None:
-    """See that a training still works.
+    """Check that the loss is finite.
 
     Raises:
-        BrokeDown: the loss is no longer a finite number.
+        TrainingDiverged: the loss is NaN or infinite.
     """
     if not math.isfinite(loss):
-        raise BrokeDown(
-            f"training {name} broke down: its loss is {loss} at step {step}",
+        raise TrainingDiverged(
+            f"training {name} diverged: its loss is {loss} at step {step}",
             hint="a lower learning_rate, or a higher warmup_ratio",
         )
 
 
 def figures(logs: dict[str, Any]) -> dict[str, float]:
-    """What a trainer logged, as metrics: the loss first, dots for slashes; without times and counts, which a broken-off
-    training and one that was not would tell differently.
+    """Convert a trainer's log to metrics: the loss first, dots instead of slashes. Times and counts are excluded, since
+    they differ between an interrupted and an uninterrupted training.
     """
-    found = {"loss": float(logs["loss"])}
+    metrics = {"loss": float(logs["loss"])}
     for key, value in logs.items():
-        if isinstance(value, int | float) and key not in (*_LEFT_OUT, "loss"):
-            found[key.replace("/", ".")] = float(value)
-    return found
+        if isinstance(value, int | float) and key not in (*_EXCLUDED, "loss"):
+            metrics[key.replace("/", ".")] = float(value)
+    return metrics

@@ -1,4 +1,4 @@
-"""Rows of conversations, prompts and preferences as trl reads them, and the template that makes text of them."""
+"""Rows of conversations, prompts and preferences in trl's format, and the chat template that renders them as text."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ CHATML = (
     "{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
-"""For tokenizers that have none: ChatML, but that an answer ends with the tokenizer's own end-of-text token, at which
-generation stops. Tells which tokens are the assistant's."""
+"""Default chat template: ChatML, except that assistant messages end with the tokenizer's end-of-text token, at which
+generation stops. It marks the assistant's tokens."""
 
 CONVERSATION = ("messages", "prompt", "completion", "chosen", "rejected")
-"""The fields that trl reads a conversation from."""
+"""The fields from which trl reads conversations."""
 
 Fields = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def load_tokenizer(model: str, template: str | None) -> Any:
-    """A model's tokenizer, with a chat template and a padding token in any case.
+    """Load a model's tokenizer; a missing chat template or padding token is set.
 
     Args:
         model: folder or hub id.
-        template: a file with a Jinja template, instead of the tokenizer's own.
+        template: a file with a Jinja template that replaces the tokenizer's template.
     """
     tokenizer = torch_env.load_tokenizer(model)
     if template:
@@ -52,18 +52,18 @@ def load_tokenizer(model: str, template: str | None) -> Any:
 
 
 def check_rows(path: str, fields: Fields, check: Callable[[dict[str, Any]], None]) -> None:
-    """Find the first row that cannot be trained on.
+    """Check that all rows of a data set can be trained on.
 
-    All rows must have the same form: the same of the fields `messages`, `prompt`, ..., each a text in all rows or a
-    list of messages in all rows.
+    All rows must have the same form: the same fields of `messages`, `prompt`, ..., each a text in all rows or a list of
+    messages in all rows.
 
     Args:
         path: the data set.
-        fields: what is used of a row; raises ValueError with the reason where the row does not have it.
-        check: looks at these fields more closely; raises ValueError with the reason too.
+        fields: selects the fields of a row; raises ValueError if one is missing or invalid.
+        check: checks these fields further; raises ValueError if one is invalid.
 
     Raises:
-        JobError: a row is unfit, with its file and its number there; or there is no row.
+        JobError: a row is invalid (the error has its file and line), or the data set has no rows.
     """
     first: tuple[dict[str, str], Where] | None = None
     for file in data_files(path):
@@ -72,12 +72,15 @@ def check_rows(path: str, fields: Fields, check: Callable[[dict[str, Any]], None
             try:
                 row = parse(line)
                 hint = f"the row's fields: {', '.join(row) or 'none'}"
-                chosen = fields(row)
-                form = _form(chosen)
+                selected = fields(row)
+                form = _form(selected)
                 first = first or (form, where)
                 if form != first[0]:
-                    raise ValueError(f"this row has {_words(form)}, the row at {first[1]} has {_words(first[0])}")
-                check(chosen)
+                    expected, location = first
+                    raise ValueError(
+                        f"this row has {_form_text(form)}, the row at {location} has {_form_text(expected)}"
+                    )
+                check(selected)
             except ValueError as fault:
                 raise JobError(str(fault), where=where, hint=hint) from fault
     if first is None:
@@ -85,15 +88,15 @@ def check_rows(path: str, fields: Fields, check: Callable[[dict[str, Any]], None
 
 
 def dataset(path: str, fields: Fields, folder: Path) -> Any:
-    """The rows of a data set, which `check_rows` has passed, as a `datasets.Dataset` on disk.
+    """Write the rows of a data set to disk as a `datasets.Dataset`; `check_rows` must have accepted them.
 
     Args:
         path: the data set.
-        fields: what is used of a row.
-        folder: where its Arrow files go.
+        fields: selects the fields of a row.
+        folder: folder for the Arrow files.
 
     Raises:
-        JobError: the rows do not make one table.
+        JobError: the rows cannot be read as one table.
     """
     library = imports.load("datasets", extra=torch_env.EXTRA)
     library.disable_progress_bars()
@@ -103,7 +106,7 @@ def dataset(path: str, fields: Fields, folder: Path) -> Any:
             yield fields(row)
 
     try:
-        # its fingerprint is of the content here, not of the function, which cannot be told apart
+        # set the fingerprint: datasets would hash the function, which is the same for different data
         table = library.Dataset.from_generator(rows, cache_dir=str(folder), fingerprint=folder.name)
     except library.exceptions.DatasetGenerationError as fault:
         raise JobError(f"{path} cannot be read as a table: {fault.__cause__ or fault}") from fault
@@ -111,10 +114,10 @@ def dataset(path: str, fields: Fields, folder: Path) -> Any:
 
 
 def text_or_messages(row: Mapping[str, Any], key: str) -> Any:
-    """A row's text, or its messages with a role and a content each.
+    """The text or the list of messages (role, content) in a row's field.
 
     Raises:
-        ValueError: it has neither; says why.
+        ValueError: the field is missing or invalid.
     """
     if key not in row:
         raise ValueError(f"{key!r} is missing; a text or a list of messages (role, content) is expected")
@@ -123,73 +126,73 @@ def text_or_messages(row: Mapping[str, Any], key: str) -> Any:
         return _text(value, repr(key))
     if isinstance(value, list):
         return _messages(value, key)
-    raise ValueError(f"{key!r} is {_kind(value)}; a text or a list of messages (role, content) is expected")
+    raise ValueError(f"{key!r} is {_type_name(value)}; a text or a list of messages (role, content) is expected")
 
 
 def messages(row: Mapping[str, Any], key: str) -> list[dict[str, str]]:
-    """A row's messages with a role and a content each.
+    """The messages (role, content) in a row's field.
 
     Raises:
-        ValueError: it has none; says why.
+        ValueError: the field is missing or invalid.
     """
     value = row.get(key)
     if not isinstance(value, list):
-        what = _kind(value) if key in row else "missing"
-        raise ValueError(f"{key!r} is {what}; a list of messages (role, content) is expected")
+        actual = _type_name(value) if key in row else "missing"
+        raise ValueError(f"{key!r} is {actual}; a list of messages (role, content) is expected")
     return _messages(value, key)
 
 
 def same_form(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields as they are.
+    """The fields, after checking that all are texts or all are lists of messages.
 
     Raises:
         ValueError: some are texts and some are messages.
     """
     form = _form(fields)
     if len(set(form.values())) > 1:
-        raise ValueError(f"this row has {_words(form)}; texts alone or messages alone are expected")
+        raise ValueError(f"this row has {_form_text(form)}; only texts or only messages are expected")
     return dict(fields)
 
 
 def check_template(tokenizer: Any, fields: Mapping[str, Any]) -> None:
-    """Find out whether the chat template takes the conversations of a row.
+    """Check that the chat template accepts the conversations of a row.
 
     Args:
-        tokenizer: the model's, with its template.
-        fields: of the row; see `CONVERSATION`.
+        tokenizer: the model's tokenizer with its chat template.
+        fields: fields of the row; see `CONVERSATION`.
 
     Raises:
-        ValueError: it does not; says why.
+        ValueError: the template rejects a conversation.
     """
     for conversation in _conversations(fields):
         try:
             tokenizer.apply_chat_template(conversation, tokenize=False)
-        except Exception as fault:  # a template is a program: it raises errors of many kinds
+        except Exception as fault:  # a template may raise any exception
             roles = ", ".join(message["role"] for message in conversation)
-            raise ValueError(f"the chat template refuses messages of the roles {roles}: {fault}") from fault
+            raise ValueError(f"the chat template rejects messages with the roles {roles}: {fault}") from fault
 
 
 def texts(fields: Mapping[str, Any], tokenizer: Any) -> Iterator[str]:
-    """What a model reads of a row: its conversations in the words of the template, or its texts one after the other.
+    """The texts that a model reads of a row: its conversations rendered by the template, or its texts concatenated.
 
     Args:
-        fields: of the row; see `CONVERSATION`.
-        tokenizer: the model's, with its template.
+        fields: fields of the row; see `CONVERSATION`.
+        tokenizer: the model's tokenizer with its chat template.
     """
     for conversation in _conversations(fields):
         yield tokenizer.apply_chat_template(conversation, tokenize=False)
-    plain = [fields[name] for name in CONVERSATION if isinstance(fields.get(name), str)]
-    if plain:
-        yield "".join(plain)
+    parts = [fields[name] for name in CONVERSATION if isinstance(fields.get(name), str)]
+    if parts:
+        yield "".join(parts)
 
 
 def _conversations(fields: Mapping[str, Any]) -> Iterator[list[dict[str, str]]]:
-    given = {name: fields[name] for name in CONVERSATION if isinstance(fields.get(name), list)}
-    start = given.pop("prompt", [])
-    if start:
-        yield start
-    for more in given.values():
-        yield start + more
+    message_lists = {name: fields[name] for name in CONVERSATION if isinstance(fields.get(name), list)}
+    prompt = message_lists.pop("prompt", [])
+    if prompt:
+        yield prompt
+    for answer in message_lists.values():
+        yield prompt + answer
 
 
 def _messages(value: list[Any], key: str) -> list[dict[str, str]]:
@@ -197,34 +200,34 @@ def _messages(value: list[Any], key: str) -> list[dict[str, str]]:
         raise ValueError(f"{key!r} is an empty list; one message (role, content) or more is expected")
     for number, message in enumerate(value):
         if not isinstance(message, dict):
-            raise ValueError(f"{key}[{number}] is {_kind(message)}; a message (role, content) is expected")
+            raise ValueError(f"{key}[{number}] is {_type_name(message)}; a message (role, content) is expected")
         for part in ("role", "content"):
-            place = f"{key}[{number}].{part}"
+            location = f"{key}[{number}].{part}"
             if part not in message:
-                raise ValueError(f"{place} is missing; a text is expected")
+                raise ValueError(f"{location} is missing; a text is expected")
             if not isinstance(message[part], str):
-                raise ValueError(f"{place} is {_kind(message[part])}; a text is expected")
-            _text(message[part], place)
+                raise ValueError(f"{location} is {_type_name(message[part])}; a text is expected")
+            _text(message[part], location)
     return [{"role": message["role"], "content": message["content"]} for message in value]
 
 
-def _text(value: str, place: str) -> str:
+def _text(value: str, location: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{place} has half of a surrogate pair; text that UTF-8 can hold is expected") from None
+        raise ValueError(f"{location} has half of a surrogate pair; text that UTF-8 can encode is expected") from None
     return value
 
 
 def _form(fields: Mapping[str, Any]) -> dict[str, str]:
-    """For each field of a conversation that is there, what it is."""
+    """For each field of `CONVERSATION` in a row, whether it is a text or a list of messages."""
     return {name: "text" if isinstance(fields[name], str) else "messages" for name in CONVERSATION if name in fields}
 
 
-def _words(form: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} as {what}" for name, what in form.items())
+def _form_text(form: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} as {field_type}" for name, field_type in form.items())
 
 
-def _kind(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
-    return kinds.get(type(value), "a number")
+def _type_name(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    return names.get(type(value), "a number")

@@ -1,8 +1,8 @@
-"""What a training that was killed resumes from: checkpoints in the job's folder, until the model is saved.
+"""Checkpoints of an interrupted training, kept in the job's folder until the model is saved.
 
-They are those of transformers' Trainer: weights, optimizer, learning rate schedule, random states, the place in the
-data. When all files of one are written, a manifest with the size and digest of each is. A checkpoint without a manifest
-is half written; one whose files differ from it is damaged, and the one before it is used.
+They are written by transformers' Trainer: weights, optimizer, learning rate schedule, random states, position in the
+data. After all files of a checkpoint, a manifest with the size and digest of each is written. A checkpoint without a
+manifest is incomplete; one whose files differ from its manifest is damaged, and the previous one is used.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from data_juicer_sandbox.files import digest, remove, replacing, walk
 
 MANIFEST = "manifest.json"
 MARK = "whole"
-"""The empty file that earlier versions wrote where there is a manifest now."""
+"""The empty file that earlier versions wrote instead of a manifest."""
 KEPT = 2
-"""Checkpoints that stay: while the latest is being written, or if it is damaged, the one before is what there is."""
+"""Number of checkpoints kept: the previous one is used if the latest is incomplete or damaged."""
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -33,7 +33,7 @@ class Checkpoints:
     Args:
         root: the folder of all checkpoints of the job.
         model: the model's name.
-        fingerprint: of all that its weights depend on; checkpoints of other data or parameters are no good.
+        fingerprint: fingerprint of everything that determines the weights; checkpoints with another one are not used.
     """
 
     def __init__(self, root: Path, model: str, fingerprint: str):
@@ -42,7 +42,7 @@ class Checkpoints:
         self._faults: dict[Path, str | None] = {}
 
     def sweep(self) -> None:
-        """Delete what was made for other data or parameters, what is half written, and what is damaged."""
+        """Delete checkpoints of other data or parameters, and incomplete or damaged ones."""
         if self.of_model.is_dir():
             for other in self.of_model.iterdir():
                 if other != self.folder:
@@ -57,24 +57,24 @@ class Checkpoints:
             remove(checkpoint)
 
     def last(self) -> Path | None:
-        """The latest checkpoint that is finished and undamaged."""
-        return next((found for found in self._newest_first() if self._fault(found) is None), None)
+        """The latest checkpoint that is complete and undamaged."""
+        return next((checkpoint for checkpoint in self._newest_first() if self._fault(checkpoint) is None), None)
 
     def remove(self) -> None:
-        """Delete all of this model's, and the folders that are empty then."""
+        """Delete all checkpoints of this model, and the folders that this leaves empty."""
         remove(self.of_model)
         with suppress(OSError):  # not empty: other models are being trained
             self.root.rmdir()
 
     def marker(self) -> Any:
-        """A TrainerCallback that marks each checkpoint when all of it is written."""
+        """Create a TrainerCallback that writes the manifest of each checkpoint once all its files are written."""
         folder = self.folder
 
         class Marker(torch_env.transformers().TrainerCallback):  # type: ignore[misc]
             def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-                together = torch_env.torch().distributed
-                if together.is_available() and together.is_initialized():
-                    together.barrier()  # every process writes its own random state
+                distributed = torch_env.torch().distributed
+                if distributed.is_available() and distributed.is_initialized():
+                    distributed.barrier()  # every process writes its own random state
                 if state.is_world_process_zero:
                     finish(folder / f"checkpoint-{state.global_step}")
 
@@ -87,20 +87,20 @@ class Checkpoints:
         return sorted(filter(_is_finished, self._all()), key=_step, reverse=True)
 
     def _fault(self, checkpoint: Path) -> str | None:
-        """What is wrong with a checkpoint; looked for once."""
+        """The fault of a checkpoint, or None; the result is cached."""
         if checkpoint not in self._faults:
             self._faults[checkpoint] = find_fault(checkpoint)
         return self._faults[checkpoint]
 
 
 def finish(checkpoint: Path) -> None:
-    """Write the manifest of a checkpoint whose files are all there."""
+    """Write the manifest of a checkpoint whose files are all written."""
     with replacing(checkpoint / MANIFEST, durable=True) as part:
         part.write_text(json.dumps({"files": _contents(checkpoint)}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def find_fault(checkpoint: Path) -> str | None:
-    """What is wrong with a finished checkpoint: which of its files is not as it was written; None for nothing."""
+    """Compare a checkpoint with its manifest; returns the first difference, or None."""
     try:
         if not (checkpoint / MANIFEST).exists():
             return _find_fault_by_loading(checkpoint)
@@ -121,7 +121,7 @@ def find_fault(checkpoint: Path) -> str | None:
 
 
 def _find_fault_by_loading(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint of an earlier version, which has no manifest: its files are loaded."""
+    """Find a fault in a checkpoint of an earlier version, which has no manifest, by loading its files."""
     files = list(walk(checkpoint))
     for required in ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state*.pth", "*.safetensors"):
         if not any(file.match(required) for file in files):
@@ -129,7 +129,7 @@ def _find_fault_by_loading(checkpoint: Path) -> str | None:
     for file in files:
         try:
             _load(file)
-        except Exception as error:  # what a damaged file raises depends on the library and on the damage
+        except Exception as error:  # which exception a damaged file raises depends on the library and on the damage
             return f"{file.name} cannot be loaded: {type(error).__name__}: {error}"
     return None
 
@@ -145,7 +145,7 @@ def _load(file: Path) -> None:
 
 
 def _contents(checkpoint: Path) -> dict[str, list[Any]]:
-    """Size and digest of each file of a checkpoint."""
+    """The size and digest of each file of a checkpoint."""
     return {
         str(file.relative_to(checkpoint)): [file.stat().st_size, digest(file)]
         for file in walk(checkpoint)

@@ -13,27 +13,25 @@ from data_juicer_sandbox.errors import JobError
 
 
 class CommandTrainer(CommandComponent):
-    """Train with any program: its arguments, its environment, how to read its metrics, what it leaves.
+    """Train with any program.
 
-    The program is run without a shell, standard input closed. Its lines go to the log (level DEBUG), its last one to
-    the progress display, its metrics to the watcher as they come. When it ends, or the run ends in any way, everything
-    that it started is ended too. Relative paths, but for those in `argv`, are relative to the folder of the run, not
-    to `cwd`.
+    The program runs without a shell and with standard input closed. Its output goes to the log (level DEBUG), the last
+    line to the progress display, its metrics to the watcher as they appear. When the program or the run ends, all
+    processes that it started are stopped too. Relative paths, except those in `argv`, are relative to the folder of the
+    run, not to `cwd`.
 
     Args:
         argv: the program and its arguments.
-        result: what it makes: a path or several, which must exist when it has ended. They are put out.
-        cwd: the folder it runs in; the current one by default.
-        env: variables added to the inherited environment. The values of those whose names speak of a key, token,
-            secret or password are masked wherever its output is shown.
-        timeout: seconds it may take; as long as it likes by default.
-        metrics: `jsonl`: each line of its standard output that is a JSON object is a set of metrics, its `step` the
-            step.
-        metrics_pattern: a regular expression with named groups, looked for in every line of its output: each group a
+        result: the path or paths that the program creates; they must exist when it has ended. They are the output.
+        cwd: working directory of the program; the current one by default.
+        env: variables added to the inherited environment. Values of variables whose name contains key, token, secret or
+            password are masked wherever the program's output is shown.
+        timeout: time limit in seconds; none by default.
+        metrics: `jsonl`: each line of standard output that is a JSON object is a set of metrics, with its `step`.
+        metrics_pattern: a regular expression with named groups, searched in every line of output: each group is a
             metric, `step` the step.
-        metrics_file: a file of JSON lines, or of one JSON object, read when it has ended; it must have been written by
-            then.
-        reads: files or folders it reads; when one of them changes, a resumed run does this job again.
+        metrics_file: a file of JSON lines, or of one JSON object, that the program writes; read when it has ended.
+        reads: files or folders that the program reads; if one changes, a resumed run repeats this job.
     """
 
     outputs = ("models",)
@@ -54,12 +52,12 @@ class CommandTrainer(CommandComponent):
         self.result = result
 
     def run(self, job: JobRun) -> str | list[str]:
-        """Run the program; returns `result` as it was given."""
+        """Run the program; returns `result`."""
         self.execute(job)
-        wanted = [self.result] if isinstance(self.result, str) else self.result
-        if missing := [path for path in wanted if not Path(path).exists()]:
+        result_paths = [self.result] if isinstance(self.result, str) else self.result
+        if missing := [path for path in result_paths if not Path(path).exists()]:
             raise JobError(
-                f"{self.program.argv[0]} ended well, but left no {', no '.join(missing)}",
+                f"{self.program.argv[0]} succeeded, but did not create {', '.join(missing)}",
                 hint=f"relative paths in `result` start from {Path.cwd()}",
             )
         return self.result

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 
-from data_juicer_sandbox.components.base import InputPath, InputPaths, Model, OutputPath
+from data_juicer_sandbox.components.base import InputPaths, Model, OutputPath
 from data_juicer_sandbox.components.train import budget, chat, hf_trainer
+from data_juicer_sandbox.components.train.parameters import TrlParameters
 from data_juicer_sandbox.components.train.sft import STEPS
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trl import TrlTrainer, library
@@ -17,49 +18,35 @@ from data_juicer_sandbox.errors import ConfigError, JobError
 
 
 @dataclass(eq=False)
-class PreferenceTrainer(TrlTrainer):
-    """Tune models to prefer the chosen of two answers, one for each data set and seed, on the same budget (trl's
+class PreferenceTrainer(TrlParameters, TrlTrainer):
+    """Train models with direct preference optimization, one per data set and seed, on the same budget (trl's
     DPOTrainer).
 
-    A row has a prompt, the chosen and the rejected answer, each a text or a list of messages (`role`, `content`);
-    without a prompt, what both answers begin with is it. Watched are the loss, `rewards.margins` (how much more it
-    prefers the chosen answer than the model does that it started from), `rewards.accuracies`, and more.
+    A row has a prompt, a chosen and a rejected answer, each a text or a list of messages (`role`, `content`); without a
+    prompt, the common beginning of both answers is the prompt. Metrics are the loss, `rewards.margins` (by how much the
+    model prefers the chosen answer more than the base model does), `rewards.accuracies`, and more.
 
-    The rows are shuffled and gone over until the budget is spent. Resumed, kept, and repeatable as the other trainers.
+    The rows are shuffled and repeated until the budget is spent. Resumption and reproducibility are as for
+    `trl_sft`.
 
     Source: Rafailov et al. 2023, "Direct Preference Optimization: Your Language Model is Secretly a Reward Model".
 
     Args:
-        dataset_path: one data set or several, each for models of its own.
-        model: what it starts from, and is compared with: a folder, or an id on the Hugging Face hub.
+        dataset_path: one data set or several; each gets its own models.
+        model: the base and reference model: a folder, or an id on the Hugging Face hub.
         export_path: folder of the models; the job's folder by default. A model is a folder `<data set>_seed<seed>` with
             config, weights, tokenizer, and `training.json`.
         prompt_key: the field that holds the prompt.
         chosen_key: the field that holds the chosen answer.
         rejected_key: the field that holds the rejected answer.
-        chat_template: a file with a Jinja chat template, instead of the tokenizer's own.
-        seeds: a number or several, one model for each; of the order of the data, and of adapters.
-        beta: how closely it stays with the model it started from; more is closer.
-        max_steps: steps to train; 100 by default.
-        epochs: passes over the data, instead of steps. Data sets of different sizes then get different budgets.
-        max_length: tokens of prompt and answer at most, and no more than the model's context; what is longer is cut.
-        batch_size: rows in a step.
-        device_batch_size: rows at once on a device, where all of a step's do not fit. By default all.
-        lora: train small matrices beside the weights, not the weights. The model needs to be held once only, then.
-        lora_r: rank of the new matrices.
-        lora_alpha: they count `lora_alpha / lora_r` times.
-        lora_dropout: probability of their inputs being dropped.
-        lora_target_modules: names of the layers that get them; `all-linear` is every linear layer but the output.
-        merge: save the model with the matrices added to its weights; if not, only the matrices (an adapter).
-        learning_rate: the highest one; by default 1e-6, with LoRA 1e-5.
-        warmup_ratio: part of the steps in which the learning rate rises, 0 to 1. Then it falls to 0 along a cosine.
-        weight_decay: of AdamW.
-        max_grad_norm: gradients are scaled down to this norm.
-        precision: what the GPU computes in; `auto` is bfloat16 where the device is a GPU that has it, else float32.
-        save_steps: steps from one checkpoint to the next.
-        max_parallel: models trained side by side, each in a process of its own.
-        num_processes: processes that train one model together, one a GPU, or on the CPU.
-        threads: CPU threads of a process; torch's choice by default.
+        seeds: one seed or several, one model for each; seed of the data order and of new adapters.
+        beta: strength of the KL penalty against the base model; a higher value keeps the model closer to it.
+        max_steps: number of training steps; 100 by default.
+        epochs: number of epochs, instead of `max_steps`. Data sets of different sizes then get different budgets.
+        max_length: maximum tokens of prompt and answer, limited by the model's context; longer rows are truncated.
+        lora: train low-rank adapters instead of the weights. The reference model then needs no memory of its own.
+        learning_rate: peak learning rate; by default 1e-6, with LoRA 1e-5.
+        warmup_ratio: fraction of the steps in which the learning rate rises, 0 to 1; then it falls to 0 along a cosine.
         training_args: more arguments of trl's `DPOConfig`, such as `loss_type`.
     """
 
@@ -71,38 +58,20 @@ class PreferenceTrainer(TrlTrainer):
     prompt_key: str = "prompt"
     chosen_key: str = "chosen"
     rejected_key: str = "rejected"
-    chat_template: InputPath | None = None
     seeds: int | list[int] = 42
     beta: PositiveFloat = 0.1
     max_steps: PositiveInt | None = None
     epochs: PositiveFloat | None = None
     max_length: PositiveInt = 1024
-    batch_size: PositiveInt = 8
-    device_batch_size: PositiveInt | None = None
-    lora: bool = False
-    lora_r: PositiveInt = 16
-    lora_alpha: PositiveFloat = 32.0
-    lora_dropout: NonNegativeFloat = 0.0
-    lora_target_modules: str | list[str] = "all-linear"
-    merge: bool = True
-    learning_rate: PositiveFloat | None = None
     warmup_ratio: NonNegativeFloat = 0.1
-    weight_decay: NonNegativeFloat = 0.0
-    max_grad_norm: PositiveFloat = 1.0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    save_steps: PositiveInt = 200
-    max_parallel: PositiveInt = 1
-    num_processes: PositiveInt = 1
-    threads: PositiveInt | None = None
-    training_args: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self.check()
         if self.max_steps and self.epochs:
-            raise ConfigError("max_steps and epochs are both given", hint="one of them is the budget")
+            raise ConfigError("max_steps and epochs are both given", hint="set one of them")
 
     def fields(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Prompt, chosen and rejected answer."""
+        """The prompt, the chosen and the rejected answer."""
         keys = {"prompt": self.prompt_key, "chosen": self.chosen_key, "rejected": self.rejected_key}
         if self.prompt_key not in row:
             del keys["prompt"]
@@ -113,17 +82,19 @@ class PreferenceTrainer(TrlTrainer):
                     raise ValueError(f"{keys[name]!r} is empty; without {self.prompt_key!r} it begins with the prompt")
         return fields
 
-    def trainer(self, order: TrainingTask, rows: Any, tokenizer: Any, folder: Path) -> tuple[Any, int, dict[str, Any]]:
+    def trainer(
+        self, training_task: TrainingTask, rows: Any, tokenizer: Any, folder: Path
+    ) -> tuple[Any, int, dict[str, Any]]:
         """The DPOTrainer over the rows of the budget, in their order."""
         arguments = self.arguments(
             "DPOConfig",
-            order,
+            training_task,
             folder,
             beta=self.beta,
             max_length=self.length(),
-            train_sampling_strategy="sequential",  # the rows are put in order below
+            train_sampling_strategy="sequential",  # the rows are ordered below
         )
-        made = library().DPOTrainer(
+        dpo_trainer = library().DPOTrainer(
             model=self.base_model(),
             ref_model=None if self.lora else self.base_model(),
             args=arguments,
@@ -131,11 +102,11 @@ class PreferenceTrainer(TrlTrainer):
             processing_class=tokenizer,
             peft_config=self.adapters(),
         )
-        there = len(made.train_dataset)
-        if not there:
-            raise JobError(f"no row of {order.path} has answers within {self.length()} tokens")
-        wanted = round(self.epochs * there) if self.epochs else (self.max_steps or STEPS) * self.batch_size
-        chosen = budget.take(there, order.seed, max(1, wanted))
-        made.train_dataset = made.train_dataset.select(chosen)
-        about = {"train_rows": len(chosen), "epochs": len(chosen) / there}
-        return made, hf_trainer.steps_of(len(chosen), self.batch_size), about
+        row_count = len(dpo_trainer.train_dataset)
+        if not row_count:
+            raise JobError(f"no row of {training_task.path} has answers within {self.length()} tokens")
+        rows_to_train = round(self.epochs * row_count) if self.epochs else (self.max_steps or STEPS) * self.batch_size
+        chosen = budget.take(row_count, training_task.seed, max(1, rows_to_train))
+        dpo_trainer.train_dataset = dpo_trainer.train_dataset.select(chosen)
+        budget_metadata = {"train_rows": len(chosen), "epochs": len(chosen) / row_count}
+        return dpo_trainer, hf_trainer.steps_of(len(chosen), self.batch_size), budget_metadata

@@ -1,4 +1,4 @@
-"""How a model in training does on texts that are held out, told on the way."""
+"""Evaluation on held-out texts during training."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from data_juicer_sandbox.components.train.callbacks import check
 
 @dataclass(frozen=True)
 class Scoring:
-    """When a model is scored, and on what.
+    """Evaluates a model on held-out texts, every few steps.
 
     Args:
-        texts: those held out.
-        tokenizer: the model's.
-        every: steps from one time to the next; there is one after the last step too.
+        texts: the held-out texts.
+        tokenizer: the model's tokenizer.
+        every: steps between two evaluations; the model is also evaluated after the last step.
     """
 
     texts: HeldOut
@@ -29,35 +29,35 @@ class Scoring:
     every: int
 
     def watch(self, model: Any, name: str, step: int, watcher: Watching, task: Task) -> None:
-        """Score a model; watch `<name>.eval.loss` (nats per token) and `<name>.eval.bits_per_byte`.
+        """Evaluate a model; report `<name>.eval.loss` (nats per token) and `<name>.eval.bits_per_byte`.
 
         Args:
-            model: a causal language model; it is left as it was.
-            name: what the model is called in the metrics.
-            step: of its training.
-            watcher: where metrics go.
-            task: a bar whose note tells of the work.
+            model: a causal language model; it is not changed.
+            name: name of the model in the metrics.
+            step: training step.
+            watcher: receives the metrics.
+            task: progress bar whose note shows the state.
 
         Raises:
-            BrokeDown: the loss is no finite number.
-            JobError: there is no text.
+            TrainingDiverged: the loss is not finite.
+            JobError: there are no texts.
         """
-        with as_it_is(model):
-            found = self.texts.score(model, self.tokenizer, task, "held out")
-        check(name, found["loss"], step)
-        task.update(note=f"held out: {found['bits_per_byte']:.4f} bits per byte")
-        watcher.watch({name: {"eval": {key: found[key] for key in ("loss", "bits_per_byte")}}}, step=step)
+        with evaluation_mode(model):
+            scores = self.texts.score(model, self.tokenizer, task, "held out")
+        check(name, scores["loss"], step)
+        task.update(note=f"held out: {scores['bits_per_byte']:.4f} bits per byte")
+        watcher.watch({name: {"eval": {key: scores[key] for key in ("loss", "bits_per_byte")}}}, step=step)
 
     def callback(self, name: str, watcher: Watching, task: Task, report: Any) -> Any:
-        """A TrainerCallback that does it. What the watcher raises ends the training.
+        """Create a TrainerCallback that evaluates the model. An exception of the watcher ends the training.
 
-        A step's scoring comes before its checkpoint, so that a training that goes on from there has told of it.
+        A step is evaluated before its checkpoint is written, so that a training resumed there has reported it.
 
         Args:
-            name: what the model is called in the metrics.
-            watcher: where metrics go.
-            task: the training's bar.
-            report: the training's reporter; the time taken is none of its training.
+            name: name of the model in the metrics.
+            watcher: receives the metrics.
+            task: progress bar of the training.
+            report: reporter of the training; evaluation time does not count as training time.
         """
         scoring = self
 
@@ -65,25 +65,23 @@ class Scoring:
             def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
                 step = state.global_step
                 if step % scoring.every == 0 or step >= state.max_steps:
-                    begun = time.monotonic()
+                    started_at = time.monotonic()
                     scoring.watch(model, name, step, watcher, task)
-                    report.paused(time.monotonic() - begun)
+                    report.paused(time.monotonic() - started_at)
 
         return Scorer()
 
 
 @contextmanager
-def as_it_is(model: Any) -> Iterator[None]:
-    """A model in training as one that is evaluated: without dropout, and in the precision of its weights; then as it
-    was before.
-    """
-    training = [module for module in model.modules() if module.training]
-    autocast = vars(model).pop("forward", None)  # accelerate puts it over the method of the class
+def evaluation_mode(model: Any) -> Iterator[None]:
+    """Put a model into evaluation mode, without dropout and autocast; restore its training mode at the end."""
+    training_modules = [module for module in model.modules() if module.training]
+    autocast_forward = vars(model).pop("forward", None)  # accelerate overrides the method of the class with it
     model.eval()
     try:
         yield
     finally:
-        if autocast is not None:
-            model.forward = autocast
-        for module in training:
+        if autocast_forward is not None:
+            model.forward = autocast_forward
+        for module in training_modules:
             module.training = True

@@ -1,4 +1,4 @@
-"""Training as transformers' Trainer does it, for all methods: its arguments, its run, the saving of what comes out."""
+"""Training with transformers' Trainer, for all methods: its arguments, the training run, saving the model."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from data_juicer_sandbox.errors import ConfigError
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.train.trainer import ModelTrainer
 
-SHOWN = 50
-"""Times the metrics are watched per model."""
+LOG_COUNT = 50
+"""How often the metrics of one training are logged."""
 
 _DEFAULTS = {
     "lr_scheduler_type": "cosine",
     "dataloader_pin_memory": False,
 }
-"""What a user may want to have otherwise."""
+"""Training arguments that `training_args` may override."""
 
 
-def arguments(kind: Any, given: ModelTrainer, seed: int, folder: Path, **own: Any) -> Any:
-    """The arguments of a Trainer.
+def arguments(arguments_class: Any, trainer: ModelTrainer, seed: int, folder: Path, **overrides: Any) -> Any:
+    """Create the training arguments of a Trainer.
 
     Args:
-        kind: `TrainingArguments`, or a class made from it.
-        given: the parameters.
-        seed: of the order of the data, and of dropout.
-        folder: of the checkpoints.
-        own: more of them; they go before those here.
+        arguments_class: `TrainingArguments` or a subclass.
+        trainer: the component, whose parameters are used.
+        seed: seed of the data order and of dropout.
+        folder: folder of the checkpoints.
+        overrides: more arguments; they override those set here.
 
     Raises:
-        ConfigError: `training_args` names one that is not there, or that the component itself sets.
+        ConfigError: `training_args` names an unknown argument, or one that the component itself sets.
     """
-    at_once, times = given.per_device()
+    device_batch_size, accumulation_steps = trainer.per_device()
     on_cpu = torch_env.device() == "cpu"
-    ours = {
+    component_arguments = {
         "output_dir": str(folder),
         "save_strategy": "steps",
         "save_total_limit": KEPT,
@@ -56,30 +56,31 @@ def arguments(kind: Any, given: ModelTrainer, seed: int, folder: Path, **own: An
         "disable_tqdm": True,
         "logging_nan_inf_filter": False,
         "num_train_epochs": 1,
-        "per_device_train_batch_size": at_once,
-        "gradient_accumulation_steps": times,
-        "learning_rate": given.learning_rate,
-        "weight_decay": given.weight_decay,
-        "max_grad_norm": given.max_grad_norm,
+        "per_device_train_batch_size": device_batch_size,
+        "gradient_accumulation_steps": accumulation_steps,
+        "learning_rate": trainer.learning_rate,
+        "weight_decay": trainer.weight_decay,
+        "max_grad_norm": trainer.max_grad_norm,
         "use_cpu": on_cpu,
         **({"ddp_backend": "gloo"} if on_cpu and "WORLD_SIZE" in os.environ else {}),
         "ddp_find_unused_parameters": False,
-        "bf16": torch_env.precision(given.precision) == "bfloat16",
+        "bf16": torch_env.precision(trainer.precision) == "bfloat16",
         "seed": seed,
-        **own,
+        **overrides,
     }
-    known = inspect.signature(kind).parameters
-    wished = {**_DEFAULTS, **(given.training_args or {})}
-    if (checkpointing := known.get("gradient_checkpointing")) and checkpointing.default:  # trl saves memory, not time
-        wished.setdefault("gradient_checkpointing", False)
-    for key in wished:
-        if key in ours or key in ("warmup_steps", "logging_steps", "save_steps"):
-            raise ConfigError(f"training_args cannot set {key}", hint="parameters of the component decide it")
-        if key not in known:
-            raise ConfigError(f"{kind.__name__} takes no {key!r}", hint=suggest(key, known))
-    made = kind(**{**wished, **ours})
-    made._n_gpu = min(made.n_gpu, 1)  # more than one would be split over (DataParallel), and scale the batch
-    return made
+    accepted = inspect.signature(arguments_class).parameters
+    user_arguments = {**_DEFAULTS, **(trainer.training_args or {})}
+    # trl turns gradient checkpointing on by default, which saves memory but costs time
+    if (checkpointing := accepted.get("gradient_checkpointing")) and checkpointing.default:
+        user_arguments.setdefault("gradient_checkpointing", False)
+    for key in user_arguments:
+        if key in component_arguments or key in ("warmup_steps", "logging_steps", "save_steps"):
+            raise ConfigError(f"training_args cannot set {key}", hint="parameters of the component set it")
+        if key not in accepted:
+            raise ConfigError(f"{arguments_class.__name__} has no argument {key!r}", hint=suggest(key, accepted))
+    training_arguments = arguments_class(**{**user_arguments, **component_arguments})
+    training_arguments._n_gpu = min(training_arguments.n_gpu, 1)  # with more, DataParallel would multiply the batch
+    return training_arguments
 
 
 def run(
@@ -87,34 +88,34 @@ def run(
     job: JobRun,
     name: str,
     steps: int,
-    given: ModelTrainer,
+    config: ModelTrainer,
     checkpoints: Checkpoints,
     tokens_per_step: int | None = None,
     scoring: Scoring | None = None,
 ) -> dict[str, float]:
-    """Train, from the last checkpoint on if there is one; returns the last figures.
+    """Train, resuming from the last checkpoint if one exists; returns the final metrics.
 
     Args:
-        trainer: a Trainer, its data and model set.
-        job: where it happens.
-        name: the model's.
-        steps: in all.
-        given: the parameters.
-        checkpoints: where to go on from, and to save on the way.
-        tokens_per_step: of a full batch, where that is fixed.
-        scoring: of the model on texts that are held out, on the way.
+        trainer: a Trainer with its data and model.
+        job: the running job.
+        name: name of the model.
+        steps: total number of steps.
+        config: the component, whose parameters are used.
+        checkpoints: checkpoints to resume from and to write during training.
+        tokens_per_step: tokens of a full batch; None where batches differ.
+        scoring: evaluation on held-out texts during training.
     """
-    trainer.args.warmup_steps = round(given.warmup_ratio * steps)
-    trainer.args.logging_steps = max(1, steps // SHOWN)
-    trainer.args.save_steps = given.save_steps
+    trainer.args.warmup_steps = round(config.warmup_ratio * steps)
+    trainer.args.logging_steps = max(1, steps // LOG_COUNT)
+    trainer.args.save_steps = config.save_steps
     trainer.remove_callback(torch_env.transformers().PrinterCallback)
     last = checkpoints.last()
     if last:
-        logger.info("{} goes on from step {} of {}", name, int(last.name.rpartition("-")[2]), steps)
+        logger.info("{} resumes from step {} of {}", name, int(last.name.rpartition("-")[2]), steps)
     with job.progress.task(f"training {name}", total=steps) as task:
         report = reporter(name, job.watcher, task, tokens_per_step)
         trainer.add_callback(report)
-        if scoring and torch_env.is_main_process():  # the others wait for it when they next add up gradients
+        if scoring and torch_env.is_main_process():  # the other processes wait at the next gradient reduction
             trainer.add_callback(scoring.callback(name, job.watcher, task, report))
         trainer.add_callback(checkpoints.marker())
         trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -122,20 +123,20 @@ def run(
 
 
 def save(model: Any, tokenizer: Any, folder: Path, name: str, merge: bool, batch: saved.Sample) -> None:
-    """Save a trained model, its adapters merged into it or alone, with its tokenizer; load it, and compare the two.
+    """Save a trained model and its tokenizer, then load the saved model and compare the two.
 
-    What is saved of the same model has the same bytes. Of processes that train together the leading one compares.
+    Saving the same model gives the same bytes. With several processes, only the main process compares.
 
     Args:
         model: the model; it is moved to the CPU.
-        tokenizer: its tokenizer.
-        folder: where it goes.
-        name: the model's.
-        merge: whether adapters are merged.
-        batch: training examples to compare on.
+        tokenizer: the model's tokenizer.
+        folder: folder to save into.
+        name: name of the model.
+        merge: whether to merge adapters into the weights; otherwise only the adapters are saved.
+        batch: training examples on which the two models are compared.
 
     Raises:
-        JobError: the saved model is not the one that was trained.
+        JobError: the saved model differs from the trained model.
     """
     model.to("cpu")
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -146,18 +147,18 @@ def save(model: Any, tokenizer: Any, folder: Path, name: str, merge: bool, batch
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     adapter = folder / "adapter_config.json"
-    if adapter.exists():  # peft writes sets as lists, in any order
+    if adapter.exists():  # peft writes sets as lists in arbitrary order
         content = json.loads(adapter.read_text(encoding="utf-8"))
         if isinstance(modules := content.get("target_modules"), list):
             content["target_modules"] = sorted(modules)
         adapter.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     mode = next(folder.glob("*config.json")).stat().st_mode
-    for weights in folder.glob("*.safetensors"):  # written for their owner alone
+    for weights in folder.glob("*.safetensors"):  # safetensors makes them readable for the owner only
         weights.chmod(mode)
     if expected is not None:
         saved.check(folder, name, expected, batch, dtype, merged=merged)
 
 
 def steps_of(examples: int, batch_size: int) -> int:
-    """Steps that so many examples take."""
+    """The number of steps for this many examples."""
     return math.ceil(examples / batch_size)

@@ -1,4 +1,4 @@
-"""Models trained side by side, each in a fresh process (or several, for one model), with threads or GPUs of its own."""
+"""Launches training workers: one or more fresh processes per model, each model with its own CPU threads or GPUs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.processes.gpus import visible_gpus
 from data_juicer_sandbox.components.processes.handover import hand_over, private_folder
 from data_juicer_sandbox.components.processes.program import Program
 from data_juicer_sandbox.components.train.task import TrainingTask
@@ -28,94 +29,94 @@ WORKER = "data_juicer_sandbox.components.train.worker"
 LOGGED = 2000
 
 
-def train_all(job: JobRun, trainer: ModelTrainer, orders: list[TrainingTask]) -> None:
-    """Train all models, `max_parallel` at a time. When one fails, or the run is broken off, all are ended; what they
-    have saved on the way stays.
+def train_all(job: JobRun, trainer: ModelTrainer, training_tasks: list[TrainingTask]) -> None:
+    """Train all models, `max_parallel` at a time. If one fails or the run is interrupted, all workers are stopped;
+    their checkpoints remain.
 
     Raises:
-        JobError: one failed; names it.
+        JobError: a training failed; the error names the model.
     """
-    visible = _gpus()
-    if visible and trainer.num_processes > len(visible):
-        raise JobError(f"num_processes is {trainer.num_processes}, but there are {len(visible)} GPUs")
+    gpus = _gpus()
+    if gpus and trainer.num_processes > len(gpus):
+        raise JobError(f"num_processes is {trainer.num_processes}, but there are {len(gpus)} GPUs")
     slots: SimpleQueue[int] = SimpleQueue()
     for slot in range(trainer.max_parallel):
         slots.put(slot)
-    over, programs = Event(), [Program(_argv(trainer.num_processes)) for _ in orders]
+    stopping, programs = Event(), [Program(_argv(trainer.num_processes)) for _ in training_tasks]
 
-    def train(order: TrainingTask, program: Program) -> None:
+    def train(training_task: TrainingTask, program: Program) -> None:
         slot = slots.get()
         try:
-            if not over.is_set():
-                program.env = _environment(visible, slot, trainer.num_processes)
+            if not stopping.is_set():
+                program.env = _environment(gpus, slot, trainer.num_processes)
                 with private_folder(job.folder) as folder:
-                    for rank in range(trainer.num_processes):  # a file for each, which removes it
-                        hand_over(folder / f"{rank}.json", _spec(job, trainer, order))
+                    for rank in range(trainer.num_processes):  # each process removes its file
+                        hand_over(folder / f"{rank}.json", _spec(job, trainer, training_task))
                     program.argv.append(str(folder))
-                    _train(job, order, program, over)
+                    _train(job, training_task, program, stopping)
         finally:
             slots.put(slot)
 
     with ThreadPoolExecutor(trainer.max_parallel) as pool:
         futures: list[Future[None]] = []
         try:
-            futures += [pool.submit(train, *one) for one in zip(orders, programs, strict=True)]
+            futures += [pool.submit(train, *arguments) for arguments in zip(training_tasks, programs, strict=True)]
             for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                 future.result()
         finally:
-            over.set()
+            stopping.set()
             for program in programs:
                 program.stop()
 
 
-def _train(job: JobRun, order: TrainingTask, program: Program, over: Event) -> None:
+def _train(job: JobRun, training_task: TrainingTask, program: Program, stopping: Event) -> None:
     with ExitStack() as stack:
         receiver = Receiver(job, stack)
         try:
             for line in stack.enter_context(closing(program.run())):
-                if over.is_set():
+                if stopping.is_set():
                     return
                 if line.error or not receiver.take(line.text):
-                    logger.debug("{}: {}", order.name, program.masked(line.text)[:LOGGED])
+                    logger.debug("{}: {}", training_task.name, program.masked(line.text)[:LOGGED])
         except JobError as error:
-            if over.is_set():  # ended since another one failed
+            if stopping.is_set():  # stopped because another training failed
                 return
-            if said := receiver.error:
-                text = said.what if order.name in said.what else f"training {order.name}: {said.what}"
-                raise JobError(text, hint=said.hint) from error
-            raise JobError(f"training {order.name}: {error.what}", hint=error.hint) from error
+            failure = receiver.error or error
+            context = (
+                "" if receiver.error and training_task.name in failure.what else f"training {training_task.name}: "
+            )
+            raise JobError(f"{context}{failure.what}", hint=failure.hint) from error
 
 
-def _spec(job: JobRun, trainer: ModelTrainer, order: TrainingTask) -> dict[str, Any]:
-    kind = type(trainer)
+def _spec(job: JobRun, trainer: ModelTrainer, training_task: TrainingTask) -> dict[str, Any]:
+    trainer_class = type(trainer)
     return {
-        "trainer": f"{kind.__module__}:{kind.__qualname__}",
+        "trainer": f"{trainer_class.__module__}:{trainer_class.__qualname__}",
         "config": trainer.config(),
-        "order": asdict(order),
+        "training_task": asdict(training_task),
         "pipeline": job.pipeline,
         "job": job.name,
         "folder": str(job.folder),
     }
 
 
-def _argv(together: int) -> list[str]:
-    """The command of a worker, or of several that train one model; the folder with their specs comes last."""
-    several = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(together), "-m"] if together > 1 else []
-    return [sys.executable, "-m", *several, WORKER]
+def _argv(num_processes: int) -> list[str]:
+    """The command that starts the worker processes of one model, without its last argument, the folder of specs."""
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(num_processes), "-m"]
+    return [sys.executable, "-m", *(torchrun if num_processes > 1 else []), WORKER]
 
 
-def _environment(visible: list[str], slot: int, each: int) -> dict[str, str]:
-    """Variables of a worker: this process's module path, for what configs name by dotted paths; its GPUs, in turn."""
-    found = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    if visible:
-        own = [visible[(slot * each + number) % len(visible)] for number in range(each)]
-        found["CUDA_VISIBLE_DEVICES"] = ",".join(own)
-    return found
+def _environment(gpus: list[str], slot: int, num_processes: int) -> dict[str, str]:
+    """Environment variables of a worker: the module path, for dotted paths in configs, and the GPUs of its slot."""
+    variables = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    if gpus:
+        slot_gpus = [gpus[(slot * num_processes + rank) % len(gpus)] for rank in range(num_processes)]
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(slot_gpus)
+    return variables
 
 
 def _gpus() -> list[str]:
-    """The GPUs that this process may use, as the variable names them."""
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     if torch_env.device() == "cpu":
         return []
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",") if named else [str(number) for number in range(torch_env.torch().cuda.device_count())]
+    return visible_gpus(torch_env.torch().cuda.device_count())

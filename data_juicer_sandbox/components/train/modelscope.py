@@ -1,4 +1,4 @@
-"""Training with ModelScope's trainers."""
+"""Training with ModelScope trainers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.train.modelscope_link import (
     EXTRA,
+    check_trainer_name,
     complete,
     dataset,
-    known_trainer,
-    like_the_first,
+    fresh_training_state,
     modifier,
     reporter,
 )
@@ -36,36 +36,36 @@ _ROWS = ".rows-"
 
 
 class ModelScopeTrainer(Component):
-    """Train a model of the ModelScope hub, or of a local folder, with one of ModelScope's trainers.
+    """Train a model from the ModelScope hub or a local folder with a ModelScope trainer.
 
-    The model's folder has a `configuration.json`: it tells the task, how texts become tokens, and how to train
-    (`train`: optimizer, batch size, epochs, ...; `evaluation`). What is to be different stands in `cfg_modify`.
+    The model's folder has a `configuration.json`, which defines the task, the preprocessing, and the training
+    (`train`: optimizer, batch size, epochs, ...; `evaluation`). `cfg_modify` overrides its values.
 
-    Puts out the folder of the trained model (the trainer's `output`), or a list of them, one for each data set. Beside
-    it, in `<export_path>/<name of the data set>`, are ModelScope's own checkpoints and logs. A folder that is there is
-    replaced when its training has ended well.
+    The output is the folder of the trained model (the trainer's `output`), or a list of folders, one per data set.
+    ModelScope's checkpoints and logs are in `<export_path>/<name of the data set>`. An existing folder is replaced when
+    its training has succeeded.
 
-    Watches `<name>.loss` (a mean over `log_steps`), `<name>.learning_rate`, and `<name>.eval.<metric>` where the data
-    to evaluate on is given.
+    Metrics are `<name>.loss` (a mean over `log_steps`), `<name>.learning_rate`, and `<name>.eval.<metric>` with
+    `eval_dataset_path`.
 
-    modelscope wants an environment of its own, with the extra `modelscope`: its `datasets` is one below 5, the extra
-    `train` needs a later one.
+    modelscope needs a separate environment with the extra `modelscope`: it requires `datasets` below 5, while the extra
+    `train` requires a later version.
 
     Args:
-        trainer_name: a trainer of ModelScope, such as `text-generation-trainer` or `nlp-base-trainer`.
+        trainer_name: a ModelScope trainer, such as `text-generation-trainer` or `nlp-base-trainer`.
         model: an id on the ModelScope hub, or a folder with a model and its `configuration.json`.
-        dataset_path: the data set(s) to train on, in any format. Several train a model each.
+        dataset_path: one data set or several, in any format; each trains its own model.
         export_path: folder of the new models.
-        eval_dataset_path: data to evaluate on: as the config says (`evaluation.period`), or else at the end.
-        key_remapping: new names of fields, as the trainer wants them: `{text: src_txt}`.
-        cfg_modify: what to change in the model's `configuration.json`, nested or with dots: `{train.max_epochs: 2}`.
-        cfg_modify_fn: a function by its dotted path that gets that configuration, after `cfg_modify`, and gives
-            back the one to train with.
-        max_epochs: how often to go over the data; as the configuration says by default.
-        seed: of all that is drawn at random.
-        log_steps: steps from one set of metrics to the next.
+        eval_dataset_path: evaluation data, used as `evaluation.period` of the configuration defines, else at the end.
+        key_remapping: new names of fields, as the trainer expects them: `{text: src_txt}`.
+        cfg_modify: changes of the model's `configuration.json`, nested or with dots: `{train.max_epochs: 2}`.
+        cfg_modify_fn: dotted path of a function that receives the configuration, after `cfg_modify`, and returns the
+            one to train with.
+        max_epochs: number of epochs; by default the configuration's.
+        seed: seed of all random numbers.
+        log_steps: steps between two sets of metrics.
         trainer_params: more arguments of the trainer, such as `model_revision`, `use_fp16` or `launcher`.
-        threads: CPU threads; torch's choice by default.
+        threads: CPU threads; torch's default if not set.
     """
 
     outputs = ("models",)
@@ -93,22 +93,22 @@ class ModelScopeTrainer(Component):
         self.log_steps, self.trainer_params, self.threads = log_steps, trainer_params or {}, threads
 
     def run(self, job: JobRun) -> str | list[str]:
-        """Train; returns the folder of the model, or of each where `dataset_path` is a list.
+        """Train; returns the folder of the model, or a list of folders if `dataset_path` is a list.
 
         Raises:
-            JobError: a library that the trainer needs is missing, or there is no such trainer.
+            JobError: a library that the trainer needs is missing, or the trainer is unknown.
         """
         if self.trainer_name in _MEGATRON and find_spec("megatron_util") is None:
             raise JobError(
                 f"{self.trainer_name} needs the library megatron_util, which is not installed",
-                hint="ModelScope's own package index has it, for machines with GPUs; the one of that name on PyPI is "
-                "another program",
+                hint="install it from ModelScope's package index, on a machine with GPUs; the PyPI package of that "
+                "name is another program",
             )
         imports.load("modelscope", extra=EXTRA)
-        known_trainer(self.trainer_name)
+        check_trainer_name(self.trainer_name)
         function = import_object(self.cfg_modify_fn) if self.cfg_modify_fn else None
-        for left in job.folder.glob(f"{_ROWS}*"):  # by a process that was killed
-            remove(left)
+        for leftover in job.folder.glob(f"{_ROWS}*"):  # of a process that was killed
+            remove(leftover)
         paths = as_list(self.dataset_path)
         models = []
         for name in distinct_names(paths):
@@ -116,15 +116,15 @@ class ModelScopeTrainer(Component):
         with torch_env.deterministic(self.threads):
             for name, path in zip(distinct_names(paths), paths, strict=True):
                 target = Path(self.export_path) / name
-                with replacing(target, folder=True) as part, _data(job) as scratch, like_the_first():
-                    found = self._train(job, name, path, function, part, scratch)
-                models.append(str(target / found))
+                with replacing(target, folder=True) as part, _data(job) as scratch, fresh_training_state():
+                    model_subfolder = self._train(job, name, path, function, part, scratch)
+                models.append(str(target / model_subfolder))
         return models[0] if isinstance(self.dataset_path, str) else models
 
     def _train(self, job: JobRun, name: str, path: str, function: Any, part: Path, scratch: Path) -> str:
-        """Train one model below a folder; returns the model's place in it."""
+        """Train one model below the folder `part`; returns the model's path relative to it."""
         build = imports.load("modelscope.trainers", extra=EXTRA).build_trainer
-        given: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "model": self.model,
             "train_dataset": dataset(path, self.key_remapping, scratch / "train"),
             "work_dir": str(part.absolute()),
@@ -133,28 +133,28 @@ class ModelScopeTrainer(Component):
             "cfg_modify_fn": modifier(self.cfg_modify, function),
         }
         if self.max_epochs:
-            given["max_epochs"] = self.max_epochs
+            arguments["max_epochs"] = self.max_epochs
         if self.eval_dataset_path:
-            given["eval_dataset"] = dataset(self.eval_dataset_path, self.key_remapping, scratch / "eval")
-        trainer = build(self.trainer_name, {**given, **self.trainer_params})
+            arguments["eval_dataset"] = dataset(self.eval_dataset_path, self.key_remapping, scratch / "eval")
+        trainer = build(self.trainer_name, {**arguments, **self.trainer_params})
         with job.progress.task(f"training {name}") as task:
             hook = reporter(name, job, task, self.log_steps)
             trainer.register_hook(hook)
             trainer.train()
             if self.eval_dataset_path and hook.evaluated is None:
                 trainer.evaluate()
-            hook.told(trainer, trainer.iter)
+            hook.report_evaluation(trainer, trainer.iter)
         outputs = [str(hook.output_dir) for hook in trainer.hooks if getattr(hook, "output_dir", None)]
-        made = next((out for out in outputs if Path(out).is_dir() and any(Path(out).iterdir())), None)
-        if made is None:
-            logger.warning("{} left no folder with a whole model: its checkpoints are put out", self.trainer_name)
+        model_folder = next((out for out in outputs if Path(out).is_dir() and any(Path(out).iterdir())), None)
+        if model_folder is None:
+            logger.warning("{} saved no complete model: the output is its checkpoints", self.trainer_name)
             return "."
-        complete(Path(made), Path(trainer.model_dir))
-        return os.path.relpath(made, part.absolute())
+        complete(Path(model_folder), Path(trainer.model_dir))
+        return os.path.relpath(model_folder, part.absolute())
 
 
 @contextmanager
 def _data(job: JobRun) -> Iterator[Path]:
-    """A folder for the data in the form that ModelScope reads; gone when the training has ended."""
+    """A temporary folder for the data in the format that ModelScope reads."""
     with TemporaryDirectory(dir=job.folder, prefix=_ROWS) as folder:
         yield Path(folder)

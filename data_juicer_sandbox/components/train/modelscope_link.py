@@ -1,4 +1,4 @@
-"""What ties ModelScope's trainers to a job: rows it can read, a config changed as is wanted, its figures watched."""
+"""Adapter between ModelScope trainers and a job: converts rows, changes the model's config, reports metrics."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from typing import Any
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import JobRun, Task
 from data_juicer_sandbox.components.io import read_rows, write_rows
-from data_juicer_sandbox.components.train.callbacks import BrokeDown
+from data_juicer_sandbox.components.train.callbacks import TrainingDiverged
 from data_juicer_sandbox.errors import JobError
 
 EXTRA = "modelscope"
 _OURS = "__dj__"
 _SMALL = (".json", ".txt", ".model", ".jinja")
-"""Endings of a tokenizer's files."""
+"""File name endings of a tokenizer's files."""
 
 
 def dataset(path: str, mapping: Mapping[str, str], folder: Path) -> Any:
-    """Rows as a data set of ModelScope, in files of a folder.
+    """Convert rows to a ModelScope data set, stored in a folder.
 
     Args:
-        path: rows in any format. Data-Juicer's own fields (`__dj__stats__`, ...) are left out.
+        path: rows in any format. Fields of Data-Juicer (`__dj__stats__`, ...) are dropped.
         mapping: new names of fields.
-        folder: an empty one, to be kept as long as the data set is used.
+        folder: a folder to create; it must exist as long as the data set is used.
 
     Raises:
-        JobError: there are no rows, or one has none of the fields to be renamed.
+        JobError: there are no rows, or a row lacks a field to be renamed.
     """
     folder.mkdir(parents=True)
     file = folder / "rows.jsonl"
@@ -55,10 +55,10 @@ def _renamed(path: str, mapping: Mapping[str, str]) -> Iterator[dict[str, Any]]:
 
 
 def modifier(changes: Mapping[str, Any], function: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-    """A `cfg_modify_fn`: makes the changes to a model's config, then calls the function."""
+    """Create a `cfg_modify_fn` that changes a model's config, then calls the function."""
 
     def modify(config: Any) -> Any:
-        for key, value in changes.items():  # one by one: of a key and one below it, together, the first would be lost
+        for key, value in changes.items():  # one by one: merged together, a key would be lost to a key below it
             config.merge_from_dict({key: value})
         changed = function(config) if function else config
         return config if changed is None else changed
@@ -67,61 +67,65 @@ def modifier(changes: Mapping[str, Any], function: Callable[[Any], Any] | None) 
 
 
 @contextmanager
-def like_the_first() -> Iterator[None]:
-    """A training that has what the first of a process has: ModelScope's default hooks (checkpoints, a log of metrics),
-    which a trainer empties in their only place when it is built, and a log file, of which its logger takes but one.
+def fresh_training_state() -> Iterator[None]:
+    """Restore ModelScope's global state after a training, so that several trainings of a process behave alike.
+
+    A trainer empties the global default hooks (checkpoints, a log of metrics) when it is built, and the logger of
+    ModelScope accepts only one log file.
     """
     defaults = imports.load("modelscope.trainers.default_config", extra=EXTRA).DEFAULT_HOOKS_CONFIG
     logger = logging.getLogger("modelscope")
-    kept, handlers = copy.deepcopy(defaults), list(logger.handlers)
+    saved_defaults, handlers = copy.deepcopy(defaults), list(logger.handlers)
     try:
         yield
     finally:
-        defaults.update(kept)
+        defaults.update(saved_defaults)
         for handler in set(logger.handlers).difference(handlers):
             if isinstance(handler, logging.FileHandler):
                 logger.removeHandler(handler)
                 handler.close()
 
 
-def known_trainer(name: str) -> None:
-    """See that ModelScope has a trainer.
+def check_trainer_name(name: str) -> None:
+    """Check that ModelScope has a trainer of this name.
 
     Raises:
-        JobError: it has not; names the nearest.
+        JobError: the trainer is unknown; the error suggests similar names.
     """
     names = imports.load("modelscope.metainfo", extra=EXTRA).Trainers
-    known = [value for base in names.__mro__ for value in vars(base).values() if isinstance(value, str)]
-    if name not in known:
-        near = get_close_matches(name, known, n=3, cutoff=0.5)
-        raise JobError(f"ModelScope has no trainer {name!r}", hint=f"near: {', '.join(near)}" if near else None)
+    trainer_names = [value for base in names.__mro__ for value in vars(base).values() if isinstance(value, str)]
+    if name not in trainer_names:
+        matches = get_close_matches(name, trainer_names, n=3, cutoff=0.5)
+        raise JobError(
+            f"ModelScope has no trainer {name!r}", hint=f"similar: {', '.join(matches)}" if matches else None
+        )
 
 
 def complete(output: Path, source: Path) -> None:
-    """Make the folder of a trained model a whole one that other programs can load.
+    """Complete the folder of a trained model so that other programs can load it.
 
-    ModelScope writes `pytorch_model.bin` there, copies the old weights beside it where they are safetensors, which most
-    programs would take instead, and leaves the tokenizer behind.
+    ModelScope writes `pytorch_model.bin`, copies the old weights beside it if they are safetensors, which most programs
+    would load instead, and does not copy the tokenizer.
 
     Args:
-        output: the folder.
-        source: that of the model that was trained.
+        output: the folder of the trained model.
+        source: the folder of the base model.
     """
     if (output / "pytorch_model.bin").exists():
         for old in [*output.glob("*.safetensors"), *output.glob("*.safetensors.index.json")]:
             old.unlink()
     for file in source.iterdir() if source.is_dir() else ():
-        wanted = file.suffix in _SMALL and not file.name.endswith(".index.json")
-        if wanted and file.is_file() and not (output / file.name).exists():
+        is_tokenizer_file = file.suffix in _SMALL and not file.name.endswith(".index.json")
+        if is_tokenizer_file and file.is_file() and not (output / file.name).exists():
             shutil.copyfile(file, output / file.name)
 
 
 def reporter(name: str, job: JobRun, task: Task, every: int) -> Any:
-    """A hook for a trainer that watches `<name>.loss` (the mean since the last time), `<name>.learning_rate` and
-    `<name>.eval.<metric>`, and moves a bar.
+    """Create a trainer hook that reports `<name>.loss` (the mean since the last report), `<name>.learning_rate` and
+    `<name>.eval.<metric>`, and updates a progress bar.
 
     Raises:
-        BrokeDown: while training, when the loss is no longer a finite number.
+        TrainingDiverged: during training, if the loss is not finite.
     """
     hooks = imports.load("modelscope.trainers.hooks", extra=EXTRA)
     lowest = imports.load("modelscope.trainers.hooks.priority", extra=EXTRA).Priority.LOWEST
@@ -146,31 +150,31 @@ def reporter(name: str, job: JobRun, task: Task, every: int) -> Any:
                 self.last = {key: total / self.count for key, total in self.sums.items()}
                 self.sums, self.count = {}, 0
                 if not all(math.isfinite(value) for value in self.last.values()):
-                    raise BrokeDown(f"training {name} broke down at step {step}: {self.last}", hint="a lower lr")
+                    raise TrainingDiverged(f"training {name} diverged at step {step}: {self.last}", hint="a lower lr")
                 rate = float(trainer.optimizer.param_groups[0]["lr"])
                 job.watcher.watch({name: {**self.last, "learning_rate": rate}}, step=step)
                 task.update(note=", ".join(f"{key} {value:.3f}" for key, value in self.last.items()))
             task.update(completed=step)
-            self.told(trainer, step)
+            self.report_evaluation(trainer, step)
 
         def after_train_epoch(self, trainer: Any) -> None:
-            self.told(trainer, trainer.iter)
+            self.report_evaluation(trainer, trainer.iter)
 
-        def told(self, trainer: Any, step: int) -> None:
-            """Watch what an evaluation found, once."""
-            found = trainer.metric_values
-            if found is not None and found is not self.evaluated:
-                self.evaluated = found
-                job.watcher.watch({name: {"eval": _numbers(found)}}, step=step)
+        def report_evaluation(self, trainer: Any, step: int) -> None:
+            """Report the metrics of an evaluation, once."""
+            metric_values = trainer.metric_values
+            if metric_values is not None and metric_values is not self.evaluated:
+                self.evaluated = metric_values
+                job.watcher.watch({name: {"eval": _numbers(metric_values)}}, step=step)
 
     return Reporter()
 
 
 def _losses(trainer: Any) -> dict[str, float]:
-    """The losses of the last step, as the trainer put them down."""
+    """The losses of the last step, from the trainer's log."""
     history = trainer.log_buffer.val_history
     return {key: float(values[-1]) for key, values in history.items() if "loss" in key and values}
 
 
-def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
-    return {key: float(value) for key, value in found.items() if hasattr(value, "__float__")}
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {key: float(value) for key, value in values.items() if hasattr(value, "__float__")}

@@ -1,4 +1,4 @@
-"""A text quality classifier of one's own."""
+"""Training of a text quality classifier."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from data_juicer_sandbox.files import claim, digest, replacing
 
 
 class TextQualityClassifier(Component):
-    """Learn to tell good texts from bad ones, as GPT-3's data were filtered: hashed word counts, logistic regression.
+    """Train a classifier of good and bad texts as for GPT-3's data: hashed word counts, logistic regression.
 
-    The classifier is for `dj_text_quality_classifier`. It needs no GPU, no Spark, no download. Texts stream by, so the
-    data may be larger than memory; each pass goes through the files in their order, good and bad texts mixed, shuffled
-    by the thousand. Both sides weigh the same, however many texts they have.
+    The classifier is for `dj_text_quality_classifier`. It needs no GPU, no Spark, no download. Texts are streamed, so
+    the data may be larger than memory; each epoch reads the files in order, mixes good and bad texts, and shuffles
+    blocks of a thousand texts. Both classes have the same weight, whatever their number of texts.
 
-    Watched after each pass, for the texts held out: `held_out.auc`, and at a score of 0.5 `accuracy`, `precision`,
-    `recall`, `f1`. The same data, seed and parameters give the same bytes. A classifier that stands complete for just
-    these is not learnt again.
+    Metrics after each epoch, on held-out texts: `held_out.auc`, and at a score of 0.5 `accuracy`, `precision`,
+    `recall`, `f1`. The same data, seed and parameters give the same bytes. A classifier that is complete for the same
+    data, seed and parameters is not trained again.
 
     Source: Brown et al. 2020, "Language Models are Few-Shot Learners", appendix A (Spark's standard tokenizer and
     HashingTF). Unlike there, each text's counts are scaled to length 1, so that a score does not depend on the length
     of the text, and the regression is fitted by averaged stochastic gradient descent.
 
     Args:
-        positive_path: data sets of good texts, such as books, an encyclopedia, or whatever should be found more of.
-        negative_path: data sets of texts as they come, such as an unfiltered crawl.
-        export_path: the classifier's folder: `weights.npz` and `training.json` (data, parameters, figures);
+        positive_path: data sets of good texts, such as books or an encyclopedia.
+        negative_path: data sets of unfiltered texts, such as a crawl.
+        export_path: the classifier's folder: `weights.npz` and `training.json` (data, parameters, metrics);
             `classifier` in the job's folder by default.
-        text_key: the field that holds the text; rows whose text is empty are passed over.
-        tokenizer: `words`: lower-cased, split at white space. `characters`: characters and pairs of neighbours, for
-            languages that put no space between words.
-        n_features: places that words are hashed to; Spark's default.
+        text_key: the field that holds the text; rows with an empty text are skipped.
+        tokenizer: `words`: lower-cased, split at white space. `characters`: single characters and pairs of adjacent
+            ones, for languages without spaces between words.
+        n_features: number of hash buckets for words; Spark's default.
         epochs: passes over the data.
         alpha: strength of the L2 penalty.
-        held_out: about what part of the texts is held out to measure on, from 0 (none, nothing is measured) to below
-            1. The same text is never both learnt from and measured on.
-        max_rows: rows of each data set to read, from its start; all by default.
-        seed: of the texts held out and the order.
+        held_out: approximate fraction of the texts held out for evaluation, from 0 (no evaluation) to below 1. A text
+            is never used for both training and evaluation.
+        max_rows: number of rows of each data set to read, from its start; all by default.
+        seed: seed of the held-out split and of the order.
     """
 
     outputs = ("model",)
@@ -68,23 +68,23 @@ class TextQualityClassifier(Component):
         seed: int = 42,
     ):
         if held_out >= 1:
-            raise ConfigError(f"held_out {held_out} leaves nothing to learn from", hint="below 1, such as 0.1")
+            raise ConfigError(f"held_out {held_out} leaves no texts to train on", hint="below 1, such as 0.1")
         if seed < 0:
-            raise ConfigError(f"seed {seed} is below 0")
+            raise ConfigError(f"seed {seed}: expected 0 or more")
         if n_features >= 1 << 31:
-            raise ConfigError(f"n_features {n_features} is more than a hash of 32 bits tells apart")
+            raise ConfigError(f"n_features {n_features} is more than a 32-bit hash can distinguish")
         self.paths = (as_list(negative_path), as_list(positive_path))
         self.export_path, self.text_key, self.seed, self.max_rows = export_path, text_key, seed, max_rows
         self.tokenizer, self.n_features, self.held_out = tokenizer, n_features, held_out
         self.epochs, self.alpha = epochs, alpha
 
     def run(self, job: JobRun) -> str:
-        """Learn; returns the classifier's folder."""
+        """Train; returns the classifier's folder."""
         folder = Path(self.export_path) if self.export_path else job.folder / "classifier"
-        wanted = self._wanted()
-        if done := stored.complete(folder, wanted):
-            logger.info("{} stands complete for the same data and parameters: not learnt again", folder)
-            job.watcher.watch(done["figures"])
+        inputs = self._inputs()
+        if record := stored.complete(folder, inputs):
+            logger.info("{} is complete for the same data and parameters: not trained again", folder)
+            job.watcher.watch(record["figures"])
             return str(folder)
         claim(folder, folder=True)
         examples = Examples(self.paths, self.text_key, self.held_out, self.seed, self.max_rows)
@@ -92,11 +92,11 @@ class TextQualityClassifier(Component):
         classifier, figures = learn(job, examples, hashing, self.epochs, self.alpha)
         job.watcher.watch(figures)
         with replacing(folder, folder=True) as part:
-            stored.save(part, classifier, wanted, {"figures": figures})
+            stored.save(part, classifier, inputs, {"figures": figures})
         return str(folder)
 
-    def _wanted(self) -> dict[str, Any]:
-        """All that the weights depend on."""
+    def _inputs(self) -> dict[str, Any]:
+        """Everything that determines the weights."""
         negative, positive = ([[str(f), digest(f)] for path in paths for f in data_files(path)] for paths in self.paths)
         names = ("text_key", "tokenizer", "n_features", "epochs", "alpha", "held_out", "max_rows")
         parameters = {name: getattr(self, name) for name in names}

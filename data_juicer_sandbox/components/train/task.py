@@ -1,4 +1,4 @@
-"""What one model is to be trained from, and where it belongs."""
+"""Training task: the inputs and the output folder of one model."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """One model of a training job. Plain values: it goes to a worker process as JSON.
+    """One model of a training job. All values are JSON values, since it is sent to worker processes.
 
     Args:
-        name: the model's, also in the metrics: `<data set>_seed<seed>`.
-        dataset: the data set's short name.
-        path: the data set.
-        seed: of the weights and the order of the data.
-        folder: where the finished model goes.
-        wanted: all that the weights depend on: data, parameters, device, seed.
+        name: name of the model, also in the metrics: `<data set>_seed<seed>`.
+        dataset: short name of the data set.
+        path: path of the data set.
+        seed: seed of the weights and of the data order.
+        folder: folder of the finished model.
+        inputs: everything that determines the weights: data, parameters, device, seed.
         owner: the job and the work directory that the folder belongs to; see `output_folders.Owner`.
     """
 
@@ -26,7 +26,7 @@ class TrainingTask:
     path: str
     seed: int
     folder: str
-    wanted: dict[str, Any]
+    inputs: dict[str, Any]
     owner: tuple[str, ...] = ()
 
     @property

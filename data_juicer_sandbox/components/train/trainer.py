@@ -1,4 +1,4 @@
-"""What all trainers of language models share: one model for each data set and seed, made once, resumed, recorded."""
+"""Base of the trainers of language models: trains one model per data set and seed, resumes and records it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from loguru import logger
 
@@ -19,7 +19,7 @@ from data_juicer_sandbox.components.lm import metadata, torch_env
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.processes.worker_pool import cores
 from data_juicer_sandbox.components.train import launcher
-from data_juicer_sandbox.components.train.callbacks import BrokeDown
+from data_juicer_sandbox.components.train.callbacks import TrainingDiverged
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.errors import ConfigError
@@ -32,11 +32,11 @@ class ModelTrainer(Component):
     """Base of the trainers. A trainer is a dataclass: its fields are its config, and go to worker processes as such.
 
     Attributes:
-        indifferent: parameters that the weights do not depend on.
+        unfingerprinted_params: parameters that do not change the weights.
     """
 
     outputs = ("models",)
-    indifferent: ClassVar[frozenset[str]] = frozenset(
+    unfingerprinted_params: ClassVar[frozenset[str]] = frozenset(
         ("dataset_path", "export_path", "seeds", "save_steps", "max_parallel")
     )
 
@@ -49,7 +49,7 @@ class ModelTrainer(Component):
     warmup_ratio: Any
     weight_decay: Any
     max_grad_norm: float
-    precision: str
+    precision: Literal["auto", "float32", "bfloat16"]
     save_steps: int
     training_args: dict[str, Any] | None
     max_parallel: int
@@ -57,117 +57,119 @@ class ModelTrainer(Component):
     threads: int | None
 
     @abstractmethod
-    def prepared(self, job: JobRun, order: TrainingTask) -> AbstractContextManager[Any]:
-        """What training needs of a data set: made once for all seeds, gone when the block ends."""
+    def prepare_data(self, job: JobRun, training_task: TrainingTask) -> AbstractContextManager[Any]:
+        """Prepare a data set once for all seeds; the data is removed when the `with` block ends."""
 
     @abstractmethod
     def train(
-        self, job: JobRun, order: TrainingTask, data: Any, folder: Path, checkpoints: Checkpoints
+        self, job: JobRun, training_task: TrainingTask, data: Any, folder: Path, checkpoints: Checkpoints
     ) -> dict[str, Any]:
-        """Train one model and save it into a folder; returns what is to be recorded about it: `steps`, `final_loss`, ..
+        """Train one model and save it; returns the metadata to record, such as `steps` and `final_loss`.
 
         Args:
-            job: where it happens.
-            order: which model.
-            data: what `prepared` gave.
-            folder: where to save the model; to be made.
-            checkpoints: where to go on from, and to save on the way.
+            job: the running job.
+            training_task: the model to train.
+            data: the value that `prepare_data` yielded.
+            folder: folder to create and save the model in.
+            checkpoints: checkpoints to resume from and to write during training.
         """
 
     def run(self, job: JobRun) -> list[str]:
         """Train all models; returns their folders, data set by data set, seed by seed."""
-        orders = self.orders(job)
-        todo = [order for order in orders if not self.stands(job, order)]
-        for order in todo:
-            claim(order.target, folder=True)
-        if todo:
-            self.check_data(job, todo)
-        if todo and (self.num_processes > 1 or (self.max_parallel > 1 and len(todo) > 1)):
-            launcher.train_all(job, self, todo)
+        training_tasks = self.training_tasks(job)
+        pending = [training_task for training_task in training_tasks if not self.is_complete(job, training_task)]
+        for training_task in pending:
+            claim(training_task.target, folder=True)
+        if pending:
+            self.check_data(job, pending)
+        if pending and (self.num_processes > 1 or (self.max_parallel > 1 and len(pending) > 1)):
+            launcher.train_all(job, self, pending)
         else:
-            for _, group in groupby(todo, key=lambda order: order.dataset):
-                self.make(job, list(group))
-        return [order.folder for order in orders]
+            for _, group in groupby(pending, key=lambda training_task: training_task.dataset):
+                self.train_group(job, list(group))
+        return [training_task.folder for training_task in training_tasks]
 
-    def check_data(self, job: JobRun, orders: list[TrainingTask]) -> None:
-        """Find what is wrong with the data of models that are to be trained, before the first one is.
+    def check_data(self, job: JobRun, training_tasks: list[TrainingTask]) -> None:
+        """Check the data of all pending models before the first one is trained.
 
         Raises:
-            JobError: something is.
+            JobError: the data is invalid.
         """
 
-    def orders(self, job: JobRun) -> list[TrainingTask]:
-        """All models that are wanted, in the order of the result.
+    def training_tasks(self, job: JobRun) -> list[TrainingTask]:
+        """The models to train, in the order of the result.
 
         Raises:
-            JobError: a data set is not there.
+            JobError: a data set does not exist.
         """
         paths = as_list(self.dataset_path)
         for path in paths:
             data_files(path)
         settings: dict[str, Any] = {
-            "parameters": self.decisive(),
+            "parameters": self.fingerprint_params(),
             "device": torch_env.device(),
             "precision": torch_env.precision(self.precision),
         }
-        named = {key: value for key, value in self.config().items() if key not in self.indifferent}
-        if code := UserCode().digests([type(self)], named):  # a reward function, say
+        fingerprinted = {key: value for key, value in self.config().items() if key not in self.unfingerprinted_params}
+        if code := UserCode().digests([type(self)], fingerprinted):  # for example a reward function
             settings["code"] = code
-        found = []
+        training_tasks = []
         for dataset, path in zip(distinct_names(paths), paths, strict=True):
             origin = {"dataset": dataset, "dataset_path": path, "dataset_digest": data_digest(path)}
             for seed in self.seed_list():
                 name = f"{dataset}_seed{seed}"
                 folder = str(Path(self.export_path or job.folder) / name)
-                wanted = {**origin, **settings, "seed": seed}
-                found.append(TrainingTask(name, dataset, path, seed, folder, wanted, tuple(output_owner())))
-        return found
+                inputs = {**origin, **settings, "seed": seed}
+                training_tasks.append(TrainingTask(name, dataset, path, seed, folder, inputs, tuple(output_owner())))
+        return training_tasks
 
-    def stands(self, job: JobRun, order: TrainingTask) -> bool:
-        """Whether the model is there, made of just this; then its last figures are watched again."""
-        if done := metadata.complete(order.target, order.wanted):
-            logger.info("{} stands complete for the same data and parameters: not trained again", order.folder)
-            job.watcher.watch({order.name: done.get("final") or {"loss": done["final_loss"]}}, step=done["steps"])
-            self.recall(job, order, done["steps"])
-        return bool(done)
+    def is_complete(self, job: JobRun, training_task: TrainingTask) -> bool:
+        """Check whether the model exists and was trained from the same inputs; if so, report its final metrics."""
+        if record := metadata.complete(training_task.target, training_task.inputs):
+            logger.info("{} is complete for the same data and parameters: not trained again", training_task.folder)
+            final_metrics = record.get("final") or {"loss": record["final_loss"]}
+            job.watcher.watch({training_task.name: final_metrics}, step=record["steps"])
+            self.report_existing_model(job, training_task, record["steps"])
+        return bool(record)
 
-    def recall(self, job: JobRun, order: TrainingTask, steps: int) -> None:
-        """Watch what else the training of a model that stands would have ended with."""
+    def report_existing_model(self, job: JobRun, training_task: TrainingTask, steps: int) -> None:
+        """Report the further final metrics of a model that is complete, such as its evaluation."""
 
-    def make(self, job: JobRun, orders: list[TrainingTask]) -> None:
+    def train_group(self, job: JobRun, training_tasks: list[TrainingTask]) -> None:
         """Train models on one data set, in this process."""
-        with torch_env.deterministic(self.cpu_threads()), self.prepared(job, orders[0]) as data:
-            for order in orders:
-                checkpoints = Checkpoints(job.folder / "checkpoints", order.name, metadata.fingerprint(order.wanted))
-                leads = torch_env.is_main_process()
-                if leads:
+        with torch_env.deterministic(self.cpu_threads()), self.prepare_data(job, training_tasks[0]) as data:
+            for training_task in training_tasks:
+                fingerprint = metadata.fingerprint(training_task.inputs)
+                checkpoints = Checkpoints(job.folder / "checkpoints", training_task.name, fingerprint)
+                is_main_process = torch_env.is_main_process()
+                if is_main_process:
                     checkpoints.sweep()
                 try:
-                    target = replacing(order.target, folder=True, owner=Owner(*order.owner))
-                    with target if leads else _nowhere() as part:
-                        trained = self.train(job, order, data, part, checkpoints)
-                        if leads:
-                            metadata.write(part, order.wanted, trained)
-                except BrokeDown:
+                    target = replacing(training_task.target, folder=True, owner=Owner(*training_task.owner))
+                    with target if is_main_process else _discarded_folder() as part:
+                        trained = self.train(job, training_task, data, part, checkpoints)
+                        if is_main_process:
+                            metadata.write(part, training_task.inputs, trained)
+                except TrainingDiverged:
                     checkpoints.remove()
                     raise
-                if leads:
+                if is_main_process:
                     checkpoints.remove()
 
     def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as plain values."""
+        """The constructor's arguments."""
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
-    def decisive(self) -> dict[str, Any]:
-        """The parameters that the weights depend on, for the record."""
-        found = {key: value for key, value in self.config().items() if key not in self.indifferent}
+    def fingerprint_params(self) -> dict[str, Any]:
+        """The parameters that determine the weights; they are fingerprinted and recorded."""
+        params = {key: value for key, value in self.config().items() if key not in self.unfingerprinted_params}
         for key in ("model", "tokenizer_path", "chat_template"):
-            if (given := found.get(key)) and Path(given).exists():
-                found[key] = {"path": given, "digest": digest(given)}
-        return {**found, "threads": self.cpu_threads()}
+            if (path := params.get(key)) and Path(path).exists():
+                params[key] = {"path": path, "digest": digest(path)}
+        return {**params, "threads": self.cpu_threads()}
 
     def cpu_threads(self) -> int | None:
-        """CPU threads of one model's training; None is torch's own choice."""
+        """CPU threads for training one model; None: torch's default."""
         if self.threads is None and self.max_parallel * self.num_processes > 1:
             return max(1, cores() // (self.max_parallel * self.num_processes))
         return self.threads
@@ -177,48 +179,48 @@ class ModelTrainer(Component):
         return [self.seeds] if isinstance(self.seeds, int) else list(self.seeds)
 
     def per_device(self) -> tuple[int, int]:
-        """Examples at once on a device, and how often that is done for a step."""
-        each = self.batch_size // self.num_processes
-        at_once = min(self.device_batch_size or each, each)
-        return at_once, each // at_once
+        """The batch size per device and the number of gradient accumulation steps."""
+        process_batch_size = self.batch_size // self.num_processes
+        device_batch_size = min(self.device_batch_size or process_batch_size, process_batch_size)
+        return device_batch_size, process_batch_size // device_batch_size
 
     def check_common(self) -> None:
-        """Find what is wrong with the parameters that all trainers have.
+        """Check the parameters that all trainers share.
 
         Raises:
-            ConfigError: something is.
+            ConfigError: a parameter is invalid.
         """
         seeds = self.seed_list()
         if len(set(seeds)) != len(seeds) or not seeds or min(seeds) < 0:
-            raise ConfigError(f"seeds {seeds} are not one or more different numbers from 0 on")
+            raise ConfigError(f"seeds {seeds}: expected one or more distinct numbers, each 0 or more")
         if self.batch_size % self.num_processes:
             raise ConfigError(f"batch_size {self.batch_size} is not a multiple of num_processes {self.num_processes}")
-        each = self.batch_size // self.num_processes
-        if self.device_batch_size is not None and each % self.device_batch_size:
+        process_batch_size = self.batch_size // self.num_processes
+        if self.device_batch_size is not None and process_batch_size % self.device_batch_size:
             raise ConfigError(
-                f"the {each} examples that a process takes in a step are not a multiple of device_batch_size "
-                f"{self.device_batch_size}"
+                f"each process takes {process_batch_size} examples per step, which is not a multiple of "
+                f"device_batch_size {self.device_batch_size}"
             )
 
     def refuse(self, names: Iterable[str], why: str) -> None:
-        """Refuse parameters that have no meaning here.
+        """Reject parameters that do not apply to this configuration.
 
         Raises:
-            ConfigError: one of them is given (differs from its default).
+            ConfigError: one of them differs from its default.
         """
         defaults = {field.name: field.default for field in fields(self)}  # type: ignore[arg-type]
-        if given := [name for name in names if getattr(self, name) != defaults[name]]:
-            raise ConfigError(f"{', '.join(given)}: {why}")
+        if changed := [name for name in names if getattr(self, name) != defaults[name]]:
+            raise ConfigError(f"{', '.join(changed)}: {why}")
 
 
 def data_digest(path: str) -> str:
-    """The digest of a data set's content; of several files, of their digests in order."""
+    """The digest of a data set's content; for several files, the fingerprint of their digests in order."""
     files = data_files(path)
     return digest(files[0]) if len(files) == 1 else metadata.fingerprint({"files": [digest(file) for file in files]})
 
 
 @contextmanager
-def _nowhere() -> Iterator[Path]:
-    """A folder for what a helping process saves; the leading one saves the model."""
+def _discarded_folder() -> Iterator[Path]:
+    """A temporary folder for the output of the other processes; only the main process saves the model."""
     with TemporaryDirectory() as folder:
         yield Path(folder) / "unused"

@@ -1,4 +1,4 @@
-"""What the trainers of trl share: a model and its tokenizer, rows on disk, adapters where they are wanted."""
+"""Base of the trl trainers: loads the model and its tokenizer, writes the rows to disk, adds LoRA adapters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ROWS = ".rows-"
 
 
 class TrlTrainer(ModelTrainer):
-    """Base of the trainers that work through trl.
+    """Base of the trainers that use trl.
 
     Attributes:
         rates: default learning rates, without and with LoRA.
@@ -48,101 +48,105 @@ class TrlTrainer(ModelTrainer):
 
     @abstractmethod
     def fields(self, row: dict[str, Any]) -> dict[str, Any]:
-        """What is wanted of a row.
+        """Select the fields of a row that trl needs.
 
         Raises:
-            ValueError: it does not have that; says why.
+            ValueError: a field is missing or invalid.
         """
 
     @abstractmethod
-    def trainer(self, order: TrainingTask, rows: Any, tokenizer: Any, folder: Path) -> tuple[Any, int, dict[str, Any]]:
-        """A trainer of trl, the number of its steps, and what is to be recorded.
+    def trainer(
+        self, training_task: TrainingTask, rows: Any, tokenizer: Any, folder: Path
+    ) -> tuple[Any, int, dict[str, Any]]:
+        """Create a trl trainer; returns it, the number of its steps, and the metadata to record.
 
         Args:
-            order: which model.
+            training_task: the model to train.
             rows: the data set.
-            tokenizer: the model's.
-            folder: of the checkpoints.
+            tokenizer: the model's tokenizer.
+            folder: folder of the checkpoints.
         """
 
     def check(self) -> None:
-        """Find what is wrong with the parameters, and settle those whose default depends on others.
+        """Check the parameters, and set those whose default depends on others.
 
         Raises:
-            ConfigError: something is wrong.
+            ConfigError: a parameter is invalid.
         """
         self.check_common()
         if not self.lora:
             self.refuse(lora.NAMES, "only with `lora: true`")
         if self.warmup_ratio > 1 or self.lora_dropout >= 1:
-            raise ConfigError("warmup_ratio lies between 0 and 1, lora_dropout below 1")
+            raise ConfigError("warmup_ratio must be between 0 and 1, lora_dropout below 1")
         self.learning_rate = self.learning_rate or self.rates[self.lora]
 
-    def decisive(self) -> dict[str, Any]:
+    def fingerprint_params(self) -> dict[str, Any]:
         """The parameters that the weights depend on."""
-        found = super().decisive()
-        return {key: value for key, value in found.items() if self.lora or key not in lora.NAMES}
+        params = super().fingerprint_params()
+        return {key: value for key, value in params.items() if self.lora or key not in lora.NAMES}
 
     def check_fields(self, fields: dict[str, Any], tokenizer: Any) -> None:
-        """Find out whether a row can be trained on: whether the chat template takes it.
+        """Check that the chat template accepts a row.
 
         Raises:
-            ValueError: it cannot; says why.
+            ValueError: the template rejects the row.
         """
         chat.check_template(tokenizer, fields)
 
     def run(self, job: JobRun) -> list[str]:
         """Train all models; returns their folders, data set by data set, seed by seed."""
-        for left in job.folder.glob(f"{_ROWS}*"):  # by a process that was killed
-            remove(left)
+        for leftover in job.folder.glob(f"{_ROWS}*"):  # of a process that was killed
+            remove(leftover)
         return super().run(job)
 
-    def check_data(self, job: JobRun, orders: list[TrainingTask]) -> None:
-        """Find the first row that cannot be trained on, in all data sets.
+    def check_data(self, job: JobRun, training_tasks: list[TrainingTask]) -> None:
+        """Check all rows of all data sets.
 
         Raises:
-            JobError: there is one; names its file and number.
+            JobError: a row is invalid; the error names its file and line.
         """
         tokenizer = chat.load_tokenizer(self.model, self.chat_template)
-        for path in dict.fromkeys(order.path for order in orders):
+        for path in dict.fromkeys(training_task.path for training_task in training_tasks):
             with job.progress.task(f"checking the rows of {path}"):
                 chat.check_rows(path, self.fields, lambda fields: self.check_fields(fields, tokenizer))
 
     @contextmanager
-    def prepared(self, job: JobRun, order: TrainingTask) -> Iterator[tuple[Any, Any]]:
-        """The tokenizer, and the rows on disk."""
+    def prepare_data(self, job: JobRun, training_task: TrainingTask) -> Iterator[tuple[Any, Any]]:
+        """Load the tokenizer and write the rows to disk."""
         with (
-            job.progress.task(f"rows of {order.dataset}"),
+            job.progress.task(f"rows of {training_task.dataset}"),
             TemporaryDirectory(dir=job.folder, prefix=_ROWS, ignore_cleanup_errors=True) as folder,
         ):
             tokenizer = chat.load_tokenizer(self.model, self.chat_template)
-            rows = chat.dataset(order.path, self.fields, Path(folder))
-            logger.info("{}: {:,} rows", order.dataset, len(rows))
+            rows = chat.dataset(training_task.path, self.fields, Path(folder))
+            logger.info("{}: {:,} rows", training_task.dataset, len(rows))
             yield tokenizer, rows
 
     def train(
-        self, job: JobRun, order: TrainingTask, data: tuple[Any, Any], folder: Path, checkpoints: Checkpoints
+        self, job: JobRun, training_task: TrainingTask, data: tuple[Any, Any], folder: Path, checkpoints: Checkpoints
     ) -> dict[str, Any]:
-        """Train one model and save it; returns what is to be recorded about it."""
+        """Train one model and save it; returns the metadata to record."""
         tokenizer, rows = data
-        torch_env.transformers().set_seed(order.seed)
-        trainer, steps, about = self.trainer(order, rows, tokenizer, checkpoints.folder)
-        last = hf_trainer.run(trainer, job, order.name, steps, self, checkpoints)
+        torch_env.transformers().set_seed(training_task.seed)
+        trainer, steps, budget_metadata = self.trainer(training_task, rows, tokenizer, checkpoints.folder)
+        final_metrics = hf_trainer.run(trainer, job, training_task.name, steps, self, checkpoints)
         model = trainer.accelerator.unwrap_model(trainer.model)
         weights = model.num_parameters()
         texts = (tokenizer(text)["input_ids"] for row in rows for text in chat.texts(row, tokenizer))
-        hf_trainer.save(model, tokenizer, folder, order.name, self.merge, saved.sample(texts, context(self.model)))
+        hf_trainer.save(
+            model, tokenizer, folder, training_task.name, self.merge, saved.sample(texts, context(self.model))
+        )
         return {
             "rows": len(rows),
-            **about,
+            **budget_metadata,
             "steps": steps,
             "weights": weights,
-            "final_loss": last["loss"],
-            "final": last,
+            "final_loss": final_metrics["loss"],
+            "final": final_metrics,
         }
 
     def base_model(self) -> Any:
-        """The model as it is, in training mode."""
+        """Load the base model in training mode."""
         dtype = torch_env.precision(self.precision) if self.lora else "float32"
         model = torch_env.load_causal_lm(self.model, dtype).train()
         if self.lora and self.merge:
@@ -150,17 +154,17 @@ class TrlTrainer(ModelTrainer):
         return model
 
     def adapters(self) -> Any:
-        """The shape of the adapters for trl; None where there are to be none."""
+        """The LoRA config for trl; None without LoRA."""
         return lora.lora_config(self) if self.lora else None
 
-    def arguments(self, name: str, order: TrainingTask, folder: Path, **own: Any) -> Any:
-        """The arguments of one of trl's trainers, by the name of their class."""
-        return hf_trainer.arguments(getattr(library(), name), self, order.seed, folder, **own)
+    def arguments(self, name: str, training_task: TrainingTask, folder: Path, **overrides: Any) -> Any:
+        """Create the training arguments of a trl trainer, an instance of the trl class `name`."""
+        return hf_trainer.arguments(getattr(library(), name), self, training_task.seed, folder, **overrides)
 
     def length(self) -> int:
-        """Tokens of an example at most: as given, but no more than the model's context."""
-        longest = context(self.model)
-        return min(self.max_length, longest) if longest else self.max_length
+        """Maximum tokens per example: `max_length`, limited by the model's context."""
+        context_length = context(self.model)
+        return min(self.max_length, context_length) if context_length else self.max_length
 
 
 def library() -> Any:

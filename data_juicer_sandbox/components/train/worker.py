@@ -1,8 +1,8 @@
 """Trains one model in a process of its own: `python -m data_juicer_sandbox.components.train.worker FOLDER`.
 
 FOLDER holds a JSON file for each process that trains the model, named by its rank: the trainer's class and config, the
-order, the job. Its process removes it after reading. Torch wants fresh processes: a fork of one that has
-computed hangs or has no GPU. What it tells goes to standard output (see `relay`).
+training task, the job. Each process removes its file after reading. Torch needs fresh processes: a fork of a process
+that has used torch may hang or have no GPU. Messages go to standard output (see `worker_protocol`).
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from data_juicer_sandbox.plugins import import_object
 
 def main(spec: dict[str, Any]) -> int:
     """Train; returns the exit status."""
-    leads = torch_env.is_main_process()
+    is_main_process = torch_env.is_main_process()
     logger.remove()
-    if leads:
+    if is_main_process:
         logger.add(lambda message: send("log", level=message.record["level"].name, text=message.record["message"]))
-    told = Sender() if leads else NullJob()
-    job = JobRun(spec["pipeline"], spec["job"], Path(spec["folder"]), told, told)
+    sender = Sender() if is_main_process else NullJob()
+    job = JobRun(spec["pipeline"], spec["job"], Path(spec["folder"]), sender, sender)
     try:
         trainer = import_object(spec["trainer"])(**spec["config"])
-        trainer.make(job, [TrainingTask(**spec["order"])])
+        trainer.train_group(job, [TrainingTask(**spec["training_task"])])
     except SandboxError as error:
-        if leads:
+        if is_main_process:
             where = f"{error.where}: " if error.where else ""
             send("failed", what=f"{where}{error.what}", hint=error.hint)
         return 1

@@ -1,4 +1,4 @@
-"""What a worker process tells its parent: metrics, progress, log lines, its error, as JSON lines on standard output."""
+"""Messages from a worker process to its parent: metrics, progress, log lines, its error, as JSON lines on stdout."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from data_juicer_sandbox.errors import JobError, SandboxError
 from data_juicer_sandbox.plain_json import loads
 
 KEY = "dj_sandbox"
-"""Marks a line as one of these: libraries may print others."""
-SELDOM = 0.2
-"""Seconds between two updates of a bar."""
+"""Key that marks a line as a message; libraries may print other lines."""
+UPDATE_INTERVAL = 0.2
+"""Minimum seconds between two updates of a progress bar."""
 
 
-def send(kind: str, **content: Any) -> None:
-    """Tell the parent, in one write: lines of several processes do not mix."""
-    sys.stdout.write(json.dumps({KEY: kind, **content}, default=float) + "\n")
+def send(message_type: str, **content: Any) -> None:
+    """Send a message to the parent, in one write, so that lines of several processes do not mix."""
+    sys.stdout.write(json.dumps({KEY: message_type, **content}, default=float) + "\n")
     sys.stdout.flush()
 
 
 class Sender:
-    """A job's watcher and progress in a worker: all goes to the parent."""
+    """A job's watcher and progress in a worker: sends everything to the parent."""
 
     def __init__(self) -> None:
         self._ids = count(1)
 
     def watch(self, values: Mapping[str, Any], step: int | None = None) -> None:
-        """Pass metrics on."""
+        """Send metrics."""
         send("watch", values=values, step=step)
 
     def query(self, meta_name: str) -> dict[str, Any]:
-        """Nothing: a worker trains, and does not ask for other jobs' metrics."""
+        """Return nothing: a worker has no access to other jobs' metrics."""
         return {}
 
     @contextmanager
     def task(self, description: str, total: float | None = None) -> Iterator[_Bar]:
-        """A bar in the parent's display."""
+        """A progress bar in the parent's display."""
         number = next(self._ids)
         send("open", task=number, description=description, total=total)
         try:
@@ -55,7 +55,7 @@ class Sender:
 
 class _Bar:
     def __init__(self, number: int):
-        self._number, self._said = number, 0.0
+        self._number, self._sent_at = number, 0.0
         self._done = 0.0
 
     def advance(self, amount: float = 1) -> None:
@@ -63,43 +63,43 @@ class _Bar:
 
     def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
         self._done = self._done if completed is None else completed
-        if total is None and note is None and time.monotonic() - self._said < SELDOM:
+        if total is None and note is None and time.monotonic() - self._sent_at < UPDATE_INTERVAL:
             return
-        self._said = time.monotonic()
+        self._sent_at = time.monotonic()
         send("update", task=self._number, completed=completed, total=total, note=note)
 
 
 class Receiver:
-    """The parent's end: hands what one worker tells to the job.
+    """Passes the messages of one worker to the job, in the parent process.
 
     Args:
-        job: whose watcher and progress it is.
-        stack: closes the bars that are open when it ends.
+        job: the job that receives metrics and progress.
+        stack: closes open progress bars when it is closed.
     """
 
     def __init__(self, job: JobRun, stack: ExitStack):
         self._job, self._stack = job, stack
         self._tasks: dict[int, tuple[ExitStack, Task]] = {}
         self.error: SandboxError | None = None
-        """What the worker said went wrong."""
+        """The error that the worker reported."""
 
     def take(self, text: str) -> bool:
-        """Act upon a line; False if it is none of a worker's."""
+        """Handle a line; returns False if it is not a message."""
         try:
-            told = loads(text) if text.startswith("{") else None
+            message = loads(text) if text.startswith("{") else None
         except ValueError:
             return False
-        if not isinstance(told, dict) or (kind := told.pop(KEY, None)) not in self._kinds:
+        if not isinstance(message, dict) or (message_type := message.pop(KEY, None)) not in self._handlers:
             return False
-        self._kinds[kind](self, **told)
+        self._handlers[message_type](self, **message)
         return True
 
     def _watch(self, values: dict[str, Any], step: int | None) -> None:
         self._job.watcher.watch(values, step=step)
 
     def _open(self, task: int, description: str, total: float | None) -> None:
-        own = self._stack.enter_context(ExitStack())
-        self._tasks[task] = own, own.enter_context(self._job.progress.task(description, total))
+        task_stack = self._stack.enter_context(ExitStack())
+        self._tasks[task] = task_stack, task_stack.enter_context(self._job.progress.task(description, total))
 
     def _update(self, task: int, **change: Any) -> None:
         self._tasks[task][1].update(**change)
@@ -113,7 +113,7 @@ class Receiver:
     def _failed(self, what: str, hint: str | None) -> None:
         self.error = JobError(what, hint=hint)
 
-    _kinds: dict[str, Callable[..., None]] = {  # noqa: RUF012
+    _handlers: dict[str, Callable[..., None]] = {  # noqa: RUF012
         "watch": _watch,
         "open": _open,
         "update": _update,

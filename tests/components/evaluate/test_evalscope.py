@@ -18,7 +18,7 @@ KEY = "a-key-that-nobody-may-see"
 
 
 def test_what_cannot_be_asked_is_said(job, tmp_path):
-    with pytest.raises(ConfigError, match="`data_path` and `subsets` go together"):
+    with pytest.raises(ConfigError, match="`data_path` and `subsets` must be set together"):
         EvalScope("m", "general_qa", data_path="x")
     with pytest.raises(ConfigError, match="is for general_qa and general_mcq, not for arc"):
         EvalScope("m", "arc", data_path="x", subsets=["a"])

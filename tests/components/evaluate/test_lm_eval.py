@@ -28,7 +28,7 @@ def test_metrics_are_read_with_their_filters():
 def test_what_cannot_be_asked_is_said(job, tmp_path):
     with pytest.raises(ConfigError, match="no task is named"):
         LMEval("m")
-    with pytest.raises(ConfigError, match="`tokenizer` goes with `api_endpoint`"):
+    with pytest.raises(ConfigError, match="`tokenizer` requires `api_endpoint`"):
         LMEval("m", "t", tokenizer="x")
     if importlib.util.find_spec("lm_eval") is None:
         with pytest.raises(JobError, match=r"'lm_eval' is not installed.*evaluate.*`python` names"):
@@ -122,7 +122,7 @@ def test_limits_and_unknown_tasks(models, tasks, job):
     (one,) = LMEval(models[0], ["own_short"], tasks, python=PYTHON, device="cpu", limit=2, num_fewshot=1).run(job)
     assert (one["samples"], one["num_fewshot"]) == (2, 1)
     assert list(job.folder.iterdir()) == []
-    with pytest.raises(JobError, match=r"lm-eval knows no task 'own_shrt'; near ones: own_short"):
+    with pytest.raises(JobError, match=r"lm-eval has no task 'own_shrt'; similar names: own_short"):
         LMEval(models[0], "own_shrt", tasks, python=PYTHON).run(job)
 
 

@@ -98,9 +98,9 @@ LASTING = (
     (Fault(400), "http_400", "fault 400 for q2"),
     (Fault(403), "http_403", "fault 403 for q2"),
     (Fault(422), "http_422", "fault 422 for q2"),
-    (Fault(307), "http_307", "it redirects to http://127.0.0.1:.*/v1/elsewhere, which is not followed"),
-    (Fault("malformed"), "bad_reply", "the reply is no JSON"),
-    (Fault("html"), "bad_reply", "the reply is no JSON.*It works!"),
+    (Fault(307), "http_307", "the server redirects to http://127.0.0.1:.*/v1/elsewhere, which is not followed"),
+    (Fault("malformed"), "bad_reply", "the reply is not JSON"),
+    (Fault("html"), "bad_reply", "the reply is not JSON.*It works!"),
     (Fault("no_choices"), "bad_reply", "choices.0.message.content is not in the reply"),
     (Fault("null"), "bad_reply", r"choices.0.message.content is null \(finish_reason: length\)"),
 )
@@ -123,7 +123,7 @@ def test_retries_come_to_an_end(infer, quiet, fault, kind):
         rows = infer(server, max_retry_num=2, model_params={"timeout": 1}, max_concurrency=4)
     assert server.times["q2"] == 3
     assert rows[2]["infer_error"]["kind"] == kind
-    assert rows[2]["infer_error"]["message"].endswith("(tried 3 times)")
+    assert rows[2]["infer_error"]["message"].endswith("(3 attempts)")
     assert quiet.query("a_job")["failed"] == 1
 
 
@@ -147,7 +147,7 @@ def test_a_server_that_allows_little_is_asked_less_at_once(infer):
 @pytest.mark.parametrize("status", [401, 404])
 def test_what_no_row_will_get_past_ends_the_job_at_once(infer, tmp_path, status):
     with FaultServer(always=Fault(status)) as server:
-        with pytest.raises(JobError, match=rf"http://127.*/v1 answers {status}: fault") as caught:
+        with pytest.raises(JobError, match=rf"http://127.*/v1 returns status {status}: fault") as caught:
             infer(server, max_concurrency=3)
         assert len(server.asked) <= 3
         assert caught.value.hint is not None
@@ -159,7 +159,7 @@ def test_what_no_row_will_get_past_ends_the_job_at_once(infer, tmp_path, status)
 def test_a_key_that_is_withdrawn_midway_ends_the_job_and_nothing_is_lost(infer):
     late = {f"q{n}": [Fault(401)] for n in range(5, 20)}
     with FaultServer(scripted=late) as server:
-        with pytest.raises(JobError, match="answers 401"):
+        with pytest.raises(JobError, match="returns status 401"):
             infer(server, max_concurrency=1)
         assert len(server.asked) == 5 + 10
         rows = infer(server, max_concurrency=1)
@@ -171,16 +171,16 @@ def test_a_server_that_is_not_there(infer, jsonl, tmp_path, job):
     with FaultServer() as server:
         pass
     path = jsonl("many.jsonl", [{"query": f"q{n}"} for n in range(200)])
-    with pytest.raises(JobError, match=r"the first 1\d\d answers all failed; .*: connection: .*Connect call"):
+    with pytest.raises(JobError, match=r"the first 1\d\d requests all failed; .*: connection: .*Connect call"):
         infer(server, path, max_retry_num=1)
 
 
 def test_no_money_and_no_patience(infer):
     with FaultServer(always=Fault(429, code="insufficient_quota")) as server:
-        with pytest.raises(JobError, match=r"refuses.*used up"):
+        with pytest.raises(JobError, match=r"rejects requests.*quota is exhausted"):
             infer(server)
         server.always = Fault(429, "86400")
-        with pytest.raises(JobError, match="asks to wait 86,400 s"):
+        with pytest.raises(JobError, match="requests a wait of 86,400 s"):
             infer(server)
 
 
@@ -235,11 +235,11 @@ def test_no_key_for_the_server_that_wants_one(job, dataset, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"api_endpoint": "localhost:8000"}, "is no address"),
+        ({"api_endpoint": "localhost:8000"}, "is not a URL"),
         ({"api_endpoint": "http://a/v1", "model_params": {"base_url": "http://b/v1"}}, "differ"),
         ({"model_params": {"max_retries": 3}}, "max_retry_num"),
-        ({"sampling_params": {"stream": True}}, "not streamed"),
-        ({"sampling_params": {"n": 2}, "response_path": "text"}, "no 0 that could count up"),
+        ({"sampling_params": {"stream": True}}, "streaming is not supported"),
+        ({"sampling_params": {"n": 2}, "response_path": "text"}, "needs a 0 as the index"),
     ],
 )
 def test_configs_that_cannot_be(dataset, tmp_path, given, said):
@@ -248,7 +248,7 @@ def test_configs_that_cannot_be(dataset, tmp_path, given, said):
 
 
 def test_model_params_the_client_does_not_know(infer):
-    with FaultServer() as server, pytest.raises(JobError, match=r"model_params do not .*colour"):
+    with FaultServer() as server, pytest.raises(JobError, match=r"rejects model_params.*colour"):
         infer(server, model_params={"colour": "red"})
 
 

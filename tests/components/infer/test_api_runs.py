@@ -141,7 +141,7 @@ def test_a_key_is_found_nowhere(tmp_path, config, dj_sandbox, given):
     assert all(asked.headers["authorization"] == f"Bearer {key}" for asked in server.asked)
     journal = (tmp_path / JOURNAL).read_text()
     assert re.search(r"fault 400 for q2, which came with (Bearer )?\*\*\*", journal)
-    assert re.search(r"/v1 answers 401: fault 401 for q\d+, which came with (Bearer )?\*\*\*", ran.stderr)
+    assert re.search(r"/v1 returns status 401: fault 401 for q\d+, which came with (Bearer )?\*\*\*", ran.stderr)
     assert key not in ran.stdout + ran.stderr
     (tmp_path / "s.yaml").unlink()  # where the user wrote it
     for file in (file for file in tmp_path.rglob("*") if file.is_file()):

@@ -78,7 +78,7 @@ def test_prompts_that_cannot_be_asked_are_failures(infer, written):
     assert rows[1]["response"] == written("chat", "<|user|>yes<|assistant|>")[0]
     rows = infer(["word " * 60, "yes"])
     assert rows[0]["infer_error"]["kind"] == "too_long"
-    assert "with 12 new ones they are more than the 64 that the model takes" in rows[0]["infer_error"]["message"]
+    assert "with 12 new ones they exceed the model's context of 64" in rows[0]["infer_error"]["message"]
     assert rows[1]["response"] == written("plain", "yes")[0]
     with pytest.raises(JobError, match="leave no room for a prompt"):
         infer(["yes"], sampling={"max_tokens": 64})
@@ -160,15 +160,15 @@ def test_an_interrupted_job_is_continued(infer, queries, monkeypatch, quiet):
     from data_juicer_sandbox.components.infer.local.generator import Generator
 
     whole, calls = infer(queries, sampling={"temperature": 1.0}, batch_size=4), []
-    write = Generator.write
+    generate = Generator.generate
 
     def interrupted(self, batch):
         calls.append(batch)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return write(self, batch)
+        return generate(self, batch)
 
-    monkeypatch.setattr(Generator, "write", interrupted)
+    monkeypatch.setattr(Generator, "generate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         infer([*queries, "one more"], sampling={"temperature": 1.0}, batch_size=4)
     assert infer([*queries, "one more"], sampling={"temperature": 1.0}, batch_size=4)[:-1] == whole
@@ -178,7 +178,7 @@ def test_an_interrupted_job_is_continued(infer, queries, monkeypatch, quiet):
 
 def test_few_rows_are_held_at_once():
     from data_juicer_sandbox.components.infer.base import Request
-    from data_juicer_sandbox.components.infer.local.batches import WINDOW, Written, answer_in_batches
+    from data_juicer_sandbox.components.infer.local.batches import WINDOW, GeneratedText, infer_in_batches
 
     taken, most, done = 0, 0, 0
 
@@ -196,27 +196,29 @@ def test_few_rows_are_held_at_once():
     def encode(question):
         return [1] * len(question.prompt)
 
-    answer_in_batches(questions(), put, encode, lambda batch: [Written("", 0)] * len(batch), 1, 4)
+    infer_in_batches(questions(), put, encode, lambda batch: [GeneratedText("", 0)] * len(batch), 1, 4)
     assert done == 5000
     assert most <= WINDOW * 4
 
 
 def test_wrong_parameters_are_told(infer, writers):
-    with pytest.raises(JobError, match=r"transformers knows no 'repetition_penaltie' \(did you mean 'repetition_penal"):
+    with pytest.raises(
+        JobError, match=r"transformers has no parameter 'repetition_penaltie' \(did you mean 'repetition_penal"
+    ):
         infer(["a"], sampling={"repetition_penaltie": 1.5})
     for wrong, told in (
         ({"max_new_tokens": 5}, "max_tokens and max_new_tokens are the same"),
-        ({"max_tokens": 0}, "max_tokens: 0 is no whole number from 1 on"),
+        ({"max_tokens": 0}, "max_tokens: expected an integer of at least 1, got 0"),
         ({"temperature": -1}, "temperature: -1 is out of range"),
         ({"top_p": 0}, "top_p: 0 is out of range"),
         ({"top_k": 1.5}, "top_k: 1.5 is out of range"),
-        ({"do_sample": False, "n": 2}, "would all be alike"),
-        ({"temperature": 0, "n": 2}, "nothing to draw"),
-        ({"stop": [1]}, "is no text"),
+        ({"do_sample": False, "n": 2}, "would give 2 equal samples"),
+        ({"temperature": 0, "n": 2}, "does not allow sampling"),
+        ({"stop": [1]}, "expected a text or a list of texts"),
     ):
         with pytest.raises(ConfigError, match=told):
             infer(["a"], sampling=wrong)
-    with pytest.raises(JobError, match="beams are searched, not drawn"):
+    with pytest.raises(JobError, match="beam search does not sample"):
         infer(["a"], sampling={"num_beams": 2, "temperature": 1.0})
     with pytest.raises(JobError, match="neither a folder nor a model"):
         infer(["a"], "no/such-model")

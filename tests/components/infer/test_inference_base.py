@@ -28,7 +28,7 @@ class Shouting(LLMInference):
         self.asked, self.entered = [], 0
 
     @contextmanager
-    def answering(self, job: JobRun):
+    def inference_function(self, job: JobRun):
         self.entered += 1
         yield self._answer
 
@@ -86,8 +86,8 @@ def test_several_samples_are_a_list(infer, dataset):
 
 def test_too_few_samples_fail_the_row(job, dataset, tmp_path):
     made = Shouting(dataset, str(tmp_path / "out"))
-    made.asking = type(made.asking)(made.asking.build, made.asking.parse, made.asking.fields, samples=2)
-    with pytest.raises(JobError, match="all 20 rows failed; the last: parse: ValueError: 1 samples came, 2 were"):
+    made.settings = type(made.settings)(made.settings.build, made.settings.parse, made.settings.fields, samples=2)
+    with pytest.raises(JobError, match="all 20 rows failed; the last: parse: ValueError: expected 2 samples, got 1"):
         made.run(job)
 
 
@@ -281,7 +281,7 @@ def test_a_model_is_not_made_ready_for_nothing(job, dataset, tmp_path):
 def test_when_all_fail_the_job_does(job, jsonl, tmp_path):
     path = jsonl("many.jsonl", [{"query": f"q{n}"} for n in range(150)])
     made = Shouting(path, str(tmp_path / "out"), fails=["q"])
-    with pytest.raises(JobError, match="the first 100 answers all failed; the last: broken"):
+    with pytest.raises(JobError, match="the first 100 requests all failed; the last: broken"):
         made.run(job)
     assert len(made.asked) == 100
     made = Shouting(path, str(tmp_path / "out"), fails=["q"], max_rows=9)
@@ -302,7 +302,9 @@ def test_formats(infer, tmp_path, jsonl):
 
 def test_what_is_wrong_is_said(job, jsonl, tmp_path, dataset):
     out = str(tmp_path / "out")
-    with pytest.raises(JobError, match=r"has.jsonl:1: a row has a field 'response' already \(another infer_res_key\)"):
+    with pytest.raises(
+        JobError, match=r"has.jsonl:1: the row already has a field 'response' \(another infer_res_key\)"
+    ):
         Shouting(jsonl("has.jsonl", [{"query": "x", "response": 1}]), out).run(job)
     with pytest.raises(JobError, match=r"bad.jsonl:2: not a JSON row"):
         Shouting(jsonl("bad.jsonl", [{"query": "x"}, "{"]), out).run(job)
@@ -312,9 +314,9 @@ def test_what_is_wrong_is_said(job, jsonl, tmp_path, dataset):
         ({"build_messages_func": "build_mesages"}, "did you mean 'build_messages'"),
         ({"func_kwargs": {"patern": "x"}}, "neither build_messages nor parse_output takes 'patern'.*'pattern'"),
         ({"func_kwargs": {"parse_output_func": {"query_key": "x"}}}, "parse_output takes no 'query_key'"),
-        ({"func_kwargs": {"parse_output_func": 3}}, "is a mapping of arguments, not 3"),
+        ({"func_kwargs": {"parse_output_func": 3}}, "must be a mapping of arguments, not 3"),
         ({"infer_res_key": "infer_error"}, "must differ"),
-        ({"max_failures": 1.5}, "neither a share"),
+        ({"max_failures": 1.5}, "expected a fraction below 1 or a number of rows"),
     ):
         with pytest.raises(ConfigError, match=said):
             Shouting(dataset, out, **given)

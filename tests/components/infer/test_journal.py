@@ -186,7 +186,7 @@ def test_a_line_that_only_looks_right(infer, tmp_path, warnings, case, form):
     assert output == expected
     assert asked == [0, 6, 7]
     assert len(warnings) == 1
-    assert "1 damaged lines are left out; rows without an answer are asked again" in warnings[0]
+    assert "1 damaged lines are ignored; requests without a result are repeated" in warnings[0]
 
 
 def test_a_line_of_a_row_under_the_number_of_another(infer, tmp_path):
@@ -215,7 +215,7 @@ def test_a_journal_that_changes_while_the_job_runs(tmp_path):
     path.write_bytes(written(tmp_path))
     journal = Journal(path, "abc", ROWS, FIELDS.fit)
     path.write_bytes(path.read_bytes().replace(b"\xc3\xa90", b"\xc3\xa91"))
-    with pytest.raises(JobError, match=r"the outcome of row 1 in .* was changed while the job ran"):
+    with pytest.raises(JobError, match=r"the result of row 1 in .* was changed while the job ran"):
         journal.fields(0)
     journal.close()
 

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("openai", reason="pip install 'data-juicer-sandbox[api]'")
 from data_juicer_sandbox.components.infer.remote.rate_limit import AdaptiveConcurrency, TokenRate
 from data_juicer_sandbox.components.infer.remote.retry import Backoff, retry_after
-from data_juicer_sandbox.components.infer.remote.server import access
+from data_juicer_sandbox.components.infer.remote.server import find_endpoint
 from data_juicer_sandbox.components.infer.remote.transport import Reply, is_loopback
 
 
@@ -123,7 +123,7 @@ def test_those_who_give_up_waiting_leave_no_gap():
 def test_where_the_server_is(monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://there/v1")
     monkeypatch.setenv("KEY", "from-the-environment")
-    found = access(None, None, "KEY", {"timeout": 3, "project": "x"})
+    found = find_endpoint(None, None, "KEY", {"timeout": 3, "project": "x"})
     assert (found.url, found.key, found.timeout, found.params) == (
         "http://there/v1",
         "from-the-environment",
@@ -131,7 +131,7 @@ def test_where_the_server_is(monkeypatch):
         {"project": "x"},
     )
     assert "from-the" not in repr(found)
-    assert access("http://here", "own", "KEY", {}).key == "own"
+    assert find_endpoint("http://here", "own", "KEY", {}).key == "own"
     local = ("http://localhost:1/v1", "http://127.0.0.1", "http://[::1]:80/v1")
     assert all(map(is_loopback, local))
     assert not any(map(is_loopback, ("http://10.0.0.1/v1", "https://localhost.example.org")))

@@ -85,5 +85,5 @@ def test_a_real_model_answers_a_chat(infer, smollm2):
 @needs_vllm
 @pytest.mark.slow
 def test_what_vllm_refuses_is_told(infer):
-    with pytest.raises(JobError, match=r"sampling_params: vLLM refuses them: .*repetition_penaltie"):
+    with pytest.raises(JobError, match=r"sampling_params: vLLM rejects them: .*repetition_penaltie"):
         infer(["a"], sampling={"repetition_penaltie": 1.5})

@@ -34,17 +34,17 @@ def test_a_model_trained_with_another_code_of_the_reward_does_not_stand(job, jso
 
     def order():
         made = RewardTrainer(prompts, tiny_model, reward="tcode_reward.score", export_path=str(tmp_path / "m"))
-        return made, made.orders(job)[0]
+        return made, made.training_tasks(job)[0]
 
     reward("def score(prompts, completions, **_):\n    return [1.0] * len(prompts)\n")
     trainer, wanted = order()
     wanted.target.mkdir(parents=True)
-    metadata.write(wanted.target, wanted.wanted, {"steps": 1, "final_loss": 0.5})
-    assert trainer.stands(job, wanted)
-    assert order()[0].stands(job, order()[1])
+    metadata.write(wanted.target, wanted.inputs, {"steps": 1, "final_loss": 0.5})
+    assert trainer.is_complete(job, wanted)
+    assert order()[0].is_complete(job, order()[1])
     reward("def score(prompts, completions, **_):\n    return [2.0] * len(prompts)\n")
     trainer, wanted = order()
-    assert not trainer.stands(job, wanted)
+    assert not trainer.is_complete(job, wanted)
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Mine(HuggingFaceTrainer):
 
 
 def test_only_the_users_code_is_recorded(job, corpus, tiny):
-    (ours,) = HuggingFaceTrainer(corpus, **tiny).orders(job)
-    assert "code" not in ours.wanted  # so that models of earlier versions stand
-    (mine,) = Mine(corpus, **tiny).orders(job)
-    assert list(mine.wanted["code"]) == [Mine.__module__]
+    (ours,) = HuggingFaceTrainer(corpus, **tiny).training_tasks(job)
+    assert "code" not in ours.inputs  # so that models of earlier versions stand
+    (mine,) = Mine(corpus, **tiny).training_tasks(job)
+    assert list(mine.inputs["code"]) == [Mine.__module__]

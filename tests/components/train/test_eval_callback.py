@@ -7,7 +7,7 @@ from training_workers import workers
 
 from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity
-from data_juicer_sandbox.components.train.eval_callback import as_it_is
+from data_juicer_sandbox.components.train.eval_callback import evaluation_mode
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import digest
@@ -88,7 +88,7 @@ def test_a_model_is_left_as_it_was(tiny_model):
     model.transformer.h[0].eval()
     before = [module.training for module in model.modules()]
     model.forward = wrapped = object()
-    with as_it_is(model):
+    with evaluation_mode(model):
         assert not any(module.training for module in model.modules())
         assert model.forward.__func__ is type(model).forward
     assert [module.training for module in model.modules()] == before

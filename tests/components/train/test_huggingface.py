@@ -129,7 +129,7 @@ def test_a_shared_tokenizer(job, corpus, tmp_path):
 
 
 def test_a_training_that_breaks_down_says_so_and_leaves_nothing(job, corpus):
-    with pytest.raises(JobError, match=r"corpus_seed42 broke down: its loss is nan.*lower learning_rate"):
+    with pytest.raises(JobError, match=r"corpus_seed42 diverged: its loss is nan.*lower learning_rate"):
         HuggingFaceTrainer(corpus, **{**TINY, "learning_rate": 1e30, "warmup_ratio": 0.0}).run(job)
     assert list(job.folder.iterdir()) == []
 
@@ -145,7 +145,7 @@ def test_missing_data(job):
         ({"n_embd": 30, "n_head": 4}, "n_embd 30 is not a multiple of n_head 4"),
         ({"vocab_size": 256}, "no room for the 256 bytes"),
         ({"block_size": 1}, "no token to predict"),
-        ({"seeds": [1, 1]}, "different numbers"),
+        ({"seeds": [1, 1]}, "distinct numbers"),
         ({"seeds": []}, "one or more"),
         ({"warmup_ratio": 2.0}, "between 0 and 1"),
     ],

@@ -93,7 +93,7 @@ def test_steps_in_pieces_are_the_same_steps(job, quiet, other_job, corpus, tiny)
 def test_more_arguments_for_the_trainer(job, fresh, tiny_model):
     common = {"method": "full", "model": tiny_model, "block_size": 32, "max_steps": 1, "threads": 1}
     HuggingFaceTrainer(fresh, training_args={"lr_scheduler_type": "constant"}, **common).run(job)
-    with pytest.raises(ConfigError, match=r"takes no 'lr_scheduler'.*lr_scheduler_type"):
+    with pytest.raises(ConfigError, match=r"has no argument 'lr_scheduler'.*lr_scheduler_type"):
         HuggingFaceTrainer(fresh, training_args={"lr_scheduler": "constant"}, **common).run(job)
     with pytest.raises(ConfigError, match="training_args cannot set learning_rate"):
         HuggingFaceTrainer(fresh, training_args={"learning_rate": 1.0}, **common).run(job)

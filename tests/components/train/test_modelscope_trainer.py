@@ -72,7 +72,7 @@ def gpt2(tiny_model):
 def test_a_missing_megatron_is_told_before_any_work(train, job, tmp_path, trainer):
     with pytest.raises(JobError, match=f"{trainer} needs the library megatron_util, which is not installed") as told:
         train("no/such-model", trainer_name=trainer, dataset_path="no.jsonl").run(job)
-    assert "PyPI is another program" in str(told.value)
+    assert "the PyPI package of that name is another program" in str(told.value)
     assert not (tmp_path / "models").exists()
     assert not any(job.folder.iterdir())
 
@@ -178,7 +178,7 @@ def test_a_function_may_change_the_config(train, gpt2, job, quiet, tmp_path, mon
 @needs_modelscope
 @pytest.mark.slow
 def test_mistakes_are_told(train, gpt2, job, jsonl, tmp_path):
-    with pytest.raises(JobError, match=r"no trainer 'text_generation_trainer' \(near: text-generation-trainer"):
+    with pytest.raises(JobError, match=r"no trainer 'text_generation_trainer' \(similar: text-generation-trainer"):
         train(gpt2, trainer_name="text_generation_trainer").run(job)
     with pytest.raises(JobError, match=r"row 2 of .* has no 'text', which key_remapping names \(its fields: other\)"):
         train(gpt2, dataset_path=jsonl("bad.jsonl", [{"text": "a"}, {"other": "b"}])).run(job)

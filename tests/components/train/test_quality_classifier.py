@@ -110,10 +110,10 @@ def test_counts_are_scaled_to_length_one():
 
 
 def test_what_cannot_be_done_is_said(sides, jsonl, job, tmp_path):
-    with pytest.raises(ConfigError, match=r"held_out 1\.0 leaves nothing"):
+    with pytest.raises(ConfigError, match=r"held_out 1\.0 leaves no texts"):
         TextQualityClassifier(*sides, held_out=1.0)
     empty = jsonl("empty.jsonl", [{"text": ""}])
-    with pytest.raises(JobError, match="no negative texts to learn from"):
+    with pytest.raises(JobError, match="no negative texts to train on"):
         TextQualityClassifier(sides[0], empty).run(job)
     with pytest.raises(JobError, match="none of the 1 negative texts is held out"):
         TextQualityClassifier(sides[0], jsonl("one.jsonl", [{"text": "a b"}]), held_out=0.01).run(job)

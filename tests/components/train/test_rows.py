@@ -101,7 +101,7 @@ MESSAGES = {
     "text": ("Is it?", "'messages' is a text; a list of messages"),
     "empty": ([], "'messages' is an empty list"),
     "null content": ([USER, {**ASSISTANT, "content": None}], r"messages\[1\].content is null"),
-    "no assistant": ([USER], "'messages' has no words of the assistant"),
+    "no assistant": ([USER], "'messages' has no text of the assistant"),
 }
 
 
@@ -156,7 +156,7 @@ def test_a_role_that_the_template_refuses(refused, train, jsonl, tmp_path, kind)
     template.write_text(REFUSING)
     path = jsonl("roles.jsonl", [ROLES[kind]])
     said = refused(kind, path, chat_template=str(template))
-    assert said.startswith(f"{path}:1: the chat template refuses messages of the roles ")
+    assert said.startswith(f"{path}:1: the chat template rejects messages with the roles ")
     assert "unknown role system" in said
 
 

@@ -110,7 +110,7 @@ def test_a_template_without_the_assistants_words(job, chats, tiny_model, tmp_pat
     common = {"chat_template": str(template), "max_steps": 1, **QUICK}
     (folder,) = SupervisedTrainer(chats, tiny_model, **common).run(job)
     assert record(folder)["assistant_only"] is False
-    with pytest.raises(JobError, match="does not tell which words are the assistant's"):
+    with pytest.raises(JobError, match="does not mark the assistant's tokens"):
         SupervisedTrainer(chats, tiny_model, assistant_only=True, **common).run(job)
 
 
@@ -227,7 +227,7 @@ def test_tuned_side_by_side_they_have_the_same_bytes(job, quiet, other_job, requ
         (SupervisedTrainer, {"max_steps": 4, "epochs": 1.0}, "more than one is given"),
         (PreferenceTrainer, {"max_steps": 4, "epochs": 1.0}, "both given"),
         (RewardTrainer, {"reward": "a.b", "num_generations": 3}, "not a multiple of num_generations"),
-        (RewardTrainer, {"reward": "a.b", "num_generations": 1}, "leaves no other answer"),
+        (RewardTrainer, {"reward": "a.b", "num_generations": 1}, "completions are compared with others"),
         (RewardTrainer, {"reward": ["a.b", "c.d"], "reward_weights": [1.0]}, "2 rewards, 1 reward_weights"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Evaluation frameworks, run in processes of their own: by this interpreter or by one that the config names."""
+"""Evaluation frameworks that run in separate processes, with this or another Python interpreter."""

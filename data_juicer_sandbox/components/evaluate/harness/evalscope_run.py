@@ -1,9 +1,9 @@
-"""Scores models by EvalScope. Run as a script, by an interpreter that has it; stands alone.
+"""Scores models with EvalScope. Runs as a script, with an interpreter that has it; imports nothing of this package.
 
 python evalscope_run.py REQUEST.json
 
-Removes the request after reading it. Writes an answer `<n>.json` for the n-th model into the request's folder, whole
-or not at all.
+Removes the request after reading it. Writes the result `<n>.json` of the n-th model into the request's folder,
+atomically.
 """
 
 import json
@@ -15,10 +15,10 @@ from typing import Any
 
 def main() -> None:
     """Score all models of the request."""
-    del sys.path[0]  # this script's folder has nothing for the framework
+    del sys.path[0]  # the script's folder must not shadow modules of the framework
     file = Path(sys.argv[1])
     request = json.loads(file.read_text(encoding="utf-8"))
-    file.unlink()  # it may hold a key
+    file.unlink()  # it may contain an API key
     from evalscope import TaskConfig, run_task
 
     folder = Path(request["folder"])
@@ -27,11 +27,11 @@ def main() -> None:
 
         torch.set_num_threads(request["threads"])
     for number, model in enumerate(request["models"]):
-        place = folder / f"run{number}"
+        work_dir = folder / f"run{number}"
         key = {"api_key": os.environ.get("OPENAI_API_KEY", "EMPTY")} if request["options"].get("api_url") else {}
-        wanted = {"model": model, "model_id": f"model{number}", "work_dir": str(place), "no_timestamp": True}
-        reports = run_task(TaskConfig(**wanted, **request["options"], **key))
-        for file in sorted(place.glob("reviews/*/*.jsonl")):
+        settings = {"model": model, "model_id": f"model{number}", "work_dir": str(work_dir), "no_timestamp": True}
+        reports = run_task(TaskConfig(**settings, **request["options"], **key))
+        for file in sorted(work_dir.glob("reviews/*/*.jsonl")):
             file.replace(folder / f"{number}_{file.name}")
         answer = {name: figures(report) for name, report in reports.items()}
         part = folder / f"{number}.part"
@@ -41,23 +41,23 @@ def main() -> None:
 
 
 def figures(report: Any) -> dict[str, Any]:
-    """The metrics of a data set and of its subsets, and how many samples they are of."""
-    found: dict[str, Any] = {"samples": report.num, "metrics": {}, "subsets": {}}
+    """The metrics of a data set and of its subsets, and the number of samples."""
+    metrics_and_subsets: dict[str, Any] = {"samples": report.num, "metrics": {}, "subsets": {}}
     for metric in report.metrics:
         name = spell(metric.identity)
-        found["metrics"][name] = metric.score
+        metrics_and_subsets["metrics"][name] = metric.score
         for category in metric.categories:
             for subset in category.subsets:
-                found["subsets"].setdefault(subset.name, {})[name] = subset.score
-    return found
+                metrics_and_subsets["subsets"].setdefault(subset.name, {})[name] = subset.score
+    return metrics_and_subsets
 
 
 def spell(identity: Any) -> str:
-    """A metric's name, its variants (`rouge_l_recall`) and how it was put together, where that is not the mean."""
+    """A metric's name with its dimensions (`rouge_l_recall`) and its aggregation, if that is not the mean."""
     order = sorted(identity.dimensions, key=lambda key: (key == "statistic", key))
     dimensions = [str(identity.dimensions[key]) for key in order]
-    rest = [] if identity.aggregation in (None, "mean") else [str(identity.aggregation)]
-    return "_".join([identity.name, *dimensions, *rest])
+    aggregation = [] if identity.aggregation in (None, "mean") else [str(identity.aggregation)]
+    return "_".join([identity.name, *dimensions, *aggregation])
 
 
 if __name__ == "__main__":

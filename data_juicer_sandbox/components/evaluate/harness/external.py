@@ -1,4 +1,4 @@
-"""A framework's work in a process of its own: a request goes in as a file, an answer for each model comes out."""
+"""Runs an evaluation framework in a separate process: it reads a request file and writes a result file per model."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from data_juicer_sandbox.errors import JobError
 LOGGED = 2000
 NOTED = 80
 KEY = "OPENAI_API_KEY"
-"""Where the scripts, and the frameworks, look for the key of an API."""
+"""The environment variable from which the scripts and the frameworks read the API key."""
 
 
 @dataclass(frozen=True)
 class ExternalHarness:
-    """A framework.
+    """An evaluation framework.
 
     Args:
-        library: its import name.
-        install: what pip is to install for it.
-        script: the path of what runs it; stands alone.
-        python: an interpreter that has it; this one when None.
-        api_key_env: the variable that holds an API's key.
+        library: import name of the framework.
+        install: the command that installs it.
+        script: path of the script that runs it; the script imports nothing of this package.
+        python: a Python interpreter with the framework; None: the current one.
+        api_key_env: environment variable that holds the API key.
     """
 
     library: str
@@ -43,19 +43,19 @@ class ExternalHarness:
     python: str | None
     api_key_env: str
 
-    def answers(
+    def run(
         self, job: JobRun, models: list[str], request: dict[str, Any]
     ) -> Iterator[tuple[str, Path, dict[str, Any]]]:
-        """Ask it about each model; gives each model's name, the folder where the script left
-        its files, and the answer, as soon as it is there.
+        """Evaluate all models; yields each model's name, the folder with the script's files, and the result, as soon as
+        it is written.
 
         Args:
-            job: where to tell how far it is, and where the request lies meanwhile.
-            models: as the request names them.
-            request: what the script wants to know, plain values; `models` and `folder` are added.
+            job: the running job; its folder holds the request.
+            models: the models.
+            request: input of the script, in JSON values; `models` and `folder` are added.
 
         Raises:
-            JobError: it is not installed, or failed.
+            JobError: the framework is not installed, or failed.
         """
         if self.python is None and importlib.util.find_spec(self.library) is None:
             raise JobError(
@@ -63,9 +63,9 @@ class ExternalHarness:
                 hint=f"{self.install}, here or in an environment whose interpreter `python` names",
             )
         with private_folder(job.folder) as folder:
-            asked = folder / "request.json"
-            hand_over(asked, {**request, "models": models, "folder": str(folder)})
-            program = Program([self.python or sys.executable, self.script, str(asked)], env=self._environment())
+            request_file = folder / "request.json"
+            hand_over(request_file, {**request, "models": models, "folder": str(folder)})
+            program = Program([self.python or sys.executable, self.script, str(request_file)], env=self._environment())
             with (
                 job.progress.task(self.library, total=len(models)) as task,
                 closing(program.run()) as lines,
@@ -76,15 +76,15 @@ class ExternalHarness:
                     logger.debug("{}: {}", self.library, text[:LOGGED])
                     if text:
                         task.update(note=text[:NOTED])
-                    while done < len(models) and (answer := folder / f"{done}.json").is_file():
-                        yield models[done], folder, json.loads(answer.read_text(encoding="utf-8"))
+                    while done < len(models) and (result := folder / f"{done}.json").is_file():
+                        yield models[done], folder, json.loads(result.read_text(encoding="utf-8"))
                         task.advance(1)
                         done += 1
-            for left in range(done, len(models)):
-                yield models[left], folder, json.loads((folder / f"{left}.json").read_text(encoding="utf-8"))
+            for number in range(done, len(models)):
+                yield models[number], folder, json.loads((folder / f"{number}.json").read_text(encoding="utf-8"))
 
     def _environment(self) -> dict[str, str]:
-        found = {"TOKENIZERS_PARALLELISM": "false"}
+        variables = {"TOKENIZERS_PARALLELISM": "false"}
         if key := os.environ.get(self.api_key_env):
-            found[KEY] = key
-        return found
+            variables[KEY] = key
+        return variables

@@ -1,4 +1,4 @@
-"""Per-sample results of a framework, laid where the user looks for them."""
+"""Copies per-sample results of a framework to the export folder."""
 
 from __future__ import annotations
 

@@ -1,20 +1,21 @@
-"""What all executors of language model inference share; `api`, `huggingface` and `vllm` only know how to get answers.
+"""Shared parts of language model inference; the executors `api`, `huggingface` and `vllm` add the model calls.
 
-An executor is a subclass of `LLMInference` (component.py) with two methods: `answering`, which makes the model ready
-and gives a function that answers, and `identity`, which tells what decides the answers.
+An executor is a subclass of `LLMInference` (component.py) with two methods: `inference_function`, a context manager
+that loads the model and yields a function that completes requests, and `identity`, the settings that determine the
+answers.
 """
 
-from data_juicer_sandbox.components.infer.base.component import Answering, LLMInference
+from data_juicer_sandbox.components.infer.base.component import InferFunction, LLMInference
 from data_juicer_sandbox.components.infer.base.prompts import Prompt, as_messages, as_text
-from data_juicer_sandbox.components.infer.base.types import Completion, Failure, Put, Request
+from data_juicer_sandbox.components.infer.base.types import Completion, Failure, OnResult, Request
 
 __all__ = [
-    "Answering",
     "Completion",
     "Failure",
+    "InferFunction",
     "LLMInference",
+    "OnResult",
     "Prompt",
-    "Put",
     "Request",
     "as_messages",
     "as_text",

@@ -1,4 +1,4 @@
-"""What an executor of language model inference is; the rest of it: rows, files, going on, counting."""
+"""Base component of language model inference: reads rows, writes files, resumes, reports metrics."""
 
 from __future__ import annotations
 
@@ -19,63 +19,65 @@ from data_juicer_sandbox.components.infer.base.dataset import (
     Fields,
     InferenceSettings,
     assemble,
-    outcome,
-    questions,
+    pending_requests,
+    result_fields,
     survey,
 )
 from data_juicer_sandbox.components.infer.base.journal import Journal
 from data_juicer_sandbox.components.infer.base.limits import FailureLimit, check_limit
 from data_juicer_sandbox.components.infer.base.throughput import Throughput
-from data_juicer_sandbox.components.infer.base.types import Completion, Failure, Put, Request
-from data_juicer_sandbox.components.io.data_files import is_data, refuse_overwriting
+from data_juicer_sandbox.components.infer.base.types import Completion, Failure, OnResult, Request
+from data_juicer_sandbox.components.io.data_files import existing_data, refuse_overwriting
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import claim, content_stamp, is_there, remove, temporary_path
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.user_code import UserCode
 
-Answering = Callable[[Iterator[Request], Put], None]
-"""Takes questions, as many at a time as suits it, and puts an answer or a failure for each, in any order.
+InferFunction = Callable[[Iterator[Request], OnResult], None]
+"""Takes requests and calls `on_result` with a completion or a failure for each, in any order.
 
-The questions are made as they are taken (a row is read, its prompt built), so whoever takes few at a time holds few.
-`put` writes the answer down at once: what was put is never asked again. It raises JobError when going on is hopeless;
-that, and KeyboardInterrupt, are to be let through. An executor that finds out by itself that no row will be answered (a
-wrong key, memory too small) raises JobError.
+Requests are created lazily (a row is read, its prompt built), so memory holds only the requests taken. `on_result`
+stores the result at once; that request is never sent again. It raises JobError if the job cannot succeed; the function
+must not catch that error, nor KeyboardInterrupt. An executor that detects by itself that no request can succeed (a
+wrong key, too little memory) raises JobError.
 """
 
 
 class LLMInference(Component):
-    """Base of the executors that let a language model answer a data set.
+    """Base of the executors that run a language model over a data set.
 
-    Reads `dataset_path`, writes `<name>_inference.jsonl` under `export_path`: every row as it was, byte for byte, in
-    its order, with the answer at `infer_res_key` (a list where `n` samples are asked for). A row that failed has null
-    there, and `infer_error` with `kind` and `message`; it is counted, and the others go on.
+    Reads `dataset_path`, writes `<name>_inference.jsonl` under `export_path`: the rows unchanged, byte for byte, in
+    their order, with the answer in the field `infer_res_key` (a list for `n` samples). A failed row has null there, and
+    `infer_error` with `kind` and `message`; the job continues with the other rows.
 
-    An interrupted file is continued: what was answered is kept beside it and not asked again, unless the data or the
-    settings that decide the answers have changed. Failed rows are not asked again when an interrupted file is
-    continued, unless `retry_failed` says so; after a job that failed they are.
+    An interrupted job is resumed: stored answers are reused, unless the data or settings that determine the answers
+    have changed. Failed rows are repeated after a failed job; after an interrupted job only with `retry_failed`.
 
-    Watches `rows`, `failed`, `kept` (taken over from earlier runs), `prompt_tokens`, `completion_tokens`, `seconds`,
-    `rows_per_second`, `tokens_per_second` (written ones) and, where there are prices, `cost`; of several data sets also
-    for each, under its name.
+    Metrics are `rows`, `failed`, `kept` (reused from earlier runs), `prompt_tokens`, `completion_tokens`, `seconds`,
+    `rows_per_second`, `tokens_per_second` (completion tokens) and, with prices, `cost`; with several data sets also for
+    each, under its name.
 
     Args:
         model: the model.
-        dataset_path: the data set(s), in any format. Several give several files.
-        export_path: folder of the new files, named after the data sets (those that share a name get that of their
-            folder in front); or, where there is but one, a `.jsonl` file.
-        model_params: what the model is made ready with.
-        sampling_params: how it answers; `n` is the number of samples a row.
-        infer_res_key: the field of the answer.
-        raw_key: a field for what the model wrote as it is, beside what `parse_output_func` made of it.
-        build_messages_func: name or dotted path of the function that makes messages (or a text) of a row.
-        parse_output_func: name or dotted path of the function that reads what the model wrote.
-        func_kwargs: their arguments, see `functions.bind`.
-        max_rows: rows taken from the start of each data set.
-        skip_missing: leave out data sets that are not there.
-        max_failures: more failed rows in a data set fail the job: a share if below 1, a number otherwise.
-        retry_failed: ask failed rows of an interrupted file again.
-        price_per_million: of tokens, `input` and `output`.
+        dataset_path: one data set or several, in any format; each gives a file.
+        export_path: folder of the new files, named after the data sets (data sets with the same name are prefixed with
+            their folder's name); or a `.jsonl` file for a single data set.
+        model_params: arguments for loading the model.
+        sampling_params: sampling parameters; `n` is the number of samples per row.
+        infer_res_key: the new field for the answer.
+        raw_key: another new field for the model's output before `parse_output_func`.
+        build_messages_func: builds messages (or a text) from a row: `build_messages`, `build_messages_for_math_qa`, or
+            a dotted path.
+        parse_output_func: extracts the answer from the model's output: `parse_output`, or a dotted path.
+        func_kwargs: arguments of both functions. Each is passed to the function that has a parameter of that name;
+            those under the key `build_messages_func` or `parse_output_func` to that function.
+        max_rows: number of rows of each data set, from its start; all by default.
+        skip_missing: skip data sets that do not exist, with a warning, instead of failing.
+        max_failures: tolerated failed rows per data set: a fraction if below 1, else a count. By default the job fails
+            only if every row failed.
+        retry_failed: repeat failed rows of an interrupted job.
+        price_per_million: price of a million tokens, `input` and `output`.
     """
 
     outputs = ("path",)
@@ -106,28 +108,28 @@ class LLMInference(Component):
         fields = Fields(infer_res_key, "infer_error", raw_key)
         if len({fields.answer, fields.error, fields.raw}) < 3:
             raise ConfigError(f"infer_res_key {infer_res_key!r}, raw_key {raw_key!r} and 'infer_error' must differ")
-        self.asking = InferenceSettings(build, parse, fields, self.samples, max_rows)
+        self.settings = InferenceSettings(build, parse, fields, self.samples, max_rows)
         self.skip_missing, self.retry_failed, self.price = skip_missing, retry_failed, price_per_million
         check_limit(max_failures)
         self.limit = max_failures
         self.counted: Counter[str] = Counter()
-        """What else an executor counts, such as retries; it is watched with the other figures."""
+        """More metrics of an executor, such as retries."""
         self._functions = [build_messages_func, parse_output_func, dict(func_kwargs or {})]
         if self._names_file and len(as_list(dataset_path)) > 1:
             raise ConfigError(f"export_path {export_path!r} is one file for several data sets", hint="a folder")
 
     @abstractmethod
-    def answering(self, job: JobRun) -> AbstractContextManager[Answering]:
-        """Make the model ready; as long as the `with` block lasts, the function it gives answers.
+    def inference_function(self, job: JobRun) -> AbstractContextManager[InferFunction]:
+        """Load the model; yields the function that completes requests, valid inside the `with` block.
 
-        Entered at most once a run, and not at all where everything was answered before. The function is called once
-        for each data set.
+        Entered at most once per run, and not at all if all answers are already stored. The function is called once per
+        data set.
         """
 
     def identity(self) -> dict[str, Any]:
-        """All settings that decide what the answers are, as plain values. When they change, a file is begun again.
+        """The settings that determine the answers, as JSON values. When they change, stored answers are discarded.
 
-        Not those that change how fast or where they come from: batch sizes, time-outs, numbers of retries, keys.
+        Settings that affect only speed or access are not included: batch sizes, timeouts, numbers of retries, keys.
         """
         return {
             "model": self.model,
@@ -137,84 +139,88 @@ class LLMInference(Component):
         }
 
     def run(self, job: JobRun) -> str | list[str]:
-        """Let the model answer.
+        """Run the model over all data sets.
 
         Returns:
-            The path of the new file; a list of them if `dataset_path` is a list.
+            The path of the new file; a list of paths if `dataset_path` is a list.
 
         Raises:
-            JobError: a data set is not there or empty, every row failed, or more than `max_failures`.
+            JobError: a data set does not exist or is empty, every row failed, or more than `max_failures`.
         """
         sources = self._sources()
         targets = [self._target(name) for name, _ in sources]
         for target in targets:
             refuse_overwriting(target, [path for _, path in sources])
             claim(target)
-        journals, figures = [], []
+        journals, metrics = [], []
         with ExitStack() as stack:
-            ready: list[Answering] = []
+            loaded: list[InferFunction] = []
 
-            def answering() -> Answering:
-                if not ready:
-                    ready.append(stack.enter_context(self.answering(job)))
-                return ready[0]
+            def load() -> InferFunction:
+                if not loaded:
+                    loaded.append(stack.enter_context(self.inference_function(job)))
+                return loaded[0]
 
             for (name, path), target in zip(sources, targets, strict=True):
                 journal = temporary_path(target, ".answers")
-                figures.append(self._infer(job, name, path, target, journal, answering))
+                metrics.append(self._infer(job, name, path, target, journal, load))
                 journals.append(journal)
                 if len(sources) > 1:
-                    job.watcher.watch({name: figures[-1]})
-        job.watcher.watch({**_total(figures), **self.counted})
-        for journal in journals:  # not before all are done: a job that is continued takes over whole files too
+                    job.watcher.watch({name: metrics[-1]})
+        job.watcher.watch({**_total(metrics), **self.counted})
+        for journal in journals:  # only after all data sets: a resumed job reuses the journals of finished files too
             remove(journal)
         paths = [str(target) for target in targets]
         return paths[0] if isinstance(self.dataset_path, str) else paths
 
     def _infer(
-        self, job: JobRun, name: str, path: str, target: Path, place: Path, answering: Callable[[], Answering]
+        self, job: JobRun, name: str, path: str, target: Path, journal_path: Path, load: Callable[[], InferFunction]
     ) -> dict[str, Any]:
-        rows, content = survey(path, self.asking.max_rows)
+        rows, content = survey(path, self.settings.max_rows)
         if not rows:
             raise JobError(f"there are no rows in {path}")
-        journal = Journal(place, self._digest(content), rows, self.asking.fields.fit, retry_failed=self.retry_failed)
-        with closing(journal), job.progress.task(f"asking about {name}", total=rows) as task:
+        digest, retry_failed = self._digest(content), self.retry_failed
+        journal = Journal(journal_path, digest, rows, self.settings.fields.fit, retry_failed=retry_failed)
+        with closing(journal), job.progress.task(f"inference on {name}", total=rows) as task:
             if journal.kept:
-                logger.info("{}: {:,} of {:,} rows were answered before", name, journal.kept, rows)
+                logger.info("{}: {:,} of {:,} answers are reused from earlier runs", name, journal.kept, rows)
                 task.advance(journal.kept)
-            answer_all = answering() if len(journal) < rows else None  # before the clock starts
-            meter, limit, kinds = Throughput(task, journal, self.price), FailureLimit(self.limit, rows), Counter[str]()
+            infer = load() if len(journal) < rows else None  # loading time does not count for the throughput
+            throughput, limit = Throughput(task, journal, self.price), FailureLimit(self.limit, rows)
+            categories = Counter[str]()
 
-            def put(question: Request, answer: Completion | Failure) -> None:
-                fields, failure = outcome(self.asking, answer)
+            def on_result(request: Request, answer: Completion | Failure) -> None:
+                fields, failure = result_fields(self.settings, answer)
                 journal.add(
-                    question.number,
+                    request.number,
                     fields,
                     failed=failure is not None,
                     prompt_tokens=answer.prompt_tokens,
                     completion_tokens=answer.completion_tokens,
                 )
                 if failure is not None:
-                    kinds[failure.kind] += 1
+                    categories[failure.category] += 1
                 limit.judge(failure, journal.failed)
-                meter.row()
+                throughput.row()
 
             try:
-                if answer_all is not None:
-                    with closing(questions(path, self.asking, journal, put)) as asked:
-                        answer_all(asked, put)
+                if infer is not None:
+                    with closing(pending_requests(path, self.settings, journal, on_result)) as requests:
+                        infer(requests, on_result)
                 limit.judge_all(journal.failed)
             except Exception:
-                journal.forget_failures()  # what made them fail may be mended by then
+                journal.forget_failures()  # the next run repeats them: their cause may be fixed
                 raise
-            meter.show()
+            throughput.show()
             if len(journal) < rows:
                 raise JobError(f"{rows - len(journal):,} of {rows:,} rows of {path} were not answered")
             if journal.failed:
-                told = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common())
-                logger.warning("{}: {:,} of {:,} rows failed; of this run: {}", name, journal.failed, rows, told or "-")
-            assemble(path, target, self.asking, journal)
-            return meter.figures()
+                summary = ", ".join(f"{category} {count:,}" for category, count in categories.most_common())
+                logger.warning(
+                    "{}: {:,} of {:,} rows failed; in this run: {}", name, journal.failed, rows, summary or "-"
+                )
+            assemble(path, target, self.settings, journal)
+            return throughput.metrics()
 
     @property
     def _names_file(self) -> bool:
@@ -225,34 +231,28 @@ class LLMInference(Component):
 
     def _sources(self) -> list[tuple[str, str]]:
         paths = as_list(self.dataset_path)
-        missing = [path for path in paths if not is_data(path)]
-        if missing and not self.skip_missing:
-            raise JobError(f"there is no data set at {', '.join(missing)}", hint="skip_missing: true goes on without")
-        for path in missing:
-            logger.warning("there is no data set at {}: left out", path)
-        if len(missing) == len(paths):
-            raise JobError("there is none of the data sets")
-        return [pair for pair in zip(distinct_names(paths), paths, strict=True) if pair[1] not in missing]
+        existing = existing_data(paths, self.skip_missing)
+        return [(name, path) for name, path in zip(distinct_names(paths), paths, strict=True) if path in existing]
 
     def _digest(self, content: str) -> str:
-        asking = [self._functions, vars(self.asking.fields), self.asking.max_rows]
+        settings = [self._functions, vars(self.settings.fields), self.settings.max_rows]
         code = UserCode().digests([type(self)], self._functions[:2])
-        wanted = mask([type(self).__name__, self.identity(), asking, content, *([code] if code else [])])
-        return str(xxhash.xxh3_128_hexdigest(json.dumps(wanted, sort_keys=True, default=repr).encode()))
+        inputs = mask([type(self).__name__, self.identity(), settings, content, *([code] if code else [])])
+        return str(xxhash.xxh3_128_hexdigest(json.dumps(inputs, sort_keys=True, default=repr).encode()))
 
 
 def model_stamp(model: str) -> str:
-    """The content digest of a model's folder; empty for the id of one on a hub.
+    """The content digest of a model's folder; empty for a hub id.
 
-    Not its quick key: answers are also kept where the model was copied. The run has read the folder before the job
-    began, and it is not read again.
+    The digest depends on the content, not on size and time stamp, so that answers of a copied model are reused. The run
+    has computed it before the job started; the folder is not read again.
     """
     return content_stamp(model)[1] if is_there(model) else ""
 
 
-def _total(figures: list[dict[str, Any]]) -> dict[str, Any]:
-    """The sums over the data sets, and the speed of all together."""
-    total = {key: sum(one[key] for one in figures) for key in figures[0]}
+def _total(metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    """The sums over the data sets, and the overall speed."""
+    total = {key: sum(dataset[key] for dataset in metrics) for key in metrics[0]}
     for key in (key for key in total if key.endswith("_per_second")):
-        total[key] = sum(one[key] * one["seconds"] for one in figures) / total["seconds"]
+        total[key] = sum(dataset[key] * dataset["seconds"] for dataset in metrics) / total["seconds"]
     return total

@@ -1,4 +1,4 @@
-"""One data set's way through an inference: its rows are asked, their outcomes put down, and the file made of both."""
+"""Inference on one data set: creates requests from rows, converts results to fields, writes the output file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import xxhash
 
 from data_juicer_sandbox.components.infer.base.journal import Journal
-from data_juicer_sandbox.components.infer.base.prompts import checked
+from data_juicer_sandbox.components.infer.base.prompts import check_prompt
 from data_juicer_sandbox.components.infer.base.types import Completion, Failure, Request
 from data_juicer_sandbox.components.io import parse, read_lines
 from data_juicer_sandbox.components.io.append_fields import splice_json, to_json
@@ -22,18 +22,18 @@ from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.secrets import shorten
 
-_LONGEST = 500
-"""Characters of a failure's message that are kept."""
+_MESSAGE_LENGTH = 500
+"""Maximum characters of a failure's message in a row."""
 
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields that a row gets.
+    """Names of the fields added to a row.
 
     Args:
-        answer: the answer's; null where the row failed.
-        error: that of a failure's kind and message.
-        raw: that of what the model wrote, untouched; None for none.
+        answer: field of the answer; null if the row failed.
+        error: field of a failure's kind and message.
+        raw: field of the model's output before parsing; None: not added.
     """
 
     answer: str
@@ -41,21 +41,21 @@ class Fields:
     raw: str | None = None
 
     def fit(self, new: Mapping[str, Any], failed: bool) -> bool:
-        """Whether new fields of a row are those of an answer, or of a failure."""
+        """Check that new fields of a row are those of an answer, or of a failure."""
         expected = {self.answer} | ({self.error} if failed else set()) | (set() if self.raw is None else {self.raw})
         return new.keys() == expected
 
 
 @dataclass(frozen=True)
 class InferenceSettings:
-    """How rows are asked and answers read.
+    """How requests are created and completions parsed.
 
     Args:
-        build: makes a prompt of a row.
-        parse: reads what the model wrote.
-        fields: where the answer goes.
-        samples: how many answers a row gets; several make a list.
-        max_rows: rows taken from the start of a data set; None for all.
+        build: builds the prompt of a row.
+        parse: parses the model's output.
+        fields: fields for the answer.
+        samples: answers per row; several are stored as a list.
+        max_rows: number of rows from the start of a data set; None: all.
     """
 
     build: Callable[[dict[str, Any]], Any]
@@ -66,7 +66,7 @@ class InferenceSettings:
 
 
 def survey(path: str, max_rows: int | None) -> tuple[int, str]:
-    """How many rows will be asked, and a digest of them."""
+    """The number of rows to process, and a digest of their content."""
     rows, state = 0, xxhash.xxh3_128()
     for line in islice(read_lines(path), max_rows):
         rows += 1
@@ -74,68 +74,70 @@ def survey(path: str, max_rows: int | None) -> tuple[int, str]:
     return rows, str(state.hexdigest())
 
 
-def outcome(asking: InferenceSettings, answer: Completion | Failure) -> tuple[bytes, Failure | None]:
-    """The new fields of a row as JSON, and the failure if it is one (its secrets masked): an answer that cannot be read
-    is one too.
+def result_fields(settings: InferenceSettings, answer: Completion | Failure) -> tuple[bytes, Failure | None]:
+    """The new fields of a row as JSON, and the failure, if any, with its secrets masked. An answer that cannot be
+    parsed is a failure too.
     """
-    fields = asking.fields
+    fields = settings.fields
     raw: Any = None
     if isinstance(answer, Completion):
-        raw = answer.texts[0] if asking.samples == 1 and answer.texts else answer.texts
+        raw = answer.texts[0] if settings.samples == 1 and answer.texts else answer.texts
         try:
-            if len(answer.texts) != asking.samples:
-                raise ValueError(f"{len(answer.texts)} samples came, {asking.samples} were asked for")
-            read = [asking.parse(text) for text in answer.texts]
-            made: dict[str, Any] = {fields.answer: read[0] if asking.samples == 1 else read}
-            return to_json(made if fields.raw is None else {**made, fields.raw: raw}), None
+            if len(answer.texts) != settings.samples:
+                raise ValueError(f"expected {settings.samples} samples, got {len(answer.texts)}")
+            parsed = [settings.parse(text) for text in answer.texts]
+            new_fields: dict[str, Any] = {fields.answer: parsed[0] if settings.samples == 1 else parsed}
+            return to_json(new_fields if fields.raw is None else {**new_fields, fields.raw: raw}), None
         except Exception as error:
-            # the function is the user's: whatever goes wrong in it is told, in the row
+            # a user's function may raise anything; the error is stored in the row
             message = f"{type(error).__name__}: {error}"
-            failure = Failure("parse", shorten(message, _LONGEST))
+            failure = Failure("parse", shorten(message, _MESSAGE_LENGTH))
     else:
-        failure = Failure(answer.kind, shorten(answer.message, _LONGEST))
-    made = {fields.answer: None, fields.error: {"kind": failure.kind, "message": failure.message}}
-    return to_json(made if fields.raw is None else {**made, fields.raw: raw}), failure
+        failure = Failure(answer.category, shorten(answer.message, _MESSAGE_LENGTH))
+    new_fields = {fields.answer: None, fields.error: {"kind": failure.category, "message": failure.message}}
+    return to_json(new_fields if fields.raw is None else {**new_fields, fields.raw: raw}), failure
 
 
-def questions(
-    path: str, asking: InferenceSettings, journal: Journal, put: Callable[[Request, Failure], None]
+def pending_requests(
+    path: str, settings: InferenceSettings, journal: Journal, on_result: Callable[[Request, Failure], None]
 ) -> Generator[Request, None, None]:
-    """A question for every row without an outcome. Rows of which none can be made are failures at once.
+    """Yield a request for every row without a result. Rows for which no prompt can be built fail at once.
 
     Raises:
-        JobError: a line is no row, or has the answer's field already.
+        JobError: a line is not a row, or already has the answer's field.
     """
-    for number, (file, place, line) in enumerate(islice(_places(path), asking.max_rows)):
+    for number, (file, line_number, line) in enumerate(islice(_places(path), settings.max_rows)):
         if journal.has(number):
             continue
         try:
             row = parse(line)
         except BadRow as error:
-            raise JobError(str(error), where=Where(str(file), place)) from error
-        for key in (asking.fields.answer, asking.fields.raw):
+            raise JobError(str(error), where=Where(str(file), line_number)) from error
+        for key in (settings.fields.answer, settings.fields.raw):
             if key in row:
                 raise JobError(
-                    f"a row has a field {key!r} already", where=Where(str(file), place), hint="another infer_res_key"
+                    f"the row already has a field {key!r}",
+                    where=Where(str(file), line_number),
+                    hint="another infer_res_key",
                 )
         try:
-            prompt = checked(asking.build(row))
-        except Exception as error:  # the user's function again, and rows of all kinds
+            prompt = check_prompt(settings.build(row))
+        except Exception as error:  # a user's function may raise anything
             message = str(error) if isinstance(error, JobError) else f"{type(error).__name__}: {error}"
-            put(Request(number, ""), Failure("row", message))
+            on_result(Request(number, ""), Failure("row", message))
         else:
             yield Request(number, prompt)
 
 
-def assemble(path: str, target: Path, asking: InferenceSettings, journal: Journal) -> None:
-    """Write the rows, each with its new fields, whole or not at all."""
-    error_key = asking.fields.error
+def assemble(path: str, target: Path, settings: InferenceSettings, journal: Journal) -> None:
+    """Write all rows with their new fields; the file appears only when it is complete."""
+    error_key = settings.fields.error
     quoted = to_json(error_key)
     with replacing(target) as part, part.open("wb") as stream:
-        for number, line in enumerate(islice(read_lines(path), asking.max_rows)):
+        for number, line in enumerate(islice(read_lines(path), settings.max_rows)):
             fields = journal.fields(number)
             if quoted in line and error_key in parse(line) and error_key in parse(fields):
-                # it failed in an inference before, too: the old mark gives way, and the line is written anew
+                # the row failed in an earlier inference too: replace that error, which needs a new line
                 line = to_json({key: value for key, value in parse(line).items() if key != error_key}) + b"\n"
             stream.write(splice_json(line, fields))
 

@@ -1,4 +1,4 @@
-"""The two functions that a config chooses: what makes a prompt of a row, and what reads an answer."""
+"""The two functions that a config chooses: one builds the prompt of a row, one parses the model's output."""
 
 from __future__ import annotations
 
@@ -10,42 +10,41 @@ from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.secrets import shown
 
-Function = Callable[..., Any]
 BUILD, PARSE = "build_messages_func", "parse_output_func"
 
 
 def bind(
     build: str, parse: str, func_kwargs: Mapping[str, Any] | None
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Both functions, their keyword arguments bound.
+    """Load both functions and bind their keyword arguments.
 
     Args:
-        build: name or dotted path of the function that makes a prompt of a row.
-        parse: name or dotted path of the function that reads a model's text.
-        func_kwargs: arguments for both. Those under the key `build_messages_func` or `parse_output_func` (mappings)
-            are for that one; any other goes to whichever of the two has an argument of its name, or else
-            takes arguments of any name.
+        build: name or dotted path of the function that builds a prompt from a row.
+        parse: name or dotted path of the function that parses a model's text.
+        func_kwargs: arguments of both. Those under the key `build_messages_func` or `parse_output_func` (mappings) are
+            for that function; any other is passed to each function with a parameter of that name, else to each with
+            `**kwargs`.
 
     Raises:
-        ConfigError: there is no such function, or neither takes an argument.
+        ConfigError: a function does not exist, or neither function accepts an argument.
     """
     names = {BUILD: build, PARSE: parse}
-    given = dict(func_kwargs or {})
-    own = {which: _own(which, given.pop(which, None)) for which in names}
-    taken = {which: arguments(find_helper(name)) for which, name in names.items()}
-    for key, value in given.items():
-        takers = [which for which, (keys, _) in taken.items() if key in keys]
-        takers = takers or [which for which, (_, open_ended) in taken.items() if open_ended]
-        if not takers:
-            known = {name for keys, _ in taken.values() for name in keys}
-            what = f"neither {build} nor {parse} takes {key!r}"
-            raise ConfigError(what, hint=suggest(str(key), known, what="they take"))
-        for which in takers:
-            own[which].setdefault(key, value)
-    return find_helper(build, own[BUILD]), find_helper(parse, own[PARSE])
+    shared_kwargs = dict(func_kwargs or {})
+    function_kwargs = {which: _function_kwargs(which, shared_kwargs.pop(which, None)) for which in names}
+    accepted = {which: arguments(find_helper(name)) for which, name in names.items()}
+    for key, value in shared_kwargs.items():
+        receivers = [which for which, (keys, _) in accepted.items() if key in keys]
+        receivers = receivers or [which for which, (_, open_ended) in accepted.items() if open_ended]
+        if not receivers:
+            argument_names = {name for keys, _ in accepted.values() for name in keys}
+            message = f"neither {build} nor {parse} takes {key!r}"
+            raise ConfigError(message, hint=suggest(str(key), argument_names, what="they take"))
+        for which in receivers:
+            function_kwargs[which].setdefault(key, value)
+    return find_helper(build, function_kwargs[BUILD]), find_helper(parse, function_kwargs[PARSE])
 
 
-def _own(which: str, value: Any) -> dict[str, Any]:
+def _function_kwargs(which: str, value: Any) -> dict[str, Any]:
     if value is not None and not isinstance(value, Mapping):
-        raise ConfigError(f"func_kwargs.{which} is a mapping of arguments, not {shown(value)}")
+        raise ConfigError(f"func_kwargs.{which} must be a mapping of arguments, not {shown(value)}")
     return dict(value or {})

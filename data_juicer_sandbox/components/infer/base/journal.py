@@ -1,16 +1,16 @@
-"""Answers on disk, each as soon as it is there: what an interrupted inference goes on from.
+"""Journal of results on disk, from which an interrupted inference resumes.
 
-A file beside the one to be made. Its first line names the form and what the answers are for (a digest of settings and
-input), every other line is one row's outcome, in the order they came:
+The journal is a file beside the output file. Its first line has the format version and a digest of settings and input;
+every other line is the result of one row, in order of arrival:
 
     <row> <+ or -> <prompt tokens> <completion tokens> <checksum> <new fields of the row as JSON>
 
-The checksum is of the digest and all else in the line, so that a line that was damaged, or is of another file, is told.
-Such a line is left out, and its row asked again. A file of the first form has no checksums: there a line counts if its
-JSON is just what this program would have written.
+The checksum covers the digest and the rest of the line, so that damaged lines and lines of other files are detected.
+Such a line is ignored, and its request is repeated. Files of format 1 have no checksums: a line is valid if its JSON is
+exactly what this program would write.
 
-An answer is final; a later outcome of a row takes the place of a failure. The line `retry` says that failures before it
-do not count. A last line that a killed process left half written is cut off when the file is opened again.
+An answer is final; a later result of a row replaces a failure. The line `retry` cancels all failures before it. An
+incomplete last line of a killed process is removed when the file is opened again.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _RETRY = b"retry\n"
 _FORM, _FIRST_FORM = b"answers 2 ", b"answers 1 "
 
 Fits = Callable[[dict[str, Any], bool], bool]
-"""Whether new fields are those of an outcome; the second argument says whether it is a failure."""
+"""Checks the new fields of a result; the second argument is whether it is a failure."""
 
 
-class _Outcome(NamedTuple):
-    """What a line says."""
+class _Result(NamedTuple):
+    """The content of a line."""
 
     row: int
     failed: bool
@@ -49,37 +49,37 @@ class _Outcome(NamedTuple):
 
 
 class Journal:
-    """The outcomes so far of one data set. Holds 8 bytes of memory a row.
+    """The results of one data set. Uses 8 bytes of memory per row.
 
     Args:
-        path: its file.
-        digest: of all that decides the answers. A file with another one is begun again.
-        rows: how many rows the data set has.
-        fits: looks at the new fields of outcomes of earlier runs; one that does not fit is asked for again.
-        retry_failed: forget the failures there are, so that their rows are asked again.
+        path: the journal's file.
+        digest: digest of everything that determines the answers. A file with another digest is overwritten.
+        rows: number of rows of the data set.
+        fits: checks the new fields of results of earlier runs; invalid results are repeated.
+        retry_failed: discard the failures of earlier runs, so that their requests are repeated.
 
     Attributes:
-        answered: rows with an answer.
-        failed: rows marked as failed.
-        kept: outcomes of earlier runs that were taken over.
-        prompt_tokens: tokens read for all outcomes, earlier runs and later replaced ones included.
-        completion_tokens: tokens written.
-        damaged: lines of earlier runs that were left out.
+        answered: number of rows with an answer.
+        failed: number of failed rows.
+        kept: number of results reused from earlier runs.
+        prompt_tokens: prompt tokens of all results, including earlier runs and replaced failures.
+        completion_tokens: completion tokens of all results.
+        damaged: number of lines of earlier runs that were ignored.
     """
 
     def __init__(self, path: Path, digest: str, rows: int, fits: Fits | None = None, *, retry_failed: bool = False):
         self.path, self.rows, self._digest, self._fits = path, rows, digest.encode(), fits
         self._checksums, self.damaged = True, 0
         self.answered = self.failed = self.prompt_tokens = self.completion_tokens = 0
-        self._places = array("q", [0]) * rows  # where a row's line begins; below zero for a failure, 0 for none
+        self._offsets = array("q", [0]) * rows  # of each row's line; negative for a failure, 0 without a result
         path.parent.mkdir(parents=True, exist_ok=True)
         refuse_special(path)
         self._stream = path.open("a+b")
         self._end = 0
-        self._take_over()
+        self._load()
         if self.damaged:
             logger.warning(
-                "{}: {:,} damaged lines are left out; rows without an answer are asked again", path, self.damaged
+                "{}: {:,} damaged lines are ignored; requests without a result are repeated", path, self.damaged
             )
         if retry_failed:
             self.forget_failures()
@@ -89,11 +89,11 @@ class Journal:
         return self.answered + self.failed
 
     def has(self, number: int) -> bool:
-        """Whether a row has its outcome."""
-        return self._places[number] != 0
+        """Whether a row has a result."""
+        return self._offsets[number] != 0
 
     def add(self, number: int, fields: bytes, *, failed: bool, prompt_tokens: int, completion_tokens: int) -> None:
-        """Put down a row's outcome; it is in the file when this returns.
+        """OnResult down a row's result; it is in the file when this returns.
 
         Args:
             number: the row's.
@@ -110,7 +110,7 @@ class Journal:
         self._note(number, failed, prompt_tokens, completion_tokens, len(line))
 
     def forget_failures(self) -> None:
-        """From now on the rows that failed have no outcome; when the file is opened again, neither."""
+        """Discard all failures, also for later runs."""
         if self.failed:
             self._stream.write(_RETRY)
             self._stream.flush()
@@ -118,31 +118,32 @@ class Journal:
             self._drop_failed()
 
     def fields(self, number: int) -> bytes:
-        """The new fields of a row, as JSON. Fastest in the order of the file.
+        """The new fields of a row, as JSON. Reading rows in the order of the file is fastest.
 
         Raises:
             JobError: the file was changed since it was opened.
         """
-        self._stream.seek(abs(self._places[number]))
-        outcome = self._read(self._stream.readline())
-        if outcome is None or outcome.row != number:
+        self._stream.seek(abs(self._offsets[number]))
+        result = self._read(self._stream.readline())
+        if result is None or result.row != number:
             raise JobError(
-                f"the outcome of row {number + 1} in {self.path} was changed while the job ran",
-                hint="run the job again: that row is asked again",
+                f"the result of row {number + 1} in {self.path} was changed while the job ran",
+                hint="run the job again; it repeats that request",
             )
-        return outcome.fields
+        return result.fields
 
     def close(self) -> None:
-        """Leave the file."""
+        """Close the file."""
         self._stream.close()
 
-    def _take_over(self) -> None:
+    def _load(self) -> None:
+        """Read the results of earlier runs, or start a new file."""
         self._stream.seek(0)
         first = self._stream.readline()
         head = _FORM + self._digest + b"\n"
         if first not in (head, _FIRST_FORM + self._digest + b"\n"):
             if first:
-                logger.info("begun again: settings or data changed since {} was written", self.path)
+                logger.info("{} is overwritten: settings or data have changed", self.path)
             self._cut(0)
             self._stream.write(head)
             self._stream.flush()
@@ -151,20 +152,20 @@ class Journal:
         self._checksums = first == head
         self._end = len(first)
         for line in self._stream:
-            if not line.endswith(b"\n"):  # the end of a killed process, or of a power cut
+            if not line.endswith(b"\n"):  # incomplete: the process was killed, or the power failed
                 break
-            outcome = None if line == _RETRY else self._read(line)
-            if outcome is not None:
-                self._note(*outcome[:-1], len(line))
+            result = None if line == _RETRY else self._read(line)
+            if result is not None:
+                self._note(*result[:-1], len(line))
                 continue
             self.damaged += line != _RETRY
             if self.failed:
-                self._drop_failed()  # a damaged line may have been this mark
+                self._drop_failed()  # the damaged line may have been a retry line
             self._end += len(line)
         self._cut(self._end)
 
-    def _read(self, line: bytes) -> _Outcome | None:
-        """What a line says; None if it is damaged."""
+    def _read(self, line: bytes) -> _Result | None:
+        """Parse a line; returns None if it is damaged."""
         match = _LINE.fullmatch(line)
         if match is None or int(match[1]) >= self.rows:
             return None
@@ -172,7 +173,7 @@ class Journal:
         try:
             row = parse(fields)
             if checksum is None:
-                if self._checksums or to_json(parse_slowly(fields)) != fields:  # twice the same key, another spelling
+                if self._checksums or to_json(parse_slowly(fields)) != fields:  # a repeated key, or other formatting
                     return None
             elif checksum != self._checksum(line[: match.start(5)], fields):
                 return None
@@ -180,27 +181,27 @@ class Journal:
             return None
         if self._fits is not None and not self._fits(row, failed):
             return None
-        return _Outcome(int(match[1]), failed, int(match[3]), int(match[4]), fields)
+        return _Result(int(match[1]), failed, int(match[3]), int(match[4]), fields)
 
     def _checksum(self, start: bytes, fields: bytes) -> bytes:
         return xxhash.xxh3_64_hexdigest(b"%s %s%s" % (self._digest, start, fields)).encode()
 
     def _note(self, number: int, failed: bool, prompt_tokens: int, completion_tokens: int, length: int) -> None:
-        before = self._places[number]
-        if before > 0:  # an answer is final: this one was copied, or moved
+        previous = self._offsets[number]
+        if previous > 0:  # an answer is final: this line is a copy
             self._end += length
             return
-        self.failed += failed - (before < 0)
+        self.failed += failed - (previous < 0)
         self.answered += not failed
-        self._places[number] = -self._end if failed else self._end
+        self._offsets[number] = -self._end if failed else self._end
         self._end += length
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
 
     def _drop_failed(self) -> None:
-        for number, place in enumerate(self._places):
-            if place < 0:
-                self._places[number] = 0
+        for number, offset in enumerate(self._offsets):
+            if offset < 0:
+                self._offsets[number] = 0
         self.failed = 0
 
     def _cut(self, length: int) -> None:

@@ -1,4 +1,4 @@
-"""A prompt as messages or as a text, whichever a model wants."""
+"""Prompts: chat messages or plain text, and conversions between them."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from data_juicer_sandbox.components.infer.messages import Message
 from data_juicer_sandbox.secrets import shown
 
 Prompt = str | list[Message]
-"""Messages of a chat, or a plain text."""
+"""Chat messages, or plain text."""
 
 
-def checked(built: Any) -> Prompt:
-    """What a `build_messages_func` gave, if it is a prompt.
+def check_prompt(built: Any) -> Prompt:
+    """Check that the result of a `build_messages_func` is a prompt, and return it.
 
     Raises:
-        TypeError: it is not; says what it is.
+        TypeError: it is not a prompt.
     """
     if isinstance(built, str):
         return built
     if not isinstance(built, list) or not built:
         raise TypeError(f"messages are a list of role and content, or a text, not {shown(built, 80)}")
-    for one in built:
-        if not isinstance(one, dict) or "role" not in one or "content" not in one:
-            raise TypeError(f"a message has a role and a content: {shown(one, 80)}")
+    for message in built:
+        if not isinstance(message, dict) or "role" not in message or "content" not in message:
+            raise TypeError(f"a message has a role and a content: {shown(message, 80)}")
     return built
 
 
 def as_messages(prompt: Prompt) -> list[Message]:
-    """Messages of a chat; a plain text is what the user says."""
+    """The prompt as chat messages; a plain text becomes a user message."""
     return [Message(role="user", content=prompt)] if isinstance(prompt, str) else prompt
 
 
 def as_text(prompt: Prompt) -> str:
-    """A plain text to go on from; the contents of several messages stand in paragraphs of their own."""
-    return prompt if isinstance(prompt, str) else "\n\n".join(str(one["content"]) for one in prompt)
+    """The prompt as plain text; the contents of several messages are joined as paragraphs."""
+    return prompt if isinstance(prompt, str) else "\n\n".join(str(message["content"]) for message in prompt)

@@ -1,4 +1,4 @@
-"""How fast it goes and what it costs."""
+"""Progress, speed and cost of an inference."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from data_juicer_sandbox.components.base import Task
 from data_juicer_sandbox.components.infer.base.journal import Journal
 
 _EVERY = 0.2
-"""Seconds between two remarks."""
+"""Minimum seconds between two updates of the progress bar."""
 
 
 class Throughput:
-    """Watches the rows of one data set go by.
+    """Measures the inference of one data set.
 
     Args:
-        task: the bar that is moved.
-        journal: where the outcomes are.
-        price: US dollars (or what you count in) per million tokens, `input` and `output`.
+        task: the progress bar.
+        journal: the journal of results.
+        price: price per million tokens in any currency, `input` and `output`.
     """
 
     def __init__(self, task: Task, journal: Journal, price: Mapping[str, float] | None):
@@ -27,27 +27,27 @@ class Throughput:
         self._started = time.monotonic()
         self._shown = -1.0
         self._tokens_before = journal.completion_tokens
-        self._moved = 0
+        self._rows_shown = 0
         self.rows = 0
 
     def row(self) -> None:
-        """One more row has its outcome."""
+        """Count a finished row."""
         self.rows += 1
         if time.monotonic() - self._shown >= _EVERY:
             self.show()
 
     def show(self) -> None:
-        """Move the bar, and say how fast it goes."""
-        self._task.advance(self.rows - self._moved)
-        self._moved = self.rows
+        """Update the progress bar and its note."""
+        self._task.advance(self.rows - self._rows_shown)
+        self._rows_shown = self.rows
         seconds = max(time.monotonic() - self._started, 1e-9)
         tokens = self._journal.completion_tokens - self._tokens_before
         failed = f", {self._journal.failed:,} failed" if self._journal.failed else ""
         self._task.update(note=f"{self.rows / seconds:,.1f} rows/s, {tokens / seconds:,.0f} tokens/s{failed}")
         self._shown = time.monotonic()
 
-    def figures(self) -> dict[str, Any]:
-        """The metrics: totals of the whole file, speed of this run."""
+    def metrics(self) -> dict[str, Any]:
+        """Totals of the whole file, and the speed of this run."""
         journal = self._journal
         seconds = max(time.monotonic() - self._started, 1e-9)
         return {

@@ -1,4 +1,4 @@
-"""What passes between the rows and a model: questions one way, answers or failures the other."""
+"""Types of the interface between rows and a model: requests, completions and failures."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from data_juicer_sandbox.components.infer.base.prompts import Prompt
 
 @dataclass(frozen=True)
 class Request:
-    """What a model is asked about one row.
+    """The request for one row.
 
     Args:
-        number: the row's place in its data set, from 0.
+        number: index of the row in its data set, from 0.
         prompt: messages of a chat, or a plain text.
     """
 
@@ -23,12 +23,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model wrote.
+    """The output of a model for one request.
 
     Args:
-        texts: its texts as they are; as many as samples were asked for (`n`).
-        prompt_tokens: tokens read, where that is known.
-        completion_tokens: tokens written, in all texts together.
+        texts: the generated texts, one per sample (`n`).
+        prompt_tokens: number of prompt tokens, if known.
+        completion_tokens: number of generated tokens of all texts together.
     """
 
     texts: list[str]
@@ -38,20 +38,20 @@ class Completion:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no answer. It marks the row; the others go on.
+    """The failure of one request. It is recorded in the row; the job continues.
 
     Args:
-        kind: one word, such as `timeout` or `http_500`.
-        message: a sentence. Secrets in it are masked before it is written.
-        prompt_tokens: tokens read all the same, where they cost something.
-        completion_tokens: tokens written all the same.
+        category: one word, such as `timeout` or `http_500`.
+        message: the error message. Secrets in it are masked before it is written.
+        prompt_tokens: prompt tokens that were charged nevertheless.
+        completion_tokens: completion tokens that were charged nevertheless.
     """
 
-    kind: str
+    category: str
     message: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
 
-Put = Callable[[Request, Completion | Failure], None]
-"""Takes the answer to a question; answers may come in any order. To be called from the thread that `run` is in."""
+OnResult = Callable[[Request, Completion | Failure], None]
+"""Callback for the result of a request; results may come in any order. Call it from the thread that runs `run`."""

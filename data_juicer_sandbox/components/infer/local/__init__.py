@@ -1,1 +1,1 @@
-"""What executors share that hold the model themselves: how it samples, prompts as tokens, batches."""
+"""Shared parts of executors that run the model themselves: sampling parameters, tokenization, batching."""

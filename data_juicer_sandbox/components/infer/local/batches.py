@@ -1,4 +1,4 @@
-"""Questions in batches of about the same length, within a window; answers put when all their samples are there."""
+"""Batched inference: requests of similar length are batched within a window."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from data_juicer_sandbox.components.infer.base import Completion, Failure, Put, Request
+from data_juicer_sandbox.components.infer.base import Completion, Failure, OnResult, Request
 
 WINDOW = 32
-"""Batches whose prompts are sorted by length together."""
+"""Number of batches whose prompts are sorted by length together."""
 
 
 @dataclass(frozen=True)
-class Written:
-    """What a model wrote after one prompt.
+class GeneratedText:
+    """The output of a model for one prompt.
 
     Args:
-        text: as it is.
-        tokens: that it took.
+        text: the generated text.
+        tokens: number of generated tokens.
     """
 
     text: str
@@ -26,61 +26,62 @@ class Written:
 
 
 @dataclass
-class Asked:
-    """A question on its way.
+class PendingRequest:
+    """A request whose samples are not complete yet.
 
     Args:
-        question: the question.
-        tokens: its prompt.
-        written: its samples so far, by number.
+        request: the request.
+        tokens: tokens of its prompt.
+        samples: finished samples by number.
     """
 
-    question: Request
+    request: Request
     tokens: list[int]
-    written: dict[int, Written] = field(default_factory=dict)
+    samples: dict[int, GeneratedText] = field(default_factory=dict)
 
 
-Piece = tuple[Asked, int]
-"""One sample of one question: what stands in a line of a batch."""
+BatchItem = tuple[PendingRequest, int]
+"""One sample of one request: a line of a batch."""
 
 
-def answer_in_batches(
-    questions: Iterator[Request],
-    put: Put,
+def infer_in_batches(
+    requests: Iterator[Request],
+    on_result: OnResult,
     encode: Callable[[Request], list[int] | Failure],
-    write: Callable[[list[Piece]], list[Written]],
+    generate: Callable[[list[BatchItem]], list[GeneratedText]],
     samples: int,
     size: int,
 ) -> None:
-    """Complete all requests, those with the longest prompts of a window first: little padding, and what does not fit
-    into memory fails at the start.
+    """Complete all requests, those with the longest prompts of a window first, so that padding is small and a lack of
+    memory shows at the start.
 
     Args:
-        questions: taken as needed: a window at a time.
-        put: takes the answers.
-        encode: makes tokens of a question, or says why there are none.
-        write: answers a batch.
-        samples: answers to each question.
-        size: of a batch.
+        requests: the requests; they are read one window at a time.
+        on_result: receives the results.
+        encode: converts a request to tokens, or returns a failure.
+        generate: completes a batch.
+        samples: number of samples per request.
+        size: batch size.
     """
-    while window := list(islice(questions, max(1, WINDOW * size // samples))):
-        asked = []
-        for question in window:
-            tokens = encode(question)
+    while window := list(islice(requests, max(1, WINDOW * size // samples))):
+        pending = []
+        for request in window:
+            tokens = encode(request)
             if isinstance(tokens, Failure):
-                put(question, tokens)
+                on_result(request, tokens)
             else:
-                asked.append(Asked(question, tokens))
-        asked.sort(key=lambda one: -len(one.tokens))
-        pieces = [(one, sample) for one in asked for sample in range(samples)]
+                pending.append(PendingRequest(request, tokens))
+        pending.sort(key=lambda request_state: -len(request_state.tokens))
+        pieces = [(request_state, sample) for request_state in pending for sample in range(samples)]
         for start in range(0, len(pieces), size):
             batch = pieces[start : start + size]
-            for (one, sample), written in zip(batch, write(batch), strict=True):
-                one.written[sample] = written
-                if len(one.written) == samples:
-                    put(one.question, _answer(one))
+            for (request_state, number), generated in zip(batch, generate(batch), strict=True):
+                request_state.samples[number] = generated
+                if len(request_state.samples) == samples:
+                    on_result(request_state.request, _completion(request_state))
 
 
-def _answer(one: Asked) -> Completion:
-    texts = [written.text for _, written in sorted(one.written.items())]
-    return Completion(texts, len(one.tokens), sum(written.tokens for written in one.written.values()))
+def _completion(request_state: PendingRequest) -> Completion:
+    generated = [sample for _, sample in sorted(request_state.samples.items())]
+    tokens = sum(sample.tokens for sample in generated)
+    return Completion([sample.text for sample in generated], len(request_state.tokens), tokens)

@@ -1,4 +1,4 @@
-"""Tokens drawn for each row by itself, so that a row's answer does not depend on the batch it is in."""
+"""Token sampling with a seed per row, so that a row's answer does not depend on its batch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from data_juicer_sandbox.components.lm import torch_env
 
-_ONE = 2.0**40
-"""Probabilities are counted in units of 2^-40: whole numbers add up to the same on every device, in any order."""
+_UNITS = 2.0**40
+"""Probabilities are integers in units of 2^-40: sums of integers are the same on every device, in any order."""
 _WARPERS = {
     "top_k": "TopKLogitsWarper",
     "top_p": "TopPLogitsWarper",
@@ -18,34 +18,34 @@ _WARPERS = {
 
 
 def drawing(seeds: list[int], steps: int, shape: dict[str, float]) -> list[Any]:
-    """Logits processors for a greedy search that make it draw: the distribution shaped by transformers' own, then the
-    token at a random place of it (inverse transform sampling) alone left.
+    """Logits processors that turn a greedy search into sampling: transformers' processors shape the distribution, the
+    last one keeps only the sampled token (inverse transform sampling).
 
     Args:
-        seeds: one for each line of the batch.
-        steps: tokens to draw, at most.
-        shape: `temperature`, `top_k`, `top_p`, `min_p`, where they are given.
+        seeds: a seed for each line of the batch.
+        steps: maximum number of tokens.
+        shape: those of `temperature`, `top_k`, `top_p`, `min_p` that are set.
     """
     library = torch_env.transformers()
-    found = []
+    processors = []
     if shape.get("temperature", 1.0) != 1.0:
-        found.append(library.TemperatureLogitsWarper(float(shape["temperature"])))
-    found += [getattr(library, kind)(shape[key]) for key, kind in _WARPERS.items() if key in shape]
-    return [*found, _drawer(seeds, steps)]
+        processors.append(library.TemperatureLogitsWarper(float(shape["temperature"])))
+    processors += [getattr(library, class_name)(shape[key]) for key, class_name in _WARPERS.items() if key in shape]
+    return [*processors, _drawer(seeds, steps)]
 
 
 def _drawer(seeds: list[int], steps: int) -> Any:
     torch = torch_env.torch()
-    places = torch.from_numpy(np.stack([np.random.default_rng(seed).random(steps) for seed in seeds], axis=1))
+    quantiles = torch.from_numpy(np.stack([np.random.default_rng(seed).random(steps) for seed in seeds], axis=1))
 
     class Drawer(torch_env.transformers().LogitsProcessor):  # type: ignore[misc]
         step = 0
 
         def __call__(self, input_ids: Any, scores: Any) -> Any:
-            shares = (scores.double().softmax(-1) * _ONE).long().cumsum(-1)
-            place = (places[self.step].to(scores.device) * shares[:, -1]).long()
+            cumulative_counts = (scores.double().softmax(-1) * _UNITS).long().cumsum(-1)
+            thresholds = (quantiles[self.step].to(scores.device) * cumulative_counts[:, -1]).long()
             self.step += 1
-            drawn = torch.searchsorted(shares, place[:, None], right=True)
+            drawn = torch.searchsorted(cumulative_counts, thresholds[:, None], right=True)
             return torch.full_like(scores, float("-inf")).scatter_(-1, drawn, 0.0)
 
     return Drawer()

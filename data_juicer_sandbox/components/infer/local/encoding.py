@@ -1,4 +1,4 @@
-"""Prompts as tokens."""
+"""Tokenization of prompts."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from data_juicer_sandbox.errors import JobError
 
 
 class Encoder:
-    """Makes tokens of prompts.
+    """Converts prompts to tokens.
 
     Args:
-        tokenizer: of transformers.
-        chat: whether prompts go through its chat template; None: if it has one.
-        template_kwargs: what that template is told besides the messages.
-        context: tokens that the model takes at most, prompt and answer together; None for any number.
-        answer: tokens of an answer, at most.
+        tokenizer: a tokenizer of transformers.
+        chat: whether to apply its chat template; None: if it has one.
+        template_kwargs: more arguments of the template.
+        context: maximum tokens of prompt and answer together; None: unlimited.
+        answer: maximum tokens of an answer.
 
     Raises:
-        JobError: a chat is wanted and there is no template, or nothing is left for a prompt.
+        JobError: `chat` is true and the tokenizer has no template, or the context has no room for a prompt.
     """
 
     def __init__(
@@ -28,25 +28,25 @@ class Encoder:
     ):
         has_template = bool(getattr(tokenizer, "chat_template", None))
         if chat and not has_template:
-            raise JobError("the model's tokenizer has no chat template", hint="chat: false gives it plain text")
+            raise JobError("the model's tokenizer has no chat template", hint="chat: false uses plain text prompts")
         self._tokenizer, self._kwargs = tokenizer, dict(template_kwargs)
         self.chat = has_template if chat is None else chat
-        self._most = None if context is None else context - answer
-        self._room = f"with {answer:,} new ones they are more than the {context:,} that the model takes"
-        if self._most is not None and self._most < 1:
+        self._max_tokens = None if context is None else context - answer
+        self._limit_text = f"with {answer:,} new ones they exceed the model's context of {context:,}"
+        if self._max_tokens is not None and self._max_tokens < 1:
             raise JobError(
-                f"answers of {answer:,} tokens leave no room for a prompt: the model takes {context:,}",
+                f"answers of {answer:,} tokens leave no room for a prompt: the model's context is {context:,}",
                 hint="a lower sampling_params.max_tokens",
             )
 
     def encode(self, prompt: Prompt) -> list[int] | Failure:
-        """The tokens of a prompt, or why there are none."""
+        """The tokens of a prompt, or a failure."""
         try:
             tokens = self._tokens(prompt)
-        except Exception as error:  # a template is a program of its own, and prompts are of all kinds
+        except Exception as error:  # a template may raise anything
             return Failure("prompt", f"{type(error).__name__}: {error}")
-        if self._most is not None and len(tokens) > self._most:
-            return Failure("too_long", f"the prompt has {len(tokens):,} tokens: {self._room}")
+        if self._max_tokens is not None and len(tokens) > self._max_tokens:
+            return Failure("too_long", f"the prompt has {len(tokens):,} tokens: {self._limit_text}")
         return tokens or [self._start()]
 
     def _tokens(self, prompt: Prompt) -> list[int]:
@@ -60,6 +60,6 @@ class Encoder:
         return list(self._tokenizer(as_text(prompt))["input_ids"])
 
     def _start(self) -> int:
-        """What an answer to an empty prompt begins after."""
+        """The token that stands in for an empty prompt."""
         start = self._tokenizer.bos_token_id
         return int(start if start is not None else self._tokenizer.eos_token_id)

@@ -1,4 +1,4 @@
-"""Many requests at once: a window that slides over the questions."""
+"""Scheduler of concurrent requests to a server."""
 
 from __future__ import annotations
 
@@ -7,55 +7,55 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from data_juicer_sandbox.components.infer.base import Completion, Failure, Put, Request
+from data_juicer_sandbox.components.infer.base import Completion, Failure, OnResult, Request
 from data_juicer_sandbox.components.infer.remote.rate_limit import AdaptiveConcurrency
 from data_juicer_sandbox.components.infer.remote.reply import ReplyParser
-from data_juicer_sandbox.components.infer.remote.retry import Backoff, Refusals, passes, retry_after
+from data_juicer_sandbox.components.infer.remote.retry import Backoff, Refusals, is_transient, retry_after
 from data_juicer_sandbox.components.infer.remote.server import Server
 from data_juicer_sandbox.components.infer.remote.transport import Unreachable
 
 
 class RequestScheduler:
-    """Asks questions, so many at a time; the next is taken when one is done with.
+    """Sends requests, a limited number at a time.
 
     Args:
-        server: who is asked.
-        write: makes the body of a request of a question.
-        reading: finds the answer in the reply.
-        pace: when requests may go.
-        backoff: how failures that may pass are waited out.
-        refusals: tells when it is no use.
-        counted: where requests and retries are counted.
-        expected: tokens that an answer has at most, where that is known.
+        server: the server.
+        build_body: builds the HTTP body of a request.
+        parser: parses replies.
+        limiter: limits concurrency and rates.
+        backoff: waiting times between retries.
+        refusals: detects errors that affect all requests.
+        counted: counters of requests and retries.
+        expected: maximum tokens of an answer; 0 if unknown.
     """
 
     def __init__(
         self,
         server: Server,
-        write: Callable[[Request], bytes],
-        reading: ReplyParser,
-        pace: AdaptiveConcurrency,
+        build_body: Callable[[Request], bytes],
+        parser: ReplyParser,
+        limiter: AdaptiveConcurrency,
         backoff: Backoff,
         refusals: Refusals,
         counted: Counter[str],
         expected: float = 0.0,
     ):
-        self._server, self._write, self._reading, self._pace = server, write, reading, pace
+        self._server, self._build_body, self._parser, self._limiter = server, build_body, parser, limiter
         self._backoff, self._refusals, self._counted, self._expected = backoff, refusals, counted, expected
-        self._draw = random.Random()
+        self._random = random.Random()
 
-    async def run(self, questions: Iterator[Request], put: Put, at_once: int) -> None:
-        """Ask all questions.
+    async def run(self, requests: Iterator[Request], on_result: OnResult, concurrency: int) -> None:
+        """Send all requests, `concurrency` at a time.
 
         Raises:
-            JobError: it is no use, or `put` says so.
+            JobError: an error affects all requests, or `on_result` raised it.
         """
 
         async def work() -> None:
-            for question in questions:  # one iterator for all: each takes the next
-                put(question, await self._ask(question))
+            for request in requests:  # all workers share one iterator
+                on_result(request, await self._send(request))
 
-        workers = [asyncio.create_task(work()) for _ in range(at_once)]
+        workers = [asyncio.create_task(work()) for _ in range(concurrency)]
         try:
             done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
             for worker in done:
@@ -65,32 +65,34 @@ class RequestScheduler:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _ask(self, question: Request) -> Completion | Failure:
-        content = self._write(question)
-        tokens = len(content) / 4 + self._expected  # a token is about four bytes; corrected by what the reply says
-        tried = 0
+    async def _send(self, request: Request) -> Completion | Failure:
+        content = self._build_body(request)
+        tokens = len(content) / 4 + self._expected  # estimate of four bytes per token; corrected by the reply
+        attempts = 0
         while True:
-            sent = await self._pace.enter(tokens)
-            tried += 1
+            sent_at = await self._limiter.enter(tokens)
+            attempts += 1
             self._counted["requests"] += 1
-            asked_for = None
+            requested_wait = None
             try:
                 reply = await self._server.post(content)
                 if reply.status < 300:
-                    answer = self._reading.read(reply)
+                    answer = self._parser.read(reply)
                     used = answer.prompt_tokens + answer.completion_tokens
-                    self._pace.answered(used - tokens if used else 0)
+                    self._limiter.answered(used - tokens if used else 0)
                     self._refusals.answered()
                     return answer
-                failure, lasting = self._refusals.judge(reply), not passes(reply.status)
-                asked_for = retry_after(reply)
+                failure, permanent = self._refusals.judge(reply), not is_transient(reply.status)
+                requested_wait = retry_after(reply)
                 if reply.status in (429, 503):
-                    self._pace.slow_down(sent, asked_for)
+                    self._limiter.slow_down(sent_at, requested_wait)
             except Unreachable as error:
-                failure, lasting = Failure(error.kind, error.message), False
+                failure, permanent = Failure(error.category, error.message), False
             finally:
-                self._pace.leave()
-            if lasting or tried > self._backoff.retries:
-                return failure if tried == 1 else Failure(failure.kind, f"{failure.message} (tried {tried} times)")
+                self._limiter.leave()
+            if permanent or attempts > self._backoff.retries:
+                return (
+                    failure if attempts == 1 else Failure(failure.category, f"{failure.message} ({attempts} attempts)")
+                )
             self._counted["retries"] += 1
-            await asyncio.sleep(self._backoff.wait(tried, asked_for, self._draw))
+            await asyncio.sleep(self._backoff.wait(attempts, requested_wait, self._random))

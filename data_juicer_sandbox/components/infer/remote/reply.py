@@ -1,4 +1,4 @@
-"""What a reply means: an answer, or why there is none."""
+"""Parser of replies: extracts an answer or an error."""
 
 from __future__ import annotations
 
@@ -17,52 +17,54 @@ from data_juicer_sandbox.secrets import shorten
 
 _decode = msgspec.json.Decoder().decode
 _READ = 1 << 16
-"""Bytes of a reply that is no JSON that are looked at for an excerpt."""
+"""Maximum bytes of a non-JSON reply that are read for an excerpt."""
 PATHS = {"chat": "choices.0.message.content", "completions": "choices.0.text"}
 
 
 @dataclass(frozen=True)
 class ReplyParser:
-    """Where in a reply the answer lies.
+    """Extracts the answer from a reply.
 
     Args:
-        path: its keys, parted by dots. Of several samples it is the first's: the first `0` in it counts up.
-        samples: how many were asked for.
+        path: dotted path of the answer. With several samples, the first `0` in it is the index of the sample.
+        samples: number of requested samples.
     """
 
     path: str
     samples: int = 1
 
     def read(self, reply: Reply) -> Completion | Failure:
-        """The answer in a good reply, or why there is none."""
+        """The answer in a successful reply, or a failure."""
         try:
             body = _decode(reply.body)
         except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
-            return Failure("bad_reply", f"the reply is no JSON ({error}): {_excerpt(reply.body)}")
+            return Failure("bad_reply", f"the reply is not JSON ({error}): {_excerpt(reply.body)}")
         usage = body.get("usage") if isinstance(body, dict) else None
         usage = usage if isinstance(usage, dict) else {}
-        read, wrote = (_count(usage.get(key)) for key in ("prompt_tokens", "completion_tokens"))
+        prompt_tokens, completion_tokens = (_count(usage.get(key)) for key in ("prompt_tokens", "completion_tokens"))
         texts = []
-        for way in self.ways:
-            value = get_nested(body, way)
+        for keys in self.key_paths:
+            value = get_nested(body, keys)
             if value is MISSING or value is None:
                 what = "is null" if value is None else "is not in the reply"
-                return Failure("bad_reply", f"{'.'.join(way)} {what}{_reason(body, way)}", read, wrote)
+                return Failure(
+                    "bad_reply", f"{'.'.join(keys)} {what}{_reason(body, keys)}", prompt_tokens, completion_tokens
+                )
             texts.append(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        return Completion(texts, read, wrote)
+        return Completion(texts, prompt_tokens, completion_tokens)
 
     @cached_property
-    def ways(self) -> list[list[str]]:
-        """The keys of every sample."""
+    def key_paths(self) -> list[list[str]]:
+        """The keys of each sample's path."""
         keys = self.path.split(".")
         if self.samples == 1:
             return [keys]
-        at = keys.index("0")
-        return [[*keys[:at], str(number), *keys[at + 1 :]] for number in range(self.samples)]
+        position = keys.index("0")
+        return [[*keys[:position], str(number), *keys[position + 1 :]] for number in range(self.samples)]
 
 
-def complaint(reply: Reply) -> tuple[str, str | None]:
-    """What a server says of its refusal: the message, and the error's code if it names one."""
+def error_of(reply: Reply) -> tuple[str, str | None]:
+    """The error message of a reply, and the error's code if it has one."""
     try:
         body = loads(reply.body)
     except ValueError:
@@ -74,9 +76,9 @@ def complaint(reply: Reply) -> tuple[str, str | None]:
     return shorten(str(error), 300), None
 
 
-def _reason(body: Any, way: list[str]) -> str:
-    """Why a model stopped, where it says so."""
-    reason = get_nested(body, [*way[:2], "finish_reason"])
+def _reason(body: Any, keys: list[str]) -> str:
+    """The reason for which the model stopped, if the reply has one."""
+    reason = get_nested(body, [*keys[:2], "finish_reason"])
     return f" (finish_reason: {reason})" if isinstance(reason, str) else ""
 
 

@@ -1,4 +1,4 @@
-"""Which failures may pass, how long to wait then, and when it is no use."""
+"""Retry policy: which errors are transient, how long to wait, and which errors affect all requests."""
 
 from __future__ import annotations
 
@@ -8,73 +8,73 @@ from email.utils import parsedate_to_datetime
 from time import time
 
 from data_juicer_sandbox.components.infer.base import Failure
-from data_juicer_sandbox.components.infer.remote.reply import complaint
+from data_juicer_sandbox.components.infer.remote.reply import error_of
 from data_juicer_sandbox.components.infer.remote.transport import Reply
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import mask_text
 
 LONGEST_WAIT = 600.0
-"""Seconds: a server that asks for more is not waited for."""
+"""Maximum seconds of a server's Retry-After; if it is longer, the job ends."""
 IN_A_ROW = 10
-"""So many refusals with no answer in between mean that there will be none."""
+"""So many errors without an answer in between end the job."""
 _HINTS = {
-    401: "is it the right key? It is read from {key_env}",
-    403: "may this key use this model?",
-    404: "an address often ends in /v1; is the model's name right?",
+    401: "check the API key; it is read from {key_env}",
+    403: "check that the API key has access to the model",
+    404: "check the URL, which often ends in /v1, and the name of the model",
 }
 
 
 @dataclass(frozen=True)
 class Backoff:
-    """Exponential waiting with full jitter: a random time up to `first` x 2^n, so that many do not come back at once.
+    """Exponential backoff with full jitter: a random time up to `first` x 2^n, so that retries are spread.
 
     (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog 2015.)
 
     Args:
-        retries: how often a request is sent again.
-        first: seconds at most before the first time.
-        most: seconds at most ever, unless the server asks for more.
+        retries: maximum number of retries.
+        first: maximum seconds before the first retry.
+        most: maximum seconds before any retry, unless the server requests more.
     """
 
     retries: int
     first: float = 1.0
     most: float = 60.0
 
-    def wait(self, tried: int, asked_for: float | None, draw: random.Random) -> float:
-        """Seconds until the next try.
+    def wait(self, attempts: int, requested_wait: float | None, draw: random.Random) -> float:
+        """Seconds until the next attempt.
 
         Args:
-            tried: how often it was sent, at least once.
-            asked_for: what the server asks for; never less than that.
-            draw: where chance comes from.
+            attempts: number of attempts so far, 1 or more.
+            requested_wait: seconds that the server requested, which are waited in any case.
+            draw: random number generator.
         """
-        return (asked_for or 0.0) + draw.uniform(0, min(self.most, self.first * 2 ** (tried - 1)))
+        return (requested_wait or 0.0) + draw.uniform(0, min(self.most, self.first * 2 ** (attempts - 1)))
 
 
-def passes(status: int) -> bool:
-    """Whether a refusal may pass: too many requests, a time-out, a fault of the server."""
+def is_transient(status: int) -> bool:
+    """Whether an error status is transient: too many requests, a timeout, a server error."""
     return status in (408, 429) or status >= 500
 
 
 def retry_after(reply: Reply) -> float | None:
-    """Seconds that a server asks to wait; None where it does not say, or not in a way that is understood."""
-    if given := reply.headers.get("retry-after-ms"):
-        return _number(given, 1000)
-    given = reply.headers.get("retry-after")
-    if not given or (seconds := _number(given, 1)) is not None:
-        return seconds if given else None
+    """The seconds of a Retry-After header; None if it is missing or invalid."""
+    if header := reply.headers.get("retry-after-ms"):
+        return _number(header, 1000)
+    header = reply.headers.get("retry-after")
+    if not header or (seconds := _number(header, 1)) is not None:
+        return seconds if header else None
     try:
-        return max(0.0, parsedate_to_datetime(given).timestamp() - time())
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time())
     except ValueError:
         return None
 
 
 class Refusals:
-    """Tells when a server's refusals concern all rows: a wrong key, a wrong address, a used-up account.
+    """Detects errors that affect all requests: a wrong key, a wrong URL, an exhausted quota.
 
     Args:
-        url: the server's, for the error.
-        key_env: where the key is read from, for the error.
+        url: URL of the server, for the error message.
+        key_env: environment variable of the key, for the error message.
     """
 
     def __init__(self, url: str, key_env: str):
@@ -82,30 +82,30 @@ class Refusals:
         self._answered, self._in_a_row = False, 0
 
     def answered(self) -> None:
-        """A request was answered."""
+        """Record an answer."""
         self._answered, self._in_a_row = True, 0
 
     def judge(self, reply: Reply) -> Failure:
-        """The failure that a refusal is for its row.
+        """Convert an error reply to the failure of its row.
 
         Raises:
-            JobError: it is one for all rows: 401 or 404 before there was any answer, or many in a row; or no more money
-                on the account; or it asks for too long a wait.
+            JobError: the error affects all requests: 401 or 404 before any answer, many errors in a row, an exhausted
+                quota, or too long a Retry-After.
         """
         status = reply.status
-        message, code = complaint(reply)
-        message = mask_text(message)  # some tell the key that they refuse
+        message, code = error_of(reply)
+        message = mask_text(message)  # some servers repeat the rejected key
         if status == 429 and code == "insufficient_quota":
-            raise JobError(f"{self._url} refuses: {message}", hint="the account is used up; go on when it is not")
-        if passes(status) and (wait := retry_after(reply) or 0) > LONGEST_WAIT:
-            raise JobError(f"{self._url} asks to wait {wait:,.0f} s ({status}: {message})", hint="go on then")
+            raise JobError(f"{self._url} rejects requests: {message}", hint="the quota is exhausted; resume later")
+        if is_transient(status) and (wait := retry_after(reply) or 0) > LONGEST_WAIT:
+            raise JobError(f"{self._url} requests a wait of {wait:,.0f} s ({status}: {message})", hint="resume later")
         if status in _HINTS:
             self._in_a_row += 1
             if self._in_a_row >= IN_A_ROW or (status != 403 and not self._answered):
                 hint = _HINTS[status].format(key_env=self._key_env)
-                raise JobError(f"{self._url} answers {status}: {message}", hint=hint)
+                raise JobError(f"{self._url} returns status {status}: {message}", hint=hint)
         if 300 <= status < 400:
-            message = f"it redirects to {reply.headers.get('location', 'nowhere')}, which is not followed"
+            message = f"the server redirects to {reply.headers.get('location', 'nowhere')}, which is not followed"
         return Failure(f"http_{status}", message)
 
 

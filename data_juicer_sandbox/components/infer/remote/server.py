@@ -1,4 +1,4 @@
-"""The server that is asked: its address, the key for it, and one request to it."""
+"""The server: its URL, its API key, and requests to it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from data_juicer_sandbox.secrets import mask, remember
 
 OPENAI = "https://api.openai.com/v1"
 NO_KEY = "none"
-"""What a server that wants no key is given: the `openai` client insists on one."""
+"""The key for servers that need none: the `openai` client requires one."""
 TIMEOUT = 600.0
-"""Seconds a request may take by default, as in the `openai` client."""
+"""Default timeout of a request in seconds, as in the `openai` client."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the server is, and how it is spoken to.
+    """URL and access data of the server.
 
     Args:
-        url: its address.
-        key: the key; never shown.
+        url: URL of the server.
+        key: API key; never shown.
         params: other arguments of the `openai` client.
-        timeout: seconds a request may take.
+        timeout: timeout of a request in seconds.
     """
 
     url: str
@@ -39,38 +39,40 @@ class Endpoint:
     timeout: float | None = TIMEOUT
 
 
-def access(endpoint: str | None, key: str | None, key_env: str, params: Mapping[str, Any]) -> Endpoint:
-    """Find out where the server is and which key opens it.
+def find_endpoint(endpoint: str | None, key: str | None, key_env: str, params: Mapping[str, Any]) -> Endpoint:
+    """Find the URL of the server and its API key.
 
     Args:
-        endpoint: its address; `OPENAI_BASE_URL`, or else OpenAI's own, by default.
-        key: the key, if the config names it.
-        key_env: the environment variable that holds it otherwise.
+        endpoint: URL of the server; by default `OPENAI_BASE_URL`, else OpenAI's server.
+        key: the API key, if the config has it.
+        key_env: the environment variable that holds the key otherwise.
         params: other arguments of the `openai` client.
 
     Raises:
-        JobError: OpenAI's own server, and no key.
+        JobError: the server is OpenAI's, and there is no key.
     """
     url = endpoint or os.environ.get("OPENAI_BASE_URL") or OPENAI
-    found = key or os.environ.get(key_env) or ""
-    if not found and url.startswith(OPENAI):
-        raise JobError(f"there is no key for {url}", hint=f"export {key_env}=...; or name your server: api_endpoint")
-    remember(found)
-    mask(dict(params))  # remembers what stands in headers
-    if found and url.startswith("http://") and not is_loopback(url):
-        logger.warning("the key for {} goes over the net unencrypted: its address begins with http://", url)
+    api_key = key or os.environ.get(key_env) or ""
+    if not api_key and url.startswith(OPENAI):
+        raise JobError(
+            f"there is no key for {url}", hint=f"export {key_env}=...; or set api_endpoint to another server"
+        )
+    remember(api_key)
+    mask(dict(params))  # registers the secrets in headers
+    if api_key and url.startswith("http://") and not is_loopback(url):
+        logger.warning("the key for {} is sent unencrypted: the URL begins with http://", url)
     others = {name: value for name, value in params.items() if name != "timeout"}
-    return Endpoint(url, found or NO_KEY, others, params.get("timeout", TIMEOUT))
+    return Endpoint(url, api_key or NO_KEY, others, params.get("timeout", TIMEOUT))
 
 
 @dataclass(frozen=True)
 class RequestTemplate:
-    """What all requests of a job are like.
+    """The parts that all requests of a job share.
 
     Args:
-        url: where they go.
-        headers: with the key; never shown.
-        timeout: seconds one may take.
+        url: URL of the requests.
+        headers: headers with the key; never shown.
+        timeout: timeout of a request in seconds.
     """
 
     url: str
@@ -78,58 +80,58 @@ class RequestTemplate:
     timeout: float | None
 
 
-async def form(access: Endpoint, path: str, options: dict[str, Any]) -> RequestTemplate:
-    """Have the `openai` client make a request, which is kept and not sent.
+async def build_request_template(endpoint: Endpoint, path: str, options: dict[str, Any]) -> RequestTemplate:
+    """Let the `openai` client create a request, and take URL and headers from it without sending it.
 
     Args:
-        access: where the server is and how it is spoken to.
-        path: below its address, such as `/chat/completions`.
+        endpoint: URL and access data of the server.
+        path: path below the URL, such as `/chat/completions`.
         options: `headers` and `params` (of the query) of every request.
 
     Raises:
-        JobError: the client does not take its arguments.
+        JobError: the client rejects its arguments.
     """
     openai = load("openai", extra="api")
-    keeping = KeepAliveTransport()
+    transport = KeepAliveTransport()
     try:
         client = openai.AsyncOpenAI(
-            base_url=access.url,
-            api_key=access.key,
-            timeout=access.timeout,
+            base_url=endpoint.url,
+            api_key=endpoint.key,
+            timeout=endpoint.timeout,
             max_retries=0,
-            http_client=httpx2.AsyncClient(transport=keeping, trust_env=False),
-            **access.params,
+            http_client=httpx2.AsyncClient(transport=transport, trust_env=False),
+            **endpoint.params,
         )
         async with client:
             await client.post(path, cast_to=httpx2.Response, content=b"{}", options=options)
     except (TypeError, ValueError, openai.OpenAIError) as error:
-        raise JobError(f"model_params do not suit the openai client: {error}") from error
-    return RequestTemplate(*keeping.form, access.timeout)
+        raise JobError(f"the openai client rejects model_params: {error}") from error
+    return RequestTemplate(*transport.url_and_headers, endpoint.timeout)
 
 
 class Server:
-    """An OpenAI-compatible server, as long as the `async with` block lasts.
+    """Connections to an OpenAI-compatible server, open inside the `async with` block.
 
     Args:
-        form: what its requests are like.
-        most: connections at most.
+        template: the parts that all requests share.
+        max_connections: maximum number of connections.
     """
 
-    def __init__(self, form: RequestTemplate, most: int):
-        self._form, self._most = form, most
+    def __init__(self, template: RequestTemplate, max_connections: int):
+        self._template, self._max_connections = template, max_connections
 
     async def __aenter__(self) -> Server:
-        form = self._form
-        self._connections = Connections(form.url, form.headers, self._most, form.timeout)
+        template = self._template
+        self._connections = Connections(template.url, template.headers, self._max_connections, template.timeout)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._connections.close()
 
     async def post(self, content: bytes) -> Reply:
-        """Send a body of JSON.
+        """Send a JSON body.
 
         Raises:
-            Unreachable: there was no reply.
+            Unreachable: no reply was received.
         """
         return await self._connections.send(content)

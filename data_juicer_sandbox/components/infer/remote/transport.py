@@ -1,9 +1,8 @@
-"""How requests travel: the `openai` client makes one, and it is sent over aiohttp with one body after the other.
+"""HTTP transport: the `openai` client creates one request, whose URL and headers aiohttp uses for all requests.
 
-With some dozens of requests in flight it is the client that limits how many a second there are, not the server. To make
-a request anew each time takes the `openai` client several times as long as aiohttp needs to send it, and httpx, which
-it sends with by itself, grows slower with the number of connections. But address and headers are the same for all
-requests of a job.
+With some dozens of concurrent requests, the client limits the rate, not the server: creating a request takes the
+`openai` client several times as long as aiohttp needs to send it, and httpx, which the client uses by default, slows
+down with the number of connections. URL and headers are the same for all requests of a job.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from dataclasses import dataclass
 import aiohttp
 import httpx2
 
-_OF_HTTPX = ("accept-encoding", "connection", "content-length", "host")  # aiohttp knows its own
+_OF_HTTPX = ("accept-encoding", "connection", "content-length", "host")  # aiohttp sets these itself
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server said.
+    """The reply of a server.
 
     Args:
-        status: the HTTP status.
-        headers: by name, whatever its case.
-        body: the bytes.
+        status: HTTP status.
+        headers: headers by case-insensitive name.
+        body: body in bytes.
     """
 
     status: int
@@ -35,34 +34,34 @@ class Reply:
 
 
 class Unreachable(Exception):
-    """There was no reply.
+    """No reply was received.
 
     Args:
-        kind: `timeout` or `connection`.
-        message: why.
+        category: `timeout` or `connection`.
+        message: the cause.
     """
 
-    def __init__(self, kind: str, message: str):
+    def __init__(self, category: str, message: str):
         super().__init__(message)
-        self.kind, self.message = kind, message
+        self.category, self.message = category, message
 
 
 class Connections:
-    """Connections to one server, kept open. No redirects are followed: a prompt goes where it is sent, nowhere else.
+    """Persistent connections to one server. Redirects are not followed, so that prompts reach only this server.
 
     Args:
-        url: where requests go. Proxies of the environment are used, unless it is this machine.
-        headers: of all requests.
-        most: how many at most.
-        timeout: seconds a request may take, from first to last; None for any time.
+        url: URL of the requests. Proxies of the environment are used, unless the host is this machine.
+        headers: headers of all requests.
+        max_connections: maximum number of connections.
+        timeout: total timeout of a request in seconds; None: no limit.
     """
 
-    def __init__(self, url: str, headers: list[tuple[str, str]], most: int, timeout: float | None):
+    def __init__(self, url: str, headers: list[tuple[str, str]], max_connections: int, timeout: float | None):
         secure = url.startswith("https")
         self._url = url
         self._session = aiohttp.ClientSession(
-            headers=headers,  # set once: to join them anew for every request takes a tenth of its time
-            connector=aiohttp.TCPConnector(limit=most, ssl=httpx2.create_ssl_context() if secure else True),
+            headers=headers,  # set once: merging them for every request takes a tenth of its time
+            connector=aiohttp.TCPConnector(limit=max_connections, ssl=httpx2.create_ssl_context() if secure else True),
             timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=30.0),
             trust_env=not is_loopback(url),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -72,7 +71,7 @@ class Connections:
         """Send a request and read the whole reply.
 
         Raises:
-            Unreachable: it took too long, there is no connection, or it broke.
+            Unreachable: the request timed out, or the connection failed.
         """
         try:
             async with self._session.post(self._url, data=content, allow_redirects=False) as answer:
@@ -80,32 +79,32 @@ class Connections:
         except (asyncio.TimeoutError, TimeoutError) as error:  # two classes before Python 3.11
             raise Unreachable("timeout", str(error) or "no answer in time") from error
         except (aiohttp.ClientError, OSError) as error:
-            cause = getattr(error, "os_error", error)  # aiohttp tells of its settings as well
+            cause = getattr(error, "os_error", error)  # aiohttp's message includes its settings
             raise Unreachable("connection", f"{type(cause).__name__}: {cause}") from error
 
     async def close(self) -> None:
-        """Close them all."""
+        """Close all connections."""
         await self._session.close()
 
 
 class KeepAliveTransport(httpx2.AsyncBaseTransport):
-    """Sends nothing: keeps address and headers of the last request that the `openai` client made.
+    """Records URL and headers of the last request that the `openai` client created, without sending it.
 
     Attributes:
-        form: the address, and the headers.
+        url_and_headers: URL and headers of the request.
     """
 
-    form: tuple[str, list[tuple[str, str]]]
+    url_and_headers: tuple[str, list[tuple[str, str]]]
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Keep a request, and say that all is well."""
+        """Record a request, and return a successful reply."""
         headers = [(name, value) for name, value in request.headers.multi_items() if name not in _OF_HTTPX]
-        self.form = (str(request.url), headers)
+        self.url_and_headers = (str(request.url), headers)
         return httpx2.Response(200, content=b"{}", request=request)
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address is that of this machine."""
+    """Whether the host of a URL is this machine."""
     host = httpx2.URL(url).host
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""How a causal language model is trained on text: a file a method, and the table of them."""
+"""Training methods for causal language models on text: one module per method, and the table `METHODS`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tells the methods of training on text apart."""
+"""Interface of the training methods."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class Method(ABC):
-    """One method.
+    """One training method.
 
     Attributes:
-        parameters: of the trainer's parameters, those that this method has and not every other.
-        defaults: of parameters whose default differs by method.
+        parameters: trainer parameters that apply to this method, but not to all methods.
+        defaults: defaults of parameters whose default depends on the method.
         options: more arguments of transformers' `TrainingArguments`.
     """
 
@@ -24,21 +24,21 @@ class Method(ABC):
     options: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod
-    def check(self, given: HuggingFaceTrainer) -> None:
-        """Find what is wrong with its parameters.
+    def check(self, trainer: HuggingFaceTrainer) -> None:
+        """Check the parameters of the method.
 
         Raises:
-            ConfigError: something is.
+            ConfigError: a parameter is invalid.
         """
 
     @abstractmethod
-    def block_size(self, given: HuggingFaceTrainer) -> int:
-        """Tokens of a training example."""
+    def block_size(self, trainer: HuggingFaceTrainer) -> int:
+        """The number of tokens of a training example."""
 
     @abstractmethod
-    def tokenizer(self, given: HuggingFaceTrainer, path: str) -> Any:
+    def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> Any:
         """The tokenizer for the models of a data set."""
 
     @abstractmethod
-    def model(self, given: HuggingFaceTrainer, tokenizer: Any) -> Any:
-        """The model to be trained, in its first state."""
+    def model(self, trainer: HuggingFaceTrainer, tokenizer: Any) -> Any:
+        """The initial model."""

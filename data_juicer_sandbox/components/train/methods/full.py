@@ -15,34 +15,36 @@ BLOCK = 512
 
 
 class Full(Method):
-    """Begins with a model that is there."""
+    """Starts from an existing model."""
 
     parameters: ClassVar[tuple[str, ...]] = ("model",)
     defaults: ClassVar = {"learning_rate": 5e-5, "warmup_ratio": 0.03, "weight_decay": 0.0}
 
-    def check(self, given: HuggingFaceTrainer) -> None:
-        """What must be given, and fit."""
-        if given.model is None:
-            raise ConfigError(f"method {given.method} needs a model", hint="`model`: a folder, or an id on the hub")
+    def check(self, trainer: HuggingFaceTrainer) -> None:
+        """Check that a model is given."""
+        if trainer.model is None:
+            raise ConfigError(f"method {trainer.method} needs a model", hint="`model`: a folder, or an id on the hub")
 
-    def block_size(self, given: HuggingFaceTrainer) -> int:
-        """As given, or the default."""
-        longest = context(given.model)
-        if given.block_size and longest and given.block_size > longest:
-            raise JobError(f"block_size {given.block_size} is more than the model's context of {longest} tokens")
-        return given.block_size or min(BLOCK, longest or BLOCK)
+    def block_size(self, trainer: HuggingFaceTrainer) -> int:
+        """The configured block size, or the default."""
+        context_length = context(trainer.model)
+        if trainer.block_size and context_length and trainer.block_size > context_length:
+            raise JobError(
+                f"block_size {trainer.block_size} is more than the model's context of {context_length} tokens"
+            )
+        return trainer.block_size or min(BLOCK, context_length or BLOCK)
 
-    def tokenizer(self, given: HuggingFaceTrainer, path: str) -> Any:
-        """The model's own."""
-        return torch_env.load_tokenizer(str(given.model))
+    def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> Any:
+        """The tokenizer of the base model."""
+        return torch_env.load_tokenizer(str(trainer.model))
 
-    def model(self, given: HuggingFaceTrainer, tokenizer: Any) -> Any:
-        """The model as it is."""
-        # bfloat16, where it is used, is for computing; small updates would be lost in weights held in it
-        return torch_env.load_causal_lm(str(given.model), "float32")
+    def model(self, trainer: HuggingFaceTrainer, tokenizer: Any) -> Any:
+        """The base model."""
+        # weights are kept in float32, also if bfloat16 is used for computing: it would lose small updates
+        return torch_env.load_causal_lm(str(trainer.model), "float32")
 
 
 def context(model: str | None) -> int | None:
-    """The longest context of a model, if it has one."""
-    found = getattr(torch_env.load_config(str(model)), "max_position_embeddings", None)
-    return None if found is None else int(found)
+    """The maximum context length of a model; None if its config has none."""
+    limit = getattr(torch_env.load_config(str(model)), "max_position_embeddings", None)
+    return None if limit is None else int(limit)

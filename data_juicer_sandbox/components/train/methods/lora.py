@@ -1,4 +1,4 @@
-"""LoRA: small matrices trained beside a model's own weights."""
+"""LoRA: trains low-rank adapters of a model."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 class Lora(Full):
-    """Begins with a model that is there, and leaves its weights alone."""
+    """Starts from an existing model, whose weights are not changed."""
 
     parameters: ClassVar[tuple[str, ...]] = (*Full.parameters, *lora.NAMES)
     defaults: ClassVar = {**Full.defaults, "learning_rate": 2e-4}
 
-    def model(self, given: HuggingFaceTrainer, tokenizer: Any) -> Any:
-        """The model with new matrices, which change nothing yet."""
-        base = torch_env.load_causal_lm(str(given.model), torch_env.precision(given.precision))
-        shape = lora.lora_config(given)
-        if given.merge:
-            lora.untie(base, shape)
-        return lora.peft().get_peft_model(base, shape)
+    def model(self, trainer: HuggingFaceTrainer, tokenizer: Any) -> Any:
+        """The base model with new adapters, which have no effect yet."""
+        base = torch_env.load_causal_lm(str(trainer.model), torch_env.precision(trainer.precision))
+        config = lora.lora_config(trainer)
+        if trainer.merge:
+            lora.untie(base, config)
+        return lora.peft().get_peft_model(base, config)

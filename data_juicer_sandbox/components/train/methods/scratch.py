@@ -1,4 +1,4 @@
-"""From scratch: a new tokenizer and a new, small GPT-2."""
+"""Training from scratch: a new tokenizer and a new, small GPT-2."""
 
 from __future__ import annotations
 
@@ -15,42 +15,44 @@ if TYPE_CHECKING:
 
 
 class Scratch(Method):
-    """Weights drawn from the seed."""
+    """Starts from random weights."""
 
     parameters = ("tokenizer_path", "vocab_size", "n_layer", "n_embd", "n_head", "dropout")
     defaults: ClassVar = {"learning_rate": 3e-3, "warmup_ratio": 0.3, "weight_decay": 0.1, "block_size": 128}
     options: ClassVar = {"adam_beta2": 0.95}
 
-    def check(self, given: HuggingFaceTrainer) -> None:
-        """What must be given, and fit."""
-        if given.n_embd % given.n_head:
-            raise ConfigError(f"n_embd {given.n_embd} is not a multiple of n_head {given.n_head}")
-        if given.vocab_size < 257:
-            raise ConfigError(f"vocab_size {given.vocab_size} has no room for the 256 bytes and the end-of-text token")
+    def check(self, trainer: HuggingFaceTrainer) -> None:
+        """Check the size of the model and of the vocabulary."""
+        if trainer.n_embd % trainer.n_head:
+            raise ConfigError(f"n_embd {trainer.n_embd} is not a multiple of n_head {trainer.n_head}")
+        if trainer.vocab_size < 257:
+            raise ConfigError(
+                f"vocab_size {trainer.vocab_size} has no room for the 256 bytes and the end-of-text token"
+            )
 
-    def block_size(self, given: HuggingFaceTrainer) -> int:
-        """As given, or the default."""
-        return int(given.block_size or self.defaults["block_size"])
+    def block_size(self, trainer: HuggingFaceTrainer) -> int:
+        """The configured block size, or the default."""
+        return int(trainer.block_size or self.defaults["block_size"])
 
-    def tokenizer(self, given: HuggingFaceTrainer, path: str) -> Any:
-        """The one that is given, or a new one."""
-        if given.tokenizer_path:
-            return torch_env.load_tokenizer(given.tokenizer_path)
-        return train_tokenizer(read_texts(path, given.text_key), given.vocab_size)
+    def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> Any:
+        """The configured tokenizer, or a new one trained on the data set."""
+        if trainer.tokenizer_path:
+            return torch_env.load_tokenizer(trainer.tokenizer_path)
+        return train_tokenizer(read_texts(path, trainer.text_key), trainer.vocab_size)
 
-    def model(self, given: HuggingFaceTrainer, tokenizer: Any) -> Any:
-        """A new model; its weights are drawn from torch's random state."""
+    def model(self, trainer: HuggingFaceTrainer, tokenizer: Any) -> Any:
+        """A new model with weights from torch's random state."""
         library = torch_env.transformers()
         architecture = library.GPT2Config(
             vocab_size=len(tokenizer),
-            n_positions=self.block_size(given),
-            n_embd=given.n_embd,
-            n_layer=given.n_layer,
-            n_head=given.n_head,
-            activation_function="gelu_pytorch_tanh",  # GPT-2's own function, in one kernel instead of eight
-            resid_pdrop=given.dropout,
-            embd_pdrop=given.dropout,
-            attn_pdrop=given.dropout,
+            n_positions=self.block_size(trainer),
+            n_embd=trainer.n_embd,
+            n_layer=trainer.n_layer,
+            n_head=trainer.n_head,
+            activation_function="gelu_pytorch_tanh",  # equals GPT-2's function, in one kernel instead of eight
+            resid_pdrop=trainer.dropout,
+            embd_pdrop=trainer.dropout,
+            attn_pdrop=trainer.dropout,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,

@@ -1,0 +1,20 @@
+"""The GPUs that this process may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def visible_gpus(count: int | None = None) -> list[str]:
+    """The GPUs as CUDA_VISIBLE_DEVICES names them; without that variable, the numbers of all GPUs.
+
+    Args:
+        count: number of GPUs, if a library has counted them; None: count the device files of NVIDIA's driver.
+    """
+    variable = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if variable is not None:
+        return [gpu for gpu in variable.split(",") if gpu.strip()]
+    if count is not None:
+        return [str(index) for index in range(count)]
+    return sorted((file.name.removeprefix("nvidia") for file in Path("/dev").glob("nvidia[0-9]*")), key=int)
