@@ -96,12 +96,12 @@ class Sandbox:
         []
         >>> print(sandbox.plan())
         1 of 1 jobs would run
-             job   hook                     reads from  why
-        run  rows  GeneralDataExecutorHook              not run yet
+             job             hook                     reads from  why
+        run  anonymous.rows  GeneralDataExecutorHook              not run yet
         >>> sandbox.run()["anonymous.rows.path"]
         'rows.jsonl'
         >>> sandbox.run(resume=True).kept
-        ('rows',)
+        ('anonymous.rows',)
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class Sandbox:
         Args:
             resume: keep results of an earlier run that are still valid; None: as the config says.
             view: shows the progress, such as `data_juicer_sandbox.terminal.progress.view_for(sys.stderr)`; None shows
-                nothing.
+                nothing; warnings are in `sandbox.log`.
 
         Raises:
             ConfigErrors: the config is wrong; nothing was changed.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data_juicer_sandbox.components.base import Component, JobRun, NullJob, Role
+from data_juicer_sandbox.config.limits import MAX_DEPTH
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.engine.process_state import preserved_process
 from data_juicer_sandbox.engine.session import only_run_of_process
@@ -90,14 +91,20 @@ def run_component(
     return result
 
 
-def plain_value(value: Any) -> Any:
-    """A value as a config file could hold it: paths as text, tuples as lists, mappings as dicts."""
+def plain_value(value: Any, depth: int = 0) -> Any:
+    """A value as a config file could hold it: paths as text, tuples as lists, mappings as dicts.
+
+    Raises:
+        ConfigError: it is nested too deeply, or contains itself.
+    """
+    if depth > MAX_DEPTH:
+        raise ConfigError(f"values are nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):
-        return {plain_value(key): plain_value(item) for key, item in value.items()}
+        return {plain_value(key): plain_value(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain_value(item) for item in value]
+        return [plain_value(item, depth + 1) for item in value]
     return value
 
 

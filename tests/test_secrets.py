@@ -9,7 +9,14 @@ import pytest
 
 from data_juicer_sandbox import secrets
 from data_juicer_sandbox.secrets import (
-    MASK, is_secret, mask, mask_known, mask_text, remember, shorten, shown,
+    MASK,
+    is_secret,
+    mask,
+    mask_known,
+    mask_text,
+    remember,
+    shorten,
+    shown,
 )
 
 KEY = "sk-" + "a1B2" * 6

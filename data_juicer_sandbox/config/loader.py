@@ -55,7 +55,9 @@ def read_source(path: str) -> Source:
     return source
 
 
-def load_source(source: Source, overrides: Mapping[str, Any] | None = None) -> tuple[SandboxConfig | None, list[ConfigError]]:
+def load_source(
+    source: Source, overrides: Mapping[str, Any] | None = None
+) -> tuple[SandboxConfig | None, list[ConfigError]]:
     """Like `load`, for the content of a config.
 
     Args:

@@ -17,6 +17,7 @@ from data_juicer_sandbox.engine.runner import RunContext
 from data_juicer_sandbox.errors import SandboxError, WorkDirError
 from data_juicer_sandbox.output_guard import refuse_links
 from data_juicer_sandbox.terminal import logs
+from data_juicer_sandbox.terminal.silent_view import SilentView
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.watchers.watcher import Watcher
 
@@ -51,7 +52,7 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
         checkpoint = Checkpoint(work_dir)
         context = _start_context(config, checkpoint, screen, trust_checkpoint)
         try:
-            logs.setup(work_dir / logs.FILE, config.debug)
+            logs.setup(work_dir / logs.FILE, config.debug, file_only=isinstance(screen, SilentView))
             stack.callback(logs.close)
             watcher = Watcher.open(
                 work_dir,

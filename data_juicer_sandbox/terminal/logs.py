@@ -40,9 +40,9 @@ _CHATTY = (
 class _Logs:
     """The log of one run."""
 
-    def __init__(self, path: Path, debug: bool):
+    def __init__(self, path: Path, debug: bool, file_only: bool):
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self.debug = path, debug
+        self.path, self.debug, self.file_only = path, debug, file_only
         file = io.BufferedWriter(open_append(path))
         self.stream = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", line_buffering=True)
         self.show: Callable[[str], None] | None = None
@@ -99,7 +99,7 @@ class _Logs:
             self.stderr.write(text + "\n")
 
     def _for_terminal(self, record: Record) -> bool:
-        return self.debug or not record["extra"].get("file_only")
+        return not self.file_only and (self.debug or not record["extra"].get("file_only"))
 
     def _terminal_format(self, record: Record) -> str:
         return "{level}: {message}\n{exception}" if self.debug else "{level}: {message}\n"
@@ -115,17 +115,18 @@ class _Logs:
 _logs: _Logs | None = None
 
 
-def setup(log_file: Path, debug: bool) -> None:
+def setup(log_file: Path, debug: bool, *, file_only: bool = False) -> None:
     """Append the log to a file; close the log that was set up before.
 
     Args:
         log_file: receives all messages from DEBUG up, with time, level and job.
         debug: show all messages on the terminal too, with tracebacks; else only warnings and errors.
+        file_only: show nothing on the terminal.
     """
     global _logs
     close()
     remember_environment()
-    _logs = _Logs(log_file, debug)
+    _logs = _Logs(log_file, debug, file_only)
     _logs.install()
     report_loss_to(_logs.note_loss)
 

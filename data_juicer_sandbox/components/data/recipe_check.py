@@ -136,7 +136,9 @@ def _own_params(op: Op) -> tuple[str, ...]:
 
 def _typed(path: RecipePath, name: str, declared: value_types.Type, value: Any, *, words: bool) -> Iterator[Problem]:
     if not value_types.accepts(declared, value, words_for_numbers=words):
-        yield Problem(path, f"`{name}` cannot be {shown(value, key=name)}", f"expected {value_types.describe(declared)}")
+        yield Problem(
+            path, f"`{name}` cannot be {shown(value, key=name)}", f"expected {value_types.describe(declared)}"
+        )
 
 
 def _declared(param: Param) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_juicer_sandbox.components.io.data_files import PACKED, file_format
+from data_juicer_sandbox.components.io.data_files import COMPRESSED, file_format
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.errors import JobError, Where
 
@@ -37,7 +37,7 @@ def _json_files(path: Path) -> Iterator[Path]:
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     for file in files:
         name = file.name
-        for packed in PACKED:
+        for packed in COMPRESSED:
             name = name.removesuffix(packed)
         if name.endswith(_ENDINGS) and file.is_file() and file_format(file) in ("jsonl", "json"):
             yield file

@@ -42,8 +42,8 @@ class ChangeProcess(Component):
         sys.stdout = sys.stderr
         logging.getLogger("transformers").addHandler(logging.StreamHandler(sys.stderr))
         logging.getLogger("urllib3").setLevel(logging.CRITICAL)
-        logging.basicConfig(force=True)
         warnings.warn("take care", stacklevel=1)
+        logging.basicConfig(force=True)
         return True
 
 
