@@ -3,6 +3,7 @@
 import json
 import pickle
 import random
+import re
 
 import pytest
 import yaml
@@ -29,8 +30,11 @@ def test_every_component_of_a_hook_can_be_imported_and_tells_its_parameters(name
         component = hook.component_class({"type": type_name})
         assert callable(component.run)
         known, _ = parameters(component)
+        documented = "".join(base.__doc__ or "" for base in component.__mro__)
         for parameter in known:
-            assert f"        {parameter}: " in component.__doc__, f"{component.__name__} does not document {parameter}"
+            assert re.search(rf"^ +{parameter}: ", documented, re.M), (
+                f"{component.__name__} does not document {parameter}"
+            )
 
 
 @pytest.fixture

@@ -220,7 +220,7 @@ def test_wrong_parameters_are_told(infer, writers):
             infer(["a"], sampling=wrong)
     with pytest.raises(JobError, match="beam search does not sample"):
         infer(["a"], sampling={"num_beams": 2, "temperature": 1.0})
-    with pytest.raises(JobError, match="neither a folder nor a model"):
+    with pytest.raises(JobError, match="neither a folder nor an available model"):
         infer(["a"], "no/such-model")
 
 
