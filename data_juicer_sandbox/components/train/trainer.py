@@ -18,7 +18,7 @@ from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.lm import metadata, torch_env
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.processes.worker_pool import cores
-from data_juicer_sandbox.components.train import launcher
+from data_juicer_sandbox.components.train import hf_trainer, launcher
 from data_juicer_sandbox.components.train.callbacks import TrainingDiverged
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.task import TrainingTask
@@ -201,6 +201,7 @@ class ModelTrainer(Component):
                 f"each process takes {process_batch_size} examples per step, which is not a multiple of "
                 f"device_batch_size {self.device_batch_size}"
             )
+        hf_trainer.refuse_secrets(self.training_args or {})
 
     def refuse(self, names: Iterable[str], why: str) -> None:
         """Reject parameters that do not apply to this configuration.
