@@ -123,7 +123,7 @@ def test_a_framework_outside(job, spy, tmp_path):
     )
     outside = ExternalHarness("json", "-", str(script), None, "NO_KEY")
     with spy.watching():
-        ((_, folder, answer),) = outside.answers(job, ["m"], {"options": {"token": TOKEN}})
+        ((_, folder, answer),) = outside.run(job, ["m"], {"options": {"token": TOKEN}})
     assert answer == {"token": TOKEN}
     assert spy.processes == {}
     assert (".json", 0o600) in spy.modes

@@ -104,7 +104,7 @@ def test_more_arguments_for_the_trainer(job, fresh, tiny_model):
     [{"hub_token": "hf_abc"}, {"push_to_hub_token": "x"}, {"accelerator_config": {"api_key": "x"}}],
 )
 def test_credentials_are_refused_before_they_are_pickled_into_checkpoints(training_args):
-    with pytest.raises(ConfigError, match="training_args cannot set .*training_args.bin") as raised:
+    with pytest.raises(ConfigError, match=r"training_args cannot set .*training_args\.bin") as raised:
         HuggingFaceTrainer("a.jsonl", training_args=training_args)
     assert "set the environment variable HF_TOKEN instead" in str(raised.value)
 
