@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, Protocol
 
-from data_juicer_sandbox.errors import JobError
-
 Row = dict[str, Any]
 Feedback = dict[str, Any]
 
@@ -16,19 +14,6 @@ class RowScorer(Protocol):
 
     def score(self, rows: list[Row]) -> list[Feedback]:
         """The feedback on each row, in order."""
-
-
-def text_of(row: Row, key: str) -> str:
-    """The text of a row.
-
-    Raises:
-        JobError: the field is missing or not a text.
-    """
-    text = row.get(key)
-    if not isinstance(text, str):
-        what = f"is {type(text).__name__}, not text" if key in row else "is missing"
-        raise JobError(f"{key!r} {what} in a row", hint=f"text_key; fields of the row: {', '.join(row)}")
-    return text
 
 
 def figure(value: float) -> float | None:

@@ -20,10 +20,11 @@ class KSigmaRefiner(Component):
     """Set each OP's bounds to the mean plus and minus k standard deviations of the stat that they bound.
 
     The means and deviations come from a data analyzer's overall table: the file `table_path`, else the table of the
-    probe with the name `probe`, also after a resume. The mapping of parameters to stats is read from Data-Juicer's source. Bounds that the recipe does
-    not set are set as well. Integers are rounded outward; a bound stays within the range of the OP and of the stat
-    (ratios 0 to 1, lengths and counts from 0). Every change is logged, recorded as the metric `<op>.<param>`, and noted
-    in the header of the new recipe. An OP with `reversed_range`, or without its stats in the table, is not changed.
+    probe with the name `probe`, also after a resume. The mapping of parameters to stats is read from Data-Juicer's
+    source. Bounds that the recipe does not set are set as well. Integers are rounded outward; a bound stays within the
+    range of the OP and of the stat (ratios 0 to 1, lengths and counts from 0). Every change is logged, recorded as the
+    metric `<op>.<param>`, and noted in the header of the new recipe. An OP with `reversed_range`, or without its stats
+    in the table, is not changed.
 
     Args:
         dj_configs: the recipe to refine.

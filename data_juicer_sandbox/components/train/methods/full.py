@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm.windows import check_block_size
 from data_juicer_sandbox.components.train.methods.base import Method
-from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.errors import ConfigError
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
@@ -28,10 +29,7 @@ class Full(Method):
     def block_size(self, trainer: HuggingFaceTrainer) -> int:
         """The configured block size, or the default."""
         context_length = context(trainer.model)
-        if trainer.block_size and context_length and trainer.block_size > context_length:
-            raise JobError(
-                f"block_size {trainer.block_size} is more than the model's context of {context_length} tokens"
-            )
+        check_block_size(trainer.block_size, context_length)
         return trainer.block_size or min(BLOCK, context_length or BLOCK)
 
     def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> Any:
