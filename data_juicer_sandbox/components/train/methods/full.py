@@ -1,10 +1,10 @@
-"""Full fine-tuning: all weights of a model trained further."""
+"""Fine-tuning of an existing model: all weights (`Full`), or low-rank adapters (`Lora`)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm import lora, torch_env
 from data_juicer_sandbox.components.lm.windows import check_block_size
 from data_juicer_sandbox.components.train.methods.base import Method
 from data_juicer_sandbox.errors import ConfigError
@@ -46,3 +46,22 @@ def context(model: str | None) -> int | None:
     """The maximum context length of a model; None if its config has none."""
     limit = getattr(torch_env.load_config(str(model)), "max_position_embeddings", None)
     return None if limit is None else int(limit)
+
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
+
+
+class Lora(Full):
+    """Starts from an existing model, whose weights are not changed."""
+
+    parameters: ClassVar[tuple[str, ...]] = (*Full.parameters, *lora.NAMES)
+    defaults: ClassVar = {**Full.defaults, "learning_rate": 2e-4}
+
+    def model(self, trainer: HuggingFaceTrainer, tokenizer: Any) -> Any:
+        """The base model with new adapters, which have no effect yet."""
+        base = torch_env.load_causal_lm(str(trainer.model), torch_env.precision(trainer.precision))
+        config = lora.lora_config(trainer)
+        if trainer.merge:
+            lora.untie(base, config)
+        return lora.peft().get_peft_model(base, config)
