@@ -1,4 +1,4 @@
-"""JSON that is nested too deeply is what every reader takes for no JSON."""
+"""Readers of JSON treat deeply nested text as invalid; plain values are flattened and fingerprinted in one way."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import pytest
 
 from data_juicer_sandbox.components.command import read_metrics
 from data_juicer_sandbox.components.infer.local.adapters import find_adapter
-from data_juicer_sandbox.components.infer.remote.reply import Reply, error_of
+from data_juicer_sandbox.components.infer.remote.reply import error_of
+from data_juicer_sandbox.components.infer.remote.transport import Reply
 from data_juicer_sandbox.components.lm import metadata
 from data_juicer_sandbox.components.train.worker_protocol import Receiver
 from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.plain_json import loads
+from data_juicer_sandbox.plain_json import fingerprint, flatten, loads
 from data_juicer_sandbox.watchers import local
 
 DEEP = '{"a": ' + "[" * 50_000
@@ -36,3 +37,25 @@ def test_deep_files_are_no_json(tmp_path):
     assert list(local.read(tmp_path / "metrics.jsonl")) == []
     with pytest.raises(JobError, match="not the configuration of an adapter"):
         find_adapter(str(tmp_path))
+
+
+def test_flatten():
+    value = {"a": {"b": [1, (2, None)]}, 3: "x", "empty": {}, "none": []}
+    assert dict(flatten(value)) == {"a.b.0": 1, "a.b.1.0": 2, "a.b.1.1": None, "3": "x"}
+    assert dict(flatten(value, "top", keep_empty=True)) == {
+        "top.a.b.0": 1,
+        "top.a.b.1.0": 2,
+        "top.a.b.1.1": None,
+        "top.3": "x",
+        "top.empty": {},
+        "top.none": [],
+    }
+    assert dict(flatten(7)) == {"": 7}
+    assert dict(flatten({}, keep_empty=True)) == {"": {}}
+
+
+def test_fingerprints_do_not_change_with_versions():
+    """They are stored beside models and completions, which would be computed again if they changed."""
+    assert fingerprint({"a": 1, "b": [None, "ä"]}) == fingerprint({"b": [None, "ä"], "a": 1})
+    assert fingerprint({"a": 1, "b": [None, "ä"]}) != fingerprint({"a": 1, "b": [None, "a"]})
+    assert fingerprint({"a": 1}) == "8f1c29f50aa952dbd475f930065b4b4f"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox.components.base import JobRun
-from data_juicer_sandbox.components.probe.source import whole, with_data
+from data_juicer_sandbox.components.io.data_files import ENDINGS, is_data
 from data_juicer_sandbox.config.schema import Phase
+from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks.base import Hook, arguments
+from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.signatures import build
 
 if TYPE_CHECKING:
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
 class ProbeViaAnalyzerHook(Hook):
     """Computes the stats of a data set with Data-Juicer's OPs, and records their overall table as metrics.
 
-    Output: the path of the analyzed data set, every row with its stats.
+    Output: the path of the analyzed data set, every row with its stats. The table is also `overall.json` in the job's
+    folder, which a k-sigma job of the same `meta_name` reads.
     """
 
     phases = (Phase.PROBE, Phase.EVALUATION)
@@ -50,9 +54,9 @@ class ProbeViaModelInferHook(Hook):
         component = self.component_class(resolved.extra_configs)
         keyword_arguments = arguments(component, None, resolved.extra_configs)
         if resolved.dj_configs is not None:
-            recipe = with_data(resolved.dj_configs, keyword_arguments.get("dataset_path"))
+            recipe = with_dataset(resolved.dj_configs, keyword_arguments.get("dataset_path"))
             executor = build(FACTORIES["DataExecutorFactory"].find(None), {"dj_configs": recipe})
-            keyword_arguments["dataset_path"] = whole(recipe) or executor.sample(job)
+            keyword_arguments["dataset_path"] = unsampled_path(recipe) or executor.sample(job)
         return build(component, keyword_arguments).run(job)
 
 
@@ -61,3 +65,32 @@ class GeneralProbeHook(Hook):
 
     phases = (Phase.PROBE,)
     factory = "GeneralProbeFactory"
+
+
+_SOURCES = ("dataset_path", "dataset", "generated_dataset_config")
+
+
+def with_dataset(recipe: Mapping[str, Any], dataset_path: str | None) -> dict[str, Any]:
+    """The recipe with a data set: its own, else `dataset_path` of the component.
+
+    Raises:
+        JobError: both name one, and they differ.
+    """
+    recipe_sources = [recipe[key] for key in _SOURCES if recipe.get(key)]
+    if dataset_path is None or recipe_sources == [dataset_path]:
+        return dict(recipe)
+    if recipe_sources:
+        what = f"dj_configs names the data set {shown(recipe_sources[0], 80)}, extra_configs {shown(dataset_path, 80)}"
+        raise JobError(what, hint="one of them")
+    return {**recipe, "dataset_path": dataset_path}
+
+
+def unsampled_path(recipe: Mapping[str, Any]) -> str | None:
+    """The path of the recipe's data set if it is used without sampling, so that its rows stay unchanged; else None."""
+    path = recipe.get("dataset_path")
+    ratio, algo = recipe.get("data_probe_ratio"), recipe.get("data_probe_algo")
+    if isinstance(path, list) and len(path) == 1:
+        path = path[0]
+    if ratio not in (None, 1) or algo not in (None, "uniform") or not isinstance(path, str):
+        return None
+    return path if path.endswith(ENDINGS) and is_data(path) else None

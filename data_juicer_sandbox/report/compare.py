@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from data_juicer_sandbox.plain_json import flatten
 from data_juicer_sandbox.report import html
 from data_juicer_sandbox.report.data import RunData, read_run
-from data_juicer_sandbox.watchers.base import flatten
 
 Rows = list[list[Any]]
 

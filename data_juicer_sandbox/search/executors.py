@@ -16,7 +16,7 @@ from typing import Any
 from loguru import logger
 
 from data_juicer_sandbox.components.processes import orphan_guard
-from data_juicer_sandbox.components.processes.gpus import visible_gpus
+from data_juicer_sandbox.components.processes.hardware import core_numbers, visible_gpus
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import JobRecord
@@ -135,7 +135,7 @@ def _start_worker(config: SandboxConfig, trials: Trials, worker_number: int, cou
 
 def core_share(worker_number: int, count: int) -> list[int]:
     """The cores of one of `count` workers: every `count`-th core, or one core in turn if there are too few."""
-    cores = sorted(os.sched_getaffinity(0))
+    cores = core_numbers()
     return cores[worker_number::count] if count <= len(cores) else [cores[worker_number % len(cores)]]
 
 

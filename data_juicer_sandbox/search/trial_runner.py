@@ -22,7 +22,7 @@ from data_juicer_sandbox.errors import CheckpointError, SandboxError
 from data_juicer_sandbox.files import make_folder, move_aside
 from data_juicer_sandbox.search.controller import COMPLETE, FAILED, PRUNED, TrialResult, TrialSpec
 from data_juicer_sandbox.secrets import shown
-from data_juicer_sandbox.watchers.base import flatten
+from data_juicer_sandbox.watchers.base import flat_values
 from data_juicer_sandbox.watchers.local import CONFIG_FILE, FILE, last_values
 from data_juicer_sandbox.watchers.watcher import Watcher
 from data_juicer_sandbox.workflow.graph import edges
@@ -62,7 +62,7 @@ class TrialWatcher(Watcher):
         super().watch(pipeline, meta_name, values, step)
         if step is None or self.name is None or self.report is None:
             return
-        for key, value in flatten(values):
+        for key, value in flat_values(values):
             name = f"{meta_name}.{key}"
             if self._pruning_metric is None and any(
                 fnmatch.fnmatchcase(spelling, self.name) for spelling in (name, f"{pipeline}.{name}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import signal
 import socket
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 from loguru import logger
 
+from data_juicer_sandbox.components.processes.hardware import cores
 from data_juicer_sandbox.errors import JobError, MissingDependency, SandboxError
 from data_juicer_sandbox.tools.gguf_to_folder import gguf_file
 
@@ -62,7 +62,7 @@ def serve(file: Path, port: int = 8000, parallel: int = 4, context: int = 2048, 
     params.model.path, params.model_alias = str(file), {file.stem}
     params.hostnames, params.port = [HOST], port
     params.n_parallel, params.n_ctx = parallel, context * parallel
-    params.cpuparams.n_threads = threads or len(os.sched_getaffinity(0))
+    params.cpuparams.n_threads = threads or cores()
     params.cache_ram_mib = _PROMPT_CACHE_MIB
     params.verbosity = 0
     params.ui = False

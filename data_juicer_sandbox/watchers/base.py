@@ -1,4 +1,4 @@
-"""`Tracker`: the base class of metric trackers; `flatten` converts values before they are recorded."""
+"""`Tracker`: the base class of metric trackers; `flat_values` converts values before they are recorded."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from data_juicer_sandbox.plain_json import flatten
 
 
 @dataclass(frozen=True)
@@ -55,29 +57,20 @@ class Tracker:
         """Close the tracker at the end of the run."""
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat_values(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Flatten nested mappings and lists to `outer.inner.0`, and convert NumPy and tensor values to plain ones.
 
     Other objects become text, since some tables contain text beside their numbers.
     """
-    for key, value in values.items():
-        yield from _flat(f"{prefix}{key}", value)
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        yield from flatten(value, f"{name}.")
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _flat(f"{name}.{index}", item)
-    elif value is None or type(value) in (bool, int, float, str):
-        yield name, value
-    elif hasattr(value, "tolist"):  # NumPy scalars and arrays, tensors
-        yield from _flat(name, value.tolist())
-    elif hasattr(value, "__float__"):
-        yield name, float(value)
-    else:
-        yield name, str(value)
+    for name, value in flatten(values):
+        if value is None or type(value) in (bool, int, float, str):
+            yield name, value
+        elif hasattr(value, "tolist"):  # NumPy scalars and arrays, tensors
+            yield from flat_values({name: value.tolist()})
+        elif hasattr(value, "__float__"):
+            yield name, float(value)
+        else:
+            yield name, str(value)
 
 
 def to_json(value: Any) -> Any:

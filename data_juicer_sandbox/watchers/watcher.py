@@ -14,7 +14,7 @@ from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.plugins import import_object, plugins
 from data_juicer_sandbox.secrets import mask, shown
 from data_juicer_sandbox.watchers import local
-from data_juicer_sandbox.watchers.base import RunInfo, Tracker, flatten
+from data_juicer_sandbox.watchers.base import RunInfo, Tracker, flat_values
 from data_juicer_sandbox.watchers.wandb import configured
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Watcher:
 
     def watch(self, pipeline: str, meta_name: str, values: Mapping[str, Any], step: int | None = None) -> None:
         """Record what a job measured."""
-        flat, now = mask(dict(flatten(values))), time.time()
+        flat, now = mask(dict(flat_values(values))), time.time()
         if flat:
             self._each(
                 lambda tracker: tracker.watch(pipeline, meta_name, flat, None if step is None else int(step), now)

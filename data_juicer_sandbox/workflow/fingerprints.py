@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
 from data_juicer_sandbox.components.base import Role
+from data_juicer_sandbox.components.processes.hardware import cores
 from data_juicer_sandbox.files import content_stamp, is_there, quick_key, total_size, walk
+from data_juicer_sandbox.plain_json import flatten
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.signatures import parameters
 from data_juicer_sandbox.user_code import UserCode
@@ -63,7 +65,7 @@ class FingerprintCache:
 
     def get_all(self, paths: Sequence[str]) -> dict[str, Fingerprint]:
         """The fingerprints of those paths that exist; large files are hashed in threads, which releases the GIL."""
-        workers = min(4, len(os.sched_getaffinity(0)))
+        workers = min(4, cores())
         if workers > 1 and len(paths) > 1 and sum(map(_size, paths)) > LARGE:
             from concurrent.futures import ThreadPoolExecutor
 
@@ -101,7 +103,10 @@ def config_digests(resolved: ResolvedJob) -> dict[str, str]:
         "dj_configs": mask(resolved.dj_configs),
         "extra_configs": mask(resolved.extra_configs),
     }
-    return {key_path: xxhash.xxh3_64_hexdigest(text.encode()) for key_path, text in _flatten(value, "")}
+    return {
+        key_path: xxhash.xxh3_64_hexdigest(json.dumps(item, default=repr).encode())
+        for key_path, item in flatten(value, keep_empty=True)
+    }
 
 
 def input_paths(planned_job: PlannedJob, resolved: ResolvedJob) -> list[str]:
@@ -158,14 +163,3 @@ def _size(path: str) -> int:
         return total_size(path)
     except OSError:
         return 0
-
-
-def _flatten(value: Any, key_path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _flatten(item, f"{key_path}.{key}" if key_path else str(key))
-    elif isinstance(value, list) and value:
-        for index, item in enumerate(value):
-            yield from _flatten(item, f"{key_path}.{index}")
-    else:
-        yield key_path, json.dumps(value, default=repr)

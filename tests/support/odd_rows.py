@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import sys
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
@@ -124,11 +125,8 @@ def number(line: bytes, name: str) -> float | None:
     """The stat of a row as a number, should it be one."""
     found = json.loads(line).get(STATS)
     value = found.get(name) if isinstance(found, dict) else None
-    if isinstance(value, list) and value and all(type(item) in (int, float) for item in value):
-        value = sum(map(float, value)) / len(value)
-    if type(value) is int:
-        try:
-            value = float(value)
-        except OverflowError:
-            value = math.inf if value > 0 else -math.inf
-    return None if type(value) is not float or math.isnan(value) else value
+    items = value if isinstance(value, list) else [value]
+    if not all(item is None or type(item) in (int, float) for item in items):
+        return None
+    finite = [float(item) for item in items if item is not None and abs(item) <= sys.float_info.max]  # not NaN
+    return math.fsum(finite) / len(finite) if finite else None

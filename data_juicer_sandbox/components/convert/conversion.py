@@ -7,13 +7,11 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from loguru import logger
-
 from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.convert.input_rows import Allowance, InputRows
-from data_juicer_sandbox.components.io.data_files import ENDINGS, is_data, refuse_overwriting
+from data_juicer_sandbox.components.io.data_files import ENDINGS, existing_data, refuse_overwriting
 from data_juicer_sandbox.components.names import as_list, distinct_names
-from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import claim, replacing
 
 
@@ -89,15 +87,9 @@ class Conversion(Component):
 
     def _sources(self) -> list[InputRows]:
         path_of_name = dict(zip(distinct_names(self.datasets), self.datasets, strict=True))
-        missing = [path for path in self.datasets if not is_data(path)]
-        if missing and not self.skip_missing:
-            raise JobError(f"no data set at {', '.join(missing)}", hint="skip_missing: true skips missing data sets")
-        for path in missing:
-            logger.warning("no data set at {}: skipped", path)
-        if len(missing) == len(self.datasets):
-            raise JobError(f"none of these data sets exist: {', '.join(self.datasets)}")
+        existing = existing_data(self.datasets, self.skip_missing)
         allowance = Allowance(self.skip_bad_rows)
-        return [InputRows(name, path, allowance) for name, path in path_of_name.items() if path not in missing]
+        return [InputRows(name, path, allowance) for name, path in path_of_name.items() if path in existing]
 
 
 def absolute(root: str) -> str:

@@ -13,6 +13,7 @@ from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.data.counting import InputRowCounter
 from data_juicer_sandbox.components.data.dj_runtime import dj_runtime
 from data_juicer_sandbox.components.data.exporting import exporting
+from data_juicer_sandbox.components.data.overall_table import overall_values, write_table
 from data_juicer_sandbox.components.data.sources import with_sources
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
@@ -22,8 +23,9 @@ class DataJuicerAnalyzer(Component):
     """Compute the stats of the recipe's filters, without filtering.
 
     Reports the overall table to the watcher as `<stat>.<row>`. Its rows are `count`, `mean`, `std`, `min`, `25%`,
-    `50%`, `75%`, `max` (and the recipe's `percentiles`). The table is `overall.csv` in the job's folder, Data-Juicer's
-    own analysis is in `data_juicer/analysis`.
+    `50%`, `75%`, `max` (and the recipe's `percentiles`). The table is `overall.csv` in the job's folder; its
+    numbers are also in `overall.json`, which a k-sigma job reads. Data-Juicer's own analysis is in
+    `data_juicer/analysis`.
 
     Args:
         dj_configs: the recipe; the stats of all its filters and taggers are computed, other OPs are not applied.
@@ -73,8 +75,10 @@ class DataJuicerAnalyzer(Component):
                     raise JobError("the recipe has no OP that computes stats", hint="add filters to `process`")
         with replacing(job.folder / "overall.csv") as part:
             table.to_csv(part)
+        values = overall_values(table)
+        write_table(job.folder, values)
         seconds = time.perf_counter() - started
-        job.watcher.watch({**overall_values(table), "rows_in": rows.count(), "seconds": seconds})
+        job.watcher.watch({**values, "rows_in": rows.count(), "seconds": seconds})
         return str(final)
 
 
@@ -86,16 +90,3 @@ def analyzed_path(recipe: dict[str, Any], job: JobRun) -> Path:
         return job.folder / name
     path = Path(str(export))
     return path.with_name(f"{path.stem}_{name}")
-
-
-def overall_values(table: Any) -> dict[str, float]:
-    """The numbers of an overall table as `<stat>.<row>`; other values, such as `top` of a string stat, are omitted."""
-    import pandas as pd
-
-    numbers = table.apply(pd.to_numeric, errors="coerce")
-    return {
-        f"{stat}.{row}": float(numbers.at[row, stat])
-        for stat in numbers.columns
-        for row in numbers.index
-        if pd.notna(numbers.at[row, stat])
-    }

@@ -9,8 +9,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, Models, OutputPath
 from data_juicer_sandbox.components.evaluate.harness import evalscope_run
-from data_juicer_sandbox.components.evaluate.harness.external import ExternalHarness
-from data_juicer_sandbox.components.evaluate.harness.samples import keep
+from data_juicer_sandbox.components.evaluate.harness.external import ExternalHarness, copy_samples
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError, JobError
 
@@ -119,5 +118,5 @@ class EvalScope(Component):
                 job.watcher.watch({name: {dataset: metrics}})
                 logger.info("{} on {}: {}", name, dataset, metrics)
             if self.log_samples:
-                keep(folder, number, name, self.export_path or job.folder)
+                copy_samples(folder, number, name, self.export_path or job.folder)
         return scores

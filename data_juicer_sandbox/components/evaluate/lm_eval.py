@@ -9,8 +9,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, Models, OutputPath
 from data_juicer_sandbox.components.evaluate.harness import lm_eval_run
-from data_juicer_sandbox.components.evaluate.harness.external import ExternalHarness
-from data_juicer_sandbox.components.evaluate.harness.samples import keep
+from data_juicer_sandbox.components.evaluate.harness.external import ExternalHarness, copy_samples
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError
 
@@ -129,7 +128,7 @@ class LMEval(Component):
             job.watcher.watch({name: metrics_by_task})
             logger.info("{}: {}", name, metrics_by_task)
             if self.log_samples:
-                keep(folder, number, name, self.export_path or job.folder)
+                copy_samples(folder, number, name, self.export_path or job.folder)
         return scores
 
     def _server(self) -> dict[str, Any]:

@@ -71,25 +71,24 @@ def is_data(path: str | Path) -> bool:
     return is_there(str(path)) or (is_pattern(str(path)) and bool(glob.glob(str(path), recursive=True)))  # noqa: PTH207
 
 
-def existing_data(paths: Sequence[str], skip_missing: bool) -> list[str]:
+def existing_data(paths: Sequence[str], skip_missing: bool, noun: str = "data set") -> list[str]:
     """The data sets that exist.
 
     Args:
         paths: data sets.
         skip_missing: whether to skip data sets that do not exist, with a warning.
+        noun: the name of a data set in messages, such as `data pool`.
 
     Raises:
         JobError: one does not exist and `skip_missing` is false, or none exists.
     """
     missing = [path for path in paths if not is_data(path)]
     if missing and not skip_missing:
-        raise JobError(
-            f"there is no data set at {', '.join(missing)}", hint="skip_missing: true skips missing data sets"
-        )
-    if len(missing) == len(paths):
-        raise JobError(f"none of these data sets exist: {', '.join(paths)}")
+        raise JobError(f"no {noun} at {', '.join(missing)}", hint=f"skip_missing: true skips missing {noun}s")
     for path in missing:
-        logger.warning("there is no data set at {}: skipped", path)
+        logger.warning("no {} at {}: skipped", noun, path)
+    if len(missing) == len(paths):
+        raise JobError(f"none of these {noun}s exist: {', '.join(paths)}")
     return [path for path in paths if path not in missing]
 
 

@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import xxhash
-
-from data_juicer_sandbox.plain_json import loads
+from data_juicer_sandbox.plain_json import fingerprint, loads
 from data_juicer_sandbox.secrets import mask
 
 NAME = "training.json"
@@ -42,8 +40,3 @@ def complete(folder: Path, recipe: dict[str, Any]) -> dict[str, Any]:
     """
     metadata = read(folder)
     return metadata if metadata.get("fingerprint") == fingerprint(recipe) else {}
-
-
-def fingerprint(recipe: dict[str, Any]) -> str:
-    """128-bit XXH3 of a recipe, in hex."""
-    return str(xxhash.xxh3_128_hexdigest(json.dumps(recipe, sort_keys=True).encode()))

@@ -26,11 +26,27 @@ def read_texts(path: str, text_key: str) -> Iterator[str]:
         JobError: a row has no string in that field.
     """
     for number, row in enumerate(read_rows(path), 1):
-        text = row.get(text_key)
-        if not isinstance(text, str):
-            what = f"is {type(text).__name__}, not a string" if text_key in row else "is missing"
-            raise JobError(f"{text_key!r} {what} in row {number} of {path}", hint=f"its fields: {', '.join(row)}")
-        yield text
+        yield text_of(row, text_key, number, path)
+
+
+def text_of(row: dict[str, Any], text_key: str, number: int | None = None, path: str = "") -> str:
+    """The text of a row.
+
+    Args:
+        row: the row.
+        text_key: the field of the text.
+        number: the row's number in the data set, from 1, for the message.
+        path: the data set, for the message.
+
+    Raises:
+        JobError: the field is missing or not a string.
+    """
+    text = row.get(text_key)
+    if not isinstance(text, str):
+        what = f"is {type(text).__name__}, not a string" if text_key in row else "is missing"
+        where = "a row" if number is None else f"row {number} of {path}"
+        raise JobError(f"{text_key!r} {what} in {where}", hint=f"text_key: one of its fields: {', '.join(row)}")
+    return text
 
 
 @dataclass(frozen=True)

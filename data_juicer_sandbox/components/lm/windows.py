@@ -49,6 +49,20 @@ def windows(tokens: list[int], context: int, stride: int) -> Iterator[Window]:
         yield Window(tokens[max(0, end - context) : end], end - last)
 
 
+def check_block_size(block_size: int | None, context: int | None) -> None:
+    """Check that blocks fit into a model's context.
+
+    Args:
+        block_size: tokens of a block, if set.
+        context: the model's maximum context, if known.
+
+    Raises:
+        JobError: the blocks are longer.
+    """
+    if block_size and context and block_size > context:
+        raise JobError(f"block_size {block_size} is more than the model's context of {context} tokens")
+
+
 def fitting(model: Any, block_size: int | None, stride: int | None) -> tuple[int, int]:
     """Window size and stride for a model, in tokens.
 
@@ -61,9 +75,8 @@ def fitting(model: Any, block_size: int | None, stride: int | None) -> tuple[int
         JobError: the window is larger than the model's context, or the stride is not smaller than the window.
     """
     longest = getattr(model.config, "max_position_embeddings", None)
+    check_block_size(block_size, longest)
     context = block_size or min(longest or 2048, 2048)
-    if longest and context > longest:
-        raise JobError(f"block_size {context} is more than the model's context of {longest} tokens")
     step = stride or max(1, context // 2)
     if step >= context:
         raise JobError(f"stride {step} must be below the window of {context} tokens")

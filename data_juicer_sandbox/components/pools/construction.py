@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +15,7 @@ from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO
 from data_juicer_sandbox.components.pools.sampling import sample_rows
 from data_juicer_sandbox.components.pools.scanners import Valid
 from data_juicer_sandbox.components.pools.splits import Splitter
-from data_juicer_sandbox.components.pools.stats import STATS, Stats, numeric_stats
+from data_juicer_sandbox.components.pools.stats import STATS, Stats, numeric_stats, stat_folder
 from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import JobError
@@ -29,9 +28,10 @@ class DataPoolConstruction(Component):
     """Sort a data set by each of its stats and split it into data pools, low to high.
 
     The single-OP experiment: train on each pool to find out which stat, and which range of it, improves the model. Rows
-    are copied byte for byte. They are sorted by each numeric stat in `__dj__stats__` (a list counts as its mean) in
-    ascending order; ties keep their order. Rows in which a stat is missing or NaN are counted in the log and excluded
-    from that stat's pools. Each pool's `rows`, and `min` and `max` of its stat, are reported to the watcher.
+    are copied byte for byte. They are sorted by each numeric stat in `__dj__stats__` in ascending order; ties keep
+    their order. A list counts as the mean of its finite numbers. Rows in which a stat is missing, NaN or infinite are
+    counted in the log and excluded from that stat's pools. Each pool's `rows`, and `min` and `max` of its stat, are
+    reported to the watcher.
 
     New pools are `<export_path>/<stat>/<name>_<stat>_<part>.jsonl`, parts numbered from 0, the lowest; with
     `ignore_stats`, `<export_path>/<name>_ignore_stats_<part>.jsonl`. Characters of a stat's name that are invalid in a
@@ -133,8 +133,8 @@ class DataPoolConstruction(Component):
                 rows = order[start:end]
                 pool_stats = {"rows": len(rows), "min": float(values[rows[0]]), "max": float(values[rows[-1]])}
                 job.watcher.watch({pool.name: {stat: {part: pool_stats}}})
-                file_stem = re.sub(r"[^\w.+-]", "_", stat).lstrip(".") or "_"
-                path = self.work.output_path(f"{file_stem}/{pool.name}_{file_stem}_{part}")
+                folder = stat_folder(stat)
+                path = self.work.output_path(f"{folder}/{pool.name}_{folder}_{part}")
                 yield Output(path, RowSelection(((number, rows),), len(rows)))
 
     def _stats(self, pool: Pool) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun
-from data_juicer_sandbox.components.io.data_files import ENDINGS, is_data
+from data_juicer_sandbox.components.io.data_files import ENDINGS, existing_data
 from data_juicer_sandbox.components.names import as_list, stem
 from data_juicer_sandbox.components.pools.manifest import OutputManifest
 from data_juicer_sandbox.components.pools.open_pools import LARGE, open_pools
@@ -72,15 +72,7 @@ class PoolIO:
         Raises:
             JobError: a pool is missing and `skip_missing` is false, or all pools are missing.
         """
-        paths = as_list(dataset_path)
-        missing = [path for path in paths if not is_data(path)]
-        if missing and not self._skip_missing:
-            raise JobError(f"no data pool at {', '.join(missing)}", hint="skip_missing: true skips missing pools")
-        for path in missing:
-            logger.warning("no data pool at {}: skipped", path)
-        if not (existing := [path for path in paths if path not in missing]):
-            raise JobError(f"none of these data pools exist: {', '.join(paths)}")
-        return existing
+        return existing_data(as_list(dataset_path), self._skip_missing, "data pool")
 
     def open(self, job: JobRun, paths: Sequence[str], scanner_factory: Callable[[], RowScanner]) -> list[Pool]:
         """Scan the pools once; see `open_pools`."""

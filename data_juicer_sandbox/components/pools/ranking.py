@@ -9,7 +9,7 @@ from jsonargparse.typing import PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
-from data_juicer_sandbox.components.io.data_files import is_data
+from data_juicer_sandbox.components.io.data_files import existing_data, is_data
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.pools import ranking_scores as scores
 from data_juicer_sandbox.components.pools.ranking_metrics import (
@@ -127,21 +127,12 @@ class DataPoolRanking(Component):
 
     def _existing(self) -> list[int]:
         """The indices of the pools to rank that exist."""
-        missing = [index for index in self.indices if not is_data(self.pools.paths[index])]
-        paths = [self.pools.paths[index] for index in missing]
-        if missing and not self.skip_missing:
-            raise JobError(f"no data pool at {', '.join(paths)}", hint="skip_missing: true skips missing pools")
-        if self.baseline in missing:
-            raise JobError(
-                f"the baseline does not exist: {self.pools.paths[self.baseline]}", hint="set another baseline"
-            )
-        for path in paths:
-            logger.warning("no data pool at {}: skipped", path)
-        if not (existing := [index for index in self.ranked if index not in missing]):
-            raise JobError(
-                f"none of these data pools exist: {', '.join(self.pools.paths[index] for index in self.ranked)}"
-            )
-        return existing
+        paths, baseline = self.pools.paths, self.baseline
+        if self.skip_missing and baseline is not None and baseline in self.indices and not is_data(paths[baseline]):
+            raise JobError(f"the baseline does not exist: {paths[baseline]}", hint="set another baseline")
+        checked = self.ranked if self.skip_missing else self.indices
+        existing = existing_data([paths[index] for index in checked], self.skip_missing, "data pool")
+        return [index for index in self.ranked if paths[index] in existing]
 
     def _metrics(self, index: int) -> list[float]:
         name = self.pools.names[index]

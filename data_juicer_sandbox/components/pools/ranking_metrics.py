@@ -12,6 +12,7 @@ from typing import Any
 from data_juicer_sandbox.components.names import distinct_names, stem
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.plain_json import flatten
 from data_juicer_sandbox.secrets import shown
 
 Metrics = list[Any] | dict[str, Any]
@@ -142,17 +143,9 @@ def _number(entry: Any, key: str, pool: str) -> float:
     return number
 
 
-def leaves(entry: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten an entry: the plain values by dotted path (`bleu.1`); a plain entry has the empty path."""
-    if isinstance(entry, Mapping):
-        items = [(str(key), item) for key, item in entry.items()]
-    elif isinstance(entry, (list, tuple)):
-        items = [(str(index), item) for index, item in enumerate(entry)]
-    else:
-        return {prefix: entry}
-    return {
-        path: leaf for key, item in items for path, leaf in leaves(item, f"{prefix}.{key}" if prefix else key).items()
-    }
+def leaves(entry: Any) -> dict[str, Any]:
+    """The plain values of an entry by dotted path (`bleu.1`); a plain entry has the empty path."""
+    return dict(flatten(entry))
 
 
 def _label(entry: Any, match_key: str, index: int) -> Any:

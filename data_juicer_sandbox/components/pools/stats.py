@@ -1,7 +1,9 @@
-"""The numeric stats of rows."""
+"""The stats of rows: the number that a stat represents, the folder of its pools, and the columns of a data set."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -17,10 +19,52 @@ STATS = "__dj__stats__"
 """The field in which Data-Juicer stores the stats of a row."""
 
 
-class Stats(RowScanner):
-    """Collects the numeric stats of every row: one float column per stat, NaN for a missing value.
+def stat_value(value: Any, *, booleans: bool = False) -> float:
+    """The finite number that a stat of a row represents; NaN if it represents none.
 
-    A list of numbers counts as its mean. Booleans and strings are not numbers.
+    - A finite number is itself.
+    - A list of numbers (for example one per image of the row) is the mean of its finite numbers. Null, NaN and the
+      infinities in it are missing values and are ignored, as in Data-Juicer's overall table. A list without a finite
+      number has no value, and neither has a list that contains anything else, such as text.
+    - Null, NaN, the infinities, texts, mappings and booleans have no value.
+
+    Args:
+        value: the value in a row.
+        booleans: whether true and false are the numbers 1 and 0, as in the feedback of a model.
+    """
+    if isinstance(value, list):
+        numbers = [_finite(item, booleans) for item in value]
+        present = [number for number in numbers if number is not None and not math.isnan(number)]
+        if not present or None in numbers:
+            return math.nan
+        try:
+            return math.fsum(present) / len(present)
+        except OverflowError:  # their sum is beyond the range of floats, their mean is not
+            return math.fsum(number / len(present) for number in present)
+    number = _finite(value, booleans)
+    return math.nan if number is None else number
+
+
+def _finite(value: Any, booleans: bool) -> float | None:
+    """A single value as a finite number; NaN if it is missing or infinite, None if it is not a number."""
+    if value is None:
+        return math.nan
+    if not isinstance(value, int | float) or (isinstance(value, bool) and not booleans):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond the range of floats
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def stat_folder(stat: str) -> str:
+    """The name of the folder of a stat's pools: no separators, spaces or leading dots."""
+    return re.sub(r"[^\w.+-]", "_", stat).lstrip(".") or "_"
+
+
+class Stats(RowScanner):
+    """Collects the numeric stats of every row: one float column per stat of `stat_value`, NaN for a missing value.
 
     Args:
         keys: the stats to collect; all by default.
@@ -49,8 +93,8 @@ class Stats(RowScanner):
                 pass
         stats = parse(line).get(STATS)
         if isinstance(stats, dict):
-            selected = {name: _number(value) for name, value in stats.items() if not self._keys or name in self._keys}
-            numbers = {name: value for name, value in selected.items() if value is not None}
+            selected = {name: stat_value(stats[name]) for name in stats if not self._keys or name in self._keys}
+            numbers = {name: value for name, value in selected.items() if not math.isnan(value)}
             if self._fast_decoder is None and numbers:
                 self._names = list(self._keys or numbers)  # all requested stats, also those that this row lacks
                 others = [name for name in stats if name not in numbers]
@@ -118,19 +162,3 @@ def _decoder(names: list[str], others: list[str] | None) -> Any:
     )
     row = msgspec.defstruct("Row", [("stats", stats)], rename={"stats": STATS}, gc=False)
     return msgspec.json.Decoder(row)
-
-
-def _number(value: Any) -> float | None:
-    """A stat as a float: a number, or the mean of a list of numbers; None for anything else."""
-    if type(value) is list:
-        if not value or not all(type(item) in (int, float) for item in value):
-            return None
-        return sum(map(_float, value)) / len(value)
-    return _float(value) if type(value) in (int, float) else None
-
-
-def _float(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return float("inf") if value > 0 else float("-inf")

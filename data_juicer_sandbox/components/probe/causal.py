@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_juicer_sandbox.components.lm.packing import encode
+from data_juicer_sandbox.components.lm.packing import encode, text_of
 from data_juicer_sandbox.components.lm.windows import Window, fitting, token_nats, windows
-from data_juicer_sandbox.components.probe.scorers import Feedback, Row, exp, figure, text_of
+from data_juicer_sandbox.components.probe.scorers import Feedback, Row, exp, figure
 from data_juicer_sandbox.errors import JobError
 
 

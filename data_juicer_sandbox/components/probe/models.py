@@ -9,8 +9,7 @@ from data_juicer_sandbox.components.helpers import find_helper
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.probe.causal import CausalScorer
 from data_juicer_sandbox.components.probe.classifying import ClassifierScorer
-from data_juicer_sandbox.components.probe.scorers import RowScorer
-from data_juicer_sandbox.components.probe.scoring import FunctionScorer
+from data_juicer_sandbox.components.probe.scorers import FunctionScorer, RowScorer
 from data_juicer_sandbox.errors import ConfigError
 
 

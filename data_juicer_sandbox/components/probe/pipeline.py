@@ -7,7 +7,8 @@ from typing import Any
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.components.probe.scorers import Feedback, Row, figure, text_of
+from data_juicer_sandbox.components.lm.packing import text_of
+from data_juicer_sandbox.components.probe.scorers import Feedback, Row, figure
 from data_juicer_sandbox.errors import JobError
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from data_juicer_sandbox.components.io import read_lines, read_rows
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.components.pools.sampling import apportion, sample_rows
-from data_juicer_sandbox.components.pools.stats import STATS
+from data_juicer_sandbox.components.pools.stats import STATS, stat_value
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Sample:
         ratio: fraction of the rows, in (0, 1]; at least one row is drawn.
         algo: `uniform`, `frequency` or `stratified`.
         key: the field for `frequency` and `stratified`; dots separate nested keys. If a row has no such field,
-            `__dj__stats__` is used. A list of numbers counts by its mean.
+            `__dj__stats__` is used. A list of numbers counts by the mean of its finite numbers.
         strata: number of strata for numbers.
         seed: seed of the random draws.
 
@@ -111,9 +112,9 @@ def _groups(path: str, key: str, quantiles: int | None) -> np.ndarray:
     numbers, codes, names = array("d"), array("q"), dict[str, int]()
     for row in read_rows(path):
         value = _value(row, key)
-        numeric = isinstance(value, int | float) and not isinstance(value, bool) and value == value
-        numbers.append(float(value) if numeric else np.nan)
-        codes.append(-1 if numeric else names.setdefault(json.dumps(value, sort_keys=True), len(names)))
+        number = stat_value(value)
+        numbers.append(number)
+        codes.append(-1 if not math.isnan(number) else names.setdefault(json.dumps(value, sort_keys=True), len(names)))
     values, groups = np.asarray(numbers), np.asarray(codes)
     if len(groups) and set(names) == {"null"} and np.isnan(values).all():
         raise JobError(f"no row of {path} has {key!r}", hint=f"neither as a field nor in {STATS}")
@@ -133,6 +134,4 @@ def _value(row: dict[str, Any], key: str) -> Any:
     if value is MISSING:
         stats = row.get(STATS)
         value = stats.get(key) if isinstance(stats, dict) else None
-    if isinstance(value, list) and value and all(isinstance(item, int | float) for item in value):
-        return sum(value) / len(value)
     return value

@@ -1,11 +1,14 @@
-"""`RowScorer`: the interface of models that score rows, and helpers for its implementations."""
+"""`RowScorer`: the interface of models that score rows; `FunctionScorer`: a function of the user."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from numbers import Real
 from typing import Any, Protocol
 
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.secrets import shown
 
 Row = dict[str, Any]
 Feedback = dict[str, Any]
@@ -18,19 +21,6 @@ class RowScorer(Protocol):
         """The feedback on each row, in order."""
 
 
-def text_of(row: Row, key: str) -> str:
-    """The text of a row.
-
-    Raises:
-        JobError: the field is missing or not a text.
-    """
-    text = row.get(key)
-    if not isinstance(text, str):
-        what = f"is {type(text).__name__}, not text" if key in row else "is missing"
-        raise JobError(f"{key!r} {what} in a row", hint=f"text_key; fields of the row: {', '.join(row)}")
-    return text
-
-
 def figure(value: float) -> float | None:
     """Round a number to 6 significant digits, the precision of float32; None if it is not finite."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
@@ -39,3 +29,47 @@ def figure(value: float) -> float | None:
 def exp(value: float) -> float:
     """Like `math.exp`, but infinite instead of an overflow."""
     return math.exp(value) if value < 700 else math.inf
+
+
+class FunctionScorer:
+    """Scores rows with a function that also receives the model.
+
+    Args:
+        function: takes a list of rows, the model and its tokenizer, and returns for each row a number, a mapping of
+            numbers and texts, or None for no feedback.
+        name: the function's name in error messages.
+        model: the model.
+        tokenizer: its tokenizer.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str, model: Any, tokenizer: Any):
+        self.function, self.name, self.model, self.tokenizer = function, name, model, tokenizer
+
+    def score(self, rows: list[Row]) -> list[Feedback]:
+        """The feedback on each row; a number becomes `score`.
+
+        Raises:
+            JobError: the function returned something else.
+        """
+        results = self.function(rows, self.model, self.tokenizer)
+        if not isinstance(results, list | tuple) or len(results) != len(rows):
+            what = f"{len(results)} results" if isinstance(results, list | tuple) else f"a {type(results).__name__}"
+            raise JobError(
+                f"{self.name} returned {what} for {len(rows)} rows", hint="a list with one result for each row"
+            )
+        return [self._feedback(result) for result in results]
+
+    def _feedback(self, result: Any) -> Feedback:
+        if result is None or _is_number(result):
+            return {"score": None if result is None else figure(float(result))}
+        if isinstance(result, dict) and all(
+            isinstance(key, str) and (value is None or isinstance(value, str | bool) or _is_number(value))
+            for key, value in result.items()
+        ):
+            return {key: figure(float(value)) if _is_number(value) else value for key, value in result.items()}
+        hint = "a number, a mapping of numbers and texts, or None"
+        raise JobError(f"{self.name} returned {shown(result, 80)} for a row", hint=hint)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

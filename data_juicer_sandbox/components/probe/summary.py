@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from data_juicer_sandbox.components.probe.scorers import Feedback, figure
+from data_juicer_sandbox.plain_json import flatten
 
 _WORDS = 50
 """Number of different texts of a field that are counted separately; further ones are counted together."""
@@ -23,7 +24,7 @@ class Summary:
 
     def add(self, feedback: Feedback) -> None:
         """Add the feedback on one row; nested mappings are flattened with dots."""
-        flat = dict(_flat(feedback))
+        flat = dict(flatten(feedback))
         if all(value is None for name, value in flat.items() if name != "tokens"):
             self.unscored += 1
         for name, value in flat.items():
@@ -60,13 +61,3 @@ class Summary:
                 **{label: figure(float(value)) for label, value in {**statistics, "max": high}.items()},
             }
         return figures | {name: dict(counts.most_common()) for name, counts in self._words.items()}
-
-
-def _flat(feedback: Feedback) -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for name, value in feedback.items():
-        if isinstance(value, dict):
-            pairs += [(f"{name}.{inner}", item) for inner, item in value.items()]
-        else:
-            pairs.append((name, value))
-    return pairs

@@ -6,7 +6,6 @@ Results and their order do not depend on the engine.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import traceback
 import warnings
@@ -15,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal, NoReturn, TypeVar
 
+from data_juicer_sandbox.components.processes.hardware import cores
 from data_juicer_sandbox.errors import JobError
 
 Item = TypeVar("Item")
@@ -59,11 +59,6 @@ def run_all(
     else:
         for item in items:
             yield function(shared, item)
-
-
-def cores() -> int:
-    """The number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _in_workers(

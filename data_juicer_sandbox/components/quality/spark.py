@@ -14,6 +14,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.io import write_rows
 from data_juicer_sandbox.components.processes.handover import hand_over, private_folder
+from data_juicer_sandbox.components.processes.hardware import cores
 from data_juicer_sandbox.components.processes.program import Program
 from data_juicer_sandbox.components.quality import spark_run
 from data_juicer_sandbox.components.quality.tokens import Tokenize
@@ -69,7 +70,7 @@ class SparkClassifier:
                 "texts": str(text_file),
                 "scores": str(score_file),
                 "memory": self.memory or memory(),
-                "threads": os.cpu_count() or 1,
+                "threads": cores(),
             }
             hand_over(request, settings)
             program = Program([self.python or sys.executable, str(spark_run.__file__), str(request)])

@@ -14,7 +14,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.io.get_nested import get_nested
-from data_juicer_sandbox.components.pools.stats import STATS
+from data_juicer_sandbox.components.pools.stats import STATS, stat_value
 from data_juicer_sandbox.errors import JobError
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ class FeedbackTable:
 
     Args:
         feedback: finite numbers, shape (rows,).
-        stats: columns by the stat's name, shape (rows,); NaN if a row does not have it. Several values of a row (for
-            example one per image) are replaced by their mean.
+        stats: columns by the stat's name, shape (rows,); NaN if a row does not have it; see `stat_value`.
     """
 
     feedback: np.ndarray
@@ -62,7 +61,7 @@ def read_table(
     columns = {stat: array("d") for stat in sorted(stats)}
     n_missing, with_stats = 0, False
     for row, feedback_row in _joined(analyzed, feedback, key, id_key):
-        number = as_number(get_nested(feedback_row, key))
+        number = stat_value(get_nested(feedback_row, key), booleans=True)
         if math.isnan(number):
             n_missing += 1
             continue
@@ -70,7 +69,7 @@ def read_table(
         row_stats = row.get(STATS) or {}
         with_stats = with_stats or bool(row_stats)
         for stat, column in columns.items():
-            column.append(as_number(row_stats.get(stat)))
+            column.append(stat_value(row_stats.get(stat)))
     if not values:
         raise JobError(f"no row of {feedback} has a number at {feedback_key!r}")
     if not with_stats:
@@ -129,7 +128,7 @@ def _by_id(analyzed: str, feedback: str, key: list[str], id_key: str) -> Iterato
         row_id = _identity(get_nested(feedback_row, id_path), feedback, id_key)
         if row_id in by_id:
             raise JobError(f"{feedback} has more than one row with {id_key} {row_id}")
-        by_id[row_id] = as_number(get_nested(feedback_row, key))
+        by_id[row_id] = stat_value(get_nested(feedback_row, key), booleans=True)
     matched_ids: set[str] = set()
     for row in read_rows(analyzed):
         row_id = _identity(get_nested(row, id_path), analyzed, id_key)
@@ -166,13 +165,3 @@ def _check_same(row: Row, feedback_row: Row, number: int, analyzed: str, feedbac
             raise JobError(
                 f"row {number} of {analyzed} is not the one in {feedback}: they differ in {name!r}", hint=_HINT
             )
-
-
-def as_number(value: Any) -> float:
-    """The finite number that a value represents, the mean of a list, else NaN."""
-    if isinstance(value, list):
-        numbers = [number for item in value if not math.isnan(number := as_number(item))]
-        return sum(numbers) / len(numbers) if numbers else math.nan
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return float(value)
-    return math.nan

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from loguru import logger
 
-from data_juicer_sandbox.components.base import Component, JobRun, OutputFile
+from data_juicer_sandbox.components.base import Component, InputPath, JobRun, OutputFile
+from data_juicer_sandbox.components.data.overall_table import FILE, has_means, read_table
 from data_juicer_sandbox.components.refine.bounds import RecipeBound, crossed, recipe_bounds
 from data_juicer_sandbox.components.refine.recipe_file import editable, write_recipe
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -17,11 +19,12 @@ from data_juicer_sandbox.errors import ConfigError, JobError
 class KSigmaRefiner(Component):
     """Set each OP's bounds to the mean plus and minus k standard deviations of the stat that they bound.
 
-    The means and deviations come from a data analyzer's overall table, which is looked up by the name of its job, also
-    after a resume. The mapping of parameters to stats is read from Data-Juicer's source. Bounds that the recipe does
-    not set are set as well. Integers are rounded outward; a bound stays within the range of the OP and of the stat
-    (ratios 0 to 1, lengths and counts from 0). Every change is logged, recorded as the metric `<op>.<param>`, and noted
-    in the header of the new recipe. An OP with `reversed_range`, or without its stats in the table, is not changed.
+    The means and deviations come from a data analyzer's overall table: the file `table_path`, else the table of the
+    probe with the name `probe`, also after a resume. The mapping of parameters to stats is read from Data-Juicer's
+    source. Bounds that the recipe does not set are set as well. Integers are rounded outward; a bound stays within the
+    range of the OP and of the stat (ratios 0 to 1, lengths and counts from 0). Every change is logged, recorded as the
+    metric `<op>.<param>`, and noted in the header of the new recipe. An OP with `reversed_range`, or without its stats
+    in the table, is not changed.
 
     Args:
         dj_configs: the recipe to refine.
@@ -30,6 +33,7 @@ class KSigmaRefiner(Component):
         k: number of standard deviations, >= 0.
         side: the bounds to set: `both`, only the `lower` or only the `upper` ones.
         probe: `meta_name` of the probe that computed the table; the refine job's own name by default.
+        table_path: a table that an analyzer wrote, `overall.json` in the folder of its job, for example in another run.
     """
 
     outputs = ("refined_recipe_path",)
@@ -41,7 +45,10 @@ class KSigmaRefiner(Component):
         k: float = 3,
         side: Literal["both", "lower", "upper"] = "both",
         probe: str | None = None,
+        table_path: InputPath | None = None,
     ):
+        if probe is not None and table_path is not None:
+            raise ConfigError("probe and table_path cannot both be set", hint="each names the overall table to use")
         if not k >= 0:
             raise ConfigError(f"k is {k}; it must be at least 0")
         self.dj_configs = dj_configs
@@ -49,6 +56,7 @@ class KSigmaRefiner(Component):
         self.k = k
         self.side = side
         self.probe = probe
+        self.table_path = table_path
 
     def run(self, job: JobRun) -> str:
         """Write the new recipe.
@@ -57,15 +65,10 @@ class KSigmaRefiner(Component):
             Its path.
 
         Raises:
-            JobError: no probe of that name recorded a table, or the recipe has no OPs.
+            JobError: there is no table, or the recipe has no OPs.
         """
-        name = self.probe or job.name
-        table = job.watcher.query(name)
-        if not any(key.endswith(".mean") for key in table):
-            raise JobError(
-                f"no overall table of a probe named {name!r} was found",
-                hint="give the probe this `meta_name`, or set `probe: <meta_name of the probe>` in extra_configs",
-            )
+        name = self.table_path or self.probe or job.name
+        table, logged = self._table(job)
         recipe = editable(self.dj_configs)
         changes, notes = self._refine(recipe["process"], table)
         for line in [*changes.values(), *notes]:
@@ -76,9 +79,31 @@ class KSigmaRefiner(Component):
         head = f"Refined by the k-sigma rule: k {self.k:g}, {self.side} bounds, from the table of {name}."
         write_recipe(path, recipe, [head, *changes.values(), *notes])
         values = {bound.label: bound.number(recipe["process"][bound.index][bound.op][bound.param]) for bound in changes}
-        # If the probe has the same name, these values would replace its table, which is looked up by that name.
-        job.watcher.watch({**table, **values} if name == job.name else values)
+        # If the table is only in the log of metrics, values of the same name would replace it there.
+        job.watcher.watch({**table, **values} if logged and name == job.name else values)
         return path
+
+    def _table(self, job: JobRun) -> tuple[dict[str, Any], bool]:
+        """The overall table, and whether it is only in the log of metrics.
+
+        Raises:
+            JobError: there is none.
+        """
+        if self.table_path is not None:
+            if (table := read_table(Path(self.table_path))) is None:
+                raise JobError(f"there is no overall table at {self.table_path}", hint=f"{FILE} in the probe's folder")
+            return table, False
+        name = self.probe or job.name
+        if (table := read_table(job.folder.parent / name / FILE)) is not None:
+            return table, False
+        # Probes of earlier versions, of other pipelines and of the run that a trial belongs to.
+        logged = job.watcher.query(name)
+        if has_means(logged):
+            return logged, True
+        raise JobError(
+            f"no overall table of a probe named {name!r} was found",
+            hint="give the probe this `meta_name`, or set `probe: <meta_name of the probe>` in extra_configs",
+        )
 
     def _refine(self, process: list[Any], table: Mapping[str, Any]) -> tuple[dict[RecipeBound, str], list[str]]:
         """Change the bounds in place; return a line for each change, and further notes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.pools.ranking_metrics import Pools, by_pool, value
-from data_juicer_sandbox.components.pools.stats import STATS
-from data_juicer_sandbox.components.refine.feedback_table import as_number
+from data_juicer_sandbox.components.pools.stats import STATS, stat_folder, stat_value
 from data_juicer_sandbox.errors import JobError
 
 if TYPE_CHECKING:
@@ -71,7 +69,7 @@ def read_pools(paths: list[str], scores: list[Any], match_key: str, feedback_key
     import numpy as np
 
     pools = Pools(paths)
-    folders = {re.sub(r"[^\w.+-]", "_", stat): stat for stat in sorted(stats)}
+    folders = {stat_folder(stat): stat for stat in sorted(stats)}
     by_stat: dict[str, list[StatPool]] = {}
     columns: dict[str, dict[str, list[np.ndarray]]] = {}
     for index, path in enumerate(paths):
@@ -107,7 +105,7 @@ def _columns(path: str, stats: list[str]) -> dict[str, np.ndarray]:
     for row in read_rows(path):
         row_stats = row.get(STATS) or {}
         for stat, column in columns.items():
-            column.append(as_number(row_stats.get(stat)))
+            column.append(stat_value(row_stats.get(stat)))
     return {stat: np.asarray(column) for stat, column in columns.items()}
 
 

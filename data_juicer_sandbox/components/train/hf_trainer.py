@@ -6,6 +6,7 @@ import inspect
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from data_juicer_sandbox.components.train.checkpoints import KEPT, Checkpoints
 from data_juicer_sandbox.components.train.eval_callback import Scoring
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.secrets import is_secret
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.train.trainer import ModelTrainer
@@ -31,6 +33,25 @@ _DEFAULTS = {
     "dataloader_pin_memory": False,
 }
 """Training arguments that `training_args` may override."""
+
+
+def refuse_secrets(training_args: Mapping[str, Any]) -> None:
+    """Refuse training arguments that hold a credential, since transformers pickles all of them into checkpoints.
+
+    Args:
+        training_args: training arguments; the keys of nested mappings are checked too.
+
+    Raises:
+        ConfigError: a key names a credential, such as `hub_token`, and has a value.
+    """
+    for key, value in training_args.items():
+        if isinstance(value, Mapping):
+            refuse_secrets(value)
+        elif value is not None and is_secret(str(key)):
+            raise ConfigError(
+                f"training_args cannot set {key}: it would be stored in every checkpoint (training_args.bin)",
+                hint="set the environment variable HF_TOKEN instead",
+            )
 
 
 def arguments(arguments_class: Any, trainer: ModelTrainer, seed: int, folder: Path, **overrides: Any) -> Any:

@@ -15,8 +15,8 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.components.processes.gpus import visible_gpus
 from data_juicer_sandbox.components.processes.handover import hand_over, private_folder
+from data_juicer_sandbox.components.processes.hardware import visible_gpus
 from data_juicer_sandbox.components.processes.program import Program
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.worker_protocol import Receiver

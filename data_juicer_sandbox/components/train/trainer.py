@@ -17,14 +17,15 @@ from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.lm import metadata, torch_env
 from data_juicer_sandbox.components.names import as_list, distinct_names
-from data_juicer_sandbox.components.processes.worker_pool import cores
-from data_juicer_sandbox.components.train import launcher
+from data_juicer_sandbox.components.processes.hardware import cores
+from data_juicer_sandbox.components.train import hf_trainer, launcher
 from data_juicer_sandbox.components.train.callbacks import TrainingDiverged
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import claim, digest, output_owner, replacing
 from data_juicer_sandbox.output_folders import Owner
+from data_juicer_sandbox.plain_json import fingerprint
 from data_juicer_sandbox.user_code import UserCode
 
 
@@ -139,8 +140,8 @@ class ModelTrainer(Component):
         """Train models on one data set, in this process."""
         with torch_env.deterministic(self.cpu_threads()), self.prepare_data(job, training_tasks[0]) as data:
             for training_task in training_tasks:
-                fingerprint = metadata.fingerprint(training_task.inputs)
-                checkpoints = Checkpoints(job.folder / "checkpoints", training_task.name, fingerprint)
+                inputs_digest = fingerprint(training_task.inputs)
+                checkpoints = Checkpoints(job.folder / "checkpoints", training_task.name, inputs_digest)
                 is_main_process = torch_env.is_main_process()
                 if is_main_process:
                     checkpoints.sweep()
@@ -201,6 +202,7 @@ class ModelTrainer(Component):
                 f"each process takes {process_batch_size} examples per step, which is not a multiple of "
                 f"device_batch_size {self.device_batch_size}"
             )
+        hf_trainer.refuse_secrets(self.training_args or {})
 
     def refuse(self, names: Iterable[str], why: str) -> None:
         """Reject parameters that do not apply to this configuration.
@@ -216,7 +218,7 @@ class ModelTrainer(Component):
 def data_digest(path: str) -> str:
     """The digest of a data set's content; for several files, the fingerprint of their digests in order."""
     files = data_files(path)
-    return digest(files[0]) if len(files) == 1 else metadata.fingerprint({"files": [digest(file) for file in files]})
+    return digest(files[0]) if len(files) == 1 else fingerprint({"files": [digest(file) for file in files]})
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from data_juicer_sandbox.components.base import JobRun, NullJob
-from data_juicer_sandbox.components.data.analyzer import DataJuicerAnalyzer, overall_values
+from data_juicer_sandbox.components.data.analyzer import DataJuicerAnalyzer
+from data_juicer_sandbox.components.data.overall_table import overall_values
 from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.errors import JobError
 
@@ -34,6 +35,7 @@ def test_stats_are_those_of_py_data_juicer(
         for row, value in column.items():
             assert values[f"{stat}.{row}"] == pytest.approx(value, rel=1e-9)
     assert values["rows_in"] == 120
+    assert json.loads((job.folder / "overall.json").read_text()) == {key: values[key] for key in values if "." in key}
     assert (job.folder / "overall.csv").read_text().startswith(",text_len,num_words,special_char_ratio\n")
     assert (job.folder / "data_juicer/analysis/overall.md").is_file()
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["rows_a_job_analyzed.jsonl"]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
-from odd_rows import files, many, split
+from hypothesis import strategies as st
+from odd_rows import files, many, quick, split
 
+from data_juicer_sandbox.components.pools import mixing, sampling
 from data_juicer_sandbox.components.pools.mixing import DataPoolMixing
 from data_juicer_sandbox.errors import ConfigError, JobError
 
@@ -164,3 +168,40 @@ def test_a_mixture_without_rows(job, jsonl, tmp_path):
 def test_what_is_no_mixture(parameters, message):
     with pytest.raises(ConfigError, match=message):
         DataPoolMixing(**{"dataset_path": ["x/a.jsonl", "x/b.jsonl"], "export_path": "out", **parameters})
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)), min_size=1, max_size=4).filter(
+        lambda p: any(w for _, w in p)
+    )
+)
+@quick
+def test_the_largest_total_is_possible_and_ends_where_a_pool_runs_out(pools):
+    sizes, given = zip(*pools, strict=True)
+    parts = [Fraction(weight, sum(given)) for weight in given]
+
+    def fits(total):
+        return all(rows <= size for rows, size in zip(sampling.apportion(total, parts), sizes, strict=True))
+
+    total = mixing.largest_total(sizes, parts)
+    assert fits(total)
+    assert 0 <= min(Fraction(size) / part for size, part in zip(sizes, parts, strict=True) if part) - total < len(sizes)
+
+
+@given(st.integers(1, 20), st.integers(0, 60), st.integers(0, 5))
+@quick
+def test_a_pool_is_repeated_in_whole_passes(size, drawn, seed):
+    numbers = mixing.draw_rows("p", size, drawn, True, seed).tolist()
+    assert len(numbers) == drawn
+    often = Counter(numbers)
+    assert all(often[row] in (drawn // size, -(-drawn // size)) for row in range(size))
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30).filter(any), st.fractions(0, 500), st.integers(0, 5))
+@quick
+def test_tokens_come_nearest_to_what_is_wanted(tokens, budget, seed):
+    token_counts = np.array(tokens, np.int64)
+    drawn = mixing.draw_rows_by_tokens("p", token_counts, budget, True, seed)
+    total = int(token_counts[drawn].sum())
+    assert abs(total - budget) <= max(tokens)
+    assert max(Counter(drawn.tolist()).values(), default=0) <= max(1, -(-budget // sum(tokens)))

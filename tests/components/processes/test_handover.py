@@ -96,7 +96,7 @@ def test_workers_that_train(job, spy, jsonl, docstrings, together):
         num_processes=together,
         max_tokens=2000,
         threads=1,
-        training_args={"hub_token": TOKEN},
+        training_args={"run_name": f"https://user:{TOKEN}@host"},
         **small,
     )
     with spy.watching():
@@ -108,7 +108,7 @@ def test_workers_that_train(job, spy, jsonl, docstrings, together):
     for model in models:
         record = (Path(model) / "training.json").read_text()
         assert TOKEN not in record
-        assert json.loads(record)["parameters"]["training_args"] == {"hub_token": "***"}
+        assert json.loads(record)["parameters"]["training_args"] == {"run_name": "https://user:***@host"}
 
 
 def test_a_framework_outside(job, spy, tmp_path):

@@ -11,6 +11,7 @@ import yaml
 from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun, NullJob
+from data_juicer_sandbox.components.data.overall_table import write_table
 from data_juicer_sandbox.components.data.recipe_check import check
 from data_juicer_sandbox.components.refine.k_sigma import KSigmaRefiner
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -203,6 +204,45 @@ def test_another_probe(job: JobRun) -> None:
     assert "probe: <meta_name of the probe>" in str(raised.value)
     KSigmaRefiner(recipe, probe="the_probe").run(named)
     assert set(named.watcher.values[-1][1]) == {"text_length_filter.min_len", "text_length_filter.max_len"}  # type: ignore[attr-defined]
+
+
+def test_the_table_is_the_file_of_the_probe(job: JobRun, quiet: NullJob) -> None:
+    """It is neither read from the log of metrics nor reported again."""
+    quiet.watch({"text_length_filter.min_len": 1.0, **table(text_len=(9, 9))})
+    probe = job.folder.parent / "a_job"
+    probe.mkdir()
+    write_table(probe, table(text_len=(500, 100)))
+    path = KSigmaRefiner({"process": [{"text_length_filter": {}}]}).run(job)
+    assert yaml.safe_load(Path(path).read_text())["process"] == [
+        {"text_length_filter": {"min_len": 200, "max_len": 800}}
+    ]
+    assert set(quiet.values[-1][1]) == {"text_length_filter.min_len", "text_length_filter.max_len"}
+
+
+def test_a_table_by_its_path(job: JobRun, tmp_path: Path) -> None:
+    write_table(tmp_path, table(text_len=(500, 100)))
+    recipe = {"process": [{"text_length_filter": {}}]}
+    path = KSigmaRefiner(recipe, table_path=str(tmp_path / "overall.json")).run(job)
+    assert yaml.safe_load(Path(path).read_text())["process"][0]["text_length_filter"]["min_len"] == 200
+    with pytest.raises(JobError, match=r"no overall table at nowhere\.json"):
+        KSigmaRefiner(recipe, table_path="nowhere.json").run(job)
+    with pytest.raises(ConfigError, match="probe and table_path cannot both be set"):
+        KSigmaRefiner(recipe, table_path="x", probe="y")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "is not the overall table"),
+        ('{"text_len.std": 1}', "is not the overall table"),
+        ('{"text_len.mean": "many"}', r"expected a number at 'text_len\.mean', got 'many'"),
+    ],
+)
+def test_a_broken_table(job: JobRun, tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "overall.json").write_text(text)
+    with pytest.raises(JobError, match=message):
+        KSigmaRefiner({"process": []}, table_path=str(tmp_path / "overall.json")).run(job)
 
 
 def test_no_ops(job: JobRun, quiet: NullJob) -> None:

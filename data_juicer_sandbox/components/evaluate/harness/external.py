@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +19,7 @@ from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.processes.handover import hand_over, private_folder
 from data_juicer_sandbox.components.processes.program import Program
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import replacing
 
 LOGGED = 2000
 NOTED = 80
@@ -88,3 +90,11 @@ class ExternalHarness:
         if key := os.environ.get(self.api_key_env):
             variables[KEY] = key
         return variables
+
+
+def copy_samples(folder: Path, number: int, name: str, target: str | Path) -> None:
+    """Copy the samples of the n-th model, `<n>_<task>.jsonl`, to `<target>/<name>_<task>_samples.jsonl`."""
+    for file in sorted(folder.glob(f"{number}_*.jsonl")):
+        task = file.stem.partition("_")[2]
+        with replacing(Path(target) / f"{name}_{task}_samples.jsonl") as part:
+            shutil.copyfile(file, part)

@@ -6,8 +6,15 @@ answers.
 """
 
 from data_juicer_sandbox.components.infer.base.component import InferFunction, LLMInference
-from data_juicer_sandbox.components.infer.base.prompts import Prompt, as_messages, as_text
-from data_juicer_sandbox.components.infer.base.types import Completion, Failure, OnResult, Request
+from data_juicer_sandbox.components.infer.base.types import (
+    Completion,
+    Failure,
+    OnResult,
+    Prompt,
+    Request,
+    as_messages,
+    as_text,
+)
 
 __all__ = [
     "Completion",

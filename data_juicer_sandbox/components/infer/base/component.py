@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +9,6 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import xxhash
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
@@ -31,6 +29,7 @@ from data_juicer_sandbox.components.io.data_files import existing_data, refuse_o
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import claim, content_stamp, is_there, remove, temporary_path
+from data_juicer_sandbox.plain_json import fingerprint
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.user_code import UserCode
 
@@ -238,7 +237,7 @@ class LLMInference(Component):
         settings = [self._functions, vars(self.settings.fields), self.settings.max_rows]
         code = UserCode().digests([type(self)], self._functions[:2])
         inputs = mask([type(self).__name__, self.identity(), settings, content, *([code] if code else [])])
-        return str(xxhash.xxh3_128_hexdigest(json.dumps(inputs, sort_keys=True, default=repr).encode()))
+        return fingerprint(inputs)
 
 
 def model_stamp(model: str) -> str:

@@ -11,8 +11,7 @@ from typing import Any
 import xxhash
 
 from data_juicer_sandbox.components.infer.base.journal import Journal
-from data_juicer_sandbox.components.infer.base.prompts import check_prompt
-from data_juicer_sandbox.components.infer.base.types import Completion, Failure, Request
+from data_juicer_sandbox.components.infer.base.types import Completion, Failure, Request, check_prompt
 from data_juicer_sandbox.components.io import parse, read_lines
 from data_juicer_sandbox.components.io.append_fields import splice_json, to_json
 from data_juicer_sandbox.components.io.data_files import data_files

@@ -1,12 +1,13 @@
-"""Full fine-tuning: all weights of a model trained further."""
+"""Fine-tuning of an existing model: all weights (`Full`), or low-rank adapters (`Lora`)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm import lora, torch_env
+from data_juicer_sandbox.components.lm.windows import check_block_size
 from data_juicer_sandbox.components.train.methods.base import Method
-from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.errors import ConfigError
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
@@ -28,10 +29,7 @@ class Full(Method):
     def block_size(self, trainer: HuggingFaceTrainer) -> int:
         """The configured block size, or the default."""
         context_length = context(trainer.model)
-        if trainer.block_size and context_length and trainer.block_size > context_length:
-            raise JobError(
-                f"block_size {trainer.block_size} is more than the model's context of {context_length} tokens"
-            )
+        check_block_size(trainer.block_size, context_length)
         return trainer.block_size or min(BLOCK, context_length or BLOCK)
 
     def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> Any:
@@ -48,3 +46,22 @@ def context(model: str | None) -> int | None:
     """The maximum context length of a model; None if its config has none."""
     limit = getattr(torch_env.load_config(str(model)), "max_position_embeddings", None)
     return None if limit is None else int(limit)
+
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
+
+
+class Lora(Full):
+    """Starts from an existing model, whose weights are not changed."""
+
+    parameters: ClassVar[tuple[str, ...]] = (*Full.parameters, *lora.NAMES)
+    defaults: ClassVar = {**Full.defaults, "learning_rate": 2e-4}
+
+    def model(self, trainer: HuggingFaceTrainer, tokenizer: Any) -> Any:
+        """The base model with new adapters, which have no effect yet."""
+        base = torch_env.load_causal_lm(str(trainer.model), torch_env.precision(trainer.precision))
+        config = lora.lora_config(trainer)
+        if trainer.merge:
+            lora.untie(base, config)
+        return lora.peft().get_peft_model(base, config)

@@ -1,9 +1,19 @@
-"""The GPUs that this process may use."""
+"""The processor cores and GPUs that this process may use."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+
+def core_numbers() -> list[int]:
+    """The numbers of the processor cores that this process may use, ascending."""
+    return sorted(os.sched_getaffinity(0))
+
+
+def cores() -> int:
+    """The number of processor cores that this process may use."""
+    return len(core_numbers())
 
 
 def visible_gpus(count: int | None = None) -> list[str]:

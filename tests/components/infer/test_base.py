@@ -267,7 +267,7 @@ def test_whole_files_of_an_unfinished_job_are_not_asked_for_again(job, jsonl, tm
 
 def test_a_model_is_not_made_ready_for_nothing(job, dataset, tmp_path):
     other = tmp_path / "none.jsonl"
-    with pytest.raises(JobError, match="there is no data set at"):
+    with pytest.raises(JobError, match="no data set at"):
         Shouting([dataset, str(other)], str(tmp_path / "out")).run(job)
     other.write_text("")
     first = Shouting([dataset, str(other)], str(tmp_path / "out"))

@@ -1,7 +1,7 @@
 """ModelScope's trainers. modelscope wants a `datasets` below 5, so the real ones run in an environment of its own:
 
 python -m venv ms && ms/bin/pip install -e ".[modelscope]" pytest hypothesis
-ms/bin/python -m pytest -m slow tests/components/train/test_modelscope_trainer.py
+ms/bin/python -m pytest -m slow tests/components/train/test_modelscope.py
 """
 
 from __future__ import annotations
