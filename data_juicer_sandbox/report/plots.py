@@ -30,8 +30,11 @@ def line_plot(lines: Mapping[str, Points], *, title: str, x_label: str = "step")
     Returns:
         an `<svg>` element, or nothing where there is no point to draw.
     """
-    kept = {name: _thin([p for p in points if all(abs(value) <= _LARGEST for value in p)]) for name, points in lines.items()}
-    kept = {name: points for name, points in kept.items() if points}
+    drawable = {
+        name: [point for point in points if all(abs(value) <= _LARGEST for value in point)]
+        for name, points in lines.items()
+    }
+    kept = {name: _thin(points) for name, points in drawable.items() if points}
     if not kept:
         return ""
     xs = ticks(*_range([x for points in kept.values() for x, _ in points]))
