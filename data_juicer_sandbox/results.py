@@ -86,19 +86,19 @@ class Results:
         for iteration, pipelines in enumerate(self.context.iterations, 1):
             for pipeline, records in pipelines.items():
                 for record in records.values():
-                    job, started = record.job, record.job.get("started")
+                    provenance, started = record.provenance, record.provenance.started
                     rows.append(
                         {
                             "iteration": iteration,
                             "pipeline": pipeline,
                             "job": record.meta_name,
-                            "phase": job.get("phase"),
-                            "hook": job.get("hook"),
-                            "status": job.get("status"),
-                            "seconds": job.get("seconds"),
+                            "phase": provenance.phase,
+                            "hook": provenance.hook,
+                            "status": provenance.status,
+                            "seconds": provenance.seconds,
                             "started": None if started is None else datetime.fromtimestamp(started, timezone.utc),
                             "outputs": dict(record.outputs),
-                            "error": job.get("error"),
+                            "error": provenance.error,
                         }
                     )
         return pd.DataFrame(rows, columns=list(_JOB_COLUMNS))
@@ -137,7 +137,7 @@ class Results:
     def __repr__(self) -> str:
         counts: dict[str, int] = {}
         for _, record in self.context.records():
-            status = str(record.job.get("status"))
+            status = str(record.provenance.status)
             counts[status] = counts.get(status, 0) + 1
         jobs = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no jobs"
         return f"<Results of {self.work_dir}: {jobs}>"

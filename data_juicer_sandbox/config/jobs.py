@@ -11,12 +11,14 @@ from data_juicer_sandbox.config.limits import MAX_NAME, Budget, path_fault
 from data_juicer_sandbox.config.schema import Job, Phase, Pipeline
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
-from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.context.keys import CONFIGS, PREVIOUS, ConfigKey
+from data_juicer_sandbox.context.provenance import BOOKKEEPING
+from data_juicer_sandbox.errors import ConfigError, ResolveError
 from data_juicer_sandbox.secrets import shown
 
 JOB_KEYS = ("hook", "meta_name", "input", "output", "local", "dj_configs", "extra_configs")
-RESERVED = ("meta_name", "__job__")
-"""What a record of the context calls its own; no output may be called so."""
+RESERVED = ("meta_name", BOOKKEEPING)
+"""The own keys of a record in the context; an output must not have one of these names."""
 
 
 class JobReader:
@@ -74,7 +76,7 @@ class JobReader:
             return None
         name = entry.get("meta_name")
         if name is not None and (
-            not isinstance(name, str) or any(sign in name for sign in "./\0") or name in ("", "-1")
+            not isinstance(name, str) or any(sign in name for sign in "./\0") or name in ("", PREVIOUS)
         ):
             what = f"`meta_name` is a word without dots and slashes, not {shown(name)}"
             self._fault(what, source, (*path, "meta_name"))
@@ -82,6 +84,7 @@ class JobReader:
         elif name is not None and len(name.encode()) > MAX_NAME:
             self._fault(f"`meta_name` is longer than {MAX_NAME} bytes", source, (*path, "meta_name"))
             name = None
+        local = self._setting(entry.get("local"), source, (*path, "local"))
         return Job(
             pipeline=pipeline,
             phase=phase,
@@ -91,7 +94,7 @@ class JobReader:
             named=name is not None,
             input=self._input(entry.get("input"), source, (*path, "input")),
             output=self._output(entry.get("output"), source, (*path, "output")),
-            local=self._setting(entry.get("local"), source, (*path, "local")),
+            local={key: value for key, value in local.items() if _is_setting(key)},
             dj_configs=self._configs(entry, "dj_configs", source, path),
             extra_configs=self._configs(entry, "extra_configs", source, path),
             source=source,
@@ -116,9 +119,10 @@ class JobReader:
             self._fault(f"`{path[-1]}` is a mapping of keys to set", source, path)
             return {}
         for key in given:
-            if str(key).partition(".")[0] not in ("dj_configs", "extra_configs"):
+            if not _is_setting(key):
                 hint = "as in `dj_configs.dataset_path` or `extra_configs.model`"
-                self._fault(f"{shown(key)} does not start with dj_configs or extra_configs", source, (*path, key), hint)
+                what = f"{shown(key)} does not start with {' or '.join(CONFIGS)}"
+                self._fault(what, source, (*path, key), hint)
         filled: dict[str, Any] = self._fill(given, source, path)
         return filled
 
@@ -128,7 +132,7 @@ class JobReader:
             if not isinstance(value, str):
                 hint = "as in `<pipeline>.<meta_name>.<output>` or `-1.<output>`"
                 self._fault(f"`input` takes keys of the context, not {value!r}", source, (*path, key), hint)
-        return {key: value for key, value in inputs.items() if isinstance(value, str)}
+        return {key: value for key, value in inputs.items() if _is_setting(key) and isinstance(value, str)}
 
     def _output(self, given: Any, source: Source, path: KeyPath) -> tuple[str, ...] | None:
         if given is None:
@@ -174,3 +178,12 @@ class JobReader:
 
     def _fault(self, what: str, source: Source, path: KeyPath, hint: str | None = None) -> None:
         self.problems.append(ConfigError(what, where=source.where(path), hint=hint))
+
+
+def _is_setting(key: Any) -> bool:
+    """Whether a key of `local` or `input` names a config of the job, or a key in it."""
+    try:
+        ConfigKey.parse(str(key))
+    except ResolveError:
+        return False
+    return True

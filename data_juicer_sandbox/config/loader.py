@@ -16,6 +16,7 @@ from data_juicer_sandbox.config.schema import ANONYMOUS, Phase, Pipeline, Sandbo
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.targets import read_targets
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
+from data_juicer_sandbox.context.keys import PREVIOUS
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, Problems, TooManyProblems, Where
 from data_juicer_sandbox.secrets import remember_all, shown
 
@@ -211,7 +212,7 @@ class _Loading:
         for entry in entries:
             index, (name, body) = entry if not isinstance(given, dict) else (None, entry)
             path: KeyPath = ("pipelines", name) if index is None else ("pipelines", index, name)
-            if set("./\0") & set(str(name)) or str(name) in ("", "-1"):
+            if set("./\0") & set(str(name)) or str(name) in ("", PREVIOUS):
                 self.fault(f"a pipeline's name has no dots, slashes and zero bytes, and is not -1: {shown(name)}", path)
             if len(str(name).encode()) > MAX_NAME:
                 self.fault(f"a pipeline's name is longer than {MAX_NAME} bytes", path)

@@ -290,10 +290,8 @@ def _reports(given: Mapping[str, Any], metrics: Sequence[Metric], path: sources.
 
 def _means(reported: str, metric: str) -> bool:
     """Whether a name or pattern of watched values stands for a metric; both may begin with a pipeline's name."""
-    without_pipeline = reported.partition(".")[2]
-    return (
-        fnmatchcase(metric, reported) or fnmatchcase(metric.partition(".")[2], reported) or metric == without_pipeline
-    )
+    metric_in_pipeline, reported_in_pipeline = (text.partition(".")[2] for text in (metric, reported))
+    return fnmatchcase(metric, reported) or fnmatchcase(metric_in_pipeline, reported) or metric == reported_in_pipeline
 
 
 def _named(given: Any, key: str, fault: Fault) -> tuple[Named | None, dict[str, Any]]:

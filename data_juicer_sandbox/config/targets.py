@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from data_juicer_sandbox.config.schema import Target
+from data_juicer_sandbox.context.keys import CONTEXT_KEY_FORM, ContextKey
+from data_juicer_sandbox.errors import ResolveError
 
 _FORM = re.compile(r"^\s*(?P<key>[^\s<>=]+)\s*(?P<op>>=|<=|==|>|<)\s*(?P<number>\S+)\s*$")
 
@@ -17,15 +19,22 @@ def read_targets(given: Any, fault: Callable[..., None]) -> tuple[Target, ...]:
     for index, text in enumerate([given] if isinstance(given, str) else given or []):
         match = _FORM.match(text) if isinstance(text, str) else None
         number = _number(match["number"]) if match else None
-        if match is None or number is None or len(match["key"].split(".")) < 3:
+        if match is None or number is None or not _names_output(match["key"]):
             fault(
                 f"{text!r} is no target",
                 ("iter_targets", index),
-                "<pipeline>.<meta_name>.<output> [>|>=|<|<=|==] <number>",
+                f"{CONTEXT_KEY_FORM} [>|>=|<|<=|==] <number>",
             )
         else:
             targets.append(Target(match["key"], match["op"], number))
     return tuple(targets)
+
+
+def _names_output(text: str) -> bool:
+    try:
+        return bool(ContextKey.parse(text).output)
+    except ResolveError:
+        return False
 
 
 def _number(text: str) -> float | None:

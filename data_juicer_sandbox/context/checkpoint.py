@@ -18,7 +18,7 @@ from typing import Any
 import xxhash
 
 from data_juicer_sandbox.context import pickle_reader
-from data_juicer_sandbox.context.infos import BOOKKEEPING, ContextInfos, JobRecord
+from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.context.readable import to_json_value
 from data_juicer_sandbox.context.tagged_values import decode, encode
 from data_juicer_sandbox.context.unpickler import ALLOWED, loads
@@ -112,8 +112,7 @@ class Checkpoint:
     def _line(self, record: JobRecord) -> str:
         known = self._texts.get(id(record))
         if known is None or known[0] is not record:
-            job = {key: value for key, value in record.job.items() if key != "trace"}  # digests are for the machine
-            plain = mask_known(to_json_value({**record.plain(), BOOKKEEPING: job}))
+            plain = mask_known(to_json_value(record.plain(trace=False)))  # nobody reads the digests
             text = json.dumps(plain, ensure_ascii=False)
             known = self._texts[id(record)] = (record, text)
         return known[1]

@@ -7,41 +7,59 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_juicer_sandbox.context.key_paths import get_path
+from data_juicer_sandbox.context.keys import ContextKey
+from data_juicer_sandbox.context.provenance import BOOKKEEPING, Provenance
 from data_juicer_sandbox.errors import ResolveError
-
-BOOKKEEPING = "__job__"
-_LATEST = 1e12
-"""Seconds since the epoch, far beyond any date: no time or duration of a job is as large, infinite or NaN."""
 
 
 @dataclass
 class JobRecord:
-    """What one job left.
+    """The record of one job: its outputs, and how it produced them.
 
     Args:
         meta_name: its name.
         outputs: its results by name, in order.
-        job: what is needed to judge it again: hook, phase, status (`done`, `failed`), started and ended (seconds
-            since the epoch), seconds, and `trace` (config, inputs and outputs as digests).
+        provenance: the facts that decide whether the outputs are still valid.
     """
 
     meta_name: str
     outputs: dict[str, Any]
-    job: dict[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
 
     @property
     def id(self) -> tuple[str, str]:
-        """Phase and name: what tells it from the other records of its pipeline."""
-        return str(self.job.get("phase")), self.meta_name
+        """Phase and name, which are unique in its pipeline."""
+        return str(self.provenance.phase), self.meta_name
 
     @property
     def done(self) -> bool:
-        """Whether the job ended well."""
-        return self.job.get("status") == "done"
+        """Whether the job finished without an error."""
+        return self.provenance.status == "done"
 
-    def plain(self) -> dict[str, Any]:
-        """The record in the guide's shape, the bookkeeping under one key beside the outputs."""
-        return {"meta_name": self.meta_name, **self.outputs, BOOKKEEPING: self.job}
+    def plain(self, *, trace: bool = True) -> dict[str, Any]:
+        """The record in the guide's shape, with the provenance under `__job__` beside the outputs.
+
+        Args:
+            trace: whether to include the digests.
+        """
+        return {"meta_name": self.meta_name, **self.outputs, BOOKKEEPING: self.provenance.plain(trace=trace)}
+
+    @classmethod
+    def from_plain(cls, value: Any) -> JobRecord:
+        """The reverse of `plain`.
+
+        Raises:
+            ValueError: the value has another shape.
+        """
+        if not isinstance(value, Mapping) or not isinstance(value.get("meta_name"), str):
+            raise ValueError("a record has no meta_name")
+        outputs = {key: item for key, item in value.items() if key not in ("meta_name", BOOKKEEPING)}
+        try:
+            if not all(isinstance(name, str) for name in outputs):
+                raise ValueError("names of outputs")
+            return cls(value["meta_name"], outputs, Provenance.from_plain(value.get(BOOKKEEPING, {})))
+        except ValueError as error:
+            raise ValueError(f"record {value['meta_name']!r:.60} has a damaged part: {error}") from error
 
 
 Records = dict[str, dict[tuple[str, str], JobRecord]]
@@ -49,30 +67,29 @@ Records = dict[str, dict[tuple[str, str], JobRecord]]
 
 
 class ContextInfos:
-    """All records of a run, in the order the jobs finished.
+    """All records of a run, in the order in which the jobs finished.
 
-    `context["pipeline.job.output"]` looks a value up, deeper parts by further dots, in the latest iteration that
-    has it.
+    `context["pipeline.job.output"]` is a value of the latest iteration that has it; further dots name parts of it.
     """
 
     def __init__(self, iterations: list[Records] | None = None):
         self.iterations: list[Records] = iterations if iterations is not None else [{}]
-        self._at = len(self.iterations) - 1
+        self._index = len(self.iterations) - 1
 
     def turn_to(self, number: int) -> None:
-        """Make an iteration the current one, from 0; a new one has no records."""
+        """Select the current iteration, counted from 0; a new iteration has no records."""
         self.iterations += [{} for _ in range(number + 1 - len(self.iterations))]
-        self._at = number
+        self._index = number
 
     def end_with(self, number: int) -> None:
-        """Forget the iterations behind this one."""
+        """Remove the iterations after this one."""
         del self.iterations[number + 1 :]
         self.turn_to(number)
 
     @property
     def current(self) -> Records:
-        """The records of the iteration that is running, by pipeline, then by phase and name."""
-        return self.iterations[self._at]
+        """The records of the current iteration by pipeline, then by phase and name."""
+        return self.iterations[self._index]
 
     def records(self) -> Iterator[tuple[str, JobRecord]]:
         """Pipeline and record of every job of the current iteration."""
@@ -85,18 +102,18 @@ class ContextInfos:
         return self.current.get(pipeline, {}).get((phase, meta_name))
 
     def put(self, pipeline: str, record: JobRecord) -> None:
-        """Add a record; the one it supersedes goes."""
+        """Add a record; it replaces an earlier one of the same job."""
         self.current.setdefault(pipeline, {})[record.id] = record
 
     def drop(self, pipeline: str, phase: str, meta_name: str) -> None:
-        """Forget a job that will run again."""
+        """Remove the record of a job that will run again."""
         self.current.get(pipeline, {}).pop((phase, meta_name), None)
 
     def arrange(self, order: Sequence[tuple[str, str, str]]) -> None:
-        """Bring the current records into an order of (pipeline, phase, name); those it does not name go last."""
-        rank = {key: place for place, key in enumerate(order)}
-        first = {pipeline: place for place, (pipeline, _, _) in reversed(list(enumerate(order)))}
-        self.iterations[self._at] = {
+        """Sort the current records by a list of (pipeline, phase, name); records that it does not name come last."""
+        rank = {key: position for position, key in enumerate(order)}
+        first = {pipeline: position for position, (pipeline, _, _) in reversed(list(enumerate(order)))}
+        self.iterations[self._index] = {
             pipeline: dict(
                 sorted(self.current[pipeline].items(), key=lambda item: rank.get((pipeline, *item[0]), len(order)))
             )
@@ -104,16 +121,24 @@ class ContextInfos:
         }
 
     def __getitem__(self, key: str) -> Any:
-        pipeline, _, rest = key.partition(".")
-        name, _, way = rest.partition(".")
-        for iteration in reversed(self.iterations[: self._at + 1]):
-            for record in reversed(list(iteration.get(pipeline, {}).values())):
-                if record.done and record.meta_name == name and way.partition(".")[0] in ("", *record.outputs):
-                    return get_path(record.outputs, way) if way else dict(record.outputs)
-        known = [f"{pipe}.{record.meta_name}.{out}" for pipe, record in self.records() for out in record.outputs]
-        raise ResolveError(
-            f"nothing in the context is named {key!r}", hint="there are: " + (", ".join(known) or "none")
-        )
+        record, path = self._find_output(key)
+        if record is not None:
+            return get_path(record.outputs, path) if path else dict(record.outputs)
+        existing = [f"{pipe}.{record.meta_name}.{out}" for pipe, record in self.records() for out in record.outputs]
+        hint = f"available: {', '.join(existing) or 'none'}"
+        raise ResolveError(f"the context has no result {key!r}", hint=hint)
+
+    def _find_output(self, text: str) -> tuple[JobRecord | None, str]:
+        """The latest record that a key names, and the path inside its outputs."""
+        try:
+            key = ContextKey.parse(text)
+        except ResolveError:
+            return None, ""
+        for iteration in reversed(self.iterations[: self._index + 1]):
+            for record in reversed(list(iteration.get(key.pipeline, {}).values())):
+                if record.done and record.meta_name == key.job and key.output in ("", *record.outputs):
+                    return record, key.path
+        return None, ""
 
     def plain(self) -> list[dict[str, list[dict[str, Any]]]]:
         """The guide's shape: per iteration `{pipeline: [{meta_name, output: value, ..., __job__: {...}}, ...]}`."""
@@ -138,51 +163,8 @@ class ContextInfos:
                 if not isinstance(pipeline, str) or not isinstance(records, list | tuple):
                     raise ValueError(f"{pipeline!r:.60} is not a pipeline with a list of records")
                 pipelines[pipeline] = {}
-                for found in records:
-                    if not isinstance(found, Mapping) or not isinstance(found.get("meta_name"), str):
-                        raise ValueError(f"a record of pipeline {pipeline!r} has no meta_name")
-                    outputs = {key: item for key, item in found.items() if key not in ("meta_name", BOOKKEEPING)}
-                    job = found.get(BOOKKEEPING, {})
-                    problem = _job_problem(job) if all(isinstance(key, str) for key in outputs) else "names of outputs"
-                    if problem:
-                        raise ValueError(f"record {found['meta_name']!r:.60} has a damaged part: {problem}")
-                    record = JobRecord(found["meta_name"], outputs, dict(job))
+                for plain_record in records:
+                    record = JobRecord.from_plain(plain_record)
                     pipelines[pipeline][record.id] = record
             iterations.append(pipelines)
         return cls(iterations or [{}])
-
-
-def _job_problem(job: Any) -> str | None:
-    """The part of a record's bookkeeping that does not have its type; None where all have. Parts may be missing."""
-    if not isinstance(job, Mapping):
-        return BOOKKEEPING
-    for key in ("hook", "phase", "status"):
-        if not isinstance(job.get(key, ""), str):
-            return key
-    for key in ("started", "ended", "seconds"):
-        value = job.get(key, 0.0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LATEST:
-            return key
-    return _trace_problem(job["trace"]) if job.get("trace") is not None else None
-
-
-def _trace_problem(trace: Any) -> str | None:
-    """The same for the digests of what a job was made from."""
-    if not isinstance(trace, Mapping):
-        return "trace"
-    for key in ("config", "code", "inputs", "outputs"):
-        part = trace.get(key, {})
-        if not isinstance(part, Mapping) or not all(map(_is_entry, part.items())):
-            return f"trace.{key}"
-    changed = trace.get("changed_inputs", ())
-    if not isinstance(changed, list | tuple) or not all(isinstance(path, str) for path in changed):
-        return "trace.changed_inputs"
-    return None
-
-
-def _is_entry(entry: tuple[Any, Any]) -> bool:
-    """Whether a name has a digest, or the digests of a file."""
-    name, digests = entry
-    if not isinstance(name, str):
-        return False
-    return isinstance(digests, str) or (isinstance(digests, list | tuple) and len(digests) > 0)

@@ -15,6 +15,7 @@ from loguru import logger
 from data_juicer_sandbox.config.schema import SandboxConfig, Target
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.context.key_paths import get_path
+from data_juicer_sandbox.context.keys import ContextKey
 from data_juicer_sandbox.engine.planner import Step, make_plan
 from data_juicer_sandbox.engine.runner import PipelineRunner, RunContext
 from data_juicer_sandbox.engine.summary import Table
@@ -141,12 +142,11 @@ def iteration_result(context: ContextInfos, key: str, number: int) -> Any:
     Raises:
         TargetError: the result does not exist.
     """
-    pipeline, _, rest = key.partition(".")
-    name, _, output_path = rest.partition(".")
-    for record in reversed(list(context.iterations[number - 1].get(pipeline, {}).values())):
-        if record.done and record.meta_name == name and output_path.partition(".")[0] in record.outputs:
+    context_key = ContextKey.parse(key)
+    for record in reversed(list(context.iterations[number - 1].get(context_key.pipeline, {}).values())):
+        if record.done and record.meta_name == context_key.job and context_key.output in record.outputs:
             try:
-                return get_path(record.outputs, output_path)
+                return get_path(record.outputs, context_key.path)
             except ResolveError as error:
                 raise TargetError(f"{key!r} is not among the results of iteration {number}: {error}") from error
     raise TargetError(f"{key!r} is not among the results of iteration {number}")
@@ -159,7 +159,7 @@ def _history_row(config: SandboxConfig, context: ContextInfos, number: int) -> d
     row: dict[str, Any] = {"iteration": number, **values}
     if holding:
         row["targets hold"] = all(holding) if config.iter_targets_mode == "all" else any(holding)
-    return {**row, "seconds": round(sum(record.job.get("seconds", 0.0) for record in records), 3)}
+    return {**row, "seconds": round(sum(record.provenance.seconds or 0.0 for record in records), 3)}
 
 
 def target_value(context: ContextInfos, target: Target, number: int) -> float:

@@ -12,6 +12,7 @@ from loguru import logger
 from data_juicer_sandbox.components.base import JobRun, Progress, Role
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import JobRecord
+from data_juicer_sandbox.context.provenance import Provenance, Trace
 from data_juicer_sandbox.context.serialization import to_plain
 from data_juicer_sandbox.errors import JobError, SandboxError
 from data_juicer_sandbox.files import guarded_by, make_folder
@@ -82,27 +83,10 @@ def run_job(
     for path in changed:
         logger.warning("{} changed while job {} read it: a resumed run does this job again", path, job.label)
     ended = time.time()
-    trace: dict[str, Any] = {
-        "config": config_digests(resolved),
-        "code": code,
-        "inputs": inputs,
-        "outputs": fingerprints.get_all(written_paths),
-    }
-    if changed:
-        trace["changed_inputs"] = changed
-    return JobRecord(
-        job.meta_name,
-        outputs,
-        {
-            "hook": job.hook,
-            "phase": job.phase.value,
-            "status": "done",
-            "started": started,
-            "ended": ended,
-            "seconds": round(ended - started, 3),
-            "trace": trace,
-        },
-    )
+    trace = Trace(config_digests(resolved), code, inputs, fingerprints.get_all(written_paths), changed)
+    seconds = round(ended - started, 3)
+    provenance = Provenance(job.hook, job.phase.value, "done", started, ended, seconds, trace=trace)
+    return JobRecord(job.meta_name, outputs, provenance)
 
 
 def _written_paths(
@@ -122,7 +106,7 @@ def _written_paths(
     inputs = set(read_paths).intersection(declared_inputs(planned_job, resolved))
     if ambiguous_paths := set(read_paths).intersection(paths) - inputs:
         for _, record in finished:
-            inputs |= ambiguous_paths.intersection((record.job.get("trace") or {}).get("outputs", {}))
+            inputs |= ambiguous_paths.intersection(record.provenance.outputs)
     return [path for path in paths if path not in inputs]
 
 
@@ -155,19 +139,9 @@ def _guard_outputs(
 def failed_record(planned_job: PlannedJob, error: BaseException, started: float) -> JobRecord:
     """The record of a job that ended with an error: no outputs, but the cause."""
     ended = time.time()
-    return JobRecord(
-        planned_job.job.meta_name,
-        {},
-        {
-            "hook": planned_job.job.hook,
-            "phase": planned_job.job.phase.value,
-            "status": "failed",
-            "started": started,
-            "ended": ended,
-            "seconds": round(ended - started, 3),
-            "error": cause(error),
-        },
-    )
+    job, seconds = planned_job.job, round(ended - started, 3)
+    provenance = Provenance(job.hook, job.phase.value, "failed", started, ended, seconds, error=cause(error))
+    return JobRecord(job.meta_name, {}, provenance)
 
 
 def cause(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.context.provenance import Trace
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.user_code import code_change
 from data_juicer_sandbox.workflow.fingerprints import Fingerprint, FingerprintCache, config_digests, content_of
@@ -106,22 +107,22 @@ def _rerun_reason(
 ) -> str | None:
     """Why a job with a record must run again; None if the record is still valid."""
     if not record.done:
-        return "it failed last time" if record.job.get("status") == "failed" else "it did not finish"
+        return "it failed last time" if record.provenance.status == "failed" else "it did not finish"
     try:
         resolved = relocator.relocate_job(planned_job, resolve(planned_job.job, finished, variables))
         code = fingerprints.take_code(planned_job, resolved)
     except SandboxError as error:
         return f"its configs cannot be resolved from the existing results: {error.what}"
-    trace = record.job.get("trace") or {}
-    change = config_change(trace.get("config", {}), resolved)
+    trace = record.provenance.trace or Trace()
+    change = config_change(trace.config, resolved)
     if change:
         return change
-    if "code" in trace and (change := code_change(trace["code"], code)):  # records of earlier versions lack it
+    if trace.code is not None and (change := code_change(trace.code, code)):  # records of earlier versions lack it
         return change
-    for path in trace.get("changed_inputs", ()):
+    for path in trace.changed_inputs:
         return f"input file {path} changed while the job ran"
-    for trace_key, noun in (("inputs", "input"), ("outputs", "output")):
-        for path, stamp in trace.get(trace_key, {}).items():
+    for stamps, noun in ((trace.inputs, "input"), (trace.outputs, "output")):
+        for path, stamp in stamps.items():
             # A later job may have overwritten the file. An earlier one must not: this job read the file it replaced.
             if not fingerprints.is_unchanged(path, stamp) and not _matches_later_output(
                 path, fingerprints, later_outputs
@@ -145,8 +146,7 @@ def config_change(before: Mapping[str, str], resolved: ResolvedJob) -> str | Non
 
 def _recorded_outputs(record: JobRecord | None) -> Mapping[str, Fingerprint]:
     """The fingerprints of a job's outputs in its record, by path."""
-    trace = record.job.get("trace") if record else None
-    return (trace or {}).get("outputs", {})
+    return record.provenance.outputs if record else {}
 
 
 def _output_digests(planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> dict[str, dict[str, str]]:

@@ -16,11 +16,15 @@ from data_juicer_sandbox.engine.job_runner import cause, failed_record, run_job
 from data_juicer_sandbox.engine.planner import Step, make_plan
 from data_juicer_sandbox.engine.summary import format_outputs
 from data_juicer_sandbox.errors import SandboxError, error_chain
+from data_juicer_sandbox.secrets import shorten
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.watchers.watcher import Watcher
 from data_juicer_sandbox.workflow.fingerprints import FingerprintCache, content_of
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
+
+LOGGED_CHARACTERS = 2000
+"""Characters of a job's outputs in the log. The checkpoint contains all of them."""
 
 
 class JobFailed(SandboxError):
@@ -170,8 +174,10 @@ class PipelineRunner:
         self._save(job.pipeline, record)
         self.ran.append(job.label)
         self.done.add(job.id)
-        logger.info("job {} done in {} s: {}", job.label, record.job["seconds"], record.outputs)
-        self.screen.job_done(job.pipeline, job.meta_name, record.job["seconds"], format_outputs(record.outputs))
+        seconds = record.provenance.seconds or 0.0
+        logged_outputs = shorten(repr(record.outputs), LOGGED_CHARACTERS, "…")
+        logger.info("job {} done in {} s: {}", job.label, seconds, logged_outputs)
+        self.screen.job_done(job.pipeline, job.meta_name, seconds, format_outputs(record.outputs))
         return record
 
     def _save(self, pipeline: str, record: JobRecord) -> None:
@@ -191,6 +197,6 @@ def differs(before: JobRecord, now: JobRecord) -> bool:
     """Whether the outputs of two runs of a job differ: in values, or in the content of files."""
 
     def output_digests(record: JobRecord) -> dict[str, Any]:
-        return {path: content_of(stamp) for path, stamp in (record.job.get("trace") or {}).get("outputs", {}).items()}
+        return {path: content_of(stamp) for path, stamp in record.provenance.outputs.items()}
 
     return output_digests(before) != output_digests(now) or repr(before.outputs) != repr(now.outputs)

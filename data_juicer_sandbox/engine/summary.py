@@ -31,7 +31,7 @@ def format_outputs(outputs: Mapping[str, Any], limit: int = 120) -> str:
 def tables(context: ContextInfos) -> Iterator[Table]:
     """The scores of all evaluation jobs: lists of mappings as rows, mappings as name and value."""
     for pipeline, record in context.records():
-        if record.job.get("phase") != Phase.EVALUATION.value or not record.done:
+        if record.provenance.phase != Phase.EVALUATION.value or not record.done:
             continue
         for name, value in mask(record.outputs).items():
             title = f"{pipeline}.{record.meta_name}.{name}"

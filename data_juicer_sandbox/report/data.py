@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from data_juicer_sandbox.config.schema import ANONYMOUS
+from data_juicer_sandbox.context.provenance import BOOKKEEPING
 from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.watchers import local
 
 CONTEXT_FILE = "context_infos.json"
-_BOOKKEEPING = "__job__"
 
 
 @dataclass
@@ -88,8 +88,8 @@ def _jobs(context: dict[str, Any]) -> Iterator[JobRow]:
     for number, iteration in enumerate(context.get("iterations", []), 1):
         for pipeline, records in iteration.items():
             for record in records:
-                outputs = {key: value for key, value in record.items() if key not in ("meta_name", _BOOKKEEPING)}
-                yield JobRow(number, pipeline, record["meta_name"], mask(outputs), mask(record.get(_BOOKKEEPING, {})))
+                outputs = {key: value for key, value in record.items() if key not in ("meta_name", BOOKKEEPING)}
+                yield JobRow(number, pipeline, record["meta_name"], mask(outputs), mask(record.get(BOOKKEEPING, {})))
 
 
 def _measured(path: Path) -> list[Measured]:

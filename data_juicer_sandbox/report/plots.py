@@ -11,6 +11,10 @@ Points = Sequence[tuple[float, float]]
 WIDTH, HEIGHT = 520, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 34
 _MOST = 400
+_LARGEST = 1e300
+"""Absolute value above which a point is left out: the span of the axis would overflow to infinity."""
+_SMALLEST_SPAN = 1e-300
+"""Span below which a line is drawn as flat: a fifth of it may underflow to 0, whose logarithm does not exist."""
 # Okabe and Ito's palette: told apart with any kind of colour sight.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#555555")
 
@@ -19,15 +23,18 @@ def line_plot(lines: Mapping[str, Points], *, title: str, x_label: str = "step")
     """A plot of several lines over one axis.
 
     Args:
-        lines: points by name; values that are not finite are left out, long lines are thinned.
+        lines: points by name; values that are not finite or exceed 1e300 are left out, long lines are thinned.
         title: for those who do not see the plot.
         x_label: name of the horizontal axis.
 
     Returns:
         an `<svg>` element, or nothing where there is no point to draw.
     """
-    kept = {name: _thin([p for p in points if all(map(math.isfinite, p))]) for name, points in lines.items()}
-    kept = {name: points for name, points in kept.items() if points}
+    drawable = {
+        name: [point for point in points if all(abs(value) <= _LARGEST for value in point)]
+        for name, points in lines.items()
+    }
+    kept = {name: _thin(points) for name, points in drawable.items() if points}
     if not kept:
         return ""
     xs = ticks(*_range([x for points in kept.values() for x, _ in points]))
@@ -83,9 +90,10 @@ def number(value: float) -> str:
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
-    if high - low > 1e-12 * max(abs(low), abs(high)):
+    largest = max(abs(low), abs(high))
+    if high - low > max(1e-12 * largest, _SMALLEST_SPAN):
         return low, high
-    pad = abs(low) * 0.05 or 1.0  # a flat line still wants an axis
+    pad = largest * 0.05 if largest > _SMALLEST_SPAN else 1.0  # a flat line still needs an axis
     return low - pad, high + pad
 
 

@@ -208,7 +208,7 @@ def _run_trial(trials: Trials, spec: TrialSpec, pipe: Connection) -> TrialResult
 
 def _worker_trials(config: SandboxConfig, sweep: Sweep, records: list[Any], trust_checkpoint: bool) -> Trials:
     from data_juicer_sandbox.context.checkpoint import Checkpoint
-    from data_juicer_sandbox.context.infos import BOOKKEEPING, ContextInfos
+    from data_juicer_sandbox.context.infos import ContextInfos
     from data_juicer_sandbox.terminal.plain_view import PlainView
     from data_juicer_sandbox.validation import validated_jobs
     from data_juicer_sandbox.watchers.watcher import Watcher
@@ -217,8 +217,7 @@ def _worker_trials(config: SandboxConfig, sweep: Sweep, records: list[Any], trus
     shared = []
     context = ContextInfos()
     for pipeline, plain in records:
-        outputs = {key: value for key, value in plain.items() if key not in ("meta_name", BOOKKEEPING)}
-        record = JobRecord(plain["meta_name"], outputs, plain[BOOKKEEPING])
+        record = JobRecord.from_plain(plain)
         shared.append((pipeline, record))
         context.put(pipeline, record)
     work_dir = Path(config.work_dir)

@@ -16,6 +16,7 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Metric, Sweep
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.context.keys import WatchedKey
 from data_juicer_sandbox.engine.job_runner import cause
 from data_juicer_sandbox.engine.runner import JobFailed, PipelineRunner, RunContext, TrialPruned
 from data_juicer_sandbox.errors import CheckpointError, SandboxError
@@ -136,7 +137,7 @@ class Trials:
         watcher = self._watcher(folder, spec, report)
         ran: list[str] = []
         done_before = self._done(context)
-        before = sum(record.job["seconds"] for _, record in done_before)
+        before = sum(record.provenance.seconds or 0.0 for _, record in done_before)
         started = time.monotonic()
         try:
             runner = self._runner(
@@ -197,7 +198,7 @@ class Trials:
         return context
 
     def _belongs_to_trial(self, pipeline: str, record: JobRecord) -> bool:
-        return f"{pipeline}/{record.job.get('phase')}/{record.meta_name}" in self.affected_ids
+        return f"{pipeline}/{record.provenance.phase}/{record.meta_name}" in self.affected_ids
 
     def _watcher(self, folder: Path, spec: TrialSpec, report: Report | None) -> TrialWatcher:
         watcher = TrialWatcher.open(
@@ -229,7 +230,7 @@ def metric_value(metric: Metric, context: ContextInfos, watcher: Watcher) -> flo
     Raises:
         MetricError: it is missing or not a number.
     """
-    head, _, rest = metric.name.partition(".")
+    watched_key = WatchedKey.parse(metric.name)
     value: Any = None
     labels = [metric.name, *(f"{pipeline}.{metric.name}" for pipeline in context.current)]
     for label in labels:
@@ -238,11 +239,11 @@ def metric_value(metric: Metric, context: ContextInfos, watcher: Watcher) -> flo
             break
         except SandboxError:
             continue
-    watched = watcher.query(head)
+    watched = watcher.query(watched_key.job)
     if value is None or isinstance(value, Mapping | list):
-        value = watched.get(rest, value)
+        value = watched.get(watched_key.name, value)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        available = [f"{head}.{key}" for key, item in watched.items() if isinstance(item, int | float)]
+        available = [f"{watched_key.job}.{key}" for key, item in watched.items() if isinstance(item, int | float)]
         available += [
             f"{pipe}.{record.meta_name}.{out}" for pipe, record in context.records() for out in record.outputs
         ]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.suggestions import suggest
-from data_juicer_sandbox.errors import ConfigError, Where
+from data_juicer_sandbox.context.keys import PREVIOUS, SETTING_KEY_FORM, ContextKey, SettingKey
+from data_juicer_sandbox.errors import ConfigError, ResolveError, Where
 from data_juicer_sandbox.workflow.graph import referenced
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
@@ -25,7 +26,7 @@ def check_inputs(planned_job: PlannedJob, earlier: Sequence[PlannedJob]) -> list
         what = f"job {planned_job.job.label!r}: `input` {key!r} reads {source!r}"
         if not reference:
             names = _context_keys(planned_job, earlier)
-            if source.startswith("-1."):
+            if source.startswith(f"{PREVIOUS}."):
                 problems.append(ConfigError(f"{what}, but no job comes before it", where=where))
             else:
                 problems.append(
@@ -62,39 +63,36 @@ def check_targets(config: SandboxConfig, planned_jobs: Sequence[PlannedJob]) -> 
     for source, updated_key in config.iter_updater.items():
         where = config.source.where(("iter_updater", source))
         problems += _check_key(source, where, "`iter_updater`", planned_jobs)
-        parts = str(updated_key).split(".")
-        jobs = {f"{planned_job.job.pipeline}.{planned_job.job.meta_name}" for planned_job in planned_jobs}
-        if len(parts) < 3 or ".".join(parts[:2]) not in jobs or parts[2] not in ("dj_configs", "extra_configs"):
-            hint = "<pipeline>.<meta_name>.<dj_configs|extra_configs>.<key>; " + suggest(
-                ".".join(parts[:2]), jobs, what="jobs"
-            )
-            problems.append(
-                ConfigError(f"`iter_updater` sets {updated_key!r}, which is not a key of a job", where=where, hint=hint)
-            )
+        problems += _check_setting(str(updated_key), where, planned_jobs)
     return problems
 
 
+def _check_setting(key: str, where: Where, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:
+    labels = {planned_job.job.label for planned_job in planned_jobs}
+    try:
+        if SettingKey.parse(key).label in labels:
+            return []
+    except ResolveError:
+        pass
+    hint = f"{SETTING_KEY_FORM}; " + suggest(".".join(key.split(".")[:2]), labels, what="jobs")
+    return [ConfigError(f"`iter_updater` sets {key!r}, which is not a key of a job", where=where, hint=hint)]
+
+
 def _check_key(key: str, where: Where | str, subject: str, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:
-    pipeline, _, rest = key.partition(".")
-    name, _, output_path = rest.partition(".")
-    matching_jobs = [
-        planned_job
-        for planned_job in planned_jobs
-        if (planned_job.job.pipeline, planned_job.job.meta_name) == (pipeline, name)
-    ]
+    try:
+        context_key = ContextKey.parse(key)
+    except ResolveError as error:
+        return [ConfigError(f"{subject} names {key!r}, which is not the key of a result", where=where, hint=error.hint)]
+    matching_jobs = [planned_job for planned_job in planned_jobs if planned_job.job.label == context_key.label]
     if not matching_jobs:
         labels = {planned_job.job.label for planned_job in planned_jobs}
-        hint = suggest(f"{pipeline}.{name}", labels, what="jobs")
+        hint = suggest(context_key.label, labels, what="jobs")
         return [ConfigError(f"{subject} names {key!r}, but this job does not exist", where=where, hint=hint)]
     output_names = [output for planned_job in matching_jobs for output in planned_job.outputs or ()]
-    if (
-        all(planned_job.outputs is not None for planned_job in matching_jobs)
-        and output_path.partition(".")[0] not in output_names
-    ):
-        hint = suggest(output_path, output_names, what="outputs")
-        return [
-            ConfigError(f"{subject} names {key!r}, but the job has no output {output_path!r}", where=where, hint=hint)
-        ]
+    if all(planned_job.outputs is not None for planned_job in matching_jobs) and context_key.output not in output_names:
+        hint = suggest(context_key.path, output_names, what="outputs")
+        what = f"{subject} names {key!r}, but the job has no output {context_key.path!r}"
+        return [ConfigError(what, where=where, hint=hint)]
     return []
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import ContextInfos
+from data_juicer_sandbox.context.keys import PREVIOUS, ContextKey
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, texts
 
 
@@ -57,7 +58,7 @@ def _paths_read(planned_job: PlannedJob) -> set[Path]:
 
 def _paths_written(planned_job: PlannedJob, context: ContextInfos) -> set[Path]:
     record = context.find(planned_job.job.pipeline, planned_job.job.phase.value, planned_job.job.meta_name)
-    recorded_paths = set((record.job.get("trace") or {}).get("outputs", {})) if record else set()
+    recorded_paths = set(record.provenance.outputs) if record else set()
     return {Path(path).absolute() for path in recorded_paths | {path for path, _, _ in planned_job.paths(Role.OUTPUT)}}
 
 
@@ -65,12 +66,10 @@ def referenced(
     planned_job: PlannedJob, source: str, earlier: Sequence[PlannedJob]
 ) -> tuple[list[PlannedJob], str] | None:
     """The earlier jobs that a context key may refer to (a probe and its refine job share a name), and the output."""
-    head, _, rest = source.partition(".")
-    if head == "-1":
-        return ([earlier[-1]], rest.partition(".")[0]) if earlier else None
-    meta_name, _, output_path = rest.partition(".")
-    for job_key, key_rest in (((head, meta_name), output_path), ((planned_job.job.pipeline, head), rest)):
-        matches = [job for job in earlier if (job.job.pipeline, job.job.meta_name) == job_key]
+    for key in ContextKey.interpretations(source, planned_job.job.pipeline):
+        if key.job == PREVIOUS:
+            return ([earlier[-1]], key.output) if earlier else None
+        matches = [job for job in earlier if (job.job.pipeline, job.job.meta_name) == (key.pipeline, key.job)]
         if matches:
-            return matches, key_rest.partition(".")[0]
+            return matches, key.output
     return None

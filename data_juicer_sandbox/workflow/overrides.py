@@ -8,6 +8,7 @@ from typing import Any
 
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.context.key_paths import set_path
+from data_juicer_sandbox.context.keys import ConfigKey, SettingKey
 from data_juicer_sandbox.errors import ConfigError, ResolveError, Where
 from data_juicer_sandbox.files import is_there
 from data_juicer_sandbox.signatures import check, parameters
@@ -16,24 +17,22 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob, plan_job
 Overrides = dict[str, dict[str, Any]]
 """Maps the id of a job to the values to set, by key (`dj_configs.process.0.text_length_filter.min_len`)."""
 
-CONFIGS = ("dj_configs", "extra_configs")
-
 
 def resolve_parameter(name: str, planned_jobs: Sequence[PlannedJob]) -> list[tuple[PlannedJob, str]]:
     """The jobs that a parameter changes, each with the key that it sets; an empty list if no job matches the name."""
-    parts = name.split(".")
-    if len(parts) > 2 and parts[2] in CONFIGS:
-        matching_jobs = [planned_job for planned_job in planned_jobs if planned_job.job.label == ".".join(parts[:2])]
-        if len(matching_jobs) > 1 and len(parts) > 3 and parts[2] == "extra_configs":
+    setting = _setting_key(name)
+    if setting is not None:
+        matching_jobs = [planned_job for planned_job in planned_jobs if planned_job.job.label == setting.label]
+        if len(matching_jobs) > 1 and setting.key.path and setting.key.config == "extra_configs":
             # A probe and its refine job share a name, but no keys.
             jobs_with_key = [
                 planned_job
                 for planned_job in matching_jobs
-                if planned_job.component and parts[3] in parameters(planned_job.component)[0]
+                if planned_job.component and setting.key.path[0] in parameters(planned_job.component)[0]
             ]
             matching_jobs = jobs_with_key or matching_jobs
-        return [(planned_job, ".".join(parts[2:])) for planned_job in matching_jobs]
-    op, _, argument = name.partition(".")
+        return [(planned_job, str(setting.key)) for planned_job in matching_jobs]
+    op, argument = _op_and_argument(name)
     return [
         (planned_job, f"dj_configs.process.{index}.{op}.{argument}")
         for planned_job in planned_jobs
@@ -87,7 +86,8 @@ def check_values(
 
 def _faults(planned_job: PlannedJob, key: str, value: Any) -> Iterator[tuple[str, str | None]]:
     """Message and hint of each fault of a value at a key of a job, as far as the configs are known."""
-    config, _, path = key.partition(".")
+    config_key = ConfigKey.parse(key)
+    config, path = config_key.config, config_key.path
     if not path:  # the whole config: the path of a file, or a mapping
         if isinstance(value, str) and not is_there(value, file=True):
             yield f"there is no file {value!r}", None
@@ -99,7 +99,7 @@ def _faults(planned_job: PlannedJob, key: str, value: Any) -> Iterator[tuple[str
         yield f"job {planned_job.job.label!r} has no `dj_configs`", None
         return
     try:
-        updated_config = set_path(job_config.value, path.split("."), value)
+        updated_config = set_path(job_config.value, list(path), value)
     except ResolveError as error:
         yield f"{key!r} cannot be set in job {planned_job.job.label!r}: {error.what}", None
         return
@@ -107,16 +107,30 @@ def _faults(planned_job: PlannedJob, key: str, value: Any) -> Iterator[tuple[str
         from data_juicer_sandbox.components.data import recipe_check
 
         for fault in recipe_check.check(updated_config, job_config.skip):
-            if _overlaps(tuple(map(str, fault.path)), path.split(".")):
+            if _overlaps(tuple(map(str, fault.path)), path):
                 yield f"{fault.message} (job {planned_job.job.label!r})", fault.hint
     elif planned_job.component is not None:
-        head = path.partition(".")[0]
+        head = path[0]
         if head != "type":
             arguments = {name: item for name, item in updated_config.items() if name != "type"}
             other_names = set(parameters(planned_job.component)[0]) | set(arguments)
             for problem in check(planned_job.component, arguments, lambda name: name in other_names and name != head):
                 if problem.name == head:
                     yield f"{problem.what} (job {planned_job.job.label!r})", problem.hint
+
+
+def _setting_key(name: str) -> SettingKey | None:
+    """The key that a parameter's name stands for; None for the short form `op.argument`."""
+    try:
+        return SettingKey.parse(name)
+    except ResolveError:
+        return None
+
+
+def _op_and_argument(name: str) -> tuple[str, str]:
+    """The parts of the short form of a parameter's name. The argument may be a path."""
+    op, _, argument = name.partition(".")
+    return op, argument
 
 
 def _overlaps(path: tuple[str, ...], key_path: Sequence[str]) -> bool:
@@ -132,14 +146,14 @@ def _process(planned_job: PlannedJob) -> list[Any]:
 
 def _candidate_names(name: str, planned_jobs: Sequence[PlannedJob]) -> list[str]:
     """Valid names of the same form as a wrong name: keys of jobs, or arguments of OPs."""
-    parts = name.split(".")
-    if len(parts) > 2 and parts[2] in CONFIGS:
-        return [f"{planned_job.job.label}.{'.'.join(parts[2:])}" for planned_job in planned_jobs]
+    setting = _setting_key(name)
+    if setting is not None:
+        return [f"{planned_job.job.label}.{setting.key}" for planned_job in planned_jobs]
     ops = {
         str(next(iter(entry)) if isinstance(entry, Mapping) else entry)
         for planned_job in planned_jobs
         for entry in _process(planned_job)
     }
-    return sorted(f"{op}.{name.partition('.')[2]}" for op in ops) or [
+    return sorted(f"{op}.{_op_and_argument(name)[1]}" for op in ops) or [
         f"{planned_job.job.label}.extra_configs.<key>" for planned_job in planned_jobs
     ]

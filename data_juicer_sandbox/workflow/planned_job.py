@@ -13,6 +13,7 @@ from data_juicer_sandbox.config.interpolation import fill
 from data_juicer_sandbox.config.schema import Job
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
+from data_juicer_sandbox.context.keys import ConfigKey
 from data_juicer_sandbox.errors import ConfigError, Where
 from data_juicer_sandbox.files import is_there
 from data_juicer_sandbox.hooks import find_hook
@@ -146,8 +147,8 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _load_config(job: Job, name: str, variables: Mapping[str, str], problems: list[ConfigError]) -> JobConfig:
     configured = getattr(job, name)
-    keys = [key for key in (*job.local, *job.input, *job.updates) if key.partition(".")[0] == name]
-    later = tuple(tuple(key.split(".")[1:]) for key in keys)
+    keys = map(ConfigKey.parse, (*job.local, *job.input, *job.updates))
+    later = tuple(key.path for key in keys if key.config == name)
     if () in later:
         return JobConfig(name, None, False, job.source, (*job.path, name), ())
     if not isinstance(configured, str):

@@ -13,6 +13,7 @@ from data_juicer_sandbox.config.schema import Job
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.context.key_paths import get_path, set_path
+from data_juicer_sandbox.context.keys import PREVIOUS, ConfigKey, ContextKey
 from data_juicer_sandbox.errors import ConfigError, JobError, ResolveError
 from data_juicer_sandbox.secrets import shown
 
@@ -60,12 +61,13 @@ def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> Resol
     # A whole config is set before its parts, regardless of their order in the file.
     for source_type in ("local", "input", "update"):
         for _, key, value in sorted((s for s in settings if s[0] == source_type), key=lambda s: "." in s[1]):
-            name, _, path = key.partition(".")
-            if not path:
+            config_key = ConfigKey.parse(key)
+            name = config_key.config
+            if not config_key.path:
                 configs[name] = _load_config(job, name, value, variables, files)
                 continue
             try:
-                configs[name] = set_path(configs[name], path.split("."), deepcopy(value))
+                configs[name] = set_path(configs[name], list(config_key.path), deepcopy(value))
             except ResolveError as error:
                 raise ResolveError(f"{source_type} {key!r}: {error.what}", where=job.where(source_type, key)) from error
     recipe = configs["dj_configs"]
@@ -98,12 +100,12 @@ def _load_config(
 
 def _fetch(job: Job, key: str, source: str, finished: Finished) -> Any:
     """The value of a context key, resolved relative to this job."""
-    record, path = _find_record(job, source, finished)
+    record, context_key = _find_record(job, source, finished)
     if record is not None:
         try:
-            return deepcopy(get_path(record.outputs, path))
+            return deepcopy(get_path(record.outputs, context_key.path))
         except ResolveError as error:
-            fault = error.what if path.partition(".")[0] in record.outputs else ""
+            fault = error.what if context_key.output in record.outputs else ""
     else:
         fault = ""
     keys = visible_keys(job, finished)
@@ -113,26 +115,24 @@ def _fetch(job: Job, key: str, source: str, finished: Finished) -> Any:
     )
 
 
-def _find_record(job: Job, source: str, finished: Finished) -> tuple[JobRecord | None, str]:
-    """The record that a key refers to, and the path inside its outputs.
+def _find_record(job: Job, source: str, finished: Finished) -> tuple[JobRecord | None, ContextKey]:
+    """The record that a key refers to, and the key as it is understood.
 
     If two jobs share a name (a probe and its refine job), the key refers to the later one that has the output.
     """
-    head, _, rest = source.partition(".")
-    if head == "-1":
-        return (finished[-1][1], rest) if finished else (None, rest)
-    meta_name, _, path = rest.partition(".")
-    for record_key, output_path in (((head, meta_name), path), ((job.pipeline, head), rest)):
-        output = output_path.partition(".")[0]
+    keys = ContextKey.interpretations(source, job.pipeline)
+    for key in keys:
+        if key.job == PREVIOUS:
+            return (finished[-1][1] if finished else None), key
         for pipeline, record in reversed(finished):
-            if (pipeline, record.meta_name) == record_key and output in record.outputs:
-                return record, output_path
-    return None, rest
+            if (pipeline, record.meta_name) == (key.pipeline, key.job) and key.output in record.outputs:
+                return record, key
+    return None, keys[-1]
 
 
 def visible_keys(job: Job, finished: Finished) -> list[str]:
     """Every key of the context, in the form that this job's `input` would use."""
-    keys = [f"-1.{output}" for output in finished[-1][1].outputs] if finished else []
+    keys = [f"{PREVIOUS}.{output}" for output in finished[-1][1].outputs] if finished else []
     for pipeline, record in finished:
         prefix = "" if pipeline == job.pipeline else f"{pipeline}."
         keys += [f"{prefix}{record.meta_name}.{output}" for output in record.outputs]

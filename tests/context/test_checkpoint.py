@@ -13,13 +13,14 @@ import pytest
 
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.context.provenance import Provenance
 from data_juicer_sandbox.context.serialization import to_plain
 from data_juicer_sandbox.errors import CheckpointError, JobError
 
 
 def context(**outputs):
     made = ContextInfos()
-    made.put("p", JobRecord("j", outputs, {"phase": "probe", "status": "done", "hook": "H"}))
+    made.put("p", JobRecord("j", outputs, Provenance(phase="probe", status="done", hook="H")))
     return made
 
 
@@ -81,6 +82,7 @@ KILLED_AT_RENAME = (
     "import os, signal, sys; from pathlib import Path\n"
     "from data_juicer_sandbox.context.checkpoint import Checkpoint\n"
     "from data_juicer_sandbox.context.infos import ContextInfos, JobRecord\n"
+    "from data_juicer_sandbox.context.provenance import Provenance\n"
     "renames = 0\n"
     "def count(event, _):\n"
     "    global renames\n"
@@ -89,7 +91,7 @@ KILLED_AT_RENAME = (
     "        if renames == int(sys.argv[2]):\n"
     "            os.kill(os.getpid(), signal.SIGKILL)\n"
     "sys.addaudithook(count)\n"
-    "context = ContextInfos(); context.put('p', JobRecord('j', {'x': 3}, {'status': 'done'}))\n"
+    "context = ContextInfos(); context.put('p', JobRecord('j', {'x': 3}, Provenance(status='done')))\n"
     "Checkpoint(Path(sys.argv[1])).write(context)\n"
 )
 
@@ -181,11 +183,12 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
         "import resource, signal, sys; from pathlib import Path;"
         "from data_juicer_sandbox.context.checkpoint import Checkpoint;"
         "from data_juicer_sandbox.context.infos import ContextInfos, JobRecord;"
+        "from data_juicer_sandbox.context.provenance import Provenance;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "c = Checkpoint(Path(sys.argv[1])); i = ContextInfos();"
-        "i.put('p', JobRecord('j', {'n': 1}, {'phase': 'probe', 'status': 'done'})); c.write(i);"
+        "i.put('p', JobRecord('j', {'n': 1}, Provenance(phase='probe', status='done'))); c.write(i);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
-        "i.put('p', JobRecord('k', {'n': 'x' * 9000}, {'phase': 'probe', 'status': 'done'}))\n"
+        "i.put('p', JobRecord('k', {'n': 'x' * 9000}, Provenance(phase='probe', status='done')))\n"
         "try: c.write(i)\n"
         "except Exception as error: print(error.exit_code); raise"
     )

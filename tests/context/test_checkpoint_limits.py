@@ -14,6 +14,7 @@ from data_juicer_sandbox.cli.main import main
 from data_juicer_sandbox.context import checkpoint as module
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.context.provenance import Provenance
 from data_juicer_sandbox.context.tagged_values import encode
 from data_juicer_sandbox.errors import CheckpointError
 
@@ -150,7 +151,7 @@ def test_only_a_regular_file_is_read(tmp_path, config_file, capsys, kind, comman
 
 def test_a_checkpoint_that_is_too_large_is_neither_read_nor_written(tmp_path, monkeypatch):
     context = ContextInfos()
-    context.put("p", JobRecord("j", {"x": "y" * 5000}, {"phase": "probe", "status": "done"}))
+    context.put("p", JobRecord("j", {"x": "y" * 5000}, Provenance(phase="probe", status="done")))
     with (tmp_path / NAME).open("wb") as file:
         file.truncate(module.MAX_BYTES + 1000)  # takes no room on the disk
     with pytest.raises(CheckpointError, match="are allowed"):

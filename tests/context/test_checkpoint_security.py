@@ -19,6 +19,7 @@ from data_juicer_sandbox.cli.main import main
 from data_juicer_sandbox.context import pickle_reader
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.context.provenance import Provenance
 from data_juicer_sandbox.context.tagged_values import decode, encode
 from data_juicer_sandbox.errors import CheckpointError
 
@@ -35,7 +36,7 @@ def test_a_mutated_checkpoint_is_read_or_refused(tmp_path_factory, data):
     frame = pd.DataFrame({"n": [1.5, 2], "s": ["a", "b"], "c": pd.Categorical(["x", "y"])})
     context = ContextInfos()
     outputs = {"f": frame, "a": np.arange(5), "m": {"k": [1, {2}, (3, None)]}, "d": datetime(2026, 1, 1)}
-    context.put("p", JobRecord("j", outputs, {"phase": "probe", "status": "done"}))
+    context.put("p", JobRecord("j", outputs, Provenance(phase="probe", status="done")))
     Checkpoint(folder).write(context)
     body = bytearray((folder / NAME).read_bytes().rpartition(b"\n#xxh3_128")[0])
     for _ in range(data.draw(st.integers(1, 3))):

@@ -13,6 +13,7 @@ from data_juicer_sandbox import secrets
 from data_juicer_sandbox.context.arrays import encode as encode_array
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.context.provenance import Provenance
 from data_juicer_sandbox.context.readable import MAX_REPEATED, to_json_value
 from data_juicer_sandbox.context.serialization import to_plain
 from data_juicer_sandbox.context.tagged_values import encode
@@ -22,7 +23,7 @@ from data_juicer_sandbox.errors import CheckpointError, JobError
 def written(folder, value):
     """What stands in `context_infos.json` for an output."""
     context = ContextInfos()
-    context.put("p", JobRecord("j", {"x": to_plain(value, "x")}, {"phase": "probe", "status": "done"}))
+    context.put("p", JobRecord("j", {"x": to_plain(value, "x")}, Provenance(phase="probe", status="done")))
     Checkpoint(folder).write(context)
     return json.loads((folder / "context_infos.json").read_text(encoding="utf-8"))["iterations"][0]["p"][0]["x"]
 

@@ -16,6 +16,7 @@ import pytest
 
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.context.provenance import Provenance
 from data_juicer_sandbox.context.serialization import to_plain
 from data_juicer_sandbox.errors import JobError
 
@@ -35,7 +36,7 @@ def in_series(value):
 def through(folder, value):
     """An output after its job ended, and the run was resumed."""
     context = ContextInfos()
-    context.put("p", JobRecord("j", {"x": to_plain(value, "x")}, {"phase": "probe", "status": "done"}))
+    context.put("p", JobRecord("j", {"x": to_plain(value, "x")}, Provenance(phase="probe", status="done")))
     Checkpoint(folder).write(context)
     return Checkpoint(folder).read()["p.j.x"]
 
@@ -167,7 +168,7 @@ def test_a_series_that_holds_itself_fails_its_job():
 
 
 def test_a_record_that_iterations_share_is_written_for_each(tmp_path):
-    record = JobRecord("j", {"x": [(n,) for n in range(6_000)]}, {"phase": "probe", "status": "done"})
+    record = JobRecord("j", {"x": [(n,) for n in range(6_000)]}, Provenance(phase="probe", status="done"))
     Checkpoint(tmp_path).write(ContextInfos([{"p": {record.id: record}} for _ in range(20)]))
     read = Checkpoint(tmp_path).read()
     assert len(read.iterations) == 20

@@ -14,6 +14,7 @@ import pytest
 
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.context.provenance import Provenance
 
 FAQ = Path(__file__).parents[2] / "docs/faq.md"
 WITHOUT_PACKAGE = "import sys; sys.modules['data_juicer_sandbox'] = None\n"
@@ -56,7 +57,7 @@ def read_back(tmp_path_factory):
     """The values as the script read them, in a process that cannot import the package."""
     folder = tmp_path_factory.mktemp("checkpoint")
     context = ContextInfos()
-    context.put("p", JobRecord("j", VALUES, {"phase": "probe", "status": "done"}))
+    context.put("p", JobRecord("j", VALUES, Provenance(phase="probe", status="done")))
     Checkpoint(folder).write(context)
     (script,) = re.findall(r"^```python\n(# read_checkpoint.py\n.*?)^```", FAQ.read_text(), re.MULTILINE | re.DOTALL)
     code = WITHOUT_PACKAGE + script + SAVE

@@ -4,6 +4,7 @@ import pytest
 
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.context.provenance import Provenance
 from data_juicer_sandbox.watchers.watcher import Watcher
 
 
@@ -23,7 +24,7 @@ def write_run(folder, *, lr=0.1, bpb=2.5, extra_job=None):
             "seconds": 2.0,
             **more,
         }
-        context.put("main", JobRecord(name, outputs, about))
+        context.put("main", JobRecord(name, outputs, Provenance.from_plain(about)))
 
     for name, mean in (("probe", 100.0), ("probe_after", 80.0)):
         watcher.start("main", name)

@@ -7,6 +7,7 @@ import yaml
 
 from data_juicer_sandbox.config.schema import Job, Phase
 from data_juicer_sandbox.context.infos import JobRecord
+from data_juicer_sandbox.context.provenance import Provenance
 from data_juicer_sandbox.errors import JobError, ResolveError
 from data_juicer_sandbox.workflow.resolve import resolve
 
@@ -16,7 +17,7 @@ def job(**keys):
 
 
 def done(pipeline, name, **outputs):
-    return pipeline, JobRecord(name, outputs, {"status": "done", "phase": "probe"})
+    return pipeline, JobRecord(name, outputs, Provenance(status="done", phase="probe"))
 
 
 def test_dots_and_indexes_go_deeper():
