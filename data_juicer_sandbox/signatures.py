@@ -163,6 +163,18 @@ def spell(hint: Any) -> str:
     return getattr(hint, "__name__", str(hint))
 
 
+def argument_texts(cls: type[Any]) -> dict[str, str]:
+    """The Args section of a class and of those it derives from, its own text first."""
+    from docstring_parser import DocstringStyle, parse
+
+    texts: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if base.__doc__ and "Args:" in base.__doc__:
+            found = parse(inspect.cleandoc(base.__doc__), style=DocstringStyle.GOOGLE)
+            texts.update({p.arg_name: " ".join((p.description or "").split()) for p in found.params})
+    return texts
+
+
 def _notes(hint: Any) -> tuple[Any, list[Any]]:
     """A type without its annotations, and these; found inside a union with None as well."""
     if get_origin(hint) is Annotated:
