@@ -114,7 +114,9 @@ def plain_values(bench: _Bench) -> Iterator[str]:
         {},
         {"dj_configs": None, "extra_configs": {"a": [1, float("nan"), None, {"b": "\ud800"}]}},
     )
-    watches = [(f"watch of {_short(value)}", {"x": value}, 1) for value in VALUES]
+    watches: list[tuple[str, dict[str, Any], int | None]] = [
+        (f"watch of {_short(value)}", {"x": value}, 1) for value in VALUES
+    ]
     watches += [(f"watch of the name {_short(name)}", {name: 1}, 1) for name in NAMES]
     watches += [(f"watch at the step {step}", {"x": 1}, step) for step in STEPS]
     watches.append(("watch of several values", {f"value_{i}": value for i, value in enumerate(VALUES)}, None))
