@@ -165,14 +165,20 @@ def spell(hint: Any) -> str:
 
 def argument_texts(cls: type[Any]) -> dict[str, str]:
     """The Args section of a class and of those it derives from, its own text first."""
-    from docstring_parser import DocstringStyle, parse
-
     texts: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        if base.__doc__ and "Args:" in base.__doc__:
-            found = parse(inspect.cleandoc(base.__doc__), style=DocstringStyle.GOOGLE)
-            texts.update({p.arg_name: " ".join((p.description or "").split()) for p in found.params})
+        texts.update(own_argument_texts(base))
     return texts
+
+
+def own_argument_texts(cls: type[Any]) -> dict[str, str]:
+    """The Args section of a class's own docstring: text by parameter."""
+    from docstring_parser import DocstringStyle, parse
+
+    if not cls.__doc__ or "Args:" not in cls.__doc__:
+        return {}
+    docstring = parse(inspect.cleandoc(cls.__doc__), style=DocstringStyle.GOOGLE)
+    return {p.arg_name: " ".join((p.description or "").split()) for p in docstring.params}
 
 
 def _notes(hint: Any) -> tuple[Any, list[Any]]:

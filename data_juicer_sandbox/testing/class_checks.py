@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data_juicer_sandbox.components.base import Component
-from data_juicer_sandbox.signatures import argument_texts, check, parameters
+from data_juicer_sandbox.signatures import argument_texts, check, own_argument_texts, parameters
 from data_juicer_sandbox.testing.reporting import Check, report
 
 HEAVY = (
@@ -87,7 +87,7 @@ def documented_parameters(cls: type[Any]) -> Iterator[str]:
     for name in known:
         if not documented.get(name):
             yield f"the section `Args` of the docstring does not describe {name!r}"
-    for name in documented:
+    for name in own_argument_texts(cls):
         if name.lstrip("*") not in known and not open_ended:
             yield f"the section `Args` of the docstring describes {name!r}, which is not a parameter"
 
