@@ -97,15 +97,15 @@ def portable_values(bench: Bench) -> Iterator[str]:
     if problems := check(bench.cls, bench.values):
         yield from (problem.what for problem in problems)
         return
-    given_values = copy.deepcopy(bench.values)
+    passed_values = copy.deepcopy(bench.values)
     with bench.fresh():
-        attributes = _attributes(bench, bench.values)
-        if bench.values != given_values:
+        attributes = _attributes(bench, bench.values)  # the values themselves, to see whether they are changed
+        if bench.values != passed_values:
             yield "the constructor changes a value that is passed to it; copy the value first"
-            bench.values = given_values
+            bench.values = copy.deepcopy(passed_values)
         for way, values in (
-            ("YAML", yaml.safe_load(yaml.safe_dump(given_values))),
-            ("pickle", pickle.loads(pickle.dumps(given_values))),  # noqa: S301  # of this line
+            ("YAML", yaml.safe_load(yaml.safe_dump(passed_values))),
+            ("pickle", pickle.loads(pickle.dumps(passed_values))),  # noqa: S301  # of this line
         ):
             for name, value in _attributes(bench, values).items():
                 if value != attributes.get(name):
@@ -114,10 +114,12 @@ def portable_values(bench: Bench) -> Iterator[str]:
 
 def _attributes(bench: Bench, values: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes that are named as a parameter, as far as they are plain."""
-    made = vars(build(bench.cls, copy.deepcopy(dict(values))))
+    made = vars(build(bench.cls, values))
     plain = (str, int, bool, list, dict, type(None))
     return {
-        name: value for name, value in made.items() if name in parameters(bench.cls)[0] and isinstance(value, plain)
+        name: copy.deepcopy(value)
+        for name, value in made.items()
+        if name in parameters(bench.cls)[0] and isinstance(value, plain)
     }
 
 
@@ -222,7 +224,7 @@ def repeatable(bench: Bench, deterministic: bool) -> Iterator[str]:
     yield from second.state_changes
     if not deterministic:
         return
-    results = {os.path.normpath(text) for text in texts(_as_list(first.result))}
+    results = {os.path.normpath(text) for text in texts(_as_list(first.result)) if "\0" not in text}
     for name in sorted({*first.written, *second.written}):
         if bench.in_job_folder(name) and not any(is_below(bench.project / name, bench.project / r) for r in results):
             continue  # the job's own records, such as those of its progress

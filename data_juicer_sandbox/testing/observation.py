@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import random
@@ -143,11 +144,11 @@ class Bench:
         return name.startswith(self.job_folder + "/")
 
     def _run(self, events: Events) -> Any:
-        made = build(self.cls, self.values)
-        work_dir = Path(WORK_DIR)
+        made = build(self.cls, copy.deepcopy(self.values))
+        work_dir = self.project / WORK_DIR
         work_dir.mkdir()
-        folder = work_dir / "jobs" / "anonymous" / NAME
-        make_folder(work_dir, folder)
+        folder = Path(WORK_DIR) / "jobs" / "anonymous" / NAME
+        make_folder(Path(WORK_DIR), folder)
         inputs = [path for role in (Role.INPUT, Role.MODEL) for _, path, _ in self.declared(role)]
         guard = OutputGuard(work_dir, NAME, inputs, OutputLedger(work_dir), folder, work_dir)
         for _, path, written in self.declared(Role.OUTPUT):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_GRACE = 2.0
+_GRACE = 1.0
 """Seconds in which a thread or process that was told to end may end."""
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data_juicer_sandbox.files import real_path
 from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.output_guard import OutputGuard
 
@@ -51,11 +51,18 @@ class Events:
 
 
 class RecordedTask:
-    """A progress task that checks its numbers."""
+    """A progress task that checks its numbers; its `with` block opens it. Not a generator, which its deletion ends."""
 
     def __init__(self, description: str, total: float | None, events: Events):
-        self.description, self.total, self.completed, self.open = description, total, 0.0, True
+        self.description, self.total, self.completed, self.open = description, total, 0.0, False
         self._events = events
+
+    def __enter__(self) -> RecordedTask:
+        self.open = True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.open = False
 
     def advance(self, amount: float = 1) -> None:
         """Advance by `amount` of the total."""
@@ -74,7 +81,7 @@ class RecordedTask:
 
     def _check(self) -> None:
         if not self.open:
-            self._problem("is used after its end")
+            self._problem("is used outside its `with` block")
         if self.total is not None and self.completed > self.total * (1 + 1e-9):
             self._problem(f"reaches {self.completed:g} of {self.total:g}")
         self._events.happened(PROGRESS)
@@ -106,15 +113,11 @@ class RecordingJob:
         """The metrics of another job."""
         return dict(self._metrics.get(meta_name, {}))
 
-    @contextmanager
-    def task(self, description: str, total: float | None = None) -> Iterator[RecordedTask]:
+    def task(self, description: str, total: float | None = None) -> RecordedTask:
         """A progress task."""
         task = RecordedTask(description, total, self._events)
         self._events.tasks.append(task)
-        try:
-            yield task
-        finally:
-            task.open = False
+        return task
 
 
 class RecordingGuard:
@@ -131,7 +134,7 @@ class RecordingGuard:
     def claim(self, path: Path, *, folder: bool = False) -> None:
         """Ask the run's guard, and record the path."""
         self._guard.claim(path, folder=folder)
-        self._events.claims.append(path)
+        self._events.claims.append(real_path(path))
 
     def before_rename(self, part: Path, final: Path) -> None:
         """A finished file is about to get its final name."""
