@@ -56,10 +56,10 @@ def check_component(
     with tempfile.TemporaryDirectory(prefix="dj_sandbox_", ignore_cleanup_errors=True) as temporary:
         bench = Bench(cls, values, Path(folder), Path(temporary), metrics or {})
         name = f"{cls.__module__}.{cls.__qualname__}"
-        report(name, _checks(bench, deterministic, hook), skip)
+        report(name, component_checks(bench, deterministic, hook), skip)
 
 
-def _checks(bench: Bench, deterministic: bool, hook: str) -> dict[str, Check]:
+def component_checks(bench: Bench, deterministic: bool, hook: str) -> dict[str, Check]:
     """All checks by name, in the order in which they are run."""
     checks = class_checks(bench.cls, bench.values, bench.source)
     checks["portable_values"] = lambda: portable_values(bench)
@@ -157,8 +157,8 @@ def paths_with_roles(bench: Bench) -> Iterator[str]:
             continue
         if "\0" not in value and len(value) < 1000 and (bench.source / value).exists():
             yield (
-                f"{name!r} is the path of an input, and its type does not say so: an edited file would not be noticed;"
-                " use InputPath or Model"
+                f"{name!r} is the path of an input, and its type does not say so: neither the plan nor the protection"
+                " of inputs knows it; use InputPath or Model"
             )
 
 
