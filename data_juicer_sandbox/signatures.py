@@ -163,6 +163,24 @@ def spell(hint: Any) -> str:
     return getattr(hint, "__name__", str(hint))
 
 
+def argument_texts(cls: type[Any]) -> dict[str, str]:
+    """The Args section of a class and of those it derives from, its own text first."""
+    texts: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        texts.update(own_argument_texts(base))
+    return texts
+
+
+def own_argument_texts(cls: type[Any]) -> dict[str, str]:
+    """The Args section of a class's own docstring: text by parameter."""
+    from docstring_parser import DocstringStyle, parse
+
+    if not cls.__doc__ or "Args:" not in cls.__doc__:
+        return {}
+    docstring = parse(inspect.cleandoc(cls.__doc__), style=DocstringStyle.GOOGLE)
+    return {p.arg_name: " ".join((p.description or "").split()) for p in docstring.params}
+
+
 def _notes(hint: Any) -> tuple[Any, list[Any]]:
     """A type without its annotations, and these; found inside a union with None as well."""
     if get_origin(hint) is Annotated:

@@ -26,7 +26,7 @@ LAYERS = (
     ("search", "report", "component_run"),
     ("results",),
     ("api",),
-    ("cli", "tools"),
+    ("cli", "tools", "testing"),
 )
 """From the lowest: a package imports from layers below its own, and from itself."""
 COMPONENTS = (

@@ -14,7 +14,7 @@ from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import FACTORIES, Factory, import_class
 from data_juicer_sandbox.hooks import HOOKS
 from data_juicer_sandbox.plugins import plugins
-from data_juicer_sandbox.signatures import parameters, spell
+from data_juicer_sandbox.signatures import argument_texts, parameters, spell
 
 _ROLES = {Role.INPUT: "path, read", Role.OUTPUT: "path, written", Role.MODEL: "folder or hub id"}
 
@@ -107,7 +107,7 @@ def describe(name: str, component: type[Any], facts: dict[str, str] | None = Non
 
 
 def _parameters(component: type[Any]) -> Iterator[Described.Parameter]:
-    told = _argument_texts(component)
+    told = argument_texts(component)
     for name, parameter in parameters(component)[0].items():
         role = f" ({_ROLES[parameter.role]})" if parameter.role else ""
         default = None if parameter.required else _default(parameter.default)
@@ -125,15 +125,3 @@ def _docstring(thing: type[Any]) -> tuple[str, str]:
     ].strip()
     first = text.partition("\n\n")[0].replace("\n", " ")
     return first, text
-
-
-def _argument_texts(component: type[Any]) -> dict[str, str]:
-    """The Args section of a class and of those it derives from, its own text first."""
-    from docstring_parser import DocstringStyle, parse
-
-    texts: dict[str, str] = {}
-    for cls in reversed(component.__mro__):
-        if cls.__doc__ and "Args:" in cls.__doc__:
-            found = parse(inspect.cleandoc(cls.__doc__), style=DocstringStyle.GOOGLE)
-            texts.update({p.arg_name: " ".join((p.description or "").split()) for p in found.params})
-    return texts

@@ -35,14 +35,14 @@ class LocalTracker(Tracker):
             _move_aside(self.path)
         repair(self.path)
         with replacing(run.work_dir / CONFIG_FILE) as part:
-            text = json.dumps(run.config, indent=2, ensure_ascii=False, default=str) + "\n"
+            text = json.dumps(_strict(run.config), indent=2, ensure_ascii=False, default=str) + "\n"
             part.write_text(text, encoding="utf-8", errors="backslashreplace")  # half of a surrogate pair
         self._stream = open_append(self.path)  # unbuffered, so that each line is in the file at once
 
     def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:
         """Mark the start of an attempt."""
         line: dict[str, Any] = {"time": time, **self._pass, "pipeline": pipeline, "job": job, "event": "start"}
-        self._append([line if config is None else {**line, "config": config}])
+        self._append([line if config is None else {**line, "config": _strict(config)}])
 
     def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
         """Append one line per value."""
@@ -140,6 +140,15 @@ def repair(path: Path) -> None:
             keep = begin
         if keep < end:
             stream.truncate(keep)
+
+
+def _strict(value: Any) -> Any:
+    """A config as strict JSON has it: `.nan` and `.inf` in it become strings."""
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(item) for item in value]
+    return to_json(value)
 
 
 def _move_aside(path: Path) -> None:

@@ -3,14 +3,19 @@
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from data_juicer_sandbox.cli.main import COMMANDS
+from data_juicer_sandbox.components.base import Component
 from data_juicer_sandbox.config import distributions, sweep
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks import HOOKS
+from data_juicer_sandbox.testing.components import component_checks
+from data_juicer_sandbox.testing.observation import Bench
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -93,7 +98,7 @@ def test_the_example_of_the_user_guide_runs(tmp_path, dj_sandbox):
 
 
 def test_the_component_of_the_developer_guide_runs(tmp_path, dj_sandbox):
-    (code,) = blocks(DEVELOPER, "python")
+    code, _ = blocks(DEVELOPER, "python")
     (tmp_path / "my_parts.py").write_text(code)
     body = code[code.index("outputs =") :].strip().splitlines()
     assert len([line for line in body if line.strip()]) <= 10
@@ -107,6 +112,21 @@ def test_the_component_of_the_developer_guide_runs(tmp_path, dj_sandbox):
     longest = max(len(json.loads(line)["text"]) for line in (tmp_path / "docs.jsonl").open())
     context = json.loads((tmp_path / "outputs/hello_world/context_infos.json").read_text())
     assert context["iterations"][0]["anonymous"][0]["characters"] == longest
+
+
+def test_the_test_of_the_developer_guide_passes(tmp_path):
+    for name, code in zip(("my_parts", "test_my_parts"), blocks(DEVELOPER, "python"), strict=True):
+        (tmp_path / f"{name}.py").write_text(code)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "test_my_parts.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+def test_the_developer_guide_names_every_check_of_a_component(tmp_path):
+    names = set(component_checks(Bench(Component, {}, tmp_path, tmp_path, {}), True, "GeneralProbeHook"))
+    rows = re.findall(r"^\| (`.*`) \| .* \|$", DEVELOPER.read_text(), re.MULTILINE)
+    assert names <= {name for row in rows for name in re.findall(r"`(\w+)`", row)}
 
 
 def test_nothing_names_a_folder_of_one_machine():

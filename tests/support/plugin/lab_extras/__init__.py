@@ -40,5 +40,6 @@ class PlainFile(Tracker):
     """Write what is watched into a text file."""
 
     def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
-        with (self.run.work_dir / "plain.txt").open("a") as stream:
+        path = self.run.work_dir / "plain.txt"
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as stream:
             stream.writelines(f"{pipeline} {job} {key} {value}\n" for key, value in values.items())
