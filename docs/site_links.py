@@ -1,4 +1,4 @@
-"""Hook of MkDocs: config files that pages link to become part of the site, and links to the README lead to its index."""
+"""Hook of MkDocs: adds the configs that pages link to, and turns links to the README into links to the index."""
 
 from __future__ import annotations
 

@@ -66,5 +66,9 @@ def test_every_page_of_the_documentation_is_reached_from_its_index():
         if page in reached or page.suffix != ".md":
             continue
         reached.add(page)
-        pending += [(page.parent / link.partition("#")[0]).resolve() for link in LINK.findall(page.read_text()) if ".md" in link and "://" not in link]
+        pending += [
+            (page.parent / link.partition("#")[0]).resolve()
+            for link in LINK.findall(page.read_text())
+            if ".md" in link and "://" not in link
+        ]
     assert set(DOCS.rglob("*.md")) <= reached

@@ -79,7 +79,9 @@ def test_the_scripts_of_the_tutorial_compile_and_its_numbers_fit_its_config():
     for name, text in texts.items():
         if name.endswith(".py"):
             compile(text, name, "exec")
-    seeds = yaml.safe_load(texts["sandbox.yaml"])["pipelines"]["models"]["execution_job_configs"][0]["extra_configs"]["seeds"]
+    seeds = yaml.safe_load(texts["sandbox.yaml"])["pipelines"]["models"]["execution_job_configs"][0]["extra_configs"][
+        "seeds"
+    ]
     assert f"{len(seeds)} seeds" in texts["how_sure.py"]
 
 
@@ -87,7 +89,11 @@ def test_a_short_form_of_the_tutorial_runs(tmp_path):
     """Two seeds and a tiny budget; every script of the tutorial reads its results."""
     write_files(tmp_path)
     config = (tmp_path / "sandbox.yaml").read_text()
-    for before, after in (("[1, 2, 3, 4, 5]", "[1, 2]"), ("max_tokens: 12000", "max_tokens: 600"), ("max_rows: 10", "max_rows: 1")):
+    for before, after in (
+        ("[1, 2, 3, 4, 5]", "[1, 2]"),
+        ("max_tokens: 12000", "max_tokens: 600"),
+        ("max_rows: 10", "max_rows: 1"),
+    ):
         assert before in config
         config = config.replace(before, after)
     (tmp_path / "sandbox.yaml").write_text(config)
