@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 
 VENV ?= .venv
+# The site needs MkDocs only, and is built in an environment of its own.
+SITE_VENV ?= .venv-site
 # A Python from 3.10 to 3.12; PYTHON=/path/to/python chooses another.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
@@ -12,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 TORCH ?= torch==2.13.0+cpu
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help demo test install lint test-slow test-gpu bench docs clean
+.PHONY: help demo test install lint test-slow test-gpu bench docs site clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -45,11 +47,16 @@ bench: $(INSTALLED) ## measure; prints the tables of docs/benchmarks.md
 	$(BIN)/python benchmarks/api_inference.py
 	$(BIN)/python benchmarks/hf_inference.py
 
-docs: $(INSTALLED) ## write the reference pages anew
+docs: $(INSTALLED) ## write the reference pages from the code
 	$(BIN)/python docs/generate.py
 
+site: ## build the documentation as a site in outputs/site; a broken link is an error
+	@test -x $(SITE_VENV)/bin/mkdocs || { test -n "$(PYTHON)" && $(PYTHON) -m venv $(SITE_VENV) \
+		&& $(SITE_VENV)/bin/pip install --quiet --disable-pip-version-check 'mkdocs-material>=9.8'; }
+	NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/mkdocs build
+
 clean: ## delete .venv and outputs
-	rm -rf $(VENV) outputs
+	rm -rf $(VENV) $(SITE_VENV) outputs
 
 $(INSTALLED): pyproject.toml $(wildcard constraints/*.txt)
 	@test -n "$(PYTHON)" || { echo "Python 3.10, 3.11 or 3.12 is needed; name one with PYTHON=..."; exit 1; }

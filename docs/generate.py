@@ -5,23 +5,39 @@ Usage: python docs/generate.py [--check]
 
 from __future__ import annotations
 
+import argparse
+import inspect
+import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import data_juicer_sandbox
 from data_juicer_sandbox.cli.describe import Described, describe_component, describe_hook
+from data_juicer_sandbox.cli.main import COMMANDS, command_parser
 from data_juicer_sandbox.config.keys import KEYS
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks import HOOKS
 from data_juicer_sandbox.signatures import spell
 
 REFERENCE = Path(__file__).parent / "reference"
+BY_HAND = ("files.md",)
+"""Pages of the reference that no code can write."""
+_SHARED = {"config", *KEYS}
+"""Options of every command that reads a config."""
 _NOTE = "<!-- Written by docs/generate.py from the code. Change the docstring, not this page. -->\n"
 
 
 def pages() -> dict[str, str]:
     """Every page by its path below `docs/reference`."""
-    made = {"README.md": _index(), "config.md": _config()}
+    made = {
+        "README.md": _index(),
+        "config.md": _config(),
+        "command_line.md": _command_line(),
+        "python_api.md": _python_api(),
+    }
     made.update({f"hooks/{name}.md": _page(_hook(describe_hook(name))) for name in HOOKS})
     made.update({f"components/{name}.md": _page(_kind(name)) for name in FACTORIES})
     return made
@@ -31,6 +47,7 @@ def stale() -> list[str]:
     """Pages that differ from what the code says, are missing, or are of something that is gone."""
     made = pages()
     there = {str(path.relative_to(REFERENCE)): path for path in REFERENCE.rglob("*.md")}
+    there = {name: path for name, path in there.items() if name not in BY_HAND}
     differing = [name for name, text in made.items() if name not in there or there[name].read_text() != text]
     return sorted([*differing, *(set(there) - set(made))])
 
@@ -56,7 +73,11 @@ def main(arguments: list[str]) -> int:
 def _index() -> str:
     def lines() -> Iterator[str]:
         yield "# Reference\n"
-        yield "[Keys of a config](config.md). The same as below on the command line: `dj-sandbox list [NAME]`.\n"
+        yield "- [Command line](command_line.md): the commands and their options"
+        yield "- [Keys of a config](config.md): the top-level keys"
+        yield "- [Python API](python_api.md): `import data_juicer_sandbox as dj`"
+        yield "- [Files of a run](files.md): the checkpoint, `metrics.jsonl`, the work directory"
+        yield "- [Hooks](#hooks) and [components](#components); in a terminal: `dj-sandbox list [NAME]`\n"
         yield "## Hooks\n"
         yield "| hook | phases | does |\n| --- | --- | --- |"
         for name in HOOKS:
@@ -81,6 +102,136 @@ def _config() -> str:
             yield f"| `{key.name}` | {_cell(spell(key.type))} | `{default}` | {_cell(key.help)} |"
 
     return _page(lines())
+
+
+def _command_line() -> str:
+    def lines() -> Iterator[str]:
+        yield "# Command line\n"
+        yield "`dj-sandbox --help` and `dj-sandbox COMMAND --help` print the same. The commands:\n"
+        yield "| command | does |\n| --- | --- |"
+        for name, text in COMMANDS.items():
+            yield f"| [`{name}`](#{name}) | {_cell(text)} |"
+        yield "\nExit codes: 0 success, 1 a job failed, 2 the config or the usage is wrong, 130 interrupted.\n"
+        for name in COMMANDS:
+            yield from _command(name)
+        yield "## Options of run, validate and plan\n"
+        yield (
+            "Every top-level [key of a config](config.md) is an option of these commands, such as `--resume true`."
+            " The option overrides the environment variable (`DJ_SANDBOX_WORK_DIR`), and the variable overrides the"
+            " file. `--trust-checkpoint` has no variable.\n"
+        )
+        yield "| option | value | |\n| --- | --- | --- |"
+        for action in _actions("validate"):
+            if action.dest in _SHARED:
+                yield _option(action)
+
+    return _page(lines())
+
+
+def _command(name: str) -> Iterator[str]:
+    parser = command_parser(name)
+    yield f"## {name}\n"
+    yield f"{parser.description[0].upper()}{parser.description[1:].rstrip('.')}.\n"
+    configured = any(action.dest == "config" for action in _actions(name)) and name != "report"
+    own = [action for action in _actions(name) if not (configured and action.dest in _SHARED)]
+    arguments = " ".join(_usage(action) for action in own if not action.option_strings)
+    yield (
+        f"```text\ndj-sandbox {name}{' --config FILE' if configured else ''} [options] {arguments}".rstrip() + "\n```\n"
+    )
+    if own:
+        yield "| option or argument | value | |\n| --- | --- | --- |"
+        yield from map(_option, own)
+        yield ""
+    if configured:
+        yield "It also has the [options of a config](#options-of-run-validate-and-plan).\n"
+
+
+def _actions(name: str) -> list[argparse.Action]:
+    """The options and arguments of a command, without `--help` and those that jsonargparse adds."""
+    skipped = ("help", "print_config") if name != "run" else ("help",)
+    return [action for action in command_parser(name)._actions if action.dest not in skipped]
+
+
+def _usage(action: argparse.Action) -> str:
+    value = str(action.metavar or action.dest.upper())
+    return {"?": f"[{value}]", "+": f"{value} ..."}.get(str(action.nargs), value)
+
+
+def _option(action: argparse.Action) -> str:
+    label = ", ".join(action.option_strings) or _usage(action)
+    value = "" if action.nargs == 0 or not action.option_strings else str(action.metavar or action.dest.upper())
+    help_text = action.help or ""
+    return f"| `{label}` | {f'`{_cell(value)}`' if value else ''} | {_cell(help_text)} |"
+
+
+def _python_api() -> str:
+    def lines() -> Iterator[str]:
+        yield "# Python API\n"
+        yield "```python\nimport data_juicer_sandbox as dj\n```\n"
+        yield (
+            "Each name is imported when it is first used; the import itself loads no heavy library. The examples run as"
+            " tests. The [tutorial](../tutorial.md#the-same-from-python) uses these calls in one experiment.\n"
+        )
+        for name in ("Sandbox", "Plan", "Results", "load_results", "run_component"):
+            yield from _public(f"dj.{name}", getattr(data_juicer_sandbox, name), "##")
+        yield "## Errors\n"
+        yield "| error | raised if |\n| --- | --- |"
+        for name in ("SandboxError", "ConfigError", "ConfigErrors", "JobError", "JobFailed"):
+            yield f"| `dj.{name}` | {_cell(_first_line(getattr(data_juicer_sandbox, name)))} |"
+        yield "\n## Base classes\n"
+        yield (
+            "`dj.Component` and `dj.JobRun` are for components of your code: see the"
+            " [developer guide](../developer_guide.md)."
+        )
+
+    return _page(lines())
+
+
+def _public(label: str, thing: Any, heading: str) -> Iterator[str]:
+    """A class with its public methods and properties, or a function."""
+    if isinstance(thing, property):
+        yield f"{heading} {label}\n"
+        yield from _sections(inspect.getdoc(thing.fget) or "")
+        return
+    yield f"{heading} {label}\n"
+    name = label if heading == "##" else f".{label.rpartition('.')[2]}"
+    yield f"```python\n{name}{_signature(thing)}\n```\n"
+    yield from _sections(inspect.getdoc(thing) or "")
+    if isinstance(thing, type):
+        for name, member in vars(thing).items():
+            if name == "__getitem__":
+                yield "### Results[key]\n"
+                yield from _sections(inspect.getdoc(member) or "")
+            elif not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
+                yield from _public(f"{label.removeprefix('dj.')}.{name}", member, "###")
+
+
+def _signature(thing: Any) -> str:
+    signature = inspect.signature(thing)
+    parameters = [parameter for name, parameter in signature.parameters.items() if name != "self"]
+    text = str(signature.replace(parameters=parameters)).replace("'", "").removesuffix(" -> None")
+    return re.sub(r"os\.PathLike\[str\]", "PathLike", text)
+
+
+def _sections(docstring: str) -> Iterator[str]:
+    """A docstring in Google's style: its text, arguments, result, errors and examples."""
+    text, *sections = re.split(r"^(Args|Returns|Raises|Example):\n", docstring, flags=re.MULTILINE)
+    yield f"{text.strip()}\n"
+    for title, body in zip(sections[::2], sections[1::2], strict=True):
+        body = textwrap.dedent(body).strip()
+        if title == "Example":
+            yield f"```pycon\n{body}\n```\n"
+        elif title == "Returns":
+            yield f"Returns: {' '.join(body.split())}\n"
+        else:
+            yield from ("Raises:\n" for _ in [0] if title == "Raises")
+            entries = re.findall(r"^(\w+): (.*(?:\n .*)*)", body, flags=re.MULTILINE)
+            yield from (f"- `{name}`: {' '.join(entry.split())}" for name, entry in entries)
+            yield ""
+
+
+def _first_line(thing: Any) -> str:
+    return " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
 
 
 def _hook(hook: Described) -> Iterator[str]:
@@ -115,7 +266,9 @@ def _page(lines: Iterator[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """Text in a table: `<` outside of code would be read as an HTML tag."""
+    code_and_text = text.replace("|", "\\|").replace("\n", " ").split("`")
+    return "`".join(part if index % 2 else part.replace("<", "&lt;") for index, part in enumerate(code_and_text))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_juicer_sandbox.errors import SandboxError
 
 NAME = "compare"
-HELP = "put runs side by side: metrics, and where their configs differ"
+HELP = "compare runs: their metrics, and the keys in which their configs differ"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

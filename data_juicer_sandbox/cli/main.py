@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Any
 
 from data_juicer_sandbox.terminal.streams import flush_stdout, surviving_outputs
 
@@ -11,8 +12,8 @@ COMMANDS = {
     "run": "run a config (the default: `dj-sandbox --config FILE`)",
     "validate": "find all errors of a config, with file and line, without running it",
     "plan": "show which jobs would run, which are kept, and why",
-    "report": "draw the page of a run",
-    "compare": "put runs side by side",
+    "report": "write the HTML page of a run",
+    "compare": "compare the metrics and configs of runs",
     "list": "list hooks and components, or show one with its parameters",
     "cp": "copy a shipped config to start from",
 }
@@ -51,13 +52,13 @@ def _main(arguments: list[str]) -> int:
         print(f"dj-sandbox: unknown command {arguments[0]!r} ({suggest(arguments[0], COMMANDS)})", file=sys.stderr)
         return 2
     rest = arguments[1:] if arguments[:1] == [command] else arguments
-    module = import_module(f"data_juicer_sandbox.cli.{_MODULES.get(command, command)}")
+    module = command_module(command)
     try:
         if command == "run":
             return int(module.run(rest, _epilog()))
         if command in _CONFIG_COMMANDS:
             return int(module.run(rest))
-        return _simple(command, module, rest)
+        return int(module.run(command_parser(command).parse_args(rest)))
     except KeyboardInterrupt:
         return 130
 
@@ -66,12 +67,23 @@ def _command(arguments: list[str]) -> str:
     return arguments[0] if arguments and arguments[0] in COMMANDS else "run"
 
 
-def _simple(command: str, module: object, rest: list[str]) -> int:
+def command_parser(command: str) -> Any:
+    """The parser of a command, for its `--help` and for the reference pages."""
+    module = command_module(command)
+    if command == "run":
+        return module.parser(_epilog())
+    if command in _CONFIG_COMMANDS:
+        return module.parser()
     import argparse
 
-    parser = argparse.ArgumentParser(prog=f"dj-sandbox {command}", description=module.HELP)  # type: ignore[attr-defined]
-    module.add_arguments(parser)  # type: ignore[attr-defined]
-    return int(module.run(parser.parse_args(rest)))  # type: ignore[attr-defined]
+    parser = argparse.ArgumentParser(prog=f"dj-sandbox {command}", description=module.HELP)
+    module.add_arguments(parser)
+    return parser
+
+
+def command_module(command: str) -> Any:
+    """The module of a command."""
+    return import_module(f"data_juicer_sandbox.cli.{_MODULES.get(command, command)}")
 
 
 def _epilog() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.errors import SandboxError
@@ -10,9 +11,14 @@ from data_juicer_sandbox.errors import SandboxError
 NAME = "plan"
 
 
+def parser() -> Any:
+    """The command's parser."""
+    return options.parser(NAME, "Show each job, what it reads, whether it will run, and why.")
+
+
 def run(arguments: list[str]) -> int:
     """Print the plan; returns the exit code."""
-    read = options.read(options.parser(NAME, "Show each job, what it reads, whether it will run, and why."), arguments)
+    read = options.read(parser(), arguments)
     if isinstance(read, int):
         return read
     from data_juicer_sandbox.api import Sandbox

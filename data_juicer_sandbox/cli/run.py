@@ -19,12 +19,21 @@ if TYPE_CHECKING:
 NAME = "run"
 
 
+def parser(epilog: str | None = None) -> Any:
+    """The command's parser.
+
+    Args:
+        epilog: the text after the options in `--help`.
+    """
+    result = options.parser(NAME, "Find out which data makes which model better: run the jobs of a config.", epilog)
+    result.add_argument(PRINT, action="store_true", help="print the config with all defaults and exit, without a run")
+    return result
+
+
 def run(arguments: list[str], epilog: str | None = None) -> int:
     """Run a config; returns the exit code."""
-    made = options.parser(NAME, "Find out which data makes which model better: run the jobs of a config.", epilog)
-    made.add_argument(PRINT, action="store_true", help="print the config as it would be run, and end")
     # jsonargparse has an option of this name of its own, for parsers that read the config themselves
-    read = options.read(made, [argument for argument in arguments if argument != PRINT])
+    read = options.read(parser(epilog), [argument for argument in arguments if argument != PRINT])
     if isinstance(read, int):
         return read
     settings, overrides = read

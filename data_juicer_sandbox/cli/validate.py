@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.errors import ConfigErrors
@@ -12,9 +13,14 @@ from data_juicer_sandbox.secrets import mask_text
 NAME = "validate"
 
 
+def parser() -> Any:
+    """The command's parser."""
+    return options.parser(NAME, "Find all errors of a config, with file and line.")
+
+
 def run(arguments: list[str]) -> int:
     """Check a config; returns 0 where it is good, 2 where it is not."""
-    read = options.read(options.parser(NAME, "Find all errors of a config, with file and line."), arguments)
+    read = options.read(parser(), arguments)
     if isinstance(read, int):
         return read
     from data_juicer_sandbox.api import Sandbox
