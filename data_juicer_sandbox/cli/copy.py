@@ -73,5 +73,5 @@ def _about(path: Path) -> str:
     """The first sentence of the comment that a shipped config starts with (`# Shows: ...`)."""
     with path.open(encoding="utf-8") as stream:
         first = stream.readline().strip()
-    said = first.lstrip("# ").removeprefix("Shows:").strip() if first.startswith("#") else ""
-    return said.partition(". ")[0].rstrip(".")
+    comment = first.lstrip("# ").removeprefix("Shows:").strip() if first.startswith("#") else ""
+    return comment.partition(". ")[0].rstrip(".")

@@ -107,11 +107,11 @@ def describe(name: str, component: type[Any], facts: dict[str, str] | None = Non
 
 
 def _parameters(component: type[Any]) -> Iterator[Described.Parameter]:
-    told = _argument_texts(component)
+    texts = _argument_texts(component)
     for name, parameter in parameters(component)[0].items():
         role = f" ({_ROLES[parameter.role]})" if parameter.role else ""
         default = None if parameter.required else _default(parameter.default)
-        yield Described.Parameter(name, spell(parameter.hint) + role, default, told.get(name, ""))
+        yield Described.Parameter(name, spell(parameter.hint) + role, default, texts.get(name, ""))
 
 
 def _default(value: Any) -> str:
@@ -134,6 +134,6 @@ def _argument_texts(component: type[Any]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for cls in reversed(component.__mro__):
         if cls.__doc__ and "Args:" in cls.__doc__:
-            found = parse(inspect.cleandoc(cls.__doc__), style=DocstringStyle.GOOGLE)
-            texts.update({p.arg_name: " ".join((p.description or "").split()) for p in found.params})
+            docstring = parse(inspect.cleandoc(cls.__doc__), style=DocstringStyle.GOOGLE)
+            texts.update({p.arg_name: " ".join((p.description or "").split()) for p in docstring.params})
     return texts

@@ -21,10 +21,10 @@ NAME = "run"
 
 def run(arguments: list[str], epilog: str | None = None) -> int:
     """Run a config; returns the exit code."""
-    made = options.parser(NAME, "Find out which data makes which model better: run the jobs of a config.", epilog)
-    made.add_argument(PRINT, action="store_true", help="print the config as it would be run, and end")
+    parser = options.parser(NAME, "Find out which data makes which model better: run the jobs of a config.", epilog)
+    parser.add_argument(PRINT, action="store_true", help="print the config as it would be run, and end")
     # jsonargparse has an option of this name of its own, for parsers that read the config themselves
-    read = options.read(made, [argument for argument in arguments if argument != PRINT])
+    read = options.read(parser, [argument for argument in arguments if argument != PRINT])
     if isinstance(read, int):
         return read
     settings, overrides = read
@@ -96,7 +96,7 @@ def _print_config(path: str, overrides: dict[str, Any]) -> int:
     except ConfigErrors as error:
         return _refuse(error)
     defaults = {name: key.default for name, key in KEYS.items() if not name.endswith("_job_configs")}
-    merged = mask({**defaults, **config.given})
+    merged = mask({**defaults, **config.content})
     if config.sweep is not None:  # it may lie beside its config, where the printed one will not be
         merged["hpo_config"] = escape(str(Path(config.sweep.source.file).absolute()))
     try:

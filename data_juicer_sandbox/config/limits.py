@@ -75,7 +75,7 @@ def check_limits(text: str, file: str) -> None:
         return
 
 
-def path_fault(path: str) -> str | None:
+def path_problem(path: str) -> str | None:
     """What makes a text impossible as a path of this system, if anything does."""
     if "\0" in path:
         return "it holds a zero byte, which no name of a file may"

@@ -11,14 +11,14 @@ from data_juicer_sandbox.config.schema import Target
 _FORM = re.compile(r"^\s*(?P<key>[^\s<>=]+)\s*(?P<op>>=|<=|==|>|<)\s*(?P<number>\S+)\s*$")
 
 
-def read_targets(given: Any, fault: Callable[..., None]) -> tuple[Target, ...]:
+def read_targets(entries: Any, add_problem: Callable[..., None]) -> tuple[Target, ...]:
     """The targets of a config; `fault(what, path, hint)` is told of each that is none."""
     targets = []
-    for index, text in enumerate([given] if isinstance(given, str) else given or []):
+    for index, text in enumerate([entries] if isinstance(entries, str) else entries or []):
         match = _FORM.match(text) if isinstance(text, str) else None
         number = _number(match["number"]) if match else None
         if match is None or number is None or len(match["key"].split(".")) < 3:
-            fault(
+            add_problem(
                 f"{text!r} is no target",
                 ("iter_targets", index),
                 "<pipeline>.<meta_name>.<output> [>|>=|<|<=|==] <number>",

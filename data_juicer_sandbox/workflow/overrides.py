@@ -9,7 +9,7 @@ from typing import Any
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.context.key_paths import set_path
 from data_juicer_sandbox.errors import ConfigError, ResolveError, Where
-from data_juicer_sandbox.files import is_there
+from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.signatures import check, parameters
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, plan_job
 
@@ -89,7 +89,7 @@ def _faults(planned_job: PlannedJob, key: str, value: Any) -> Iterator[tuple[str
     """Message and hint of each fault of a value at a key of a job, as far as the configs are known."""
     config, _, path = key.partition(".")
     if not path:  # the whole config: the path of a file, or a mapping
-        if isinstance(value, str) and not is_there(value, file=True):
+        if isinstance(value, str) and not path_exists(value, file=True):
             yield f"there is no file {value!r}", None
         return
     job_config = planned_job.recipe if config == "dj_configs" else planned_job.extra

@@ -14,7 +14,7 @@ from data_juicer_sandbox.config.schema import Job
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.errors import ConfigError, Where
-from data_juicer_sandbox.files import is_there
+from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.hooks.base import Hook
 from data_juicer_sandbox.secrets import remember_all
@@ -152,7 +152,7 @@ def _load_config(job: Job, name: str, variables: Mapping[str, str], problems: li
         return JobConfig(name, None, False, job.source, (*job.path, name), ())
     if not isinstance(configured, str):
         return JobConfig(name, configured, True, job.source, (*job.path, name), later)
-    if not is_there(configured):
+    if not path_exists(configured):
         return JobConfig(name, None, False, job.source, (*job.path, name), later, missing=configured)
     try:
         source = sources.read(configured)
