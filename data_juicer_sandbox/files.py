@@ -111,10 +111,10 @@ def refuse_replacing(path: Path, folder: bool, owner: Owner) -> None:
     if path.is_dir() and folder:
         refuse_foreign(path, owner)
     elif path.is_dir():
-        raise JobError(f"{path} is a folder, and a file is to be written there", hint="choose another path")
+        raise JobError(f"{path} is a folder, but the job writes a file there", hint="choose another path")
     elif folder or not path.is_file():
         file_type = "file" if path.is_file() else "device or pipe"
-        what = f"{path} is a {file_type}, and a {'folder' if folder else 'file'} is to be written there"
+        what = f"{path} is a {file_type}, but the job writes a {'folder' if folder else 'file'} there"
         raise JobError(what, hint="choose another path")
 
 
@@ -190,12 +190,12 @@ def make_folder(root: Path, folder: Path) -> None:
         current = current / name
         if current.is_symlink() or (current.exists() and not current.is_dir()):
             file_type = "symbolic link" if current.is_symlink() else "file"
-            raise WorkDirError(f"{current} is a {file_type}, and the run needs a folder there", hint="remove it")
+            raise WorkDirError(f"{current} is a {file_type}, but the run needs a folder there", hint="remove it")
     folder.mkdir(parents=True, exist_ok=True)
     for parent, names, _ in os.walk(folder):
         for name in names:
             if Path(parent, name).is_symlink():
-                what = f"{Path(parent, name)} is a symbolic link to a folder, and the run would write through it"
+                what = f"{Path(parent, name)} is a symbolic link to a folder, and the run would write to its target"
                 raise WorkDirError(what, hint="remove it")
 
 
@@ -233,7 +233,7 @@ def refuse_special(path: Path) -> None:
         return
     if not stat.S_ISREG(mode):
         file_type = "symbolic link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "special file"
-        what = f"{path.name} is a {file_type}, and the run writes a file of that name"
+        what = f"{path.name} is a {file_type}, but the run writes a file with that name"
         raise WorkDirError(what, where=str(path.parent), hint="remove it, or choose another `work_dir`")
 
 

@@ -70,7 +70,7 @@ def _read_signature(cls: type[Any]) -> tuple[dict[str, Parameter], bool]:
         hints = get_type_hints(cls.__init__, include_extras=True)
     except Exception as error:  # an annotation of a user's class that names nothing
         what = f"the constructor of {cls.__module__}.{cls.__qualname__} cannot be read: {error}"
-        raise ConfigError(what, hint="types that its module can name") from error
+        raise ConfigError(what, hint="use types that its module imports") from error
     declared: dict[str, Parameter] = {}
     for name, parameter in signature.parameters.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
@@ -208,9 +208,9 @@ def _uses_default(parameter: Parameter, value: Any) -> bool:
 
 def _type_problem(parameter: Parameter, value: Any) -> str | None:
     """What jsonargparse says against a value."""
-    refused = f"{shown(value, key=parameter.name)} is no {spell(parameter.hint)}"
+    refused = f"expected {spell(parameter.hint)}, got {shown(value, key=parameter.name)}"
     if value is None:  # jsonargparse takes it for a value that is not set
-        return f"null is no {spell(parameter.hint)}"
+        return f"expected {spell(parameter.hint)}, got null"
     try:
         for text in _texts(value):
             if len(text) > _MAX_TEXT:

@@ -6,7 +6,7 @@ import pytest
 
 from data_juicer_sandbox.components.command import read_metrics
 from data_juicer_sandbox.components.infer.local.adapters import find_adapter
-from data_juicer_sandbox.components.infer.remote.reply import Reply, complaint
+from data_juicer_sandbox.components.infer.remote.reply import Reply, error_of
 from data_juicer_sandbox.components.lm import metadata
 from data_juicer_sandbox.components.train.worker_protocol import Receiver
 from data_juicer_sandbox.errors import JobError
@@ -24,7 +24,7 @@ def test_what_is_no_json_is_a_value_error(text):
 
 def test_deep_lines_and_replies_are_plain_texts():
     assert Receiver.take(Receiver.__new__(Receiver), DEEP) is False
-    assert complaint(Reply(500, {}, DEEP.encode()))[0].startswith('{"a"')
+    assert error_of(Reply(500, {}, DEEP.encode()))[0].startswith('{"a"')
 
 
 def test_deep_files_are_no_json(tmp_path):

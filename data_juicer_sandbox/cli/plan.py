@@ -12,7 +12,12 @@ NAME = "plan"
 
 def run(arguments: list[str]) -> int:
     """Print the plan; returns the exit code."""
-    read = options.read(options.parser(NAME, "Show each job, what it reads, whether it will run, and why."), arguments)
+    read = options.read(
+        options.parser(
+            NAME, "Show the execution plan (dry run): for each job its inputs, whether it will run, and why."
+        ),
+        arguments,
+    )
     if isinstance(read, int):
         return read
     from data_juicer_sandbox.api import Sandbox

@@ -21,8 +21,10 @@ NAME = "run"
 
 def run(arguments: list[str], epilog: str | None = None) -> int:
     """Run a config; returns the exit code."""
-    parser = options.parser(NAME, "Find out which data makes which model better: run the jobs of a config.", epilog)
-    parser.add_argument(PRINT, action="store_true", help="print the config as it would be run, and end")
+    parser = options.parser(
+        NAME, "Run the jobs of a config: process data, train models, evaluate them, and compare the results.", epilog
+    )
+    parser.add_argument(PRINT, action="store_true", help="print the config with all defaults and overrides, and exit")
     # jsonargparse has an option of this name of its own, for parsers that read the config themselves
     read = options.read(parser, [argument for argument in arguments if argument != PRINT])
     if isinstance(read, int):
@@ -67,7 +69,7 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         return 0
     except KeyboardInterrupt:
         screen.close()
-        print(f"\ninterrupted. Everything finished is kept; go on with:\n  {command}", file=sys.stderr)
+        print(f"\ninterrupted. Results of finished jobs are kept; resume with:\n  {command}", file=sys.stderr)
         return 130
     except JobFailed as error:
         screen.failure(error.label, error.cause, str(error.log), command)

@@ -14,7 +14,9 @@ NAME = "validate"
 
 def run(arguments: list[str]) -> int:
     """Check a config; returns 0 where it is good, 2 where it is not."""
-    read = options.read(options.parser(NAME, "Find all errors of a config, with file and line."), arguments)
+    read = options.read(
+        options.parser(NAME, "Validate a config without running it: show all errors, with file and line."), arguments
+    )
     if isinstance(read, int):
         return read
     from data_juicer_sandbox.api import Sandbox
@@ -29,7 +31,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     _print_warnings(warnings)
     config = sandbox.config
-    print(f"{settings['config']} is good: {len(config.pipelines)} pipeline(s), {len(list(config.jobs()))} job(s)")
+    print(f"{settings['config']} is valid: {len(config.pipelines)} pipeline(s), {len(list(config.jobs()))} job(s)")
     return 0
 
 

@@ -117,7 +117,7 @@ def nearest(value: float, step: float) -> float:
 def read_parameters(specs: Any, path: KeyPath, add_problem: AddProblem, prefix: str = "") -> Iterator[Parameter]:
     """The parameters of a sweep; those of a nested `parameters` are named with dots."""
     if not isinstance(specs, Mapping) or not specs:
-        add_problem("`parameters` must map names to what they may be", path)
+        add_problem("`parameters` must be a mapping of names to distributions", path)
         return
     for key, spec in specs.items():
         name, key_path = f"{prefix}{key}", (*path, key)
@@ -167,7 +167,7 @@ def _distribution(name: str, spec: dict[str, Any], path: KeyPath, add_problem: A
     distribution = spec.pop("distribution", None) or _guess(spec)
     if not isinstance(distribution, str) or distribution not in SHAPES:
         if distribution is None:
-            add_problem(f"parameter {name!r} says nothing of what it may be", path, "value, values, or min and max")
+            add_problem(f"parameter {name!r} has no distribution", path, "value, values, or min and max")
         else:
             add_problem(
                 f"parameter {name!r}: unknown distribution {distribution!r}", path, suggest(str(distribution), SHAPES)
@@ -219,7 +219,7 @@ def _choice(name: str, spec: Mapping[str, Any], path: KeyPath, add_problem: AddP
         add_problem(f"parameter {name!r}: `values` must be a list that is not empty", (*path, "values"))
         return None
     if any(value in values[:index] and _same_kind(value, values[:index]) for index, value in enumerate(values)):
-        add_problem(f"parameter {name!r}: a value stands twice in `values`", (*path, "values"))
+        add_problem(f"parameter {name!r}: `values` contains a value twice", (*path, "values"))
         return None
     if probabilities is None:
         return Choice(tuple(values))

@@ -40,7 +40,7 @@ class JobReader:
             if entries is None:
                 continue
             if not isinstance(entries, list):
-                self._add_problem("a list of jobs is wanted here", self.source, (*path, phase.key))
+                self._add_problem("expected a list of jobs", self.source, (*path, phase.key))
                 continue
             for index, entry in enumerate(entries):
                 job = self._job(name, phase, index + 1, entry, (*path, phase.key, index))
@@ -56,18 +56,22 @@ class JobReader:
                 source, path = sources.read(self._fill(entry, source, path)), ()
             except ConfigError as error:
                 where = self.source.where(path)
-                self.problems.append(ConfigError(f"job file {error}", where=where, hint="a mapping, or a file of one"))
+                self.problems.append(
+                    ConfigError(
+                        f"job file {error}", where=where, hint="a mapping, or the path of a file with a mapping"
+                    )
+                )
                 return None
             entry = source.value
         if not isinstance(entry, dict):
-            self._add_problem("a job is a mapping, or the path of a file that holds one", source, path)
+            self._add_problem("a job must be a mapping, or the path of a file with a mapping", source, path)
             return None
         for key in entry:
             if key not in JOB_KEYS:
                 self._add_problem(f"unknown job key {shown(key)}", source, (*path, key), suggest(str(key), JOB_KEYS))
         hook = entry.get("hook")
         if not isinstance(hook, str):
-            self._add_problem("a job needs its `hook`", source, path, "see `dj-sandbox list`")
+            self._add_problem("the job needs a `hook`", source, path, "see `dj-sandbox list`")
             return None
         if len(hook.encode()) > MAX_NAME:
             self._add_problem(f"`hook` is longer than {MAX_NAME} bytes", source, (*path, "hook"))
@@ -76,7 +80,7 @@ class JobReader:
         if name is not None and (
             not isinstance(name, str) or any(sign in name for sign in "./\0") or name in ("", "-1")
         ):
-            what = f"`meta_name` is a word without dots and slashes, not {shown(name)}"
+            what = f"`meta_name` must be a word without dots or slashes, not {shown(name)}"
             self._add_problem(what, source, (*path, "meta_name"))
             name = None
         elif name is not None and len(name.encode()) > MAX_NAME:
@@ -101,7 +105,9 @@ class JobReader:
     def _configs(self, entry: dict[str, Any], key: str, source: Source, path: KeyPath) -> Any:
         value = entry.get(key)
         if value is not None and not isinstance(value, (dict, str)):
-            self._add_problem(f"`{key}` is a mapping, the path of a YAML or JSON file, or null", source, (*path, key))
+            self._add_problem(
+                f"`{key}` must be a mapping, the path of a YAML or JSON file, or null", source, (*path, key)
+            )
             return None
         filled = self._fill(value, source, (*path, key))
         if isinstance(filled, str) and (reason := path_problem(filled)):
@@ -113,7 +119,7 @@ class JobReader:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            self._add_problem(f"`{path[-1]}` is a mapping of keys to set", source, path)
+            self._add_problem(f"`{path[-1]}` must be a mapping of keys to set", source, path)
             return {}
         for key in value:
             if str(key).partition(".")[0] not in ("dj_configs", "extra_configs"):
@@ -129,7 +135,7 @@ class JobReader:
         for key, value in inputs.items():
             if not isinstance(value, str):
                 hint = "as in `<pipeline>.<meta_name>.<output>` or `-1.<output>`"
-                self._add_problem(f"`input` takes keys of the context, not {value!r}", source, (*path, key), hint)
+                self._add_problem(f"`input` must map to keys of the context, not {value!r}", source, (*path, key), hint)
         return {key: value for key, value in inputs.items() if isinstance(value, str)}
 
     def _output(self, value: Any, source: Source, path: KeyPath) -> tuple[str, ...] | None:
@@ -137,7 +143,7 @@ class JobReader:
             return None
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-            self._add_problem("`output` is a name or a list of names", source, path)
+            self._add_problem("`output` must be a name or a list of names", source, path)
             return None
         for name in names:
             if name in RESERVED or "." in name:
@@ -145,7 +151,7 @@ class JobReader:
                     f"an output cannot be named {name!r}", source, path, "no dots, and not " + ", ".join(RESERVED)
                 )
         if len(set(names)) < len(names):
-            self._add_problem("two outputs have one name", source, path)
+            self._add_problem("two outputs have the same name", source, path)
         return tuple(names)
 
     def _names(self, jobs: list[Job]) -> None:
@@ -157,15 +163,15 @@ class JobReader:
             same.append(job)
             for first in clash[:1]:
                 self._add_problem(
-                    f"`meta_name` {job.meta_name!r} is taken already, on line {first.where('meta_name').line}",
+                    f"`meta_name` {job.meta_name!r} is already used on line {first.where('meta_name').line}",
                     job.source,
                     (*job.path, "meta_name"),
-                    "names are unique in their pipeline",
+                    "names must be unique within a pipeline",
                 )
 
     def _fill(self, value: Any, source: Source, path: KeyPath) -> Any:
         def unknown(name: str) -> None:
-            hint = suggest(name, self.variables) + "; a plain ${ is written $${"
+            hint = suggest(name, self.variables) + "; write $${ for a literal ${"
             self._add_problem(f"unknown variable ${{{name}}}", source, path, hint)
 
         try:

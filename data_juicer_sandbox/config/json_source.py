@@ -55,7 +55,7 @@ class _Reader:
     def read(self) -> tuple[Any, dict[tuple[str | int, ...], int]]:
         value = self._value((), 0)
         if self._peek():
-            raise self._not_json("something follows the value")
+            raise self._not_json("extra data after the value")
         return value, self._lines
 
     def _line(self) -> int:
@@ -98,7 +98,7 @@ class _Reader:
         except JSONDecodeError as error:
             raise self._not_json(error.msg) from error
         if _SURROGATE.search(value):
-            raise self._refuse("a text with half of a surrogate pair, which is not a character")
+            raise self._refuse("the text contains half of a surrogate pair, which is not a character")
         self._at = end
         return str(value)
 
@@ -116,7 +116,7 @@ class _Reader:
             key = self._string()
             if key in pairs:
                 first = self._lines[(*path, key)]
-                what = f"{key!r} stands here twice (first on line {first})"
+                what = f"duplicate key {key!r} (first on line {first})"
                 raise ConfigError(what, where=Where(self._file, line))
             self._lines[(*path, key)] = line
             self._take(":")

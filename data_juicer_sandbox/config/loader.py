@@ -51,7 +51,7 @@ def read_source(path: str) -> Source:
     if source.value is None:
         raise ConfigError("the file is empty", where=Where(path), hint="see `dj-sandbox cp` for one to start from")
     if not isinstance(source.value, dict):
-        raise ConfigError("a config is a mapping of keys", where=source.where())
+        raise ConfigError("a config must be a mapping of keys", where=source.where())
     return source
 
 
@@ -190,7 +190,7 @@ class _Loading:
             path = str(beside)
         sweep, problems = read_sweep(path, variables)
         if sweep is None and problems[0].what == "no such file":
-            self.add_problem(f"`hpo_config`: there is no file {path!r}", ("hpo_config",))
+            self.add_problem(f"`hpo_config`: the file {path!r} does not exist", ("hpo_config",))
         else:
             self.problems += problems
         return sweep
@@ -203,7 +203,7 @@ class _Loading:
         for phase, jobs in lists.items():
             if jobs is not None:
                 self.add_problem(
-                    f"'pipelines' and {phase.key!r} cannot stand together", (phase.key,), "move it into a pipeline"
+                    f"'pipelines' and {phase.key!r} cannot be used together", (phase.key,), "move it into a pipeline"
                 )
         pipelines: list[Pipeline] = []
         names: set[str] = set()
@@ -214,7 +214,8 @@ class _Loading:
             path: KeyPath = ("pipelines", name) if index is None else ("pipelines", index, name)
             if set("./\0") & set(str(name)) or str(name) in ("", "-1"):
                 self.add_problem(
-                    f"a pipeline's name has no dots, slashes and zero bytes, and is not -1: {shown(name)}", path
+                    f"a pipeline's name must not be -1, or contain dots, slashes or zero bytes: {shown(name)}",
+                    path,
                 )
             if len(str(name).encode()) > MAX_NAME:
                 self.add_problem(f"a pipeline's name is longer than {MAX_NAME} bytes", path)
@@ -244,7 +245,7 @@ class _Loading:
                 entries.append((index, next(iter(entry.items()))))
             else:
                 self.add_problem(
-                    "an entry of 'pipelines' is a mapping of one name to its job lists", ("pipelines", index)
+                    "an entry of 'pipelines' must be a mapping of one name to its job lists", ("pipelines", index)
                 )
         return entries
 

@@ -125,7 +125,9 @@ def read_sweep(path: str, variables: Mapping[str, str]) -> tuple[Sweep | None, l
     try:
         source = sources.read(path)
         if not isinstance(source.value, dict):
-            raise ConfigError("a search is a mapping of keys", where=source.where(), hint="method, metric, parameters")
+            raise ConfigError(
+                "a sweep file must be a mapping of keys", where=source.where(), hint="method, metric, parameters"
+            )
     except ConfigError as error:
         return None, [error]
     problems: list[ConfigError] = Problems()
@@ -160,7 +162,7 @@ def _sweep(content: dict[str, Any], source: Source, add_problem: AddProblem) -> 
     values = {key: value for key, value in values.items() if key not in _NUMBERS or type(value) in _NUMBERS[key]}
     counts = [key for key in ("sweep_max_count", "run_cap", "max_trials") if key in values]
     if len(counts) > 1:
-        add_problem(f"{counts[0]!r} and {counts[1]!r} say the same", (counts[1],))
+        add_problem(f"{counts[0]!r} and {counts[1]!r} mean the same: use one of them", (counts[1],))
     method = values.get("method", "bayes")
     if method not in METHODS:
         add_problem(f"unknown method {method!r}", ("method",), suggest(str(method), METHODS))
@@ -206,7 +208,7 @@ def _metrics(value: Any, key: str, add_problem: AddProblem) -> list[Metric]:
         path: sources.KeyPath = (key, index) if isinstance(value, list) else (key,)
         metric = _metric(entry, path, add_problem)
         if metric is not None and any(metric.name == other.name for other in metrics):
-            add_problem(f"metric {metric.name!r} stands here twice", path)
+            add_problem(f"metric {metric.name!r} is listed twice", path)
         elif metric is not None:
             metrics.append(metric)
     return metrics
@@ -216,7 +218,7 @@ def _metric(entry: Any, path: sources.KeyPath, add_problem: AddProblem) -> Metri
     if isinstance(entry, str):
         entry = {"name": entry}
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
-        add_problem("a search needs a metric with a name", path, "metric: {name: <meta_name>.<key>, goal: minimize}")
+        add_problem("the search needs a metric with a name", path, "metric: {name: <meta_name>.<key>, goal: minimize}")
         return None
     for key in entry:
         if key not in ("name", "goal", "target"):
@@ -235,7 +237,7 @@ def _pruner(
 ) -> tuple[Named | None, Metric | None]:
     """`early_terminate` as Optuna's successive halving, or a `pruner` of Optuna by name; and what it judges by."""
     if "early_terminate" in values and "pruner" in values:
-        add_problem("`early_terminate` and `pruner` cannot stand together", ("pruner",))
+        add_problem("`early_terminate` and `pruner` cannot be used together", ("pruner",))
     if "pruner" in values:
         named, rest = _named(values["pruner"], "pruner", add_problem)
         return named, _reports(rest, metrics, ("pruner",), add_problem)

@@ -19,7 +19,7 @@ def read_targets(entries: Any, add_problem: Callable[..., None]) -> tuple[Target
         number = _number(match["number"]) if match else None
         if match is None or number is None or len(match["key"].split(".")) < 3:
             add_problem(
-                f"{text!r} is no target",
+                f"{text!r} is not a valid target",
                 ("iter_targets", index),
                 "<pipeline>.<meta_name>.<output> [>|>=|<|<=|==] <number>",
             )

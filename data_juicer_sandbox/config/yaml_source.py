@@ -36,12 +36,14 @@ class ConfigLoader(_Base):
         """A value; what looks like a number or date and is none (5,000 digits, month 13) is an error with its line."""
         type_name = node.tag.removeprefix(_TAG)
         if node.tag == f"{_TAG}{type_name}" and type_name in _NO_VALUES:
-            raise self._fault(node, f"`!!{type_name}` is a type that no config holds")
+            raise self._fault(node, f"`!!{type_name}` is not a supported type")
         try:
             return super().construct_object(node, deep=deep)
         except (ValueError, OverflowError, LookupError, AttributeError, TypeError) as error:
             # PyYAML's own readers of `!!bool`, `!!int` and the like raise these for texts that are none.
-            reason = str(error)[:80] if isinstance(error, ValueError | OverflowError) else f"it is no {type_name}"
+            reason = (
+                str(error)[:80] if isinstance(error, ValueError | OverflowError) else f"it is not a valid {type_name}"
+            )
             raise self._fault(node, f"{node.value!r:.30} cannot be read as a value: {reason}") from error
 
     def _fault(self, node: Any, what: str) -> yaml.constructor.ConstructorError:
@@ -104,14 +106,14 @@ def _text(path: str) -> str:
             mode = os.fstat(descriptor).st_mode
             if not stat.S_ISREG(mode) and not from_shell:
                 file_type = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
-                raise ConfigError(f"{file_type}, and a file is expected", where=where)
+                raise ConfigError(f"expected a file, got {file_type}", where=where)
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise ConfigError("no such file", where=where) from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot be read: {error}", where=where) from error
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"larger than {MAX_BYTES >> 20} MiB", where=where, hint="large data belongs into data files")
+        raise ConfigError(f"larger than {MAX_BYTES >> 20} MiB", where=where, hint="put large data in data files")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -125,7 +127,7 @@ def parse(text: str, file: str) -> Source:
         text.encode()
     except UnicodeEncodeError as error:  # a command line with bytes that are not UTF-8
         line = text.count("\n", 0, error.start) + 1
-        raise ConfigError("a text with half of a surrogate pair", where=Where(file, line)) from error
+        raise ConfigError("the text contains half of a surrogate pair", where=Where(file, line)) from error
     if file.endswith(".json") or text.lstrip()[:1] in ("{", "["):
         try:
             value, lines = parse_json(text, file, MAX_DEPTH)
@@ -159,7 +161,7 @@ def _walk(loader: Any, node: Any, path: KeyPath, lines: dict[KeyPath, int], file
     """Note the line of everything below a node; refuse what YAML allows and no config wants."""
     lines.setdefault(path, node.start_mark.line + 1)
     if id(node) in above:
-        raise ConfigError("an anchor that holds itself", where=Where(file, node.start_mark.line + 1))
+        raise ConfigError("an anchor contains itself", where=Where(file, node.start_mark.line + 1))
     above = (*above, id(node))
     if isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
@@ -174,12 +176,10 @@ def _walk(loader: Any, node: Any, path: KeyPath, lines: dict[KeyPath, int], file
                 raise ConfigError("a key must be a plain word", where=Where(file, line))
             key = loader.construct_object(key_node)
             if isinstance(key, int) and abs(key) >= LARGE_KEY:
-                what = "an integer of more than 18 digits as a key"
+                what = "a key is an integer of more than 18 digits"
                 raise ConfigError(what, where=Where(file, line), hint="quote it")
             if key in key_lines:
-                raise ConfigError(
-                    f"{key!r} stands here twice (first on line {key_lines[key]})", where=Where(file, line)
-                )
+                raise ConfigError(f"duplicate key {key!r} (first on line {key_lines[key]})", where=Where(file, line))
             key_lines[key] = line
             lines[(*path, key)] = line
             _walk(loader, child, (*path, key), lines, file, above)

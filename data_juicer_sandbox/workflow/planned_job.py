@@ -165,7 +165,7 @@ def _load_config(job: Job, name: str, variables: Mapping[str, str], problems: li
         problems.append(ConfigError(f"`{name}` of job {job.label!r}: {error}", where=job.where(name)))
         return JobConfig(name, None, False, job.source, (*job.path, name), later)
     for variable in dict.fromkeys(unknown):
-        hint = suggest(variable, variables) + "; a plain ${ is written $${"
+        hint = suggest(variable, variables) + "; write $${ for a literal ${"
         problems.append(
             ConfigError(f"job {job.label!r}: unknown variable ${{{variable}}}", where=source.where(), hint=hint)
         )
