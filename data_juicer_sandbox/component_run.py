@@ -68,7 +68,7 @@ def run_component(
         raise ConfigError(f"{cls.__name__} is not a component", hint="derive the class from `Component`")
     values = {name: plain_value(value) for name, value in values.items()}
     remember_all(values)
-    made = build(cls, values)
+    instance = build(cls, values)
     folder = Path(tempfile.mkdtemp(prefix="dj_sandbox_"))
     result: Any = None
     try:
@@ -80,7 +80,7 @@ def run_component(
                 job.folder.mkdir()
                 with guarded_by(guard):
                     try:
-                        result = made.run(job)
+                        result = instance.run(job)
                     finally:
                         guard.settle()
             finally:
@@ -122,8 +122,8 @@ def _find(name: str, factory: str | None) -> type[Component]:
         raise ConfigError(f"several factories have a component {name!r}", hint=f"set `factory` to one of {choices}")
     if "." in name or ":" in name:
         return import_class(name)
-    every = {known for owner in FACTORIES.values() for known in owner.types()}
-    raise ConfigError(f"unknown component {name!r}", hint=suggest(name, every))
+    type_names = {type_name for owner in FACTORIES.values() for type_name in owner.types()}
+    raise ConfigError(f"unknown component {name!r}", hint=suggest(name, type_names))
 
 
 def _guard(cls: type[Any], values: Mapping[str, Any], folder: Path) -> OutputGuard:
@@ -137,18 +137,18 @@ def _guard(cls: type[Any], values: Mapping[str, Any], folder: Path) -> OutputGua
         cache.mkdir(parents=True, exist_ok=True)
     except OSError:  # no home folder: files of earlier calls are renamed instead
         cache = folder
-    known = parameters(cls)[0]
+    declared = parameters(cls)[0]
     inputs = [
         path
         for name, value in values.items()
-        if name in known and known[name].role in (Role.INPUT, Role.MODEL)
+        if name in declared and declared[name].role in (Role.INPUT, Role.MODEL)
         for path in texts(value)
     ]
     guard = OutputGuard(cache, _NAME, inputs, OutputLedger(cache), folder)
     for name, value in values.items():
-        if name in known and known[name].role is Role.OUTPUT:
+        if name in declared and declared[name].role is Role.OUTPUT:
             for path in texts(value):
-                check_output(guard, path, known[name].written, claim=True)
+                check_output(guard, path, declared[name].written, claim=True)
     return guard
 
 

@@ -111,10 +111,10 @@ def refuse_replacing(path: Path, folder: bool, owner: Owner) -> None:
     if path.is_dir() and folder:
         refuse_foreign(path, owner)
     elif path.is_dir():
-        raise JobError(f"{path} is a folder, and a file is to be written there", hint="choose another path")
+        raise JobError(f"{path} is a folder, but the job writes a file there", hint="choose another path")
     elif folder or not path.is_file():
-        kind = "file" if path.is_file() else "device or pipe"
-        what = f"{path} is a {kind}, and a {'folder' if folder else 'file'} is to be written there"
+        file_type = "file" if path.is_file() else "device or pipe"
+        what = f"{path} is a {file_type}, but the job writes a {'folder' if folder else 'file'} there"
         raise JobError(what, hint="choose another path")
 
 
@@ -189,13 +189,13 @@ def make_folder(root: Path, folder: Path) -> None:
     for name in folder.relative_to(root).parts:
         current = current / name
         if current.is_symlink() or (current.exists() and not current.is_dir()):
-            kind = "symbolic link" if current.is_symlink() else "file"
-            raise WorkDirError(f"{current} is a {kind}, and the run needs a folder there", hint="remove it")
+            file_type = "symbolic link" if current.is_symlink() else "file"
+            raise WorkDirError(f"{current} is a {file_type}, but the run needs a folder there", hint="remove it")
     folder.mkdir(parents=True, exist_ok=True)
     for parent, names, _ in os.walk(folder):
         for name in names:
             if Path(parent, name).is_symlink():
-                what = f"{Path(parent, name)} is a symbolic link to a folder, and the run would write through it"
+                what = f"{Path(parent, name)} is a symbolic link to a folder, and the run would write to its target"
                 raise WorkDirError(what, hint="remove it")
 
 
@@ -232,12 +232,12 @@ def refuse_special(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISREG(mode):
-        kind = "symbolic link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "special file"
-        what = f"{path.name} is a {kind}, and the run writes a file of that name"
+        file_type = "symbolic link" if stat.S_ISLNK(mode) else "folder" if stat.S_ISDIR(mode) else "special file"
+        what = f"{path.name} is a {file_type}, but the run writes a file with that name"
         raise WorkDirError(what, where=str(path.parent), hint="remove it, or choose another `work_dir`")
 
 
-def is_there(text: str, *, file: bool = False) -> bool:
+def path_exists(text: str, *, file: bool = False) -> bool:
     """Whether a text is the path of something there, or of a file. Any text may be asked about, a long prompt too:
     pathlib raises for what is too long for a name.
     """
@@ -246,7 +246,7 @@ def is_there(text: str, *, file: bool = False) -> bool:
 
 def is_special(path: str | Path) -> bool:
     """Whether a path is a pipe, a device or a socket: reading one may never end."""
-    return is_there(str(path)) and not Path(path).is_file() and not Path(path).is_dir()
+    return path_exists(str(path)) and not Path(path).is_file() and not Path(path).is_dir()
 
 
 def sync(path: Path) -> None:
@@ -310,17 +310,17 @@ def content_stamp(path: str | Path) -> tuple[str, str]:
         OSError: it is not there, or cannot be read.
     """
     key = quick_key(path)
-    known = _content_stamps.get(str(path))
-    if known is not None and known[0] == key:
-        return known
+    stamp = _content_stamps.get(str(path))
+    if stamp is not None and stamp[0] == key:
+        return stamp
     age = time.time_ns() - last_change(path)
     if 0 <= age <= TICK and total_size(path) >= SLOW_TO_READ:
         time.sleep((TICK - age) / 1e9 + 0.001)
         age = time.time_ns() - last_change(path)
     content = digest(path)
     reliable = age > TICK and quick_key(path) == key
-    known = _content_stamps[str(path)] = (key if reliable else "", content)
-    return known
+    stamp = _content_stamps[str(path)] = (key if reliable else "", content)
+    return stamp
 
 
 def digest(path: str | Path) -> str:

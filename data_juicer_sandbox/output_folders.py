@@ -51,7 +51,7 @@ def refuse_foreign(folder: Path, owner: Owner) -> None:
         return
     written = _read_marker(folder)
     if written is None:
-        what = f"{folder} is a folder that this job did not write; it holds {_listed(entries)}"
+        what = f"{folder} is a folder that this job did not write; it contains {_listed(entries)}"
         raise JobError(what, hint=_HINT)
     job, work_dir, files = written
     copied_with_run = owner.work_dir and Path(os.path.realpath(folder)).is_relative_to(owner.work_dir)
@@ -59,7 +59,7 @@ def refuse_foreign(folder: Path, owner: Owner) -> None:
         by = f"job {job!r} of {work_dir}" if job else "another program"
         raise JobError(f"{folder} is a folder that {by} wrote, not this job", hint=_HINT)
     if foreign := entries - files:
-        what = f"{folder} holds files that this job did not write: {_listed(foreign)}"
+        what = f"{folder} contains files that this job did not write: {_listed(foreign)}"
         raise JobError(what, hint="move them away, or choose another path")
 
 

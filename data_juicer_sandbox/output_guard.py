@@ -51,7 +51,7 @@ def refuse_links(work_dir: Path) -> None:
     )
     if links:
         are = "is a symbolic link" if len(links) == 1 else "are symbolic links"
-        what = f"{', '.join(links)} {are}, and the run writes what has such a name"
+        what = f"{', '.join(links)} {are}, but the run writes files with these names"
         raise WorkDirError(what, where=str(work_dir), hint="remove it, or choose another `work_dir`")
 
 
@@ -197,7 +197,7 @@ class OutputGuard:
         if not os.path.lexists(path) or self.ledger.wrote(path):
             return None
         aside = move_aside(path)
-        logger.warning("{} is not as a job of this work directory left it; it was renamed to {}", path, aside)
+        logger.warning("{} was not written by a job of this work directory; it was renamed to {}", path, aside)
         return aside
 
     def settle(self) -> None:
@@ -240,19 +240,19 @@ class OutputGuard:
             source.refuse_within(path, Path(os.path.realpath(path)))
         existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
         if not existing.is_dir():
-            raise JobError(f"{existing} is a file, and a folder is needed there", hint="choose another path")
+            raise JobError(f"{existing} is a file, but a folder is needed there", hint="choose another path")
 
     def _refuse_links(self, path: Path) -> None:
         """No link inside the work directory is followed: it would lead out of what belongs to the run."""
         absolute, real = Path(os.path.abspath(path)), real_path(path)  # noqa: PTH100
         if absolute.is_relative_to(self._work_dir) and not real.is_relative_to(self.ledger.work_dir):
-            what = f"{path} leads out of the work directory by a symbolic link"
+            what = f"{path} is outside of the work directory, behind a symbolic link"
             raise JobError(what, hint="replace it by a folder, or choose a path outside of the work directory")
         for parent in absolute.parents:
             if parent == self._work_dir or not parent.is_relative_to(self._work_dir):
                 break
             if parent.is_symlink():
-                what = f"{parent} is a symbolic link in the work directory, and the job would write through it"
+                what = f"{parent} is a symbolic link in the work directory, and the job would write to its target"
                 raise JobError(what, hint="replace it by a folder, or choose a path outside of the work directory")
 
     def _refuse_run_files(self, path: Path, real: Path) -> None:
@@ -260,7 +260,7 @@ class OutputGuard:
         if self._in_job_folder(real):
             return
         if work_dir.is_relative_to(real) or self._root.is_relative_to(real):
-            raise JobError(f"{path} is the folder of the run, or holds it", hint="choose another path")
+            raise JobError(f"{path} is the folder of the run, or contains it", hint="choose another path")
         base = self._root if real.is_relative_to(self._root) else work_dir
         if not real.is_relative_to(base):
             return
@@ -287,18 +287,23 @@ class _Source:
         """Refuse an output that is this input, belongs to it, or holds it."""
         if self.is_pattern:
             if matches(path, self.path):
-                raise JobError(f"{path} would be one of the files {self.path}, which the job reads", hint=_OTHER)
+                raise JobError(
+                    f"{path} would be one of the files {self.path}, which is an input of the job", hint=_OTHER
+                )
             return
         if real in (self.real, self.target) or (not self.is_folder and _same_file(path, self.target)):
-            raise JobError(f"{path} is what the job reads", hint=_OTHER)
+            raise JobError(f"{path} is an input of the job", hint=_OTHER)
         self.refuse_within(path, real)
         if folder and self.target.is_relative_to(real):
-            raise JobError(f"{path} holds {self.path}, which the job reads, and is replaced as a whole", hint=_OTHER)
+            raise JobError(
+                f"{path} contains {self.path}, which is an input of the job, and would be replaced as a whole",
+                hint=_OTHER,
+            )
 
     def refuse_within(self, path: Path, real: Path) -> None:
         """Refuse an output inside this folder."""
         if self.is_folder and real.is_relative_to(self.target):
-            raise JobError(f"{path} lies in {self.path}, which the job reads", hint=_OTHER)
+            raise JobError(f"{path} lies in {self.path}, which is an input of the job", hint=_OTHER)
 
 
 _OTHER = "choose another path for the output"

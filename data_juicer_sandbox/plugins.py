@@ -29,7 +29,7 @@ def import_object(target: str) -> Any:
     module, _, name = target.partition(":") if ":" in target else target.rpartition(".")
     hint = "package.module.Name, on the Python path"
     if not all(word.isidentifier() for word in (*module.split("."), *name.split("."))):
-        raise ConfigError(f"cannot import {shown(target)}: it is no dotted path", hint=hint)
+        raise ConfigError(f"cannot import {shown(target)}: it is not a dotted path", hint=hint)
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

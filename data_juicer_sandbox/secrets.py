@@ -82,7 +82,7 @@ _FLAG = re.compile(r"(--[A-Za-z][\w.-]{1,80})(\s+)([^\s-]\S*)")
 _LONG = 1 << 20
 """Characters of a text that is to be shortened; what lies behind them is not even looked at."""
 
-_known: set[str] = set()
+_secrets: set[str] = set()
 
 
 @lru_cache(maxsize=4096)
@@ -127,7 +127,7 @@ def mask_known(value: Any) -> Any:
     The names of its keys make nothing a secret: `{"token": "word"}` is what a model said.
     """
     if isinstance(value, str):
-        return _mask_looks(value)
+        return _mask_patterns(value)
     if isinstance(value, Mapping):
         return _with_masked_keys((key, mask_known(item)) for key, item in value.items())
     if isinstance(value, list):
@@ -137,7 +137,7 @@ def mask_known(value: Any) -> Any:
 
 def mask_text(text: str) -> str:
     """Text for a log or a terminal: also `name=value`, `--flag value`, and secrets that are remembered."""
-    text = _mask_queries(_mask_looks(text))
+    text = _mask_queries(_mask_patterns(text))
     text = _FLAG.sub(lambda match: f"{match[1]}{match[2]}{MASK}" if is_secret(match[1]) else match[0], text)
     return _PAIR.sub(_mask_pair, _HEADER.sub(rf"\1\2{MASK}", text))
 
@@ -178,7 +178,7 @@ def remember(secret: str) -> None:
     if len(secret) >= _SHORTEST and secret != MASK:
         escaped = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
         in_url = secret.encode("utf-8", "surrogatepass")
-        _known.update((secret, *escaped, quote(in_url, safe=""), quote(in_url), quote_plus(in_url)))
+        _secrets.update((secret, *escaped, quote(in_url, safe=""), quote(in_url), quote_plus(in_url)))
 
 
 def remember_environment() -> None:
@@ -189,7 +189,7 @@ def remember_environment() -> None:
         if is_secret(name) and name not in ("PWD", "OLDPWD"):  # the shell's folders, not passwords
             remember(value)
         elif name.upper().endswith(("_KEY", "_PAT")):
-            _remember_found(value)
+            _remember_unless_word(value)
         _remember_urls(value)
 
 
@@ -197,7 +197,7 @@ def _with_masked_keys(items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     """A mapping whose keys hold no secret; keys that have become equal are numbered."""
     masked: dict[Any, Any] = {}
     for key, item in items:
-        shown_key = _mask_looks(key) if isinstance(key, str) else key
+        shown_key = _mask_patterns(key) if isinstance(key, str) else key
         number = 2
         while shown_key in masked:
             shown_key = f"{MASK} {number}"
@@ -251,7 +251,7 @@ def _mask_string(text: str) -> str:
     header at the start of a line. What is masked is remembered.
     """
     _remember_urls(text)
-    text = _mask_queries(_mask_looks(text), remembered=True)
+    text = _mask_queries(_mask_patterns(text), remembered=True)
     if len(text) < _SHORTEST or not (":" in text or "=" in text):
         return text
     text = _HEADER.sub(_mask_header, text)
@@ -263,7 +263,7 @@ def _mask_string(text: str) -> str:
         )
         masked = _mask_pair(match) if written else match[0]
         if masked != match[0]:
-            _remember_found(_value(match))
+            _remember_unless_word(_value(match))
         return masked
 
     return _PAIR.sub(mask_pair, text)
@@ -315,13 +315,13 @@ def _mask_queries(text: str, *, remembered: bool = False) -> str:
         if _NUMBER.fullmatch(value) and not _names_credential(name):
             return match[0]
         if remembered:
-            _remember_found(value)
+            _remember_unless_word(value)
         return f"{name}={MASK}"
 
     return _QUERY.sub(mask_query, text) if "=" in text else text
 
 
-def _remember_found(value: str) -> None:
+def _remember_unless_word(value: str) -> None:
     """Remember what stood in a pair within a string, unless it may be an ordinary word."""
     if len(value) >= 20 or any(character.isdigit() for character in value):
         remember(value)
@@ -332,14 +332,14 @@ def _remember_urls(text: str) -> None:
     if "://" in text:
         for pattern in (_URL, _URL_SLASH):
             for match in pattern.finditer(text):
-                _remember_found(match[2])
+                _remember_unless_word(match[2])
 
 
-def _mask_looks(text: str) -> str:
+def _mask_patterns(text: str) -> str:
     if len(text) < _SHORTEST:
         return text
     text = _mask_rest_of_key(_LOOKS.sub(MASK, text))
-    for secret in sorted(_known, key=len, reverse=True):  # one may begin with another
+    for secret in sorted(_secrets, key=len, reverse=True):  # one may begin with another
         if secret in text:
             text = text.replace(secret, MASK)
     if "://" in text:

@@ -70,17 +70,17 @@ def _read_signature(cls: type[Any]) -> tuple[dict[str, Parameter], bool]:
         hints = get_type_hints(cls.__init__, include_extras=True)
     except Exception as error:  # an annotation of a user's class that names nothing
         what = f"the constructor of {cls.__module__}.{cls.__qualname__} cannot be read: {error}"
-        raise ConfigError(what, hint="types that its module can name") from error
-    found: dict[str, Parameter] = {}
+        raise ConfigError(what, hint="use types that its module imports") from error
+    declared: dict[str, Parameter] = {}
     for name, parameter in signature.parameters.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
-        hint, notes = _notes(hints.get(name, Any))
-        role = next((note for note in notes if isinstance(note, Role)), None)
-        written = next((note for note in notes if isinstance(note, Written)), Written.BY_NAME)
+        hint, metadata = _split_annotated(hints.get(name, Any))
+        role = next((item for item in metadata if isinstance(item, Role)), None)
+        written = next((item for item in metadata if isinstance(item, Written)), Written.BY_NAME)
         required = parameter.default is parameter.empty
-        found[name] = Parameter(name, hint, role, required, None if required else parameter.default, written)
-    return found, any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+        declared[name] = Parameter(name, hint, role, required, None if required else parameter.default, written)
+    return declared, any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
 
 def check(cls: type[Any], values: Mapping[str, Any], skip: Callable[[str], bool] = lambda name: False) -> list[Problem]:
@@ -91,21 +91,21 @@ def check(cls: type[Any], values: Mapping[str, Any], skip: Callable[[str], bool]
         values: parameters by name.
         skip: says of a name that its value is set later and not to be judged now.
     """
-    known, open_ended = parameters(cls)
+    declared, open_ended = parameters(cls)
     problems: list[Problem] = []
     for name, value in values.items():
         if skip(name):
             continue
         if len(problems) >= MAX_PROBLEMS:
             return problems
-        if name not in known:
+        if name not in declared:
             if not open_ended:
-                problems.append(Problem(name, f"unknown parameter {name!r}", suggest(str(name), known)))
-        elif not _default_stands(known[name], value) and not _fits(unwrap(known[name], value), known[name].hint):
-            fault = _verdict(known[name], unwrap(known[name], value))
-            if fault:
-                problems.append(Problem(name, f"parameter {name!r}: {fault}"))
-    for name, parameter in known.items():
+                problems.append(Problem(name, f"unknown parameter {name!r}", suggest(str(name), declared)))
+        elif not _uses_default(declared[name], value) and not _fits(unwrap(declared[name], value), declared[name].hint):
+            what = _type_problem(declared[name], unwrap(declared[name], value))
+            if what:
+                problems.append(Problem(name, f"parameter {name!r}: {what}"))
+    for name, parameter in declared.items():
         if parameter.required and name not in values and not skip(name):
             problems.append(Problem(name, f"parameter {name!r} is missing", f"a {spell(parameter.hint)}"))
     return problems
@@ -120,16 +120,16 @@ def build(cls: type[Any], values: Mapping[str, Any]) -> Any:
     problems = check(cls, values)
     if problems:
         raise ConfigError("; ".join(f"{p.what} ({p.hint})" if p.hint else p.what for p in problems))
-    known, _ = parameters(cls)
+    declared, _ = parameters(cls)
     arguments = {}
     for name, value in values.items():
-        if name in known and _default_stands(known[name], value):
+        if name in declared and _uses_default(declared[name], value):
             continue
-        if name in known:
-            value = unwrap(known[name], value)
-            if not _fits(value, known[name].hint):
-                value = _parsed(known[name].hint, value)
-            elif known[name].hint is float:
+        if name in declared:
+            value = unwrap(declared[name], value)
+            if not _fits(value, declared[name].hint):
+                value = _parsed(declared[name].hint, value)
+            elif declared[name].hint is float:
                 value = float(value)
         arguments[name] = value
     return cls(**arguments)
@@ -181,15 +181,15 @@ def own_argument_texts(cls: type[Any]) -> dict[str, str]:
     return {p.arg_name: " ".join((p.description or "").split()) for p in docstring.params}
 
 
-def _notes(hint: Any) -> tuple[Any, list[Any]]:
+def _split_annotated(hint: Any) -> tuple[Any, list[Any]]:
     """A type without its annotations, and these; found inside a union with None as well."""
     if get_origin(hint) is Annotated:
-        base, *notes = get_args(hint)
-        return base, notes
+        base, *metadata = get_args(hint)
+        return base, metadata
     if get_origin(hint) in (Union, types.UnionType):
-        parts = [_notes(choice) for choice in get_args(hint)]
-        notes = [note for _, part_notes in parts for note in part_notes]
-        return Union[tuple(part for part, _ in parts)], notes  # noqa: UP007  # made at run time
+        parts = [_split_annotated(choice) for choice in get_args(hint)]
+        metadata = [item for _, part_metadata in parts for item in part_metadata]
+        return Union[tuple(part for part, _ in parts)], metadata  # noqa: UP007  # made at run time
     return hint, []
 
 
@@ -219,16 +219,16 @@ def _fits(value: Any, hint: Any) -> bool:
     return False
 
 
-def _default_stands(parameter: Parameter, value: Any) -> bool:
+def _uses_default(parameter: Parameter, value: Any) -> bool:
     """Whether a parameter is left empty that has a default: it counts as left out, unless null means something."""
     return value is None and not parameter.required and not _fits(None, parameter.hint)
 
 
-def _verdict(parameter: Parameter, value: Any) -> str | None:
+def _type_problem(parameter: Parameter, value: Any) -> str | None:
     """What jsonargparse says against a value."""
-    refused = f"{shown(value, key=parameter.name)} is no {spell(parameter.hint)}"
+    refused = f"expected {spell(parameter.hint)}, got {shown(value, key=parameter.name)}"
     if value is None:  # jsonargparse takes it for a value that is not set
-        return f"null is no {spell(parameter.hint)}"
+        return f"expected {spell(parameter.hint)}, got null"
     try:
         for text in _texts(value):
             if len(text) > _MAX_TEXT:
@@ -239,10 +239,10 @@ def _verdict(parameter: Parameter, value: Any) -> str | None:
     try:
         _parsed(parameter.hint, value)
     except (Exception, SystemExit) as error:  # it wraps whatever a type's own constructor or module raises
-        said = str(error).partition("\n")[2].strip().splitlines()
-        if len(said) != 1 or said[0].startswith("Expected a <class"):
+        error_lines = str(error).partition("\n")[2].strip().splitlines()
+        if len(error_lines) != 1 or error_lines[0].startswith("Expected a <class"):
             return refused
-        return shorten(said[0].strip(), 300, "...")
+        return shorten(error_lines[0].strip(), 300, "...")
     return None
 
 

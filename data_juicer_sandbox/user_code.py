@@ -81,7 +81,7 @@ def code_change(before: Mapping[str, str], now: Mapping[str, str]) -> str | None
 
 def source_file(name: str) -> Path | None:
     """The source file of a module of the user, else None. Does not import the module."""
-    if not _is_users(name):
+    if not _is_user_module(name):
         return None
     module = sys.modules.get(name)
     origin = _spec_origin(name) if module is None else getattr(module, "__file__", None)
@@ -91,10 +91,10 @@ def source_file(name: str) -> Path | None:
 
 def class_modules(cls: type[Any] | None) -> list[str]:
     """The user's modules that define a class and its bases. Of installed packages, only that of the class counts."""
-    if cls is None or not _is_users(cls.__module__):
+    if cls is None or not _is_user_module(cls.__module__):
         return []
     package = cls.__module__.partition(".")[0]
-    names = [base.__module__ for base in cls.__mro__ if _is_users(base.__module__)]
+    names = [base.__module__ for base in cls.__mro__ if _is_user_module(base.__module__)]
     return [name for name in names if name.partition(".")[0] == package or not _is_installed(name)]
 
 
@@ -137,7 +137,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-def _is_users(name: str) -> bool:
+def _is_user_module(name: str) -> bool:
     top = name.partition(".")[0]
     return bool(top) and top != _OURS and top not in sys.stdlib_module_names
 

@@ -256,7 +256,7 @@ def test_a_component_alone_destroys_nothing():
         dj.run_component("inline_rows", rows=[text], key="text", export_path="rows.jsonl")
     kept = [path.read_text() for path in Path().glob("previous_rows.jsonl_*")]
     assert (kept, Path("rows.jsonl").read_text()) == (["the user's own"], '{"text": "two"}\n')
-    with pytest.raises(dj.JobError, match="is what the job reads"):
+    with pytest.raises(dj.JobError, match="is an input of the job"):
         dj.run_component("unfold_lists", dataset_path="rows.jsonl", export_path="rows.jsonl", list_key="text")
     assert Path("rows.jsonl").read_text() == '{"text": "two"}\n'
 

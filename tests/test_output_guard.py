@@ -182,7 +182,7 @@ def test_a_folder_without_marker_is_replaced_only_if_it_is_empty(work_dir, tmp_p
     path.mkdir()
     write_folder(path, guard_of(work_dir), weights="1")
     (path / MARKER).unlink()
-    with pytest.raises(JobError, match="did not write; it holds weights"):
+    with pytest.raises(JobError, match="did not write; it contains weights"):
         write_folder(path, guard_of(work_dir), weights="2")
     (path / MARKER).symlink_to(tmp_path / "forged.json")
     (tmp_path / "forged.json").write_text(
@@ -280,10 +280,10 @@ def test_inputs_by_any_name_are_no_outputs(work_dir, tmp_path):
     (tmp_path / "file_link.jsonl").symlink_to(data / "in.jsonl")
     guard = guard_of(work_dir, ["link/in.jsonl"])
     for name in ("data/in.jsonl", "link/in.jsonl", "data/sub/../in.jsonl", "file_link.jsonl"):
-        with pytest.raises(JobError, match="is what the job reads"):
+        with pytest.raises(JobError, match="is an input of the job"):
             guard.check(tmp_path / name)
     guard.check(data / "other.jsonl")
-    with pytest.raises(JobError, match=r"holds link/in\.jsonl"):
+    with pytest.raises(JobError, match=r"contains link/in\.jsonl"):
         guard.check(data, folder=True)
     for source in ("data", "link", "data/"):
         with pytest.raises(JobError, match=f"lies in {source}"):
@@ -291,7 +291,7 @@ def test_inputs_by_any_name_are_no_outputs(work_dir, tmp_path):
         with pytest.raises(JobError, match=f"lies in {source}"):
             guard_of(work_dir, [source]).check_folder(tmp_path / "link/sub/deeper")
     for pattern in ("data/*.jsonl", "data/**/*", f"{tmp_path}/d*/n[e]w.jsonl", "link/*"):
-        with pytest.raises(JobError, match="which the job reads"):
+        with pytest.raises(JobError, match="which is an input of the job"):
             guard_of(work_dir, [pattern]).check(data / "new.jsonl")
     guard_of(work_dir, ["data/*.csv", "", "\0"]).check(data / "new.jsonl")
 
@@ -395,5 +395,5 @@ def test_what_was_judged_is_what_is_written(spelling, work_dir, tmp_path):
         write(spelling, "new", guard_of(work_dir))
     kept = [file.read_text() for file in tmp_path.rglob("*") if file.is_file()]
     assert "the user's own" in kept
-    with pytest.raises(JobError, match="is what the job reads"):
+    with pytest.raises(JobError, match="is an input of the job"):
         guard_of(work_dir, ["link/../../own"]).check(tmp_path / "own")

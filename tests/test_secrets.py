@@ -24,7 +24,7 @@ KEY = "sk-" + "a1B2" * 6
 
 @pytest.fixture(autouse=True)
 def _forget(monkeypatch):
-    monkeypatch.setattr(secrets, "_known", set())
+    monkeypatch.setattr(secrets, "_secrets", set())
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,16 @@ from pathlib import Path
 from data_juicer_sandbox.errors import SandboxError
 
 NAME = "compare"
-HELP = "compare runs: their metrics, and the keys in which their configs differ"
+HELP = "compare the metrics and configs of runs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("work_dirs", nargs="+", metavar="DIR", help="work directories of runs")
-    parser.add_argument("--metrics", default="*", metavar="PATTERN", help="only these, such as '*.bits_per_byte'")
-    parser.add_argument("--html", metavar="FILE", help="write a page instead of printing tables")
+    parser.add_argument("work_dirs", nargs="+", metavar="DIR", help="work directories of the runs")
+    parser.add_argument(
+        "--metrics", default="*", metavar="PATTERN", help="only metrics that match, such as '*.bits_per_byte'"
+    )
+    parser.add_argument("--html", metavar="FILE", help="write an HTML page instead of printing tables")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,7 +47,9 @@ def _write_page(target: Path, page: str) -> int:
 
     try:
         if target.is_file() and not is_own_page(target):
-            print(f"dj-sandbox: {target} exists, and this program did not write it: name another file", file=sys.stderr)
+            print(
+                f"dj-sandbox: {target} exists and was not written by dj-sandbox: choose another file", file=sys.stderr
+            )
             return 2
         with replacing(target) as part:
             part.write_text(page, encoding="utf-8", errors="backslashreplace")

@@ -15,15 +15,15 @@ from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.files import replacing
 
 NAME = "cp"
-HELP = "copy a shipped config to start from; without a name, list them"
+HELP = "copy an example config; without a name, list them"
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("name", nargs="?", help="which one, such as demo/sandbox.yaml")
+    parser.add_argument("name", nargs="?", help="the example config, such as demo/sandbox.yaml")
     parser.add_argument("dest", nargs="?", default=".", help="a file or a folder (default: the current folder)")
-    parser.add_argument("--force", action="store_true", help="replace the file that is there")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,13 +35,13 @@ def run(args: argparse.Namespace) -> int:
             print(f"{name:<36} {_about(path)}")
         return 0
     if args.name not in names:
-        print(f"dj-sandbox: no shipped config is named {args.name!r} ({suggest(args.name, names)})", file=sys.stderr)
+        print(f"dj-sandbox: unknown example config {args.name!r} ({suggest(args.name, names)})", file=sys.stderr)
         return 2
     target = Path(args.dest)
     if target.is_dir() or args.dest.endswith("/"):
         target = target / Path(args.name).name
     if os.path.lexists(target) and not args.force:
-        print(f"dj-sandbox: {target} exists (--force replaces it)", file=sys.stderr)
+        print(f"dj-sandbox: {target} exists (use --force to overwrite it)", file=sys.stderr)
         return 2
     try:
         with replacing(target) as part:
@@ -73,5 +73,5 @@ def _about(path: Path) -> str:
     """The first sentence of the comment that a shipped config starts with (`# Shows: ...`)."""
     with path.open(encoding="utf-8") as stream:
         first = stream.readline().strip()
-    said = first.lstrip("# ").removeprefix("Shows:").strip() if first.startswith("#") else ""
-    return said.partition(". ")[0].rstrip(".")
+    comment = first.lstrip("# ").removeprefix("Shows:").strip() if first.startswith("#") else ""
+    return comment.partition(". ")[0].rstrip(".")

@@ -65,7 +65,7 @@ def describe_hook(name: str) -> Described:
     if hook.factory:
         facts["components"] = f"{hook.factory}: {', '.join(FACTORIES[hook.factory].types()) or 'none built in'}"
     if hook.reads_probe:
-        facts["reads"] = "what the probe of the same `meta_name` watched"
+        facts["reads"] = "metrics that the probe of the same `meta_name` recorded"
     summary, text = _docstring(hook)
     described = describe(name, import_class(hook.component)) if hook.component else None
     if described:  # the hook's one component: its keys are the hook's, its text goes on where the hook's ends
@@ -100,18 +100,18 @@ def describe(name: str, component: type[Any], facts: dict[str, str] | None = Non
     summary, text = _docstring(component)
     facts = dict(facts or {})
     if getattr(component, "outputs", None):
-        facts["puts out"] = ", ".join(component.outputs)
+        facts["outputs"] = ", ".join(component.outputs)
     if facts.get("factory"):
         facts["class"] = f"{component.__module__}.{component.__qualname__}"
     return Described(name, summary, text, tuple(_parameters(component)), facts)
 
 
 def _parameters(component: type[Any]) -> Iterator[Described.Parameter]:
-    told = argument_texts(component)
+    texts = argument_texts(component)
     for name, parameter in parameters(component)[0].items():
         role = f" ({_ROLES[parameter.role]})" if parameter.role else ""
         default = None if parameter.required else _default(parameter.default)
-        yield Described.Parameter(name, spell(parameter.hint) + role, default, told.get(name, ""))
+        yield Described.Parameter(name, spell(parameter.hint) + role, default, texts.get(name, ""))
 
 
 def _default(value: Any) -> str:

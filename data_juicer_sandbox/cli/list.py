@@ -56,7 +56,7 @@ def _factory(name: str) -> Iterator[str]:
         except ConfigError as error:
             yield from _entry(component, str(error), 36, indent=4)
     if not factory.types():
-        yield "    none built in; a dotted path as `type` names one of your own"
+        yield "    none built in; set `type` to a dotted path to use your own class"
 
 
 def _one(name: str) -> Iterator[str]:
@@ -66,15 +66,15 @@ def _one(name: str) -> Iterator[str]:
     if name in hooks():
         yield from _details(describe_hook(name))
         return
-    found = [factory for factory in FACTORIES.values() if name in factory.types()]
-    for number, factory in enumerate(found):
+    factories = [factory for factory in FACTORIES.values() if name in factory.types()]
+    for number, factory in enumerate(factories):
         yield from [""] * bool(number)
         yield from _details(describe_component(factory, name))
-    if not found and "." in name:
+    if not factories and "." in name:
         yield from _details(describe(name, import_class(name)))
-    elif not found:
-        known = {*hooks(), *FACTORIES, *(type_ for factory in FACTORIES.values() for type_ in factory.types())}
-        raise ConfigError(f"nothing is named {name!r}", hint=suggest(name, known))
+    elif not factories:
+        names = {*hooks(), *FACTORIES, *(type_ for factory in FACTORIES.values() for type_ in factory.types())}
+        raise ConfigError(f"unknown hook, component or factory {name!r}", hint=suggest(name, names))
 
 
 def _details(thing: Described) -> Iterator[str]:

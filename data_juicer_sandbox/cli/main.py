@@ -10,12 +10,12 @@ from data_juicer_sandbox.terminal.streams import flush_stdout, surviving_outputs
 
 COMMANDS = {
     "run": "run a config (the default: `dj-sandbox --config FILE`)",
-    "validate": "find all errors of a config, with file and line, without running it",
-    "plan": "show which jobs would run, which are kept, and why",
-    "report": "write the HTML page of a run",
+    "validate": "validate a config without running it: show all errors, with file and line",
+    "plan": "show the execution plan (dry run): which jobs will run, which are kept, and why",
+    "report": "write the HTML report of a run",
     "compare": "compare the metrics and configs of runs",
     "list": "list hooks and components, or show one with its parameters",
-    "cp": "copy a shipped config to start from",
+    "cp": "copy an example config, or list them",
 }
 PRINT = "--print_config"
 _CONFIG_COMMANDS = ("run", "validate", "plan")
@@ -89,7 +89,7 @@ def command_module(command: str) -> Any:
 def _epilog() -> str:
     lines = ["commands:", *(f"  dj-sandbox {name:<9} {text}" for name, text in COMMANDS.items())]
     lines.append(
-        "each takes --help; every option above is an environment variable DJ_SANDBOX_<NAME> too, but --trust-checkpoint"
+        "each command has --help; DJ_SANDBOX_<NAME> in the environment sets an option (except --trust-checkpoint)"
     )
     return "\n".join(lines)
 

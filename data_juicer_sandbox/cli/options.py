@@ -37,7 +37,7 @@ def parser(command: str, description: str, epilog: str | None = None) -> Any:
 
     set_loader(_TEXT_ONLY, lambda text: text)
     set_parsing_settings(docstring_parse_attribute_docstrings=False)
-    made = ArgumentParser(
+    argument_parser = ArgumentParser(
         prog="dj-sandbox" if command == "run" else f"dj-sandbox {command}",
         description=description,
         epilog=epilog,
@@ -47,11 +47,11 @@ def parser(command: str, description: str, epilog: str | None = None) -> Any:
         exit_on_error=False,
         formatter_class=argparse.RawDescriptionHelpFormatter if epilog else argparse.HelpFormatter,
     )
-    made.add_argument(
+    argument_parser.add_argument(
         "--config", type=str, metavar="FILE", default=argparse.SUPPRESS, help="the YAML or JSON file of the run"
     )
     if command in ("run", "plan"):
-        made.add_argument(
+        argument_parser.add_argument(
             TRUST,
             action="store_true",
             help="read a checkpoint of an earlier version that holds Python objects; only if it is your own",
@@ -59,36 +59,40 @@ def parser(command: str, description: str, epilog: str | None = None) -> Any:
     for key in KEYS.values():
         switch: dict[str, Any] = {"nargs": "?", "const": "true"} if key.type is bool else {}
         word = {bool: "true|false", int: "N", list | dict | None: "YAML"}.get(key.type, "VALUE")
-        made.add_argument(f"--{key.name}", type=str, default=argparse.SUPPRESS, metavar=word, help=key.help, **switch)
-    return made
+        argument_parser.add_argument(
+            f"--{key.name}", type=str, default=argparse.SUPPRESS, metavar=word, help=key.help, **switch
+        )
+    return argument_parser
 
 
-def read(made: Any, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any]] | int:
+def read(argument_parser: Any, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any]] | int:
     """Parse the command line.
 
     Returns:
-        the options of the command itself, `config` among them, and the top-level keys that were given; or the exit
+        the options of the command itself, `config` among them, and the top-level keys that were set; or the exit
         code, where there is nothing more to do (`--help`, wrong usage).
     """
     if os.environ.pop(TRUST_VARIABLE, None) is not None:
         print(f"dj-sandbox: {TRUST_VARIABLE} is ignored: {TRUST} is a flag only", file=sys.stderr)
     try:
-        given = made.parse_args(arguments).as_dict()
+        options = argument_parser.parse_args(arguments).as_dict()
     except argparse.ArgumentError as error:
         message = shorten(" ".join(str(error).split()), _SHOWN, "...")
         print(mask_text(f"dj-sandbox: {message} (see --help)"), file=sys.stderr)
         return 2
     try:
         overrides = {
-            name: _value(KEYS[name], given.pop(name), _source(name, arguments)) for name in list(given) if name in KEYS
+            name: _value(KEYS[name], options.pop(name), _source(name, arguments))
+            for name in list(options)
+            if name in KEYS
         }
     except ConfigError as error:
         print(refusal(error), file=sys.stderr)
         return 2
-    if "config" not in given:
+    if "config" not in options:
         print("dj-sandbox: --config FILE is missing (see `dj-sandbox cp` for a config to start from)", file=sys.stderr)
         return 2
-    return given, overrides
+    return options, overrides
 
 
 def refusal(error: SandboxError) -> str:

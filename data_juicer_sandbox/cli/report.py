@@ -9,7 +9,7 @@ from pathlib import Path
 from data_juicer_sandbox.errors import SandboxError
 
 NAME = "report"
-HELP = "write the HTML page of a run"
+HELP = "write the HTML report of a run"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -25,7 +25,7 @@ def parser(epilog: str | None = None) -> Any:
     Args:
         epilog: the text after the options in `--help`.
     """
-    result = options.parser(NAME, "Find out which data makes which model better: run the jobs of a config.", epilog)
+    result = options.parser(NAME, "Run the jobs of a config: process data, train models, evaluate them, and compare the results.", epilog)
     result.add_argument(PRINT, action="store_true", help="print the config with all defaults and exit, without a run")
     return result
 
@@ -76,7 +76,7 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         return 0
     except KeyboardInterrupt:
         screen.close()
-        print(f"\ninterrupted. Everything finished is kept; go on with:\n  {command}", file=sys.stderr)
+        print(f"\ninterrupted. Results of finished jobs are kept; resume with:\n  {command}", file=sys.stderr)
         return 130
     except JobFailed as error:
         screen.failure(error.label, error.cause, str(error.log), command)
@@ -105,7 +105,7 @@ def _print_config(path: str, overrides: dict[str, Any]) -> int:
     except ConfigErrors as error:
         return _refuse(error)
     defaults = {name: key.default for name, key in KEYS.items() if not name.endswith("_job_configs")}
-    merged = mask({**defaults, **config.given})
+    merged = mask({**defaults, **config.content})
     if config.sweep is not None:  # it may lie beside its config, where the printed one will not be
         merged["hpo_config"] = escape(str(Path(config.sweep.source.file).absolute()))
     try:

@@ -15,7 +15,7 @@ NAME = "validate"
 
 def parser() -> Any:
     """The command's parser."""
-    return options.parser(NAME, "Find all errors of a config, with file and line.")
+    return options.parser(NAME, "Validate a config without running it: show all errors, with file and line.")
 
 
 def run(arguments: list[str]) -> int:
@@ -35,7 +35,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     _print_warnings(warnings)
     config = sandbox.config
-    print(f"{settings['config']} is good: {len(config.pipelines)} pipeline(s), {len(list(config.jobs()))} job(s)")
+    print(f"{settings['config']} is valid: {len(config.pipelines)} pipeline(s), {len(list(config.jobs()))} job(s)")
     return 0
 
 

@@ -14,8 +14,8 @@ from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import KeyPath
 from data_juicer_sandbox.secrets import shown
 
-Fault = Callable[..., None]
-"""Told of a fault: what, the way to it, a hint."""
+AddProblem = Callable[..., None]
+"""Records a problem: the message, the path of the key, a hint."""
 
 
 @dataclass(frozen=True)
@@ -114,33 +114,33 @@ def nearest(value: float, step: float) -> float:
     return steps * step if isinstance(step, int) else float(f"{steps * step:.12g}")
 
 
-def read_parameters(given: Any, path: KeyPath, fault: Fault, prefix: str = "") -> Iterator[Parameter]:
+def read_parameters(specs: Any, path: KeyPath, add_problem: AddProblem, prefix: str = "") -> Iterator[Parameter]:
     """The parameters of a sweep; those of a nested `parameters` are named with dots."""
-    if not isinstance(given, Mapping) or not given:
-        fault("`parameters` must map names to what they may be", path)
+    if not isinstance(specs, Mapping) or not specs:
+        add_problem("`parameters` must be a mapping of names to distributions", path)
         return
-    for key, spec in given.items():
-        name, way = f"{prefix}{key}", (*path, key)
+    for key, spec in specs.items():
+        name, key_path = f"{prefix}{key}", (*path, key)
         if not isinstance(spec, Mapping):
-            fault(
+            add_problem(
                 f"parameter {name!r} must be a mapping, not {shown(spec, 40, name)}",
-                way,
+                key_path,
                 f"{{value: {shown(spec, 40, name)}}}",
             )
         elif "parameters" in spec:
             if set(spec) != {"parameters"}:
-                fault(f"parameter {name!r} has `parameters` and other keys", way)
-            yield from read_parameters(spec["parameters"], (*way, "parameters"), fault, f"{name}.")
+                add_problem(f"parameter {name!r} has `parameters` and other keys", key_path)
+            yield from read_parameters(spec["parameters"], (*key_path, "parameters"), add_problem, f"{name}.")
         else:
             try:
-                found = _distribution(name, dict(spec), way, fault)
-                if found is not None:
-                    found.examples()
+                distribution = _distribution(name, dict(spec), key_path, add_problem)
+                if distribution is not None:
+                    distribution.examples()
             except OverflowError:  # an exponent, a quotient by a tiny `q`, or an integer of 400 digits
-                fault(f"parameter {name!r}: its numbers are too large for a float", way)
+                add_problem(f"parameter {name!r}: its numbers are too large for a float", key_path)
                 continue
-            if found is not None:
-                yield Parameter(name, found, way)
+            if distribution is not None:
+                yield Parameter(name, distribution, key_path)
 
 
 SHAPES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
@@ -163,40 +163,42 @@ SHAPES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 """Distributions by name: the keys each needs, and those it may have."""
 
 
-def _distribution(name: str, spec: dict[str, Any], path: KeyPath, fault: Fault) -> Distribution | None:
-    kind = spec.pop("distribution", None) or _guess(spec)
-    if not isinstance(kind, str) or kind not in SHAPES:
-        if kind is None:
-            fault(f"parameter {name!r} says nothing of what it may be", path, "value, values, or min and max")
+def _distribution(name: str, spec: dict[str, Any], path: KeyPath, add_problem: AddProblem) -> Distribution | None:
+    distribution = spec.pop("distribution", None) or _guess(spec)
+    if not isinstance(distribution, str) or distribution not in SHAPES:
+        if distribution is None:
+            add_problem(f"parameter {name!r} has no distribution", path, "value, values, or min and max")
         else:
-            fault(f"parameter {name!r}: unknown distribution {kind!r}", path, suggest(str(kind), SHAPES))
+            add_problem(
+                f"parameter {name!r}: unknown distribution {distribution!r}", path, suggest(str(distribution), SHAPES)
+            )
         return None
-    needed, optional = SHAPES[kind]
+    needed, optional = SHAPES[distribution]
     for key in spec:
         if key not in needed | optional:
             hint = suggest(str(key), needed | optional)
-            fault(f"parameter {name!r}: a {kind} distribution has no {key!r}", (*path, key), hint)
+            add_problem(f"parameter {name!r}: a {distribution} distribution has no {key!r}", (*path, key), hint)
             return None
     missing = sorted(needed - set(spec))
     if missing:
-        fault(f"parameter {name!r}: a {kind} distribution needs {' and '.join(missing)}", path)
+        add_problem(f"parameter {name!r}: a {distribution} distribution needs {' and '.join(missing)}", path)
         return None
     if "value" in needed:
         return Choice((spec["value"],))
     if "values" in needed:
-        return _choice(name, spec, path, fault)
+        return _choice(name, spec, path, add_problem)
     for key, value in spec.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            fault(f"parameter {name!r}: {key!r} must be a number, not {shown(value, 40, name)}", (*path, key))
+            add_problem(f"parameter {name!r}: {key!r} must be a number, not {shown(value, 40, name)}", (*path, key))
             return None
     for key in ("q", "sigma"):
         if spec.get(key, 1) <= 0:
-            fault(f"parameter {name!r}: {key!r} must be more than 0", (*path, key))
+            add_problem(f"parameter {name!r}: {key!r} must be more than 0", (*path, key))
             return None
-    step = spec.get("q", 1) if kind.startswith("q_") else None
+    step = spec.get("q", 1) if distribution.startswith("q_") else None
     if "min" not in needed:
-        return Normal(float(spec.get("mu", 0)), float(spec.get("sigma", 1)), "log" in kind, step)
-    return _range(name, kind, spec["min"], spec["max"], step, path, fault)
+        return Normal(float(spec.get("mu", 0)), float(spec.get("sigma", 1)), "log" in distribution, step)
+    return _range(name, distribution, spec["min"], spec["max"], step, path, add_problem)
 
 
 def _guess(spec: Mapping[str, Any]) -> str | None:
@@ -211,24 +213,27 @@ def _guess(spec: Mapping[str, Any]) -> str | None:
     return "normal" if "mu" in spec or "sigma" in spec else None
 
 
-def _choice(name: str, spec: Mapping[str, Any], path: KeyPath, fault: Fault) -> Choice | None:
+def _choice(name: str, spec: Mapping[str, Any], path: KeyPath, add_problem: AddProblem) -> Choice | None:
     values, probabilities = spec["values"], spec.get("probabilities")
     if not isinstance(values, list) or not values:
-        fault(f"parameter {name!r}: `values` must be a list that is not empty", (*path, "values"))
+        add_problem(f"parameter {name!r}: `values` must be a list that is not empty", (*path, "values"))
         return None
     if any(value in values[:index] and _same_kind(value, values[:index]) for index, value in enumerate(values)):
-        fault(f"parameter {name!r}: a value stands twice in `values`", (*path, "values"))
+        add_problem(f"parameter {name!r}: `values` contains a value twice", (*path, "values"))
         return None
     if probabilities is None:
         return Choice(tuple(values))
     good = (
         isinstance(probabilities, list)
         and len(probabilities) == len(values)
-        and all(isinstance(one, int | float) and not isinstance(one, bool) and one >= 0 for one in probabilities)
+        and all(
+            isinstance(probability, int | float) and not isinstance(probability, bool) and probability >= 0
+            for probability in probabilities
+        )
     )
     if not good or abs(sum(probabilities) - 1) > 1e-6:
         what = f"parameter {name!r}: `probabilities` must be {len(values)} numbers from 0 to 1 that sum to 1"
-        fault(what, (*path, "probabilities"))
+        add_problem(what, (*path, "probabilities"))
         return None
     return Choice(tuple(values), tuple(map(float, probabilities)))
 
@@ -239,32 +244,34 @@ def _same_kind(value: Any, others: list[Any]) -> bool:
 
 
 def _range(
-    name: str, kind: str, low: float, high: float, step: float | None, path: KeyPath, fault: Fault
+    name: str, distribution: str, low: float, high: float, step: float | None, path: KeyPath, add_problem: AddProblem
 ) -> Range | None:
     if low >= high:
-        fault(f"parameter {name!r}: `min` {low} is not below `max` {high}", (*path, "min"))
+        add_problem(f"parameter {name!r}: `min` {low} is not below `max` {high}", (*path, "min"))
         return None
-    if kind == "int_uniform":
+    if distribution == "int_uniform":
         if not (isinstance(low, int) and isinstance(high, int)):
-            fault(f"parameter {name!r}: `min` and `max` of int_uniform are whole numbers", (*path, "min"))
+            add_problem(f"parameter {name!r}: `min` and `max` of int_uniform are whole numbers", (*path, "min"))
             return None
         return Range(low, high, 1)
-    if kind == "uniform":
+    if distribution == "uniform":
         return Range(float(low), float(high))
-    if kind == "q_uniform":  # the values that rounding to a multiple of q gives
+    if distribution == "q_uniform":  # the values that rounding to a multiple of q gives
         return Range(nearest(low, step or 1), nearest(high, step or 1), step)
-    if kind.endswith("_values"):
+    if distribution.endswith("_values"):
         if low <= 0:
-            fault(f"parameter {name!r}: `min` of {kind} must be more than 0", (*path, "min"))
+            add_problem(f"parameter {name!r}: `min` of {distribution} must be more than 0", (*path, "min"))
             return None
         return Range(float(low), float(high), log=True, rounded=step)
     try:  # min and max are exponents; the inverse has the logarithm of 1/x evenly likely
-        ends = (math.exp(-high), math.exp(-low)) if kind.startswith("inv_") else (math.exp(low), math.exp(high))
+        ends = (math.exp(-high), math.exp(-low)) if distribution.startswith("inv_") else (math.exp(low), math.exp(high))
     except OverflowError:
         ends = (0.0, 0.0)
     if not 0 < ends[0] < ends[1]:
-        fault(
-            f"parameter {name!r}: e to the power of {low} to {high} is too much", path, f"{kind}_values: plain numbers"
+        add_problem(
+            f"parameter {name!r}: e to the power of {low} to {high} is too much",
+            path,
+            f"{distribution}_values: plain numbers",
         )
         return None
     return Range(*ends, log=True, rounded=step)

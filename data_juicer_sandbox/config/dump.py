@@ -28,8 +28,8 @@ def _represent_text(dumper: _Dumper, text: str) -> Any:
 
 _Dumper.add_representer(str, _represent_text)
 _Dumper.yaml_implicit_resolvers = ConfigLoader.yaml_implicit_resolvers
-for _kind in (set, bytes):  # a config has none of these
-    _Dumper.add_representer(_kind, _Dumper.represent_undefined)
+for _type in (set, bytes):  # a config has none of these
+    _Dumper.add_representer(_type, _Dumper.represent_undefined)
 
 
 def dump_config(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import fill
-from data_juicer_sandbox.config.limits import MAX_NAME, Budget, path_fault
+from data_juicer_sandbox.config.limits import MAX_NAME, Budget, path_problem
 from data_juicer_sandbox.config.schema import Job, Phase, Pipeline
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
@@ -42,7 +42,7 @@ class JobReader:
             if entries is None:
                 continue
             if not isinstance(entries, list):
-                self._fault("a list of jobs is wanted here", self.source, (*path, phase.key))
+                self._add_problem("expected a list of jobs", self.source, (*path, phase.key))
                 continue
             for index, entry in enumerate(entries):
                 job = self._job(name, phase, index + 1, entry, (*path, phase.key, index))
@@ -58,31 +58,35 @@ class JobReader:
                 source, path = sources.read(self._fill(entry, source, path)), ()
             except ConfigError as error:
                 where = self.source.where(path)
-                self.problems.append(ConfigError(f"job file {error}", where=where, hint="a mapping, or a file of one"))
+                self.problems.append(
+                    ConfigError(
+                        f"job file {error}", where=where, hint="a mapping, or the path of a file with a mapping"
+                    )
+                )
                 return None
             entry = source.value
         if not isinstance(entry, dict):
-            self._fault("a job is a mapping, or the path of a file that holds one", source, path)
+            self._add_problem("a job must be a mapping, or the path of a file with a mapping", source, path)
             return None
         for key in entry:
             if key not in JOB_KEYS:
-                self._fault(f"unknown job key {shown(key)}", source, (*path, key), suggest(str(key), JOB_KEYS))
+                self._add_problem(f"unknown job key {shown(key)}", source, (*path, key), suggest(str(key), JOB_KEYS))
         hook = entry.get("hook")
         if not isinstance(hook, str):
-            self._fault("a job needs its `hook`", source, path, "see `dj-sandbox list`")
+            self._add_problem("the job needs a `hook`", source, path, "see `dj-sandbox list`")
             return None
         if len(hook.encode()) > MAX_NAME:
-            self._fault(f"`hook` is longer than {MAX_NAME} bytes", source, (*path, "hook"))
+            self._add_problem(f"`hook` is longer than {MAX_NAME} bytes", source, (*path, "hook"))
             return None
         name = entry.get("meta_name")
         if name is not None and (
             not isinstance(name, str) or any(sign in name for sign in "./\0") or name in ("", PREVIOUS)
         ):
-            what = f"`meta_name` is a word without dots and slashes, not {shown(name)}"
-            self._fault(what, source, (*path, "meta_name"))
+            what = f"`meta_name` must be a word without dots or slashes, not {shown(name)}"
+            self._add_problem(what, source, (*path, "meta_name"))
             name = None
         elif name is not None and len(name.encode()) > MAX_NAME:
-            self._fault(f"`meta_name` is longer than {MAX_NAME} bytes", source, (*path, "meta_name"))
+            self._add_problem(f"`meta_name` is longer than {MAX_NAME} bytes", source, (*path, "meta_name"))
             name = None
         local = self._setting(entry.get("local"), source, (*path, "local"))
         return Job(
@@ -104,79 +108,81 @@ class JobReader:
     def _configs(self, entry: dict[str, Any], key: str, source: Source, path: KeyPath) -> Any:
         value = entry.get(key)
         if value is not None and not isinstance(value, (dict, str)):
-            self._fault(f"`{key}` is a mapping, the path of a YAML or JSON file, or null", source, (*path, key))
+            self._add_problem(
+                f"`{key}` must be a mapping, the path of a YAML or JSON file, or null", source, (*path, key)
+            )
             return None
         filled = self._fill(value, source, (*path, key))
-        if isinstance(filled, str) and (fault := path_fault(filled)):
-            self._fault(f"`{key}` cannot name a file: {fault}", source, (*path, key))
+        if isinstance(filled, str) and (reason := path_problem(filled)):
+            self._add_problem(f"`{key}` cannot name a file: {reason}", source, (*path, key))
             return None
         return filled
 
-    def _setting(self, given: Any, source: Source, path: KeyPath) -> dict[str, Any]:
-        if given is None:
+    def _setting(self, value: Any, source: Source, path: KeyPath) -> dict[str, Any]:
+        if value is None:
             return {}
-        if not isinstance(given, dict):
-            self._fault(f"`{path[-1]}` is a mapping of keys to set", source, path)
+        if not isinstance(value, dict):
+            self._add_problem(f"`{path[-1]}` must be a mapping of keys to set", source, path)
             return {}
-        for key in given:
+        for key in value:
             if not _is_setting(key):
                 hint = "as in `dj_configs.dataset_path` or `extra_configs.model`"
                 what = f"{shown(key)} does not start with {' or '.join(CONFIGS)}"
-                self._fault(what, source, (*path, key), hint)
-        filled: dict[str, Any] = self._fill(given, source, path)
+                self._add_problem(what, source, (*path, key), hint)
+        filled: dict[str, Any] = self._fill(value, source, path)
         return filled
 
-    def _input(self, given: Any, source: Source, path: KeyPath) -> dict[str, str]:
-        inputs = self._setting(given, source, path)
+    def _input(self, value: Any, source: Source, path: KeyPath) -> dict[str, str]:
+        inputs = self._setting(value, source, path)
         for key, value in inputs.items():
             if not isinstance(value, str):
                 hint = "as in `<pipeline>.<meta_name>.<output>` or `-1.<output>`"
-                self._fault(f"`input` takes keys of the context, not {value!r}", source, (*path, key), hint)
+                self._add_problem(f"`input` must map to keys of the context, not {value!r}", source, (*path, key), hint)
         return {key: value for key, value in inputs.items() if _is_setting(key) and isinstance(value, str)}
 
-    def _output(self, given: Any, source: Source, path: KeyPath) -> tuple[str, ...] | None:
-        if given is None:
+    def _output(self, value: Any, source: Source, path: KeyPath) -> tuple[str, ...] | None:
+        if value is None:
             return None
-        names = [given] if isinstance(given, str) else given
+        names = [value] if isinstance(value, str) else value
         if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-            self._fault("`output` is a name or a list of names", source, path)
+            self._add_problem("`output` must be a name or a list of names", source, path)
             return None
         for name in names:
             if name in RESERVED or "." in name:
-                self._fault(
+                self._add_problem(
                     f"an output cannot be named {name!r}", source, path, "no dots, and not " + ", ".join(RESERVED)
                 )
         if len(set(names)) < len(names):
-            self._fault("two outputs have one name", source, path)
+            self._add_problem("two outputs have the same name", source, path)
         return tuple(names)
 
     def _names(self, jobs: list[Job]) -> None:
         """Names are unique, but a refine job may bear the name of the probe whose result it reads."""
-        seen: dict[str, list[Job]] = {}
+        jobs_by_name: dict[str, list[Job]] = {}
         for job in jobs:
-            same = seen.setdefault(job.meta_name, [])
+            same = jobs_by_name.setdefault(job.meta_name, [])
             clash = [first for first in same if (first.phase, job.phase) != (Phase.PROBE, Phase.REFINE)]
             same.append(job)
             for first in clash[:1]:
-                self._fault(
-                    f"`meta_name` {job.meta_name!r} is taken already, on line {first.where('meta_name').line}",
+                self._add_problem(
+                    f"`meta_name` {job.meta_name!r} is already used on line {first.where('meta_name').line}",
                     job.source,
                     (*job.path, "meta_name"),
-                    "names are unique in their pipeline",
+                    "names must be unique within a pipeline",
                 )
 
     def _fill(self, value: Any, source: Source, path: KeyPath) -> Any:
         def unknown(name: str) -> None:
-            hint = suggest(name, self.variables) + "; a plain ${ is written $${"
-            self._fault(f"unknown variable ${{{name}}}", source, path, hint)
+            hint = suggest(name, self.variables) + "; write $${ for a literal ${"
+            self._add_problem(f"unknown variable ${{{name}}}", source, path, hint)
 
         try:
             return fill(value, self.variables, unknown, self._budget)
         except ConfigError as error:
-            self._fault(error.what, source, path)
+            self._add_problem(error.what, source, path)
             return None if isinstance(value, str) else type(value)()
 
-    def _fault(self, what: str, source: Source, path: KeyPath, hint: str | None = None) -> None:
+    def _add_problem(self, what: str, source: Source, path: KeyPath, hint: str | None = None) -> None:
         self.problems.append(ConfigError(what, where=source.where(path), hint=hint))
 
 

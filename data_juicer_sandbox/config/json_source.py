@@ -17,7 +17,7 @@ _WORD = re.compile(r"-?[A-Za-z]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class NoJson(Exception):
+class NotJson(Exception):
     """A text is not JSON; says where and why."""
 
     def __init__(self, what: str, line: int):
@@ -37,7 +37,7 @@ def parse_json(text: str, file: str, max_depth: int) -> tuple[Any, dict[tuple[st
         the value, and the line of each key and list item by its path.
 
     Raises:
-        NoJson: it is not JSON.
+        NotJson: it is not JSON.
         ConfigError: it is JSON that no config may hold: a key twice, half of a surrogate pair, nested too
             deeply, or too many values.
     """
@@ -55,14 +55,14 @@ class _Reader:
     def read(self) -> tuple[Any, dict[tuple[str | int, ...], int]]:
         value = self._value((), 0)
         if self._peek():
-            raise self._no_json("something follows the value")
+            raise self._not_json("extra data after the value")
         return value, self._lines
 
     def _line(self) -> int:
         return bisect_right(self._starts, self._at)
 
-    def _no_json(self, what: str) -> NoJson:
-        return NoJson(what, self._line())
+    def _not_json(self, what: str) -> NotJson:
+        return NotJson(what, self._line())
 
     def _refuse(self, what: str) -> ConfigError:
         return ConfigError(what, where=Where(self._file, self._line()))
@@ -73,7 +73,7 @@ class _Reader:
 
     def _take(self, sign: str) -> None:
         if self._peek() != sign:
-            raise self._no_json(f"{sign!r} is missing")
+            raise self._not_json(f"{sign!r} is missing")
         self._at += 1
 
     def _value(self, path: tuple[str | int, ...], depth: int) -> Any:
@@ -96,44 +96,44 @@ class _Reader:
         try:
             value, end = scanstring(self._text, self._at + 1, True)
         except JSONDecodeError as error:
-            raise self._no_json(error.msg) from error
+            raise self._not_json(error.msg) from error
         if _SURROGATE.search(value):
-            raise self._refuse("a text with half of a surrogate pair, which is not a character")
+            raise self._refuse("the text contains half of a surrogate pair, which is not a character")
         self._at = end
         return str(value)
 
     def _object(self, path: tuple[str | int, ...], depth: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        pairs: dict[str, Any] = {}
         self._take("{")
         sign = self._peek()
         while sign != "}":
-            if found:
+            if pairs:
                 self._take(",")
                 sign = self._peek()
             if sign != '"':
-                raise self._no_json("a key is missing")
+                raise self._not_json("a key is missing")
             line = self._line()
             key = self._string()
-            if key in found:
+            if key in pairs:
                 first = self._lines[(*path, key)]
-                what = f"{key!r} stands here twice (first on line {first})"
+                what = f"duplicate key {key!r} (first on line {first})"
                 raise ConfigError(what, where=Where(self._file, line))
             self._lines[(*path, key)] = line
             self._take(":")
-            found[key] = self._value((*path, key), depth + 1)
+            pairs[key] = self._value((*path, key), depth + 1)
             sign = self._peek()
         self._at += 1
-        return found
+        return pairs
 
     def _list(self, path: tuple[str | int, ...], depth: int) -> list[Any]:
-        found: list[Any] = []
+        items: list[Any] = []
         self._take("[")
         while self._peek() != "]":
-            if found:
+            if items:
                 self._take(",")
-            found.append(self._value((*path, len(found)), depth + 1))
+            items.append(self._value((*path, len(items)), depth + 1))
         self._take("]")
-        return found
+        return items
 
     def _number_or_word(self) -> Any:
         number = _NUMBER.match(self._text, self._at)
@@ -150,6 +150,6 @@ class _Reader:
         word = _WORD.match(self._text, self._at)
         text = word[0] if word else ""
         if text.lstrip("-") not in _WORDS or (text.startswith("-") and text != "-Infinity"):
-            raise self._no_json("a value is missing")
+            raise self._not_json("a value is missing")
         self._at += len(text)
         return -_WORDS["Infinity"] if text == "-Infinity" else _WORDS[text]  # type: ignore[operator]

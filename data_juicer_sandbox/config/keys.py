@@ -21,25 +21,50 @@ class Key:
 KEYS: dict[str, Key] = {
     key.name: key
     for key in (
-        Key("project_name", str, "hello_world", "the trackers' project"),
-        Key("experiment_name", str, "experiment1", "the trackers' run"),
-        Key("work_dir", str | None, None, "checkpoint, logs, metrics, report (default: ./outputs/<project_name>)"),
-        Key("resume", bool, False, "go on from the checkpoint in work_dir"),
+        Key("project_name", str, "hello_world", "project name, for `work_dir` and experiment trackers"),
+        Key("experiment_name", str, "experiment1", "run name, for experiment trackers"),
+        Key(
+            "work_dir",
+            str | None,
+            None,
+            "folder of checkpoint, logs, metrics, report (default: ./outputs/<project_name>)",
+        ),
+        Key("resume", bool, False, "continue from the checkpoint in work_dir"),
         Key("debug", bool, False, "DEBUG logging and full tracebacks"),
-        Key("hpo_config", str | None, None, "path of the file that turns the run into a search"),
-        Key("parameters", dict | None, None, "values over all else, by the names a search uses: <op_name>.<arg>, ..."),
-        Key("pipelines", list | dict | None, None, "several pipelines: name -> job lists"),
+        Key("hpo_config", str | None, None, "path of a sweep file: runs a hyper-parameter search"),
+        Key(
+            "parameters",
+            dict | None,
+            None,
+            "values that override the configs, by search parameter: <op_name>.<arg>, ...",
+        ),
+        Key("pipelines", list | dict | None, None, "several pipelines: mapping of names to job lists"),
         *(
-            Key(phase.key, list | None, None, f"the {phase.value} jobs, in the form with one pipeline")
+            Key(phase.key, list | None, None, f"the {phase.value} jobs of a config with a single pipeline")
             for phase in Phase
         ),
-        Key("max_iter_num", int, 1, "how often the pipelines are passed at most; 0: until iter_targets hold"),
-        Key("iter_targets", list | str | None, None, "<pipeline>.<meta_name>.<output> [>|>=|<|<=|==] <number>"),
-        Key("iter_targets_mode", str, "all", "whether `all` or `any` of the targets must hold"),
-        Key("iter_updater", dict | None, None, "<pipeline>.<meta_name>.<output>: the key it sets in the next pass"),
-        Key("iter_subdir", bool, False, "put iter_<n>/ into every export path, also where one pass is all there is"),
-        Key("max_hours", float | int | None, None, "iterations, trials: none begins after so long in all"),
-        Key("patience", int | None, None, "iterations, trials: stop after so many without gain"),
-        Key("watchers", list | str | None, None, "where metrics go (default: local, and W&B where it is configured)"),
+        Key("max_iter_num", int, 1, "maximum number of iterations; 0: until iter_targets are reached"),
+        Key(
+            "iter_targets",
+            list | str | None,
+            None,
+            "stop conditions: <pipeline>.<meta_name>.<output> [>|>=|<|<=|==] <number>",
+        ),
+        Key("iter_targets_mode", str, "all", "whether `all` or `any` of the targets must be reached"),
+        Key(
+            "iter_updater",
+            dict | None,
+            None,
+            "<pipeline>.<meta_name>.<output>: the key that it sets in the next iteration",
+        ),
+        Key("iter_subdir", bool, False, "add iter_<n>/ to every export path, even for a single iteration"),
+        Key("max_hours", float | int | None, None, "iterations, trials: time limit; none starts after this many hours"),
+        Key("patience", int | None, None, "iterations, trials: stop after this many without improvement"),
+        Key(
+            "watchers",
+            list | str | None,
+            None,
+            "where metrics are recorded (default: local, and W&B if it is configured)",
+        ),
     )
 }

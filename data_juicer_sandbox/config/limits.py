@@ -48,7 +48,7 @@ class Budget:
         """
         self.remaining -= characters
         if self.remaining < 0:
-            raise ConfigError(f"its variables fill in to more than {MAX_FILLED >> 20} MiB of text")
+            raise ConfigError(f"its variables expand to more than {MAX_FILLED >> 20} MiB of text")
 
 
 @dataclass
@@ -75,10 +75,10 @@ def check_limits(text: str, file: str) -> None:
         return
 
 
-def path_fault(path: str) -> str | None:
+def path_problem(path: str) -> str | None:
     """What makes a text impossible as a path of this system, if anything does."""
     if "\0" in path:
-        return "it holds a zero byte, which no name of a file may"
+        return "it contains a zero byte, which a file name must not"
     if max(map(_bytes, path.split("/"))) > 255:
         return "a name in it is longer than 255 bytes"
     return "it is longer than 3,500 bytes" if _bytes(path) > 3_500 else None
@@ -107,7 +107,7 @@ class _Count:
             elif isinstance(event, yaml.NodeEvent):
                 self._written += 1
                 if self._written > MAX_VALUES:
-                    raise self._refuse(event, f"more than {MAX_VALUES:,} values", "large data belongs into data files")
+                    raise self._refuse(event, f"more than {MAX_VALUES:,} values", "put large data in data files")
                 if isinstance(event, yaml.AliasEvent):
                     self._add(self._alias(event))
                 else:
@@ -132,7 +132,7 @@ class _Count:
     def _alias(self, event: Any) -> _Size:
         size = self._anchors.get(event.anchor, _Size(closed=True))  # the reader refuses one without an anchor
         if not size.closed:
-            raise self._refuse(size.start, "an anchor that holds itself")
+            raise self._refuse(size.start, "an anchor contains itself")
         self._repeated.values += size.values
         self._repeated.characters += size.characters
         if self._repeated.values > MAX_REPEATED:

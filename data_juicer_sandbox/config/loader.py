@@ -11,7 +11,7 @@ from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import escape, fill
 from data_juicer_sandbox.config.jobs import JobReader
 from data_juicer_sandbox.config.keys import KEYS
-from data_juicer_sandbox.config.limits import MAX_NAME, Budget, path_fault
+from data_juicer_sandbox.config.limits import MAX_NAME, Budget, path_problem
 from data_juicer_sandbox.config.schema import ANONYMOUS, Phase, Pipeline, SandboxConfig
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.targets import read_targets
@@ -52,7 +52,7 @@ def read_source(path: str) -> Source:
     if source.value is None:
         raise ConfigError("the file is empty", where=Where(path), hint="see `dj-sandbox cp` for one to start from")
     if not isinstance(source.value, dict):
-        raise ConfigError("a config is a mapping of keys", where=source.where())
+        raise ConfigError("a config must be a mapping of keys", where=source.where())
     return source
 
 
@@ -93,7 +93,7 @@ class _Loading:
         self._budget = Budget()
         self.values = {name: key.default for name, key in KEYS.items()}
 
-    def fault(self, what: str, path: KeyPath = (), hint: str | None = None) -> None:
+    def add_problem(self, what: str, path: KeyPath = (), hint: str | None = None) -> None:
         where: Where | str = self.source.where(path)
         if path and path[0] in self.overrides:
             where = f"--{path[0]}"
@@ -118,7 +118,7 @@ class _Loading:
             sweep=self._sweep(variables),
             parameters=self._fill(values["parameters"] or {}, variables, "parameters"),
             max_iter_num=values["max_iter_num"],
-            iter_targets=read_targets(values["iter_targets"], self.fault),
+            iter_targets=read_targets(values["iter_targets"], self.add_problem),
             iter_targets_mode=values["iter_targets_mode"],
             iter_updater=values["iter_updater"] or {},
             iter_subdir=values["iter_subdir"],
@@ -126,7 +126,7 @@ class _Loading:
             patience=values["patience"],
             watchers=None if names is None else tuple([names] if isinstance(names, str) else names),
             variables=variables,
-            given={**self.source.value, **self.overrides, "work_dir": escape(variables["work_dir"])},
+            content={**self.source.value, **self.overrides, "work_dir": escape(variables["work_dir"])},
             overridden=frozenset(self.overrides),
             source=self.source,
         ), self.problems
@@ -135,21 +135,21 @@ class _Loading:
         for name, value in {**self.source.value, **self.overrides}.items():
             key = KEYS.get(name)
             if key is None:
-                self.fault(f"unknown key {shown(name)}", (name,), suggest(str(name), KEYS))
+                self.add_problem(f"unknown key {shown(name)}", (name,), suggest(str(name), KEYS))
             elif value is None and name not in ("project_name", "experiment_name"):
                 continue  # a key left empty is a key left out
-            elif not _is(value, key.type):
-                wanted = _name(key.type)
-                self.fault(f"{name!r} must be {wanted}, not {shown(value, key=name)}", (name,))
+            elif not _has_type(value, key.type):
+                expected = _describe_type(key.type)
+                self.add_problem(f"{name!r} must be {expected}, not {shown(value, key=name)}", (name,))
             else:
                 self.values[name] = value
         if self.values["iter_targets_mode"] not in ("all", "any"):
-            self.fault("'iter_targets_mode' must be `all` or `any`", ("iter_targets_mode",))
+            self.add_problem("'iter_targets_mode' must be `all` or `any`", ("iter_targets_mode",))
         if self.values["max_iter_num"] < 0:
-            self.fault("'max_iter_num' must be 0 (until the targets hold) or more", ("max_iter_num",))
+            self.add_problem("'max_iter_num' must be 0 (until the targets hold) or more", ("max_iter_num",))
         for name in ("max_hours", "patience"):
             if self.values[name] is not None and self.values[name] <= 0:
-                self.fault(f"{name!r} must be more than 0", (name,))
+                self.add_problem(f"{name!r} must be more than 0", (name,))
 
     def _variables(self) -> dict[str, str]:
         """Every top-level scalar by name; `work_dir` may use the ones above it."""
@@ -162,13 +162,13 @@ class _Loading:
                 unknown: list[str] = []
                 variables[name] = self._fill(str(value), variables, name, unknown.append)
                 for other in unknown:
-                    self.fault(f"unknown variable ${{{other}}}", (name,), suggest(other, variables))
+                    self.add_problem(f"unknown variable ${{{other}}}", (name,), suggest(other, variables))
         names = ("project_name", "experiment_name", "work_dir", "hpo_config")
-        faults = {name: fault for name in names if (fault := path_fault(variables.get(name, "")))}
-        for name, fault in faults.items():
+        path_problems = {name: reason for name in names if (reason := path_problem(variables.get(name, "")))}
+        for name, reason in path_problems.items():
             variables[name] = "x"
-            if not (name == "work_dir" and "${project_name}" in values[name] and "project_name" in faults):
-                self.fault(f"{name!r} cannot name a file or folder: {fault}", (name,))
+            if not (name == "work_dir" and "${project_name}" in values[name] and "project_name" in path_problems):
+                self.add_problem(f"{name!r} cannot name a file or folder: {reason}", (name,))
         return variables
 
     def _fill(
@@ -177,7 +177,7 @@ class _Loading:
         try:
             return fill(value, variables, unknown, self._budget)
         except ConfigError as error:
-            self.fault(error.what, (key,))
+            self.add_problem(error.what, (key,))
             return "x" if isinstance(value, str) else {}
 
     def _sweep(self, variables: Mapping[str, str]) -> Sweep | None:
@@ -191,65 +191,73 @@ class _Loading:
             path = str(beside)
         sweep, problems = read_sweep(path, variables)
         if sweep is None and problems[0].what == "no such file":
-            self.fault(f"`hpo_config`: there is no file {path!r}", ("hpo_config",))
+            self.add_problem(f"`hpo_config`: the file {path!r} does not exist", ("hpo_config",))
         else:
             self.problems += problems
         return sweep
 
     def _pipelines(self, reader: JobReader) -> list[Pipeline]:
-        given = self.values["pipelines"]
+        entries_or_mapping = self.values["pipelines"]
         lists = {phase: self.values[phase.key] for phase in Phase}
-        if given is None:
+        if entries_or_mapping is None:
             return [reader.pipeline(ANONYMOUS, lists, ())]
         for phase, jobs in lists.items():
             if jobs is not None:
-                self.fault(
-                    f"'pipelines' and {phase.key!r} cannot stand together", (phase.key,), "move it into a pipeline"
+                self.add_problem(
+                    f"'pipelines' and {phase.key!r} cannot be used together", (phase.key,), "move it into a pipeline"
                 )
         pipelines: list[Pipeline] = []
         names: set[str] = set()
-        entries = given.items() if isinstance(given, dict) else self._listed(given)
+        is_mapping = isinstance(entries_or_mapping, dict)
+        entries = entries_or_mapping.items() if is_mapping else self._numbered_entries(entries_or_mapping)
         for entry in entries:
-            index, (name, body) = entry if not isinstance(given, dict) else (None, entry)
+            index, (name, body) = (None, entry) if is_mapping else entry
             path: KeyPath = ("pipelines", name) if index is None else ("pipelines", index, name)
             if set("./\0") & set(str(name)) or str(name) in ("", PREVIOUS):
-                self.fault(f"a pipeline's name has no dots, slashes and zero bytes, and is not -1: {shown(name)}", path)
+                self.add_problem(
+                    f"a pipeline's name must not be -1, or contain dots, slashes or zero bytes: {shown(name)}",
+                    path,
+                )
             if len(str(name).encode()) > MAX_NAME:
-                self.fault(f"a pipeline's name is longer than {MAX_NAME} bytes", path)
+                self.add_problem(f"a pipeline's name is longer than {MAX_NAME} bytes", path)
                 continue
             if str(name) in names:
-                self.fault(f"two pipelines are named {name!r}", path)
+                self.add_problem(f"two pipelines are named {name!r}", path)
                 continue
             if body is not None and not isinstance(body, dict):
-                self.fault(f"pipeline {name!r} must hold job lists, not {shown(body, 40)}", path)
+                self.add_problem(f"pipeline {name!r} must hold job lists, not {shown(body, 40)}", path)
                 continue
             body = body or {}
             names.add(str(name))
-            known = {phase.key for phase in Phase}
+            phase_keys = {phase.key for phase in Phase}
             for key in body:
-                if key not in known:
-                    self.fault(f"unknown key {shown(key)} in pipeline {name!r}", (*path, key), suggest(str(key), known))
+                if key not in phase_keys:
+                    self.add_problem(
+                        f"unknown key {shown(key)} in pipeline {name!r}", (*path, key), suggest(str(key), phase_keys)
+                    )
             lists = {phase: body.get(phase.key) for phase in Phase}
             pipelines.append(reader.pipeline(str(name), lists, path))
         return pipelines
 
-    def _listed(self, given: list[Any]) -> list[Any]:
+    def _numbered_entries(self, items: list[Any]) -> list[tuple[int, tuple[Any, Any]]]:
         entries = []
-        for index, entry in enumerate(given):
+        for index, entry in enumerate(items):
             if isinstance(entry, dict) and len(entry) == 1:
                 entries.append((index, next(iter(entry.items()))))
             else:
-                self.fault("an entry of 'pipelines' is a mapping of one name to its job lists", ("pipelines", index))
+                self.add_problem(
+                    "an entry of 'pipelines' must be a mapping of one name to its job lists", ("pipelines", index)
+                )
         return entries
 
 
-def _is(value: Any, wanted: Any) -> bool:
+def _has_type(value: Any, expected: Any) -> bool:
     """Whether a value is of a type or union of types; True is no number here."""
-    choices = get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    choices = get_args(expected) if isinstance(expected, types.UnionType) else (expected,)
     return any(type(value) is choice for choice in choices)
 
 
-def _name(wanted: Any) -> str:
+def _describe_type(expected: Any) -> str:
     words = {
         str: "text",
         bool: "true or false",
@@ -258,5 +266,5 @@ def _name(wanted: Any) -> str:
         list: "a list",
         dict: "a mapping",
     }
-    choices = get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    choices = get_args(expected) if isinstance(expected, types.UnionType) else (expected,)
     return " or ".join(words[choice] for choice in choices if choice is not type(None))

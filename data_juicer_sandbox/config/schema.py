@@ -114,7 +114,7 @@ class SandboxConfig:
     watchers: tuple[str, ...] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     """What `${...}` may name."""
-    given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    content: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """What the file says, the flags and environment variables over it."""
     overridden: frozenset[str] = field(default_factory=frozenset, compare=False, repr=False)
     """The keys that came by flag or environment variable."""

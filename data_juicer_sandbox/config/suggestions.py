@@ -9,9 +9,9 @@ _LONGEST = 100
 """Characters of a name that is compared with others; a longer one is near to none."""
 
 
-def suggest(name: str, known: Iterable[str], *, what: str = "known") -> str:
+def suggest(name: str, candidates: Iterable[str], *, what: str = "known") -> str:
     """`did you mean 'x'? known: a, b, x`, for the hint of an error."""
-    names = sorted(known)
+    names = sorted(candidates)
     near = difflib.get_close_matches(name, names, 1, 0.6) if len(name) <= _LONGEST else []
     listed = f"{what}: {', '.join(names)}" if names else f"{what}: none"
     return f"did you mean {near[0]!r}? {listed}" if near else listed

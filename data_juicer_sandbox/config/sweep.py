@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from data_juicer_sandbox.config import yaml_source as sources
-from data_juicer_sandbox.config.distributions import Fault, Parameter, read_parameters
+from data_juicer_sandbox.config.distributions import AddProblem, Parameter, read_parameters
 from data_juicer_sandbox.config.interpolation import fill
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import Source
@@ -79,7 +79,7 @@ class Sweep:
         patience: stop after so many trials without gain.
         backend: `optuna` or `wandb`.
         plots: whether to draw them when it ends.
-        given: the file's content.
+        content: the file's content.
     """
 
     name: str | None
@@ -99,7 +99,7 @@ class Sweep:
     patience: int | None = None
     backend: str = "optuna"
     plots: bool = True
-    given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    content: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     source: Source = field(default_factory=lambda: Source("<memory>", None), compare=False, repr=False)
 
     @property
@@ -125,61 +125,63 @@ def read_sweep(path: str, variables: Mapping[str, str]) -> tuple[Sweep | None, l
     try:
         source = sources.read(path)
         if not isinstance(source.value, dict):
-            raise ConfigError("a search is a mapping of keys", where=source.where(), hint="method, metric, parameters")
+            raise ConfigError(
+                "a sweep file must be a mapping of keys", where=source.where(), hint="method, metric, parameters"
+            )
     except ConfigError as error:
         return None, [error]
     problems: list[ConfigError] = Problems()
 
-    def fault(what: str, way: sources.KeyPath = (), hint: str | None = None) -> None:
-        problems.append(ConfigError(what, where=source.where(way), hint=hint))
+    def add_problem(what: str, path: sources.KeyPath = (), hint: str | None = None) -> None:
+        problems.append(ConfigError(what, where=source.where(path), hint=hint))
 
     def unknown(name: str) -> None:
-        fault(f"unknown variable ${{{name}}}", (), suggest(name, variables))
+        add_problem(f"unknown variable ${{{name}}}", (), suggest(name, variables))
 
     try:
-        return _sweep(fill(source.value, variables, unknown), source, fault), problems
+        return _sweep(fill(source.value, variables, unknown), source, add_problem), problems
     except TooManyProblems:
         return None, problems
     except ConfigError as error:  # what its variables fill in
         return None, [*problems, ConfigError(error.what, where=source.where())]
 
 
-def _sweep(given: dict[str, Any], source: Source, fault: Fault) -> Sweep:
-    for key, value in given.items():
+def _sweep(content: dict[str, Any], source: Source, add_problem: AddProblem) -> Sweep:
+    for key, value in content.items():
         if key not in KNOWN:
-            fault(f"unknown key {shown(key)}", (key,), suggest(str(key), KNOWN))
+            add_problem(f"unknown key {shown(key)}", (key,), suggest(str(key), KNOWN))
         elif value is not None and key in _NUMBERS and (type(value) not in _NUMBERS[key]):
-            fault(f"{key!r} must be {'a whole ' if float not in _NUMBERS[key] else 'a '}number", (key,))
+            add_problem(f"{key!r} must be {'a whole ' if float not in _NUMBERS[key] else 'a '}number", (key,))
         elif value is not None and key in _NUMBERS and key != "seed" and value <= 0:
-            fault(f"{key!r} must be more than 0", (key,))
+            add_problem(f"{key!r} must be more than 0", (key,))
         elif key == "plots" and not isinstance(value, bool):
-            fault("'plots' must be true or false", (key,))
+            add_problem("'plots' must be true or false", (key,))
         elif value is not None and key in _TEXTS and not isinstance(value, str):
-            fault(f"{key!r} must be text", (key,))
-    values = {key: value for key, value in given.items() if value is not None}
+            add_problem(f"{key!r} must be text", (key,))
+    values = {key: value for key, value in content.items() if value is not None}
     values = {key: value for key, value in values.items() if key not in _NUMBERS or type(value) in _NUMBERS[key]}
     counts = [key for key in ("sweep_max_count", "run_cap", "max_trials") if key in values]
     if len(counts) > 1:
-        fault(f"{counts[0]!r} and {counts[1]!r} say the same", (counts[1],))
+        add_problem(f"{counts[0]!r} and {counts[1]!r} mean the same: use one of them", (counts[1],))
     method = values.get("method", "bayes")
     if method not in METHODS:
-        fault(f"unknown method {method!r}", ("method",), suggest(str(method), METHODS))
+        add_problem(f"unknown method {method!r}", ("method",), suggest(str(method), METHODS))
     if values.get("backend", "optuna") not in ("optuna", "wandb"):
-        fault("'backend' must be optuna or wandb", ("backend",))
-    sampler, _ = _named(values["sampler"], "sampler", fault) if "sampler" in values else (None, {})
-    wanted = values.get("metric", values.get("metrics"))
-    metrics = tuple(_metrics(wanted, "metric" if "metric" in values else "metrics", fault))
-    pruner, reports = _pruner(values, metrics, fault)
+        add_problem("'backend' must be optuna or wandb", ("backend",))
+    sampler, _ = _named(values["sampler"], "sampler", add_problem) if "sampler" in values else (None, {})
+    metric_entries = values.get("metric", values.get("metrics"))
+    metrics = tuple(_metrics(metric_entries, "metric" if "metric" in values else "metrics", add_problem))
+    pruner, reports = _pruner(values, metrics, add_problem)
     return Sweep(
         name=values.get("sweep_name", values.get("name")),
         method=str(method),
         metrics=metrics,
-        parameters=tuple(read_parameters(values.get("parameters"), ("parameters",), fault)),
+        parameters=tuple(read_parameters(values.get("parameters"), ("parameters",), add_problem)),
         pruner=pruner,
         reports=reports,
         sampler=sampler,
         max_trials=values[counts[0]] if counts else None,
-        given=given,
+        content=content,
         source=source,
         **{
             key: values[key]
@@ -199,89 +201,95 @@ def _sweep(given: dict[str, Any], source: Source, fault: Fault) -> Sweep:
     )
 
 
-def _metrics(given: Any, key: str, fault: Fault) -> list[Metric]:
-    entries = given if isinstance(given, list) else [given]
-    found: list[Metric] = []
+def _metrics(value: Any, key: str, add_problem: AddProblem) -> list[Metric]:
+    entries = value if isinstance(value, list) else [value]
+    metrics: list[Metric] = []
     for index, entry in enumerate(entries):
-        path: sources.KeyPath = (key, index) if isinstance(given, list) else (key,)
-        metric = _metric(entry, path, fault)
-        if metric is not None and any(metric.name == other.name for other in found):
-            fault(f"metric {metric.name!r} stands here twice", path)
+        path: sources.KeyPath = (key, index) if isinstance(value, list) else (key,)
+        metric = _metric(entry, path, add_problem)
+        if metric is not None and any(metric.name == other.name for other in metrics):
+            add_problem(f"metric {metric.name!r} is listed twice", path)
         elif metric is not None:
-            found.append(metric)
-    return found
+            metrics.append(metric)
+    return metrics
 
 
-def _metric(entry: Any, path: sources.KeyPath, fault: Fault) -> Metric | None:
+def _metric(entry: Any, path: sources.KeyPath, add_problem: AddProblem) -> Metric | None:
     if isinstance(entry, str):
         entry = {"name": entry}
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
-        fault("a search needs a metric with a name", path, "metric: {name: <meta_name>.<key>, goal: minimize}")
+        add_problem("the search needs a metric with a name", path, "metric: {name: <meta_name>.<key>, goal: minimize}")
         return None
     for key in entry:
         if key not in ("name", "goal", "target"):
-            fault(f"unknown key {key!r} of a metric", (*path, key), suggest(str(key), ("name", "goal", "target")))
+            add_problem(f"unknown key {key!r} of a metric", (*path, key), suggest(str(key), ("name", "goal", "target")))
     goal, target = entry.get("goal", "minimize"), entry.get("target")
     if goal not in ("minimize", "maximize"):
-        fault(f"`goal` must be minimize or maximize, not {goal!r}", (*path, "goal"))
+        add_problem(f"`goal` must be minimize or maximize, not {goal!r}", (*path, "goal"))
     if target is not None and (isinstance(target, bool) or not isinstance(target, int | float)):
-        fault(f"`target` must be a number, not {target!r}", (*path, "target"))
+        add_problem(f"`target` must be a number, not {target!r}", (*path, "target"))
         target = None
     return Metric(entry["name"], goal == "maximize", target, path)
 
 
-def _pruner(values: Mapping[str, Any], metrics: Sequence[Metric], fault: Fault) -> tuple[Named | None, Metric | None]:
+def _pruner(
+    values: Mapping[str, Any], metrics: Sequence[Metric], add_problem: AddProblem
+) -> tuple[Named | None, Metric | None]:
     """`early_terminate` as Optuna's successive halving, or a `pruner` of Optuna by name; and what it judges by."""
     if "early_terminate" in values and "pruner" in values:
-        fault("`early_terminate` and `pruner` cannot stand together", ("pruner",))
+        add_problem("`early_terminate` and `pruner` cannot be used together", ("pruner",))
     if "pruner" in values:
-        named, rest = _named(values["pruner"], "pruner", fault)
-        return named, _reports(rest, metrics, ("pruner",), fault)
+        named, rest = _named(values["pruner"], "pruner", add_problem)
+        return named, _reports(rest, metrics, ("pruner",), add_problem)
     if "early_terminate" not in values:
         return None, None
-    given, path = values["early_terminate"], ("early_terminate",)
-    if not isinstance(given, Mapping) or given.get("type") != "hyperband":
-        fault("`early_terminate` must have `type: hyperband`", path)
+    settings, path = values["early_terminate"], ("early_terminate",)
+    if not isinstance(settings, Mapping) or settings.get("type") != "hyperband":
+        add_problem("`early_terminate` must have `type: hyperband`", path)
         return None, None
-    known = ("type", "min_iter", "max_iter", "s", "eta", "strict", "metric", "goal")
-    for key, value in given.items():
-        if key not in known:
-            fault(f"unknown key {key!r} of early_terminate", (*path, key), suggest(str(key), known))
+    valid_keys = ("type", "min_iter", "max_iter", "s", "eta", "strict", "metric", "goal")
+    for key, value in settings.items():
+        if key not in valid_keys:
+            add_problem(f"unknown key {key!r} of early_terminate", (*path, key), suggest(str(key), valid_keys))
         elif key in ("min_iter", "max_iter", "s", "eta") and (type(value) is not int or value < 1 + (key == "eta")):
-            fault(f"{key!r} must be a whole number of {2 if key == 'eta' else 1} or more", (*path, key))
+            add_problem(f"{key!r} must be a whole number of {2 if key == 'eta' else 1} or more", (*path, key))
             return None, None
-    eta = given.get("eta", 3)
-    if ("min_iter" in given) == ("max_iter" in given):
-        fault("hyperband takes either `min_iter`, or `max_iter` with `s`", path)
+    eta = settings.get("eta", 3)
+    if ("min_iter" in settings) == ("max_iter" in settings):
+        add_problem("hyperband takes either `min_iter`, or `max_iter` with `s`", path)
         return None, None
-    if "max_iter" in given and "s" not in given:
-        fault("`max_iter` of hyperband needs `s`, the number of its brackets", path)
+    if "max_iter" in settings and "s" not in settings:
+        add_problem("`max_iter` of hyperband needs `s`, the number of its brackets", path)
         return None, None
-    first = given.get("min_iter") or max(1, given["max_iter"] // eta ** given["s"])
+    first = settings.get("min_iter") or max(1, settings["max_iter"] // eta ** settings["s"])
     arguments = {"min_resource": first, "reduction_factor": eta}
-    return Named("SuccessiveHalvingPruner", arguments), _reports(given, metrics, path, fault)
+    return Named("SuccessiveHalvingPruner", arguments), _reports(settings, metrics, path, add_problem)
 
 
-def _reports(given: Mapping[str, Any], metrics: Sequence[Metric], path: sources.KeyPath, fault: Fault) -> Metric | None:
+def _reports(
+    settings: Mapping[str, Any], metrics: Sequence[Metric], path: sources.KeyPath, add_problem: AddProblem
+) -> Metric | None:
     """What the pruner judges by. Its goal is that of the search's metric of this name; another name needs its own.
 
     A pattern that fits a metric of the search stands for this metric alone: the goal is not that of other values.
     """
-    if "metric" not in given:
-        if "goal" in given and metrics and given["goal"] != metrics[0].goal:
-            what = f"`goal` is {given['goal']!r}, and the search's metric {metrics[0].name!r} is to {metrics[0].goal}"
-            fault(what, (*path, "goal"), "leave it out, or name the `metric` that it belongs to")
+    if "metric" not in settings:
+        if "goal" in settings and metrics and settings["goal"] != metrics[0].goal:
+            what = (
+                f"`goal` is {settings['goal']!r}, and the search's metric {metrics[0].name!r} is to {metrics[0].goal}"
+            )
+            add_problem(what, (*path, "goal"), "leave it out, or name the `metric` that it belongs to")
         return None
-    reports = _metric({"name": given["metric"], "goal": given.get("goal", "minimize")}, path, fault)
+    reports = _metric({"name": settings["metric"], "goal": settings.get("goal", "minimize")}, path, add_problem)
     if reports is None:
         return None
     same = next((metric for metric in metrics if _means(reports.name, metric.name)), None)
-    if same is None and "goal" not in given:
+    if same is None and "goal" not in settings:
         hint = f"goal: minimize or maximize; it is not a metric of the search ({', '.join(m.name for m in metrics)})"
-        fault(f"the metric {reports.name!r} needs a `goal`", (*path, "metric"), hint)
-    elif same is not None and "goal" in given and given["goal"] != same.goal:
-        what = f"`goal` is {given['goal']!r}, and the search's metric {same.name!r} is to {same.goal}"
-        fault(what, (*path, "goal"), "leave it out")
+        add_problem(f"the metric {reports.name!r} needs a `goal`", (*path, "metric"), hint)
+    elif same is not None and "goal" in settings and settings["goal"] != same.goal:
+        what = f"`goal` is {settings['goal']!r}, and the search's metric {same.name!r} is to {same.goal}"
+        add_problem(what, (*path, "goal"), "leave it out")
     if same is None:
         return reports
     name = reports.name if reports.name.endswith(f".{same.name}") else same.name
@@ -294,13 +302,13 @@ def _means(reported: str, metric: str) -> bool:
     return fnmatchcase(metric, reported) or fnmatchcase(metric_in_pipeline, reported) or metric == reported_in_pipeline
 
 
-def _named(given: Any, key: str, fault: Fault) -> tuple[Named | None, dict[str, Any]]:
+def _named(entry: Any, key: str, add_problem: AddProblem) -> tuple[Named | None, dict[str, Any]]:
     """A class by name, or by name and arguments; `metric` and `goal` are not among these."""
-    if isinstance(given, str):
-        return Named(given), {}
-    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
-        fault(f"`{key}` must be a name, or a mapping with `name` and arguments", (key,))
+    if isinstance(entry, str):
+        return Named(entry), {}
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+        add_problem(f"`{key}` must be a name, or a mapping with `name` and arguments", (key,))
         return None, {}
-    own = {name: given[name] for name in ("metric", "goal") if name in given and key == "pruner"}
-    rest = {name: value for name, value in given.items() if name not in ("name", *own)}
-    return Named(given["name"], rest), own
+    goal_keys = {name: entry[name] for name in ("metric", "goal") if name in entry and key == "pruner"}
+    rest = {name: value for name, value in entry.items() if name not in ("name", *goal_keys)}
+    return Named(entry["name"], rest), goal_keys

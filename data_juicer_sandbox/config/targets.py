@@ -13,15 +13,15 @@ from data_juicer_sandbox.errors import ResolveError
 _FORM = re.compile(r"^\s*(?P<key>[^\s<>=]+)\s*(?P<op>>=|<=|==|>|<)\s*(?P<number>\S+)\s*$")
 
 
-def read_targets(given: Any, fault: Callable[..., None]) -> tuple[Target, ...]:
+def read_targets(entries: Any, add_problem: Callable[..., None]) -> tuple[Target, ...]:
     """The targets of a config; `fault(what, path, hint)` is told of each that is none."""
     targets = []
-    for index, text in enumerate([given] if isinstance(given, str) else given or []):
+    for index, text in enumerate([entries] if isinstance(entries, str) else entries or []):
         match = _FORM.match(text) if isinstance(text, str) else None
         number = _number(match["number"]) if match else None
         if match is None or number is None or not _names_output(match["key"]):
-            fault(
-                f"{text!r} is no target",
+            add_problem(
+                f"{text!r} is not a valid target",
                 ("iter_targets", index),
                 f"{CONTEXT_KEY_FORM} [>|>=|<|<=|==] <number>",
             )

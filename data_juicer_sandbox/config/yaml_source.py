@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from data_juicer_sandbox.config.json_source import NoJson, parse_json
-from data_juicer_sandbox.config.limits import LARGE_KEY, MAX_BYTES, MAX_DEPTH, check_limits, path_fault
+from data_juicer_sandbox.config.json_source import NotJson, parse_json
+from data_juicer_sandbox.config.limits import LARGE_KEY, MAX_BYTES, MAX_DEPTH, check_limits, path_problem
 from data_juicer_sandbox.errors import ConfigError, Where
 
 KeyPath = tuple[str | int, ...]
@@ -34,14 +34,16 @@ class ConfigLoader(_Base):
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         """A value; what looks like a number or date and is none (5,000 digits, month 13) is an error with its line."""
-        kind = node.tag.removeprefix(_TAG)
-        if node.tag == f"{_TAG}{kind}" and kind in _NO_VALUES:
-            raise self._fault(node, f"`!!{kind}` is a type that no config holds")
+        type_name = node.tag.removeprefix(_TAG)
+        if node.tag == f"{_TAG}{type_name}" and type_name in _NO_VALUES:
+            raise self._fault(node, f"`!!{type_name}` is not a supported type")
         try:
             return super().construct_object(node, deep=deep)
         except (ValueError, OverflowError, LookupError, AttributeError, TypeError) as error:
             # PyYAML's own readers of `!!bool`, `!!int` and the like raise these for texts that are none.
-            reason = str(error)[:80] if isinstance(error, ValueError | OverflowError) else f"it is no {kind}"
+            reason = (
+                str(error)[:80] if isinstance(error, ValueError | OverflowError) else f"it is not a valid {type_name}"
+            )
             raise self._fault(node, f"{node.value!r:.30} cannot be read as a value: {reason}") from error
 
     def _fault(self, node: Any, what: str) -> yaml.constructor.ConstructorError:
@@ -94,8 +96,8 @@ def _text(path: str) -> str:
         ConfigError: it is not there, cannot be read, is too large, or is a folder, pipe or device.
     """
     where = Where(path)
-    if fault := path_fault(path):
-        raise ConfigError(f"cannot be read: {fault}", where=Where(path if len(path) < 300 else f"{path[:100]}..."))
+    if reason := path_problem(path):
+        raise ConfigError(f"cannot be read: {reason}", where=Where(path if len(path) < 300 else f"{path[:100]}..."))
     from_shell = path.startswith(("/dev/fd/", "/proc/self/fd/")) or path == "/dev/stdin"
     try:
         # Opening a pipe without a writer would wait for ever.
@@ -103,15 +105,15 @@ def _text(path: str) -> str:
         with os.fdopen(descriptor, "rb") as stream:
             mode = os.fstat(descriptor).st_mode
             if not stat.S_ISREG(mode) and not from_shell:
-                kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
-                raise ConfigError(f"{kind}, and a file is expected", where=where)
+                file_type = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+                raise ConfigError(f"expected a file, got {file_type}", where=where)
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise ConfigError("no such file", where=where) from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot be read: {error}", where=where) from error
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"larger than {MAX_BYTES >> 20} MiB", where=where, hint="large data belongs into data files")
+        raise ConfigError(f"larger than {MAX_BYTES >> 20} MiB", where=where, hint="put large data in data files")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -125,12 +127,12 @@ def parse(text: str, file: str) -> Source:
         text.encode()
     except UnicodeEncodeError as error:  # a command line with bytes that are not UTF-8
         line = text.count("\n", 0, error.start) + 1
-        raise ConfigError("a text with half of a surrogate pair", where=Where(file, line)) from error
+        raise ConfigError("the text contains half of a surrogate pair", where=Where(file, line)) from error
     if file.endswith(".json") or text.lstrip()[:1] in ("{", "["):
         try:
             value, lines = parse_json(text, file, MAX_DEPTH)
             return Source(file, value, lines)
-        except NoJson as error:
+        except NotJson as error:
             if file.endswith(".json") and text.strip():
                 raise ConfigError(f"not valid JSON: {error}", where=Where(file, error.line)) from error
     check_limits(text, file)
@@ -159,13 +161,13 @@ def _walk(loader: Any, node: Any, path: KeyPath, lines: dict[KeyPath, int], file
     """Note the line of everything below a node; refuse what YAML allows and no config wants."""
     lines.setdefault(path, node.start_mark.line + 1)
     if id(node) in above:
-        raise ConfigError("an anchor that holds itself", where=Where(file, node.start_mark.line + 1))
+        raise ConfigError("an anchor contains itself", where=Where(file, node.start_mark.line + 1))
     above = (*above, id(node))
     if isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
             _walk(loader, child, (*path, index), lines, file, above)
     elif isinstance(node, yaml.MappingNode):
-        seen: dict[Any, int] = {}
+        key_lines: dict[Any, int] = {}
         for key_node, child in node.value:
             line = key_node.start_mark.line + 1
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -174,10 +176,10 @@ def _walk(loader: Any, node: Any, path: KeyPath, lines: dict[KeyPath, int], file
                 raise ConfigError("a key must be a plain word", where=Where(file, line))
             key = loader.construct_object(key_node)
             if isinstance(key, int) and abs(key) >= LARGE_KEY:
-                what = "an integer of more than 18 digits as a key"
+                what = "a key is an integer of more than 18 digits"
                 raise ConfigError(what, where=Where(file, line), hint="quote it")
-            if key in seen:
-                raise ConfigError(f"{key!r} stands here twice (first on line {seen[key]})", where=Where(file, line))
-            seen[key] = line
+            if key in key_lines:
+                raise ConfigError(f"duplicate key {key!r} (first on line {key_lines[key]})", where=Where(file, line))
+            key_lines[key] = line
             lines[(*path, key)] = line
             _walk(loader, child, (*path, key), lines, file, above)

@@ -59,7 +59,7 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
                 project=config.project_name,
                 experiment=config.experiment_name,
                 names=config.watchers,
-                config=config.given,
+                config=config.content,
             )
         except OSError as error:
             what = f"the work directory cannot be written: {error.strerror}"

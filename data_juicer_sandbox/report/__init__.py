@@ -13,7 +13,7 @@ def build(work_dir: Path) -> Path:
     A file of that name that this program did not write is renamed to a dated name.
 
     Raises:
-        WorkDirError: no run has worked there.
+        WorkDirError: no run has used this folder.
     """
     from data_juicer_sandbox.files import move_aside, refuse_special, replacing
     from data_juicer_sandbox.report.data import read_run

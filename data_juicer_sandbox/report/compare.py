@@ -47,11 +47,11 @@ def compare(work_dirs: Sequence[Path], pattern: str = "*") -> Comparison:
 
 def render(comparison: Comparison) -> str:
     """The comparison as a page."""
-    parts = ["<h1>Runs side by side</h1>", "<h2>Metrics</h2>"]
+    parts = ["<h1>Comparison of runs</h1>", "<h2>Metrics</h2>"]
     parts.append(html.table(["metric", *comparison.names], comparison.metrics))
-    parts += ["<h2>Configs</h2>", '<p class="dim">Only what differs.</p>']
+    parts += ["<h2>Configs</h2>", '<p class="dim">Only keys that differ.</p>']
     parts.append(html.table(["key", *comparison.names], comparison.configs))
-    return html.page("Runs side by side", parts)
+    return html.page("Comparison of runs", parts)
 
 
 def _values(run: RunData) -> dict[str, Any]:

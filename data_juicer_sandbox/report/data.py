@@ -71,11 +71,11 @@ def read_run(work_dir: Path) -> RunData:
     """Read a run; what is not there yet is empty.
 
     Raises:
-        WorkDirError: no run has worked there, or its files cannot be read.
+        WorkDirError: no run has used this folder, or its files cannot be read.
     """
     context, metrics = work_dir / CONTEXT_FILE, work_dir / local.FILE
     if not context.is_file() and not metrics.is_file():
-        raise WorkDirError("no run has worked there", where=str(work_dir), hint=f"a folder with {CONTEXT_FILE}")
+        raise WorkDirError("no run has used this folder", where=str(work_dir), hint=f"a folder with {CONTEXT_FILE}")
     return RunData(
         work_dir=work_dir,
         config=_read_json(work_dir / local.CONFIG_FILE),

@@ -30,7 +30,7 @@ def _header(run: RunData) -> Iterator[str]:
     start_times = [float(job.job["started"]) for job in run.jobs if job.job.get("started")]
     parts = [f"{len(done)} job{'s'[: len(done) != 1]} done"]
     parts += [f'<span class="bad">{failed} failed</span>'] if failed else []
-    parts += [f"{duration(seconds)} of work", f"begun {_clock(min(start_times))}"] if start_times else []
+    parts += [f"{duration(seconds)} of work", f"started {_clock(min(start_times))}"] if start_times else []
     yield f'<p>{" · ".join(parts)}</p><p class="dim"><code>{escape(str(run.work_dir.resolve()))}</code></p>'
     if run.config:
         yield html.fold("Config", f"<pre>{escape(json.dumps(run.config, ensure_ascii=False, indent=2))}</pre>")

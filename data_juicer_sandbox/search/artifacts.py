@@ -128,7 +128,7 @@ class SearchArtifacts:
             folder: the folder of the trial's run in this work directory.
             part: the temporary path to write to.
         """
-        config = {key: value for key, value in self.config.given.items() if key not in _SEARCH_KEYS}
+        config = {key: value for key, value in self.config.content.items() if key not in _SEARCH_KEYS}
         config["work_dir"] = escape(str(Path(self.config.work_dir) / folder))
         # Configured values may contain variables; drawn values are literal, so they are escaped.
         config["parameters"] = {**(config.get("parameters") or {}), **escape(trial.user_attrs.get(PARAMETERS, {}))}

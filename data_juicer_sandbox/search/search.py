@@ -15,7 +15,7 @@ from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.engine.planner import Step, make_plan
 from data_juicer_sandbox.engine.runner import JobFailed, PipelineRunner, RunContext, differs
 from data_juicer_sandbox.engine.summary import Table
-from data_juicer_sandbox.files import digest, is_there
+from data_juicer_sandbox.files import digest, path_exists
 from data_juicer_sandbox.search import study as studies
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import ERROR, SearchController
@@ -132,7 +132,7 @@ def open_controller(config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[
     """Open the study of a search and return its controller."""
     name = sweep.name or config.experiment_name
     keys = ("pipelines", "parameters", *(phase.key for phase in Phase))
-    jobs = {key: config.given.get(key) for key in keys}
+    jobs = {key: config.content.get(key) for key in keys}
     space = [(parameter.name, parameter.distribution) for parameter in sweep.parameters]
     goals = [(metric.name, metric.maximize) for metric in sweep.metrics]
     definition_digest = studies.digest(jobs, _config_files(config, planned_jobs), space, goals)
@@ -161,7 +161,7 @@ def _config_files(config: SandboxConfig, planned_jobs: Sequence[PlannedJob]) -> 
         if isinstance(value, str)
     }
     outside = [path for path in sorted(config_paths) if work_dir not in Path(path).resolve().parents]
-    return [(path, digest(path)) for path in outside if is_there(path, file=True)]
+    return [(path, digest(path)) for path in outside if path_exists(path, file=True)]
 
 
 def _run_in_process(

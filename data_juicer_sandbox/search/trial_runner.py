@@ -206,7 +206,7 @@ class Trials:
             project=self.config.project_name,
             experiment=f"{self.config.experiment_name}-trial_{spec.number}",
             names=self.watchers,
-            config={**self.config.given, "parameters": dict(spec.values)},
+            config={**self.config.content, "parameters": dict(spec.values)},
             group=self.sweep.name or self.config.experiment_name,
         )
         watcher.name, watcher.report = self._pruner_pattern, report

@@ -32,7 +32,9 @@ def wandb_sweep_config(sweep: Sweep) -> dict[str, Any]:
 
     Nested parameters get dotted names, since a trial's values are looked up by them.
     """
-    wandb_config = {key: value for key, value in sweep.given.items() if key not in _SANDBOX_KEYS and value is not None}
+    wandb_config = {
+        key: value for key, value in sweep.content.items() if key not in _SANDBOX_KEYS and value is not None
+    }
     metric = sweep.metrics[0]
     wandb_config["metric"] = {"name": metric.name, "goal": "maximize" if metric.maximize else "minimize"}
     if metric.target is not None:
@@ -43,7 +45,7 @@ def wandb_sweep_config(sweep: Sweep) -> dict[str, Any]:
             key: value for key, value in wandb_config["early_terminate"].items() if key not in sandbox_only
         }
     wandb_config["parameters"] = {
-        parameter.name: _get_by_path(sweep.given, parameter.path) for parameter in sweep.parameters
+        parameter.name: _get_by_path(sweep.content, parameter.path) for parameter in sweep.parameters
     }
     return {"method": sweep.method, **wandb_config, **({"name": sweep.name} if sweep.name else {})}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.errors import ConfigError, Where
-from data_juicer_sandbox.files import is_special, is_there
+from data_juicer_sandbox.files import is_special, path_exists
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, texts
 
 _GLOB = re.compile(r"[*?\[]")
@@ -29,7 +29,7 @@ def check_files(planned_job: PlannedJob, earlier: Sequence[PlannedJob]) -> list[
             what = f"job {planned_job.job.label!r}: `{'.'.join(map(str, key))}` names {path!r}, a pipe or device"
             problems.append(ConfigError(what, where=where, hint="a file, a folder or a pattern"))
             continue
-        if _GLOB.search(path) or is_there(path) or (key[0] == "dj_configs" and _may_be_remote(path)):
+        if _GLOB.search(path) or path_exists(path) or (key[0] == "dj_configs" and _may_be_remote(path)):
             continue
         if not _is_written_by(path, earlier):
             problems.append(_missing_file(planned_job, path, f"`{'.'.join(map(str, key))}`", where))

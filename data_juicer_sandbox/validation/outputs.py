@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from data_juicer_sandbox.components.base import Role, Written
-from data_juicer_sandbox.config.limits import path_fault
+from data_juicer_sandbox.config.limits import path_problem
 from data_juicer_sandbox.config.yaml_source import KeyPath
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import refuse_replacing
@@ -80,7 +80,7 @@ def check_output(guard: OutputGuard, path: str, written: Written, *, claim: bool
     Raises:
         JobError: the output must not be written; gives the reason.
     """
-    if fault := path_fault(path):
+    if fault := path_problem(path):
         raise JobError(fault, hint="another path")
     if _URL.match(path):
         local = unquote(path.removeprefix("file://")) if path.startswith("file:///") else "a path on this machine"

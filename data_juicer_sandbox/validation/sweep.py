@@ -32,7 +32,7 @@ def check_sweep(config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[Plan
     problems += _check_pruning(sweep)
     problems += _check_end(config, sweep)
     for key, module, named in (("sampler", "samplers", sweep.sampler), ("pruner", "pruners", sweep.pruner)):
-        if named is not None and key in sweep.given:
+        if named is not None and key in sweep.content:
             problems += _check_named(key, module, named, sweep)
     if config.max_iter_num != 1 or config.iter_targets:
         what = (
@@ -98,7 +98,7 @@ def _check_metric(metric: Metric, sweep: Sweep, planned_jobs: Sequence[PlannedJo
 
 
 def _check_pruning(sweep: Sweep) -> list[ConfigError]:
-    key = "pruner" if "pruner" in sweep.given else "early_terminate"
+    key = "pruner" if "pruner" in sweep.content else "early_terminate"
     if sweep.pruner is not None and len(sweep.metrics) > 1:
         what = "trials with several metrics cannot be pruned: none of them is better than all others"
         return [ConfigError(what, where=sweep.where(key))]

@@ -12,7 +12,7 @@ import xxhash
 
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.components.processes.hardware import cores
-from data_juicer_sandbox.files import content_stamp, is_there, quick_key, total_size, walk
+from data_juicer_sandbox.files import content_stamp, path_exists, quick_key, total_size, walk
 from data_juicer_sandbox.plain_json import flatten
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.signatures import parameters
@@ -122,9 +122,9 @@ def input_paths(planned_job: PlannedJob, resolved: ResolvedJob) -> list[str]:
                 written.update(texts(resolved.extra_configs.get(name)))
     if resolved.dj_configs and planned_job.uses_recipe:
         written.update(path for _, path in recipe_paths(resolved.dj_configs, Role.OUTPUT))
-    paths = {path for path in declared_inputs(planned_job, resolved) if is_there(path)}
+    paths = {path for path in declared_inputs(planned_job, resolved) if path_exists(path)}
     config_texts = texts([resolved.extra_configs, resolved.dj_configs])
-    paths.update(text for text in config_texts if (os.sep in text or "." in text) and is_there(text, file=True))
+    paths.update(text for text in config_texts if (os.sep in text or "." in text) and path_exists(text, file=True))
     for folder in texts((resolved.dj_configs or {}).get("custom_operator_paths")):
         if os.path.isdir(folder):  # noqa: PTH112  # the value may be any text
             # The folder itself is not an input: an import writes compiled files into it.
@@ -149,12 +149,12 @@ def output_paths(planned_job: PlannedJob, resolved: ResolvedJob, outputs: Mappin
     paths = {
         text
         for text in texts(dict(outputs))
-        if (os.sep in text and is_there(text)) or ("." in text and is_there(text, file=True))
+        if (os.sep in text and path_exists(text)) or ("." in text and path_exists(text, file=True))
     }
     if planned_job.component is not None:
         for name, parameter in parameters(planned_job.component)[0].items():
             if parameter.role is Role.OUTPUT:
-                paths.update(text for text in texts(resolved.extra_configs.get(name)) if is_there(text, file=True))
+                paths.update(text for text in texts(resolved.extra_configs.get(name)) if path_exists(text, file=True))
     return sorted(paths)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_juicer_sandbox.components.base import Role
-from data_juicer_sandbox.files import is_there
+from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.signatures import parameters
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths
 from data_juicer_sandbox.workflow.resolve import ResolvedJob
@@ -89,7 +89,7 @@ class PathRelocator:
         ):
             relocated = self.relocate(value)
             # The user's own file may lie in a folder that jobs write to; it has no counterpart.
-            return value if is_there(value) and not is_there(relocated) else relocated
+            return value if path_exists(value) and not path_exists(relocated) else relocated
         return value
 
 

@@ -10,7 +10,7 @@ from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.context.key_paths import set_path
 from data_juicer_sandbox.context.keys import ConfigKey, SettingKey
 from data_juicer_sandbox.errors import ConfigError, ResolveError, Where
-from data_juicer_sandbox.files import is_there
+from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.signatures import check, parameters
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, plan_job
 
@@ -89,7 +89,7 @@ def _faults(planned_job: PlannedJob, key: str, value: Any) -> Iterator[tuple[str
     config_key = ConfigKey.parse(key)
     config, path = config_key.config, config_key.path
     if not path:  # the whole config: the path of a file, or a mapping
-        if isinstance(value, str) and not is_there(value, file=True):
+        if isinstance(value, str) and not path_exists(value, file=True):
             yield f"there is no file {value!r}", None
         return
     job_config = planned_job.recipe if config == "dj_configs" else planned_job.extra

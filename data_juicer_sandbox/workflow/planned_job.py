@@ -15,7 +15,7 @@ from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.context.keys import ConfigKey
 from data_juicer_sandbox.errors import ConfigError, Where
-from data_juicer_sandbox.files import is_there
+from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.hooks.base import Hook
 from data_juicer_sandbox.secrets import remember_all
@@ -153,7 +153,7 @@ def _load_config(job: Job, name: str, variables: Mapping[str, str], problems: li
         return JobConfig(name, None, False, job.source, (*job.path, name), ())
     if not isinstance(configured, str):
         return JobConfig(name, configured, True, job.source, (*job.path, name), later)
-    if not is_there(configured):
+    if not path_exists(configured):
         return JobConfig(name, None, False, job.source, (*job.path, name), later, missing=configured)
     try:
         source = sources.read(configured)
@@ -166,7 +166,7 @@ def _load_config(job: Job, name: str, variables: Mapping[str, str], problems: li
         problems.append(ConfigError(f"`{name}` of job {job.label!r}: {error}", where=job.where(name)))
         return JobConfig(name, None, False, job.source, (*job.path, name), later)
     for variable in dict.fromkeys(unknown):
-        hint = suggest(variable, variables) + "; a plain ${ is written $${"
+        hint = suggest(variable, variables) + "; write $${ for a literal ${"
         problems.append(
             ConfigError(f"job {job.label!r}: unknown variable ${{{variable}}}", where=source.where(), hint=hint)
         )

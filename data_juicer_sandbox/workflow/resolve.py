@@ -91,7 +91,7 @@ def _load_config(
         except ConfigError as error:
             raise JobError(f"`{name}` of job {job.label!r}: {error}", where=job.where(name)) from error
         if unknown:
-            hint = suggest(unknown[0], variables) + "; a plain ${ is written $${"
+            hint = suggest(unknown[0], variables) + "; write $${ for a literal ${"
             raise JobError(f"unknown variable ${{{unknown[0]}}} in {source.file}", where=job.where(name), hint=hint)
     if value is not None and not isinstance(value, Mapping):
         raise JobError(f"`{name}` of job {job.label!r} is {shown(value)}, not a mapping", where=job.where(name))

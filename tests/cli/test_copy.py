@@ -51,7 +51,7 @@ def test_never_over_a_file_without_force(call, tmp_path):
     (tmp_path / "sandbox.yaml").write_text("mine")
     code, said = call("demo/sandbox.yaml")
     assert code == 2
-    assert "exists (--force replaces it)" in said.err
+    assert "exists (use --force to overwrite it)" in said.err
     assert (tmp_path / "sandbox.yaml").read_text() == "mine"
     assert call("demo/sandbox.yaml", "--force")[0] == 0
     assert (tmp_path / "sandbox.yaml").read_text() != "mine"
@@ -61,7 +61,7 @@ def test_never_over_a_link_without_force(call, tmp_path):
     (tmp_path / "sandbox.yaml").symlink_to(tmp_path / "not_mounted_yet.yaml")
     code, printed = call("demo/sandbox.yaml")
     assert code == 2
-    assert "exists (--force replaces it)" in printed.err
+    assert "exists (use --force to overwrite it)" in printed.err
     assert (tmp_path / "sandbox.yaml").is_symlink()
 
 

@@ -8,12 +8,12 @@ from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.cli.main import main
 
 REFUSED = {
-    ("parameters", "&a {x: *a}"): "an anchor that holds itself",
-    ("parameters", "{x: !!bool maybe}"): "it is no bool",
+    ("parameters", "&a {x: *a}"): "an anchor contains itself",
+    ("parameters", "{x: !!bool maybe}"): "it is not a valid bool",
     ("parameters", "{x: !!python/name:os.system y}"): "could not determine a constructor",
-    ("pipelines", "!!set {x}"): "a type that no config holds",
+    ("pipelines", "!!set {x}"): "is not a supported type",
     ("max_iter_num", "0x" + "f" * 5_000): "more than 4,000 digits",
-    ("max_iter_num", "!!int"): "it is no int",
+    ("max_iter_num", "!!int"): "it is not a valid int",
     ("max_iter_num", "x"): "must be a whole number, not 'x'",
     ("resume", "7"): "must be true or false, not 7",
     ("project_name", "\udcff"): "not UTF-8",

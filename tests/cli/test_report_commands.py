@@ -33,7 +33,7 @@ def test_report_faults(dj_sandbox, run, tmp_path):
     assert dj_sandbox("report").returncode == 2
     done = dj_sandbox("report", "--work_dir", "nowhere")
     assert done.returncode == 2
-    assert "no run has worked there" in done.stderr
+    assert "no run has used this folder" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -63,7 +63,7 @@ def test_pages_of_others_are_not_replaced(dj_sandbox, run, tmp_path):
     assert aside.read_text() == own
     done = dj_sandbox("compare", "a", "b", "--html", "index.html")
     assert done.returncode == 2
-    assert "index.html exists, and this program did not write it" in done.stderr
+    assert "index.html exists and was not written by dj-sandbox" in done.stderr
     assert (tmp_path / "index.html").read_text() == own
     for _ in range(2):
         assert dj_sandbox("compare", "a", "b", "--html", "c.html").returncode == 0

@@ -37,11 +37,11 @@ def test_lines():
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ('{"a": 1,\n "a": 2}', 2, "'a' stands here twice (first on line 1)"),
+        ('{"a": 1,\n "a": 2}', 2, "duplicate key 'a' (first on line 1)"),
         ('{"x": [\n"\\ud800"]}', 2, "half of a surrogate pair"),
         ('{"a": 1,\n}', 2, "a key is missing"),
         ('{"a": 1\n "b": 2}', 2, "',' is missing"),
-        ('{"a": 1}\n]', 2, "something follows"),
+        ('{"a": 1}\n]', 2, "extra data after the value"),
         ('{"a":\n nope}', 2, "a value is missing"),
         ('{"a": "x\ny"}', 1, "not valid JSON"),
         ('{"a": [1, ]}', 1, "a value is missing"),

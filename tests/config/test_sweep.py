@@ -67,14 +67,14 @@ def test_every_distribution(read, spec, expected):
         ({"distribution": "uniforn", "min": 0, "max": 1}, "unknown distribution 'uniforn' (did you mean 'uniform'?"),
         ({"min": 2, "max": 1}, "`min` 2 is not below `max` 1"),
         ({"min": 1, "max": 1}, "`min` 1 is not below `max` 1"),
-        ({"min": 0}, "says nothing of what it may be (value, values, or min and max)"),
+        ({"min": 0}, "has no distribution (value, values, or min and max)"),
         ({"distribution": "uniform", "min": 0}, "a uniform distribution needs max"),
         ({"distribution": "uniform", "min": 0, "max": 1, "q": 2}, "a uniform distribution has no 'q'"),
         ({"distribution": "int_uniform", "min": 0.5, "max": 2}, "`min` and `max` of int_uniform are whole numbers"),
         ({"min": "0", "max": 1}, "'min' must be a number, not '0'"),
         ({"min": 0.0, "max": math.inf}, "'max' must be a number, not inf"),
         ({"values": []}, "`values` must be a list that is not empty"),
-        ({"values": [1, 2, 1]}, "a value stands twice"),
+        ({"values": [1, 2, 1]}, "`values` contains a value twice"),
         ({"values": [1, 2], "probabilities": [0.5]}, "`probabilities` must be 2 numbers from 0 to 1 that sum to 1"),
         ({"values": [1, 2], "probabilities": [0.5, 0.6]}, "sum to 1"),
         ({"distribution": "log_uniform_values", "min": 0, "max": 1}, "must be more than 0"),
@@ -193,10 +193,10 @@ def test_what_wandb_needs_to_start_a_program_is_let_be(read):
 
 def test_no_file_no_mapping_no_metric(read, tmp_path):
     assert "no such file" in str(read_sweep(str(tmp_path / "none.yaml"), {})[1][0])
-    assert "a search is a mapping of keys" in str(read("- a\n")[1][0])
+    assert "a sweep file must be a mapping of keys" in str(read("- a\n")[1][0])
     said = [str(problem) for problem in read("method: random\n")[1]]
-    assert any("a search needs a metric with a name" in text for text in said)
-    assert any("`parameters` must map names" in text for text in said)
+    assert any("the search needs a metric with a name" in text for text in said)
+    assert any("`parameters` must be a mapping of names to distributions" in text for text in said)
     assert "metric" in KNOWN
 
 

@@ -30,9 +30,9 @@ def test_what_only_looks_like_an_exponent_stays_text(text):
     ("text", "line", "said"),
     [
         ("a: 1\nb: [1\n", 3, "not valid YAML"),
-        ("a: 1\nb: 2\na: 3\n", 3, "'a' stands here twice (first on line 1)"),
-        ("x:\n  a: 1\n  a: 1\n", 3, "twice"),
-        ("a: &x\n  b: *x\n", 1, "holds itself"),
+        ("a: 1\nb: 2\na: 3\n", 3, "duplicate key 'a' (first on line 1)"),
+        ("x:\n  a: 1\n  a: 1\n", 3, "duplicate key 'a' (first on line 2)"),
+        ("a: &x\n  b: *x\n", 1, "an anchor contains itself"),
         ("? [1]\n: 2\n", 1, "plain word"),
     ],
 )

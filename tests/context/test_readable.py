@@ -87,7 +87,7 @@ def test_a_time_that_cannot_be_shown_does_not_fail_the_run(tmp_path):
 
 def test_a_secret_that_a_job_puts_out_is_masked(tmp_path, monkeypatch):
     """The checkpoint itself keeps the value: another job may read it."""
-    monkeypatch.setattr(secrets, "_known", {"correct horse battery"})
+    monkeypatch.setattr(secrets, "_secrets", {"correct horse battery"})
     value = {"said": ["correct horse battery"], "correct horse battery": b"correct horse battery", "token": "a word"}
     assert written(tmp_path, value) == {"said": ["***"], "***": "b'***'", "token": "a word"}
     assert Checkpoint(tmp_path).read()["p.j.x"] == value

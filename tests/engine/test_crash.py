@@ -134,7 +134,10 @@ def test_interrupted_politely(tmp_path, slow_chain, support_path, expected, numb
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130, said
-    assert "interrupted. Everything finished is kept; go on with:\n  dj-sandbox --config s.yaml --resume true" in said
+    assert (
+        "interrupted. Results of finished jobs are kept; resume with:\n  dj-sandbox --config s.yaml --resume true"
+        in said
+    )
     assert "Traceback" not in said
     assert finish(tmp_path, slow_chain, support_path).count(" kept: ") == 2
     assert left(tmp_path) == expected

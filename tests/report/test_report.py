@@ -118,7 +118,7 @@ def test_a_run_that_measured_nothing(run):
 
 
 def test_no_run_and_a_damaged_file(tmp_path, run):
-    with pytest.raises(WorkDirError, match="no run has worked there"):
+    with pytest.raises(WorkDirError, match="no run has used this folder"):
         report.build(tmp_path)
     (run / "context_infos.json").write_text("{")
     with pytest.raises(WorkDirError, match="not JSON"):

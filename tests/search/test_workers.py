@@ -116,7 +116,7 @@ def test_interrupted_politely(slow, sweep, start, table, tmp_path, jobs):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Traceback" not in said
-    assert "go on with:\n  dj-sandbox --config sandbox.yaml --resume true" in said
+    assert "resume with:\n  dj-sandbox --config sandbox.yaml --resume true" in said
     states = {row["state"] for row in table(tmp_path / "out")}
     assert states <= {"complete", "running"}
     assert "complete" in states

@@ -58,7 +58,7 @@ def test_a_good_config_has_no_problems(problems):
             "unknown type 'acuracy' for DataEvaluatorFactory (did you mean 'accuracy'? known: accuracy, ",
         ),
         (make(row=3), "unknown parameter 'row' (did you mean 'rows'? known: delay, export_path, rows, seed)"),
-        (make(rows="many"), "parameter 'rows': 'many' is no int"),
+        (make(rows="many"), "parameter 'rows': expected int, got 'many'"),
         (make(rows=True), "parameter 'rows'"),
         (make(rows=1.5), "parameter 'rows'"),
         (make(delay=[1]), "parameter 'delay'"),
@@ -100,12 +100,12 @@ def test_ten_mistakes_are_ten_lines(dj_sandbox):
         (7, "ProbeViaAnalizerHook", "'ProbeViaAnalyzerHook'"),
         (15, "text_lenght_filter", "`text_length_filter`"),
         (16, "min_nun", "`min_num`"),
-        (17, "k: three", "'three' is no float"),
+        (17, "k: three", "expected float, got 'three'"),
         (21, "nowhere.jsonl", "which does not exist"),
         (22, "[data, stats]", "1 output(s)"),
         (27, "data.proces.data", "'data.process.data'"),
         (28, "hugingface", "'huggingface'"),
-        (31, "train", "taken already, on line 26"),
+        (31, "train", "already used on line 26"),
     ):
         assert wrong in text[number - 1]
         assert [line for at, line in found if at == number and right in line], (number, lines)

@@ -205,5 +205,5 @@ def test_values_of_a_config_s_own_parameters_are_judged_too(config_file):
 def test_no_such_file(config_file):
     _, problems = load(str(config_file("work_dir: out\nhpo_config: none.yaml\n")))
     assert [str(problem).rpartition("/")[2] for problem in problems] == [
-        "sandbox.yaml:2: `hpo_config`: there is no file 'none.yaml'"
+        "sandbox.yaml:2: `hpo_config`: the file 'none.yaml' does not exist"
     ]

@@ -16,7 +16,7 @@ from data_juicer_sandbox.components.convert.input_rows import InputRows, Row
 from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.components.names import as_list, stem
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import is_there
+from data_juicer_sandbox.files import path_exists
 
 
 class CocoCaptionMeta(Conversion):
@@ -92,7 +92,7 @@ class CocoCaptionMeta(Conversion):
         for image in rows.each(self._image):
             if rows.good == 1 and isinstance(image, str):
                 path = below(root, image)
-                if "://" not in path and not is_there(path, file=True):
+                if "://" not in path and not path_exists(path, file=True):
                     logger.warning("no image at {}, the path in the first row of {}", path, rows.path)
         return {"root": root, "annotation": str(annotation), **self.settings, "length": rows.good}
 

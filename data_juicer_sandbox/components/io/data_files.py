@@ -9,7 +9,7 @@ from pathlib import Path
 from loguru import logger
 
 from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.files import is_special, is_there, walk
+from data_juicer_sandbox.files import is_special, path_exists, walk
 from data_juicer_sandbox.output_guard import is_pattern
 
 COMPRESSED = (".gz", ".zst")
@@ -68,7 +68,7 @@ def refuse_overwriting(target: Path, datasets: Iterable[str | Path]) -> None:
 
 def is_data(path: str | Path) -> bool:
     """Whether a file, a folder, or a match of the pattern exists."""
-    return is_there(str(path)) or (is_pattern(str(path)) and bool(glob.glob(str(path), recursive=True)))  # noqa: PTH207
+    return path_exists(str(path)) or (is_pattern(str(path)) and bool(glob.glob(str(path), recursive=True)))  # noqa: PTH207
 
 
 def existing_data(paths: Sequence[str], skip_missing: bool, noun: str = "data set") -> list[str]:

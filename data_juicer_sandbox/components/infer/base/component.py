@@ -28,7 +28,7 @@ from data_juicer_sandbox.components.infer.base.types import Completion, Failure,
 from data_juicer_sandbox.components.io.data_files import existing_data, refuse_overwriting
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import claim, content_stamp, is_there, remove, temporary_path
+from data_juicer_sandbox.files import claim, content_stamp, path_exists, remove, temporary_path
 from data_juicer_sandbox.plain_json import fingerprint
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.user_code import UserCode
@@ -246,7 +246,7 @@ def model_stamp(model: str) -> str:
     The digest depends on the content, not on size and time stamp, so that answers of a copied model are reused. The run
     has computed it before the job started; the folder is not read again.
     """
-    return content_stamp(model)[1] if is_there(model) else ""
+    return content_stamp(model)[1] if path_exists(model) else ""
 
 
 def _total(metrics: list[dict[str, Any]]) -> dict[str, Any]:
