@@ -13,7 +13,9 @@ NAME = "plan"
 
 def parser() -> Any:
     """The command's parser."""
-    return options.parser(NAME, "Show the execution plan (dry run): for each job its inputs, whether it will run, and why.")
+    return options.parser(
+        NAME, "Show the execution plan (dry run): for each job its inputs, whether it will run, and why."
+    )
 
 
 def run(arguments: list[str]) -> int:

@@ -25,7 +25,9 @@ def parser(epilog: str | None = None) -> Any:
     Args:
         epilog: the text after the options in `--help`.
     """
-    result = options.parser(NAME, "Run the jobs of a config: process data, train models, evaluate them, and compare the results.", epilog)
+    result = options.parser(
+        NAME, "Run the jobs of a config: process data, train models, evaluate them, and compare the results.", epilog
+    )
     result.add_argument(PRINT, action="store_true", help="print the config with all defaults and exit, without a run")
     return result
 
