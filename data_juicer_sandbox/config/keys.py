@@ -10,12 +10,25 @@ from data_juicer_sandbox.config.schema import Phase
 
 @dataclass(frozen=True)
 class Key:
-    """One top-level key."""
+    """One top-level key.
+
+    A key with a field of the same name in `SandboxConfig` is passed to it unchanged, unless the loader converts it.
+
+    Args:
+        name: the key.
+        type: the type or union of types of its value.
+        default: the value if the key is absent.
+        help: its meaning, for `--help` and the reference.
+        choices: the allowed values; empty for any.
+        positive: whether a number must be more than 0.
+    """
 
     name: str
     type: Any
     default: Any
     help: str
+    choices: tuple[str, ...] = ()
+    positive: bool = False
 
 
 KEYS: dict[str, Key] = {
@@ -35,11 +48,17 @@ KEYS: dict[str, Key] = {
         ),
         Key("max_iter_num", int, 1, "how often the pipelines are passed at most; 0: until iter_targets hold"),
         Key("iter_targets", list | str | None, None, "<pipeline>.<meta_name>.<output> [>|>=|<|<=|==] <number>"),
-        Key("iter_targets_mode", str, "all", "whether `all` or `any` of the targets must hold"),
+        Key("iter_targets_mode", str, "all", "whether `all` or `any` of the targets must hold", choices=("all", "any")),
         Key("iter_updater", dict | None, None, "<pipeline>.<meta_name>.<output>: the key it sets in the next pass"),
         Key("iter_subdir", bool, False, "put iter_<n>/ into every export path, also where one pass is all there is"),
-        Key("max_hours", float | int | None, None, "iterations, trials: none begins after so long in all"),
-        Key("patience", int | None, None, "iterations, trials: stop after so many without gain"),
+        Key(
+            "max_hours",
+            float | int | None,
+            None,
+            "no iteration or trial starts after this many hours",
+            positive=True,
+        ),
+        Key("patience", int | None, None, "iterations, trials: stop after so many without gain", positive=True),
         Key("watchers", list | str | None, None, "where metrics go (default: local, and W&B where it is configured)"),
     )
 }

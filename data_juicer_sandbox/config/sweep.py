@@ -9,7 +9,7 @@ from typing import Any
 
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.distributions import Fault, Parameter, read_parameters
-from data_juicer_sandbox.config.interpolation import fill
+from data_juicer_sandbox.config.interpolation import fill, find_variable
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import Source
 from data_juicer_sandbox.errors import ConfigError, Problems, TooManyProblems, Where
@@ -134,7 +134,8 @@ def read_sweep(path: str, variables: Mapping[str, str]) -> tuple[Sweep | None, l
         problems.append(ConfigError(what, where=source.where(way), hint=hint))
 
     def unknown(name: str) -> None:
-        fault(f"unknown variable ${{{name}}}", (), suggest(name, variables))
+        hint = suggest(name, variables) + "; a plain ${ is written $${"
+        fault(f"unknown variable ${{{name}}}", find_variable(source.value, name), hint)
 
     try:
         return _sweep(fill(source.value, variables, unknown), source, fault), problems
