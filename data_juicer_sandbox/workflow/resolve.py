@@ -67,7 +67,7 @@ def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> Resol
                 configs[name] = _load_config(job, name, value, variables, files)
                 continue
             try:
-                configs[name] = set_path(configs[name], list(config_key.path), deepcopy(value))
+                configs[name] = set_path(configs[name], config_key.path, deepcopy(value))
             except ResolveError as error:
                 raise ResolveError(f"{source_type} {key!r}: {error.what}", where=job.where(source_type, key)) from error
     recipe = configs["dj_configs"]
