@@ -30,12 +30,14 @@ class ResolvedJob:
         dj_configs: the recipe, or None.
         extra_configs: `type` and parameters of the component.
         files: the config files that were read.
+        component: the class of its component; None if it is not looked up yet.
     """
 
     job: Job
     dj_configs: dict[str, Any] | None
     extra_configs: dict[str, Any]
     files: tuple[str, ...]
+    component: type[Any] | None = None
 
 
 def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> ResolvedJob:
