@@ -22,6 +22,22 @@ def escape(value: Any) -> Any:
     return value
 
 
+def find_variable(value: Any, name: str) -> tuple[str | int, ...]:
+    """The key path of the first string in a value that contains `${name}`, for the line in an error.
+
+    Args:
+        value: any nesting of mappings, lists and scalars.
+        name: the name of the variable.
+    """
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        unknown: list[str] = []
+        fill(item, {}, unknown.append)
+        if name in unknown:
+            return (key, *find_variable(item, name))
+    return ()
+
+
 def fill(value: Any, variables: Mapping[str, str], unknown: Callable[[str], None], budget: Budget | None = None) -> Any:
     """A copy of `value` in which every `${name}` of every string stands replaced; `$${` gives a plain `${`.
 

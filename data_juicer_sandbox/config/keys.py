@@ -10,12 +10,25 @@ from data_juicer_sandbox.config.schema import Phase
 
 @dataclass(frozen=True)
 class Key:
-    """One top-level key."""
+    """One top-level key.
+
+    A key with a field of the same name in `SandboxConfig` is passed to it unchanged, unless the loader converts it.
+
+    Args:
+        name: the key.
+        type: the type or union of types of its value.
+        default: the value if the key is absent.
+        help: its meaning, for `--help` and the reference.
+        choices: the allowed values; empty for any.
+        positive: whether a number must be more than 0.
+    """
 
     name: str
     type: Any
     default: Any
     help: str
+    choices: tuple[str, ...] = ()
+    positive: bool = False
 
 
 KEYS: dict[str, Key] = {
@@ -50,7 +63,13 @@ KEYS: dict[str, Key] = {
             None,
             "stop conditions: <pipeline>.<meta_name>.<output> [>|>=|<|<=|==] <number>",
         ),
-        Key("iter_targets_mode", str, "all", "whether `all` or `any` of the targets must be reached"),
+        Key(
+            "iter_targets_mode",
+            str,
+            "all",
+            "whether `all` or `any` of the targets must be reached",
+            choices=("all", "any"),
+        ),
         Key(
             "iter_updater",
             dict | None,
@@ -58,8 +77,20 @@ KEYS: dict[str, Key] = {
             "<pipeline>.<meta_name>.<output>: the key that it sets in the next iteration",
         ),
         Key("iter_subdir", bool, False, "add iter_<n>/ to every export path, even for a single iteration"),
-        Key("max_hours", float | int | None, None, "iterations, trials: time limit; none starts after this many hours"),
-        Key("patience", int | None, None, "iterations, trials: stop after this many without improvement"),
+        Key(
+            "max_hours",
+            float | int | None,
+            None,
+            "iterations, trials: time limit; none starts after this many hours",
+            positive=True,
+        ),
+        Key(
+            "patience",
+            int | None,
+            None,
+            "iterations, trials: stop after this many without improvement",
+            positive=True,
+        ),
         Key(
             "watchers",
             list | str | None,

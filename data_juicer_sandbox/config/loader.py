@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from data_juicer_sandbox.config import yaml_source as sources
-from data_juicer_sandbox.config.interpolation import escape, fill
+from data_juicer_sandbox.config.interpolation import escape, fill, find_variable
 from data_juicer_sandbox.config.jobs import JobReader
 from data_juicer_sandbox.config.keys import KEYS
 from data_juicer_sandbox.config.limits import MAX_NAME, Budget, path_problem
@@ -107,29 +108,21 @@ class _Loading:
         pipelines = self._pipelines(reader)
         names = self.values["watchers"]
         values = self.values
-        return SandboxConfig(
-            project_name=variables["project_name"],
-            experiment_name=variables["experiment_name"],
-            work_dir=variables["work_dir"],
-            resume=values["resume"],
-            debug=values["debug"],
-            pipelines=tuple(pipelines),
-            hpo_config=values["hpo_config"],
-            sweep=self._sweep(variables),
-            parameters=self._fill(values["parameters"] or {}, variables, "parameters"),
-            max_iter_num=values["max_iter_num"],
-            iter_targets=read_targets(values["iter_targets"], self.add_problem),
-            iter_targets_mode=values["iter_targets_mode"],
-            iter_updater=values["iter_updater"] or {},
-            iter_subdir=values["iter_subdir"],
-            max_hours=values["max_hours"],
-            patience=values["patience"],
-            watchers=None if names is None else tuple([names] if isinstance(names, str) else names),
-            variables=variables,
-            content={**self.source.value, **self.overrides, "work_dir": escape(variables["work_dir"])},
-            overridden=frozenset(self.overrides),
-            source=self.source,
-        ), self.problems
+        converted = {
+            **{name: variables[name] for name in ("project_name", "experiment_name", "work_dir")},
+            "pipelines": tuple(pipelines),
+            "sweep": self._sweep(variables),
+            "parameters": self._parameters(variables),
+            "iter_targets": read_targets(values["iter_targets"], self.add_problem),
+            "iter_updater": values["iter_updater"] or {},
+            "watchers": None if names is None else tuple([names] if isinstance(names, str) else names),
+            "variables": variables,
+            "content": {**self.source.value, **self.overrides, "work_dir": escape(variables["work_dir"])},
+            "overridden": frozenset(self.overrides),
+            "source": self.source,
+        }
+        unchanged = {part.name: values[part.name] for part in fields(SandboxConfig) if part.name in KEYS}
+        return SandboxConfig(**{**unchanged, **converted}), self.problems
 
     def _read_values(self) -> None:
         for name, value in {**self.source.value, **self.overrides}.items():
@@ -143,12 +136,13 @@ class _Loading:
                 self.add_problem(f"{name!r} must be {expected}, not {shown(value, key=name)}", (name,))
             else:
                 self.values[name] = value
-        if self.values["iter_targets_mode"] not in ("all", "any"):
-            self.add_problem("'iter_targets_mode' must be `all` or `any`", ("iter_targets_mode",))
         if self.values["max_iter_num"] < 0:
             self.add_problem("'max_iter_num' must be 0 (until the targets hold) or more", ("max_iter_num",))
-        for name in ("max_hours", "patience"):
-            if self.values[name] is not None and self.values[name] <= 0:
+        for name, key in KEYS.items():
+            value = self.values[name]
+            if key.choices and value not in key.choices:
+                self.add_problem(f"{name!r} must be {' or '.join(f'`{choice}`' for choice in key.choices)}", (name,))
+            if key.positive and value is not None and value <= 0:
                 self.add_problem(f"{name!r} must be more than 0", (name,))
 
     def _variables(self) -> dict[str, str]:
@@ -179,6 +173,16 @@ class _Loading:
         except ConfigError as error:
             self.add_problem(error.what, (key,))
             return "x" if isinstance(value, str) else {}
+
+    def _parameters(self, variables: Mapping[str, str]) -> dict[str, Any]:
+        parameters = self.values["parameters"] or {}
+        unknown: list[str] = []
+        filled: dict[str, Any] = self._fill(parameters, variables, "parameters", unknown.append)
+        for name in dict.fromkeys(unknown):
+            path = ("parameters", *find_variable(parameters, name))
+            hint = suggest(name, variables) + "; write $${ for a literal ${"
+            self.add_problem(f"unknown variable ${{{name}}}", path, hint)
+        return filled
 
     def _sweep(self, variables: Mapping[str, str]) -> Sweep | None:
         if self.values["hpo_config"] is None:

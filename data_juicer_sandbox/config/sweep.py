@@ -9,7 +9,7 @@ from typing import Any
 
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.distributions import AddProblem, Parameter, read_parameters
-from data_juicer_sandbox.config.interpolation import fill
+from data_juicer_sandbox.config.interpolation import fill, find_variable
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import Source
 from data_juicer_sandbox.errors import ConfigError, Problems, TooManyProblems, Where
@@ -136,7 +136,8 @@ def read_sweep(path: str, variables: Mapping[str, str]) -> tuple[Sweep | None, l
         problems.append(ConfigError(what, where=source.where(path), hint=hint))
 
     def unknown(name: str) -> None:
-        add_problem(f"unknown variable ${{{name}}}", (), suggest(name, variables))
+        hint = suggest(name, variables) + "; write $${ for a literal ${"
+        add_problem(f"unknown variable ${{{name}}}", find_variable(source.value, name), hint)
 
     try:
         return _sweep(fill(source.value, variables, unknown), source, add_problem), problems

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,12 @@ for _first in "-+0123456789":
     )
 
 
+_MAX_PARSED = 256
+"""Config files that are kept after they were read. A job's config is read for validation, plan and run."""
+_RECENT_NS = 1_000_000_000
+"""Age below which a file is read again: two writes within one tick of the clock leave the same time."""
+
+
 @dataclass(frozen=True)
 class Source:
     """What a file holds, and where.
@@ -80,13 +87,41 @@ class Source:
         return Where(self.file, self.lines.get(path, 1 if self.lines else None))
 
 
+_parsed: dict[str, tuple[tuple[str, int, int, int, int, int], Source]] = {}
+
+
 def read(path: str | Path) -> Source:
-    """Read a YAML or JSON file.
+    """Read a YAML or JSON file. A file that has not changed since it was last read is not parsed again.
+
+    The value is shared: callers must not change it.
 
     Raises:
         ConfigError: it is not there, cannot be read, is no YAML, or names a key twice.
     """
-    return parse(_text(str(path)), str(path))
+    file = str(path)
+    signature = _signature(file)
+    cached = _parsed.get(file)
+    if cached is not None and signature is not None and cached[0] == signature:
+        return cached[1]
+    source = parse(_text(file), file)
+    if signature is not None and signature == _signature(file):
+        if len(_parsed) >= _MAX_PARSED:
+            _parsed.clear()
+        _parsed[file] = (signature, source)
+    return source
+
+
+def _signature(file: str) -> tuple[str, int, int, int, int, int] | None:
+    """What changes when a file is written; None if the file changed so recently that a further change may not show."""
+    try:
+        status = os.stat(file)  # noqa: PTH116  # the value may be any text
+    except (OSError, ValueError):
+        return None
+    changed = max(status.st_mtime_ns, status.st_ctime_ns)
+    if not stat.S_ISREG(status.st_mode) or not time.time_ns() - changed - _RECENT_NS >= 0:
+        return None
+    # A relative path names another file in another current folder, which device and inode tell.
+    return file, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _text(path: str) -> str:

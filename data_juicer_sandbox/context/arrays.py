@@ -1,7 +1,7 @@
 """NumPy arrays, pandas frames, series and indexes as plain values: their numbers and texts are Arrow IPC bytes.
 
-What is read may come from a stranger: only known types of columns are built, lengths are checked against the bytes, and
-compressed data is refused.
+The data may come from an untrusted file: only known types of columns are built, lengths are checked against the bytes,
+and compressed data is refused.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Encode = Callable[[Any, str], Any]
 Decode = Callable[[Any], Any]
 
 _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,9}|[mM]8(\[\d{0,9}[A-Za-zμ]{1,7}\])?)")
-"""The types of NumPy arrays that are kept: those of Arrow, and such as have the same bytes."""
+"""The types of NumPy arrays that are stored: those of Arrow, and those with the same bytes."""
 MAX_DIMENSIONS = 32
-"""NumPy 1 has no more."""
+"""The maximum of NumPy 1."""
 MAX_EMPTY = 1_000_000
 """Lists that an array without a number may have as a list of lists: a shape of (2**40, 0) takes no bytes."""
 MAX_CATEGORIES = 10_000_000
@@ -43,11 +43,11 @@ class Unsupported(Exception):
 
 def is_array(value: Any) -> bool:
     """Whether a value is a NumPy array, or a frame, series or index of pandas. Imports neither."""
-    kind = type(value)
-    if kind.__module__.startswith("numpy"):
-        return kind.__name__ == "ndarray"
-    return kind.__module__.partition(".")[0] == "pandas" and (
-        kind.__name__ in ("DataFrame", "Series") or kind.__name__.endswith("Index")
+    value_type = type(value)
+    if value_type.__module__.startswith("numpy"):
+        return value_type.__name__ == "ndarray"
+    return value_type.__module__.partition(".")[0] == "pandas" and (
+        value_type.__name__ in ("DataFrame", "Series") or value_type.__name__.endswith("Index")
     )
 
 
@@ -55,7 +55,7 @@ def encode(value: Any, encode_other: Encode) -> dict[str, Any]:
     """The plain form of an array, frame, series or index.
 
     Args:
-        value: it.
+        value: the array, frame, series or index.
         encode_other: encodes names of columns and the like, and the items of columns of Python objects.
 
     Raises:
@@ -65,7 +65,7 @@ def encode(value: Any, encode_other: Encode) -> dict[str, Any]:
     if name == "ndarray":
         return _encode_numbers(value)
     if name == "DataFrame":
-        columns = [_encode_column(value.iloc[:, place].array, encode_other) for place in range(value.shape[1])]
+        columns = [_encode_column(value.iloc[:, position].array, encode_other) for position in range(value.shape[1])]
         return {
             TAG: "dataframe",
             "columns": _encode_index(value.columns, encode_other),
@@ -86,12 +86,12 @@ def decode(value: dict[str, Any], decode_other: Decode) -> Any:
     Raises:
         ValueError: the plain form is not one that `encode` makes.
     """
-    kind = value[TAG]
-    if kind == "ndarray":
+    type_tag = value[TAG]
+    if type_tag == "ndarray":
         return _decode_numbers(value)
     import pandas as pd
 
-    if kind == "dataframe":
+    if type_tag == "dataframe":
         index = _decode_index(value["index"], decode_other)
         columns = [_decode_column(column, decode_other) for column in value["data"]]
         if any(len(column) != len(index) for column in columns):
@@ -102,7 +102,7 @@ def decode(value: dict[str, Any], decode_other: Decode) -> Any:
         frame.columns = _decode_index(value["columns"], decode_other)
         frame.attrs = decode_other(value["attrs"])
         return frame
-    if kind == "series":
+    if type_tag == "series":
         data, index = _decode_column(value["data"], decode_other), _decode_index(value["index"], decode_other)
         if len(data) != len(index):
             raise ValueError("a series and its index differ in length")
@@ -113,15 +113,17 @@ def decode(value: dict[str, Any], decode_other: Decode) -> Any:
 
 
 def _encode_index(index: Any, encode_other: Encode) -> dict[str, Any]:
-    kind = type(index).__name__
+    type_name = type(index).__name__
     names = encode_other(list(index.names), "names")
-    if kind == "RangeIndex":
+    if type_name == "RangeIndex":
         return {TAG: "index", "range": [index.start, index.stop, index.step], "names": names}
-    if kind == "MultiIndex":
-        levels = [_encode_column(index.get_level_values(place).array, encode_other) for place in range(index.nlevels)]
+    if type_name == "MultiIndex":
+        levels = [
+            _encode_column(index.get_level_values(position).array, encode_other) for position in range(index.nlevels)
+        ]
         return {TAG: "index", "levels": levels, "names": names}
-    if kind in ("PeriodIndex", "IntervalIndex"):
-        raise Unsupported(f"a pandas {kind}")
+    if type_name in ("PeriodIndex", "IntervalIndex"):
+        raise Unsupported(f"a pandas {type_name}")
     frequency = getattr(index, "freq", None)
     freq = None if frequency is None else frequency_name(frequency)
     if frequency is not None and freq is None:
@@ -139,7 +141,9 @@ def _decode_index(value: dict[str, Any], decode_other: Decode) -> Any:
             raise ValueError("a range has no end")
         return pd.RangeIndex(*bounds, name=names[0])
     if "levels" in value:
-        return pd.MultiIndex.from_arrays([_decode_column(one, decode_other) for one in value["levels"]], names=names)
+        return pd.MultiIndex.from_arrays(
+            [_decode_column(level, decode_other) for level in value["levels"]], names=names
+        )
     data = _decode_column(value["data"], decode_other)
     if value.get("freq"):
         return type(pd.Index(data))(data, freq=str(value["freq"]), name=names[0])
@@ -189,34 +193,34 @@ def _decode_column(value: dict[str, Any], decode_other: Decode) -> Any:
     import numpy as np
     import pandas as pd
 
-    kind = value[TAG]
-    if kind == "ndarray":
+    type_name = value[TAG]
+    if type_name == "ndarray":
         numbers = _decode_numbers(value)
         if numbers.ndim != 1:
             raise ValueError("a column has more than one dimension")
         return numbers
-    if kind == "objects":
+    if type_name == "objects":
         objects = np.empty(len(value["data"]), object)
         items = [decode_other(item) for item in value["data"]]
         objects[:] = items
         refuse_collisions((item for item in items if type(item) in (int, complex)), {})  # an index hashes its items
         return objects
-    if kind == "categorical":
+    if type_name == "categorical":
         categories = _decode_index(value["categories"], decode_other)
         if isinstance(categories, pd.RangeIndex) and len(categories) > MAX_CATEGORIES:
             raise ValueError(f"a range of {len(categories):,} categories, and {MAX_CATEGORIES:,} are allowed")
         return pd.Categorical.from_codes(_decode_numbers(value["codes"]), categories, ordered=bool(value["ordered"]))
-    if kind == "strings":
+    if type_name == "strings":
         na_value = np.nan if value["na_is_nan"] else pd.NA
         dtype: Any = pd.StringDtype(str(value["storage"]), na_value=na_value)
         return pd.array(_read_texts(value["data"]), dtype=dtype)
-    if kind == "datetimes":
+    if type_name == "datetimes":
         utc = pd.DatetimeIndex(_decode_numbers(value["data"])).tz_localize("UTC")
         return utc.tz_convert(checked_zone(str(value["tz"]))).array
-    if kind == "masked":
+    if type_name == "masked":
         values, missing = _decode_numbers(value["data"]), _decode_numbers(value["missing"])
         return getattr(pd.arrays, _MASKED[str(value["dtype"])])(values, missing)
-    raise ValueError(f"unknown kind of column {kind!r:.40}")
+    raise ValueError(f"unknown kind of column {type_name!r:.40}")
 
 
 def _encode_numbers(array: Any) -> dict[str, Any]:
@@ -270,12 +274,12 @@ def _storable(flat: Any) -> Any:
     """The same bytes as numbers of a type that Arrow has."""
     import numpy as np
 
-    kind = flat.dtype.kind
-    if kind in "mM":
+    column_type = flat.dtype.kind
+    if column_type in "mM":
         return flat.view(np.int64)
-    if kind == "c":
+    if column_type == "c":
         return flat.view(np.dtype(f"f{flat.dtype.itemsize // 2}"))
-    if kind in "SU":
+    if column_type in "SU":
         return flat.view(np.uint8)
     return flat
 
@@ -365,7 +369,7 @@ def _is_compressed(metadata: bytes) -> bool:
 
 
 def _field(data: bytes, table: int, number: int) -> int | None:
-    """Where a field of a FlatBuffers table lies; None where it is left out."""
+    """The position of a field of a FlatBuffers table; None if the table omits it."""
     vtable = table - struct.unpack_from("<i", data, table)[0]
     if vtable < 0 or 4 + 2 * number >= struct.unpack_from("<H", data, vtable)[0]:
         return None

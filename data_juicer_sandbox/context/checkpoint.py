@@ -1,7 +1,7 @@
-"""The checkpoint: `context_infos.pkl` and its readable twin. The only code that touches these files.
+"""The checkpoint: `context_infos.pkl` and its readable copy. Only this module reads and writes these files.
 
-The pickle ends with a comment of its own digest, which `pickle.load` does not look at: any change of a byte is
-noticed here, and anybody can still load the file without this package.
+The pickle is followed by a comment with its digest, which `pickle.load` ignores: any changed byte is detected here, and
+the file can still be loaded without this package.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Checkpoint:
     """The checkpoint of one work directory.
 
     Args:
-        work_dir: the folder it lies in.
+        work_dir: the folder that contains it.
     """
 
     def __init__(self, work_dir: Path):
@@ -50,14 +50,14 @@ class Checkpoint:
         self._seen: set[int] = set()
 
     def exists(self) -> bool:
-        """Whether there is one, good or bad."""
+        """Whether a checkpoint exists, valid or not."""
         return self.path.exists() or self.previous.exists()
 
     def write(self, context: ContextInfos) -> None:
-        """Write the context; whenever the process dies, a whole checkpoint stands under its name.
+        """Write the context atomically: if the process dies, either the old or the new checkpoint exists.
 
         Raises:
-            CheckpointError: the disk would not take it. What stood there before still stands.
+            CheckpointError: it cannot be written. The previous checkpoint is unchanged.
         """
         written: set[int] = set()
         iterations = [
@@ -70,7 +70,11 @@ class Checkpoint:
         body = pickle.dumps(iterations, protocol=4)
         if len(body) > MAX_BYTES:
             what = f"the checkpoint would have {len(body):,} bytes, and {MAX_BYTES:,} are allowed"
-            raise _run_failed(CheckpointError(what, where=str(self.path), hint="put out the paths of large files"))
+            raise _run_failed(
+                CheckpointError(
+                    what, where=str(self.path), hint="return the paths of large files instead of their content"
+                )
+            )
         try:
             with replacing(self.path, durable=True) as part:
                 part.write_bytes(body + _SEAL + _digest(body))
@@ -83,23 +87,23 @@ class Checkpoint:
             raise _run_failed(failure) from error
 
     def _encode(self, record: JobRecord, written: set[int]) -> dict[str, Any]:
-        """A record as plain Python; encoded once, since records do not change.
+        """A record as plain Python. It is encoded once, since records do not change.
 
         Args:
-            record: the record. The cache keeps it, and so the texts in it, as long as this object lives.
-            written: ids of the records that this checkpoint holds already; one that several iterations share is
-                encoded again, so that nothing in the pickle refers to something before it.
+            record: the record. The cache keeps it and its texts as long as this object exists.
+            written: ids of the records that this checkpoint contains already; a record that several iterations share is
+                encoded again, so that the pickle has no references to earlier objects.
         """
-        known = self._encoded.get(id(record))
-        if known is None or known[0] is not record or id(record) in written:
+        cached = self._encoded.get(id(record))
+        if cached is None or cached[0] is not record or id(record) in written:
             # The record itself is a level around its outputs.
-            known = (record, encode(record.plain(), depth=-1, seen=self._seen))
-            self._encoded.setdefault(id(record), known)
+            cached = (record, encode(record.plain(), depth=-1, encoded_ids=self._seen))
+            self._encoded.setdefault(id(record), cached)
         written.add(id(record))
-        return known[1]
+        return cached[1]
 
     def _readable(self, context: ContextInfos) -> str:
-        """The context as JSON, a record a line; the text of a record is made once, since records do not change."""
+        """The context as JSON with one record per line. A record is formatted once, since records do not change."""
         iterations = []
         for iteration in context.iterations:
             pipelines = []
@@ -110,15 +114,15 @@ class Checkpoint:
         return '{"version": 1, "iterations": [\n ' + ",\n ".join(iterations) + "\n]}\n"
 
     def _line(self, record: JobRecord) -> str:
-        known = self._texts.get(id(record))
-        if known is None or known[0] is not record:
+        cached = self._texts.get(id(record))
+        if cached is None or cached[0] is not record:
             plain = mask_known(to_json_value(record.plain(trace=False)))  # nobody reads the digests
             text = json.dumps(plain, ensure_ascii=False)
-            known = self._texts[id(record)] = (record, text)
-        return known[1]
+            cached = self._texts[id(record)] = (record, text)
+        return cached[1]
 
     def _keep_previous(self) -> None:
-        """Give the checkpoint that is about to be replaced a second name, so that it is never gone from the first."""
+        """Link the current checkpoint to a second name before it is replaced, so that its first name always exists."""
         if not self.path.exists():
             return
         if self.previous.exists() and self.path.samefile(self.previous):
@@ -133,10 +137,10 @@ class Checkpoint:
         """Load the checkpoint.
 
         Args:
-            trust: also one of an earlier version that holds Python objects. A file of a stranger could harm.
+            trust: also read a checkpoint of an earlier version with Python objects. A crafted file can run code.
 
         Raises:
-            CheckpointError: it is damaged, or refused; says which earlier copy is good.
+            CheckpointError: it is damaged or refused; the hint names an earlier valid copy.
         """
         try:
             return _load(self.path, trust)
@@ -154,7 +158,7 @@ class Checkpoint:
             raise CheckpointError(error.what, where=error.where, hint=hint) from error
 
     def set_aside(self, *others: Path) -> Path | None:
-        """Move an old run's checkpoint, and files that go with it, into a dated folder beside them."""
+        """Move the checkpoint of an old run and the other files of that run into a dated folder beside them."""
         old = [file for file in (self.path, self.previous, self.readable, *others) if file.exists()]
         if not old:
             return None
@@ -169,16 +173,16 @@ class Checkpoint:
 
 
 def _run_failed(error: CheckpointError) -> CheckpointError:
-    """The error with the exit code of a failed run: nothing is wrong with config or usage."""
+    """The error with the exit code of a failed run: config and usage are correct."""
     error.exit_code = 1
     return error
 
 
 def _read_bytes(path: Path) -> bytes:
-    """The bytes of a regular file of no more than `MAX_BYTES`. A pipe or device may have no end.
+    """The bytes of a regular file of at most `MAX_BYTES`. A pipe or device may be endless.
 
     Raises:
-        CheckpointError: it is something else, or too large.
+        CheckpointError: it is not a regular file, or too large.
         OSError: it cannot be read.
     """
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
@@ -216,10 +220,10 @@ def _load(path: Path, trust: bool = False) -> ContextInfos:
 
 
 def _value(body: bytes, path: Path, trust: bool) -> Any:
-    """What a checkpoint holds: plain Python, read without the pickle machine.
+    """The content of a checkpoint: plain Python, read without the `pickle` module.
 
-    An earlier version also kept objects of NumPy, pandas and datetime. Those are built by the pickle machine, with a
-    list of what it may build; but a crafted file can harm with these alone.
+    An earlier version also stored objects of NumPy, pandas and datetime. `unpickler` builds those from a list of
+    allowed classes; but a crafted file can do harm with these alone.
     """
     try:
         return decode(pickle_reader.loads(body))

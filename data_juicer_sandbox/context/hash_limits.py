@@ -31,8 +31,8 @@ def refuse_collisions(keys: Iterable[Any], counts: Counts) -> None:
         TypeError: a key cannot be hashed.
     """
     for key in keys:
-        kind = type(key)
-        if kind not in _CRAFTABLE and not (kind is int and abs(key) >= _MODULUS):
+        key_type = type(key)
+        if key_type not in _CRAFTABLE and not (key_type is int and abs(key) >= _MODULUS):
             continue
         hashed = hash(key)
         first, others = counts.get(hashed, (key, 0))

@@ -148,13 +148,13 @@ class _Reader:
         refuse_collisions(items, {})
         self._container(frozenset(items), 1 + max(map(self._depth, items), default=0))
 
-    def _fill(self, kind: type, items: list[Any], put: Callable[[Any, list[Any]], Any]) -> None:
+    def _fill(self, container_type: type, items: list[Any], put: Callable[[Any, list[Any]], Any]) -> None:
         target = self._stack[-1]
-        if type(target) is not kind:
-            raise ValueError(f"a {kind.__name__} is missing")
-        if kind is not list:
+        if type(target) is not container_type:
+            raise ValueError(f"a {container_type.__name__} is missing")
+        if container_type is not list:
             counts = self._hashes.setdefault(id(target), {})
-            refuse_collisions(items if kind is set else items[::2], counts)
+            refuse_collisions(items if container_type is set else items[::2], counts)
         put(target, items)
         self._set_depth(target, max(self._depths[id(target)], 1 + max(map(self._depth, items), default=0)))
 
@@ -194,21 +194,21 @@ class _Reader:
             raise ValueError("its repeated texts unfold to too many characters")
 
     def _copy(self, value: Any) -> Any:
-        """A copy of a container, so that what is unfolded is paid for where it is made."""
+        """A copy of a container, so that what is unfolded is paid for where it is copied."""
         self._copies_left -= 1
         if self._copies_left < 0:
             raise ValueError("its repeated parts unfold to too many values")
         if not isinstance(value, _CONTAINERS):
             self._pay_for(value)
             return value
-        made: Any
+        copied: Any
         if type(value) is dict:
-            made = {self._copy(key): self._copy(item) for key, item in value.items()}
+            copied = {self._copy(key): self._copy(item) for key, item in value.items()}
         else:
-            made = type(value)(self._copy(item) for item in value)
-        self._depths[id(made)] = self._depths[id(value)]
-        self._kept.append(made)
-        return made
+            copied = type(value)(self._copy(item) for item in value)
+        self._depths[id(copied)] = self._depths[id(value)]
+        self._kept.append(copied)
+        return copied
 
 
 _CONTAINERS = (dict, list, tuple, set, frozenset)

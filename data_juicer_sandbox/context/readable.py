@@ -9,7 +9,7 @@ from typing import Any
 from data_juicer_sandbox.context.arrays import is_array
 
 LONG_RANGE = 1000
-"""Numbers of a range from which on its bounds stand for it: the checkpoint holds no more of a range."""
+"""Length from which a range is written as its bounds, which is all that the checkpoint stores of a range."""
 MAX_REPEATED = 64 << 20
 """Characters that one frame, series or index may repeat: texts of its categories, and of its index beside each column.
 
@@ -42,14 +42,14 @@ def _from_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
     texts = [str(key) for key in value]
     if len(set(texts)) == len(texts):
         return {text: to_json_value(item) for text, item in zip(texts, value.values(), strict=True)}
-    made: dict[str, Any] = {key: to_json_value(item) for key, item in value.items() if isinstance(key, str)}
+    texts_to_values: dict[str, Any] = {key: to_json_value(item) for key, item in value.items() if isinstance(key, str)}
     for key, item in value.items():
         if not isinstance(key, str):
             text = str(key)
-            while text in made:
+            while text in texts_to_values:
                 text = f"{text} ({type(key).__name__})"
-            made[text] = to_json_value(item)
-    return made
+            texts_to_values[text] = to_json_value(item)
+    return texts_to_values
 
 
 def _from_array(value: Any) -> Any:
@@ -58,21 +58,25 @@ def _from_array(value: Any) -> Any:
     A frame is `{column: {label: value}}`, a series `{label: value}`. Where that form would lose or repeat too much, it
     is `{"columns": [...], "index": [...], "data": [[...], ...]}`, with a list for each column.
     """
-    kind = type(value).__name__
-    if kind == "ndarray":
+    type_name = type(value).__name__
+    if type_name == "ndarray":
         return value.tolist()
-    if kind not in ("DataFrame", "Series"):
+    if type_name not in ("DataFrame", "Series"):
         return _items(value)
-    index_characters = _characters(value.index) * (value.shape[1] if kind == "DataFrame" else 1)
+    index_characters = _characters(value.index) * (value.shape[1] if type_name == "DataFrame" else 1)
     distinct = _is_unique(value.index) and index_characters <= MAX_REPEATED
-    if kind == "Series":
+    if type_name == "Series":
         if distinct and not _repeats_too_much(value):
             return value.to_dict()
         return {"name": value.name, "index": _items(value.index), "data": _items(value)}
     columns = [value.iloc[:, position] for position in range(value.shape[1])]
     if distinct and _is_unique(value.columns) and not any(map(_repeats_too_much, columns)):
         return value.to_dict()
-    return {"columns": _items(value.columns), "index": _items(value.index), "data": [_items(one) for one in columns]}
+    return {
+        "columns": _items(value.columns),
+        "index": _items(value.index),
+        "data": [_items(column) for column in columns],
+    }
 
 
 def _items(column: Any) -> Any:

@@ -21,36 +21,37 @@ def to_plain(value: Any, name: str, depth: int = 0) -> Any:
     Args:
         value: what a component put out.
         name: what it is called, for the error.
-        depth: how many containers it lies in.
+        depth: the number of containers around it.
 
     Raises:
         JobError: it is, or holds, something that is neither plain Python nor NumPy nor pandas, is nested too deeply, or
             has an integer of more than 4,000 digits.
     """
-    kind = type(value)
+    value_type = type(value)
     if depth > MAX_DEPTH:
         raise JobError(f"output {name[:60]!r}... is nested more than {MAX_DEPTH} levels deep", hint="a flatter value")
-    if kind is int and value.bit_length() > MAX_INT_BITS:
+    if value_type is int and value.bit_length() > MAX_INT_BITS:
         raise JobError(f"output {name!r} is an integer of more than 4,000 digits", hint="a float, or a text")
-    if kind in _SCALARS:
+    if value_type in _SCALARS:
         return value
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, Mapping):
         keys = _distinct([to_plain(key, name, depth + 1) for key in value], name)
         return {key: to_plain(item, f"{name}.{key}", depth + 1) for key, item in zip(keys, value.values(), strict=True)}
-    if kind in (set, frozenset):
-        return kind(_distinct([to_plain(item, name, depth + 1) for item in value], name))
-    if kind in (list, tuple):
-        return kind(to_plain(item, f"{name}.{index}", depth + 1) for index, item in enumerate(value))
-    if kind.__module__.startswith("numpy") and hasattr(value, "dtype"):
+    if value_type in (set, frozenset):
+        return value_type(_distinct([to_plain(item, name, depth + 1) for item in value], name))
+    if value_type in (list, tuple):
+        return value_type(to_plain(item, f"{name}.{index}", depth + 1) for index, item in enumerate(value))
+    if value_type.__module__.startswith("numpy") and hasattr(value, "dtype"):
         return _from_numpy(value, name, depth)
     if is_array(value) or is_pandas_scalar(value):
         return _encodable(value, name, depth)
     if isinstance(value, (str, int, float)):  # an enum or another subclass, whose `__str__` may give another text
         return to_plain(_of_base(value), name, depth)
     raise JobError(
-        f"output {name!r} is a {kind.__module__}.{kind.__qualname__}", hint="put out plain values, NumPy or pandas"
+        f"output {name!r} is a {value_type.__module__}.{value_type.__qualname__}",
+        hint="put out plain values, NumPy or pandas",
     )
 
 

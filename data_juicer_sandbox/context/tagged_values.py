@@ -28,61 +28,62 @@ SHORT = 64
 """Characters of a text that a pickle may refer to instead of a copy. `pickle_reader.REPEATS_PER_BYTE` allows for it."""
 
 
-def encode(value: Any, name: str = "value", depth: int = 0, seen: set[int] | None = None) -> Any:
+def encode(value: Any, name: str = "value", depth: int = 0, encoded_ids: set[int] | None = None) -> Any:
     """A value as a tree of plain containers and scalars, none of which occurs in it twice.
 
     Args:
         value: plain Python, NumPy or pandas.
-        name: what it is called, for the error.
-        depth: how many containers it lies in.
-        seen: ids of long texts and bytes that were encoded before and still live; updated. Those in it are copied.
+        name: its name in errors.
+        depth: the number of containers around it.
+        encoded_ids: ids of long texts and bytes that were encoded before and still exist; updated. Texts in it are
+            copied.
 
     Raises:
         Unsupported: it holds something else, is nested too deeply, or has too large a number; says where.
     """
-    kind = type(value)
-    if kind is int and value.bit_length() > MAX_INT_BITS:
+    value_type = type(value)
+    if value_type is int and value.bit_length() > MAX_INT_BITS:
         raise Unsupported(f"{name} is an integer of more than 4,000 digits")
-    if kind in _SCALARS:
-        return _unshared(value, seen) if kind in (str, bytes) and len(value) > SHORT else value
+    if value_type in _SCALARS:
+        return _unshared(value, encoded_ids) if value_type in (str, bytes) and len(value) > SHORT else value
     if depth > MAX_DEPTH:
         raise Unsupported(f"{name[:60]}... is nested more than {MAX_DEPTH} levels deep")
-    if kind in (list, tuple, set, frozenset):
+    if value_type in (list, tuple, set, frozenset):
         items = [
-            item if type(item) in _SIMPLE else encode(item, f"{name}.{place}", depth + 1, seen)
-            for place, item in enumerate(value)
+            item if type(item) in _SIMPLE else encode(item, f"{name}.{position}", depth + 1, encoded_ids)
+            for position, item in enumerate(value)
         ]
-        if kind in (set, frozenset) and any(map(_has_dict, items)):
-            return {TAG: kind.__name__, "data": items}
-        return kind(items)
+        if value_type in (set, frozenset) and any(map(_has_dict, items)):
+            return {TAG: value_type.__name__, "data": items}
+        return value_type(items)
     if isinstance(value, Mapping):
         pairs = [
-            (encode(key, name, depth + 1, seen), encode(item, f"{name}.{key}", depth + 1, seen))
+            (encode(key, name, depth + 1, encoded_ids), encode(item, f"{name}.{key}", depth + 1, encoded_ids))
             for key, item in value.items()
         ]
         if TAG in value or any(_has_dict(key) for key, _ in pairs):
             return {TAG: "mapping", "data": pairs}
         return dict(pairs)
-    if kind is complex:
+    if value_type is complex:
         return {TAG: "complex", "data": (value.real, value.imag)}
-    if kind is datetime and (key := zone_key(value.tzinfo)):
+    if value_type is datetime and (key := zone_key(value.tzinfo)):
         local = value.replace(tzinfo=None)
         return {TAG: "datetime", "data": local.isoformat(), "fold": value.fold, "zone": key}
-    if kind in (datetime, date):
-        return {TAG: kind.__name__, "data": value.isoformat(), "fold": getattr(value, "fold", 0)}
+    if value_type in (datetime, date):
+        return {TAG: value_type.__name__, "data": value.isoformat(), "fold": getattr(value, "fold", 0)}
     if arrays.is_array(value):
         # The encoded form has more levels than the value: frame, list of columns, column, categories, column, items.
-        return arrays.encode(value, lambda item, item_name: encode(item, item_name, depth + 2, seen))
+        return arrays.encode(value, lambda item, item_name: encode(item, item_name, depth + 2, encoded_ids))
     return _encode_pandas_scalar(value, name)
 
 
-def _unshared(value: Any, seen: set[int] | None) -> Any:
+def _unshared(value: Any, encoded_ids: set[int] | None) -> Any:
     """A long text or run of bytes; a copy of it where it was encoded before, since a pickle would refer to it."""
-    if seen is None:
+    if encoded_ids is None:
         return value
-    if id(value) in seen:
+    if id(value) in encoded_ids:
         return value[:1] + value[1:]
-    seen.add(id(value))
+    encoded_ids.add(id(value))
     return value
 
 
@@ -97,10 +98,10 @@ def decode(value: Any) -> Any:
     Raises:
         ValueError: a tagged value is not one that `encode` makes.
     """
-    kind = type(value)
-    if kind in (list, tuple, set, frozenset):
-        return kind(decode(item) if type(item) in _COMPOUND else item for item in value)
-    if kind is not dict:
+    value_type = type(value)
+    if value_type in (list, tuple, set, frozenset):
+        return value_type(decode(item) if type(item) in _COMPOUND else item for item in value)
+    if value_type is not dict:
         return value
     if TAG not in value:
         return {decode(key): decode(item) for key, item in value.items()}
@@ -111,46 +112,46 @@ def decode(value: Any) -> Any:
 
 
 def _decode_tagged(value: dict[str, Any]) -> Any:
-    kind = value[TAG]
-    if kind == "mapping":
+    type_tag = value[TAG]
+    if type_tag == "mapping":
         pairs = [(decode(key), decode(item)) for key, item in value["data"]]
         refuse_collisions((key for key, _ in pairs), {})
         return dict(pairs)
-    if kind in ("set", "frozenset"):
+    if type_tag in ("set", "frozenset"):
         items = [decode(item) for item in value["data"]]
         refuse_collisions(items, {})
-        return (set if kind == "set" else frozenset)(items)
-    if kind == "complex":
+        return (set if type_tag == "set" else frozenset)(items)
+    if type_tag == "complex":
         real, imaginary = value["data"]
         return complex(float(real), float(imaginary))
-    if kind == "datetime":
+    if type_tag == "datetime":
         moment = datetime.fromisoformat(value["data"]).replace(fold=1 if value["fold"] else 0)
         return moment.replace(tzinfo=ZoneInfo(value["zone"])) if "zone" in value else moment
-    if kind == "date":
+    if type_tag == "date":
         return date.fromisoformat(value["data"])
-    if kind in ("missing", "timestamp", "timedelta"):
+    if type_tag in ("missing", "timestamp", "timedelta"):
         return _decode_pandas_scalar(value)
     return arrays.decode(value, decode)
 
 
 def is_pandas_scalar(value: Any) -> bool:
     """Whether a value is a time, a duration, or one of the markers of missing values of pandas."""
-    kind = type(value)
-    return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ in _PANDAS_SCALARS
+    value_type = type(value)
+    return value_type.__module__.partition(".")[0] == "pandas" and value_type.__name__ in _PANDAS_SCALARS
 
 
 def _encode_pandas_scalar(value: Any, name: str) -> Any:
     """What columns of Python objects hold beside plain values: `NA`, `NaT`, times."""
-    kind = type(value).__name__
+    type_name = type(value).__name__
     if type(value).__module__.partition(".")[0] == "pandas":
-        if kind in ("NAType", "NaTType"):
-            return {TAG: "missing", "data": kind}
-        if kind in ("Timestamp", "Timedelta"):
+        if type_name in ("NAType", "NaTType"):
+            return {TAG: "missing", "data": type_name}
+        if type_name in ("Timestamp", "Timedelta"):
             zone = getattr(value, "tz", None)
             tz = {} if zone is None else {"tz": zone_name(zone)}
             if tz and tz["tz"] is None:
                 raise Unsupported(f"{name} is a time of the zone {zone}, which has no name that pandas knows")
-            return {TAG: kind.lower(), "data": int(value.asm8.view("i8")), "unit": value.unit, **tz}
+            return {TAG: type_name.lower(), "data": int(value.asm8.view("i8")), "unit": value.unit, **tz}
     if type(value).__module__ == "numpy" and hasattr(value, "item") and type(value.item()) in _SCALARS:
         return value.item()
     raise Unsupported(f"{name} holds a {type(value).__module__}.{type(value).__qualname__}")

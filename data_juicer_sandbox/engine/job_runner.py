@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,19 +54,23 @@ def run_job(
     """
     job = planned_job.job
     started = time.time()
-    resolved = relocator.relocate_job(planned_job, resolve(job, finished, variables))
+    resolved = resolve(job, finished, variables)
+    is_as_planned = resolved.extra_configs == (planned_job.extra.value or {})
+    resolved = relocator.relocate_job(planned_job, resolved)
     _check_recipe(planned_job, resolved)
     watcher.start(
         job.pipeline, job.meta_name, {"dj_configs": resolved.dj_configs, "extra_configs": resolved.extra_configs}
     )
     folder = job_folder(relocator.root, planned_job)
     make_folder(relocator.work_dir, folder)
-    hook = find_hook(job.hook)
-    # `input` may have set `type`, so the component is certain only now
-    component = hook.component_class(resolved.extra_configs)
+    hook = planned_job.hook or find_hook(job.hook)
+    component = planned_job.component
+    if component is None or not is_as_planned:  # an earlier job has written its config, or `input` has set its `type`
+        component = hook.component_class(resolved.extra_configs)
     if component is not planned_job.component:
         planned_job = PlannedJob(job, hook, component, planned_job.recipe, planned_job.extra)
         resolved = relocator.relocate_job(planned_job, resolved)
+    resolved = replace(resolved, component=component)
     code = fingerprints.take_code(planned_job, resolved)
     fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}
     run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)

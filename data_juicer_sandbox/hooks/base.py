@@ -66,7 +66,7 @@ class Hook:
         Raises:
             ConfigError: the configs do not match its parameters.
         """
-        component = cls.component_class(resolved.extra_configs)
+        component = resolved.component or cls.component_class(resolved.extra_configs)
         return build(component, arguments(component, resolved.dj_configs, resolved.extra_configs))
 
     def run(self, resolved: ResolvedJob, job: JobRun) -> Any:

@@ -51,7 +51,7 @@ class ProbeViaModelInferHook(Hook):
 
     def run(self, resolved: ResolvedJob, job: JobRun) -> Any:
         """Draw the sample, then build and run the evaluator on it."""
-        component = self.component_class(resolved.extra_configs)
+        component = resolved.component or self.component_class(resolved.extra_configs)
         keyword_arguments = arguments(component, None, resolved.extra_configs)
         if resolved.dj_configs is not None:
             recipe = with_dataset(resolved.dj_configs, keyword_arguments.get("dataset_path"))

@@ -252,5 +252,5 @@ def metric_value(metric: Metric, context: ContextInfos, watcher: Watcher) -> flo
             if value is None
             else f"the metric {metric.name!r} is {shown(value)}, not a number"
         )
-        raise MetricError(what, hint="there are: " + ", ".join(available[:40]))
+        raise MetricError(what, hint="available: " + ", ".join(available[:40]))
     return float(value)

@@ -99,7 +99,7 @@ def _faults(planned_job: PlannedJob, key: str, value: Any) -> Iterator[tuple[str
         yield f"job {planned_job.job.label!r} has no `dj_configs`", None
         return
     try:
-        updated_config = set_path(job_config.value, list(path), value)
+        updated_config = set_path(job_config.value, path, value)
     except ResolveError as error:
         yield f"{key!r} cannot be set in job {planned_job.job.label!r}: {error.what}", None
         return

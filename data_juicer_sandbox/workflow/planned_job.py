@@ -9,12 +9,12 @@ from typing import Any
 
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.config import yaml_source as sources
-from data_juicer_sandbox.config.interpolation import fill
+from data_juicer_sandbox.config.interpolation import fill, find_variable
 from data_juicer_sandbox.config.schema import Job
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.context.keys import ConfigKey
-from data_juicer_sandbox.errors import ConfigError, Where
+from data_juicer_sandbox.errors import MAX_PROBLEMS, ConfigError, Where
 from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.hooks.base import Hook
@@ -165,9 +165,8 @@ def _load_config(job: Job, name: str, variables: Mapping[str, str], problems: li
     except ConfigError as error:
         problems.append(ConfigError(f"`{name}` of job {job.label!r}: {error}", where=job.where(name)))
         return JobConfig(name, None, False, job.source, (*job.path, name), later)
-    for variable in dict.fromkeys(unknown):
+    for variable in list(dict.fromkeys(unknown))[:MAX_PROBLEMS]:
         hint = suggest(variable, variables) + "; write $${ for a literal ${"
-        problems.append(
-            ConfigError(f"job {job.label!r}: unknown variable ${{{variable}}}", where=source.where(), hint=hint)
-        )
+        where = source.where(find_variable(source.value, variable))
+        problems.append(ConfigError(f"job {job.label!r}: unknown variable ${{{variable}}}", where=where, hint=hint))
     return JobConfig(name, value, True, source, (), later)

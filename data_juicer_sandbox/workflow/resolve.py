@@ -30,12 +30,14 @@ class ResolvedJob:
         dj_configs: the recipe, or None.
         extra_configs: `type` and parameters of the component.
         files: the config files that were read.
+        component: the class of its component; None if it is not looked up yet.
     """
 
     job: Job
     dj_configs: dict[str, Any] | None
     extra_configs: dict[str, Any]
     files: tuple[str, ...]
+    component: type[Any] | None = None
 
 
 def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> ResolvedJob:
@@ -67,7 +69,7 @@ def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> Resol
                 configs[name] = _load_config(job, name, value, variables, files)
                 continue
             try:
-                configs[name] = set_path(configs[name], list(config_key.path), deepcopy(value))
+                configs[name] = set_path(configs[name], config_key.path, deepcopy(value))
             except ResolveError as error:
                 raise ResolveError(f"{source_type} {key!r}: {error.what}", where=job.where(source_type, key)) from error
     recipe = configs["dj_configs"]

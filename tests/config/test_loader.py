@@ -60,6 +60,23 @@ def test_an_unknown_variable_is_a_fault_with_its_line(config_file):
     assert ":4: unknown variable ${work_dirr} (did you mean 'work_dir'?" in faults(path)[0]
 
 
+def test_an_unknown_variable_in_parameters_is_a_fault_with_its_line(config_file):
+    text = "work_dir: w\nparameters:\n  op.path: ${work_dir}/a\n  op.other:\n    - x\n    - ${wrk_dir}/b\n"
+    (message,) = faults(config_file(text))
+    assert "sandbox.yaml:6: unknown variable ${wrk_dir} (did you mean 'work_dir'?" in message
+    assert "a plain ${ is written $${" in message
+    (message,) = faults(config_file("work_dir: w\n"), parameters={"op.path": "${wrk_dir}"})
+    assert message.startswith("--parameters: unknown variable ${wrk_dir}")
+    assert faults(config_file("parameters: {op.path: '$${wrk_dir}'}\n")) == []
+
+
+def test_an_unknown_variable_in_a_search_is_a_fault_with_its_line(config_file):
+    text = "method: random\nmetric:\n  name: p.j.score\n  goal: maximize\nparameters:\n  op.a:\n    value: ${nme}\n"
+    config_file(text, "sweep.yaml")
+    messages = faults(config_file("hpo_config: sweep.yaml\nproject_name: p\n"))
+    assert any("sweep.yaml:7: unknown variable ${nme}" in message for message in messages)
+
+
 def test_flags_win_over_the_file(config_file):
     path = config_file({"project_name": "file", "resume": False})
     config = load_or_raise(str(path), {"project_name": "flag", "resume": True})

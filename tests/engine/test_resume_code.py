@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,7 @@ def test_a_record_of_an_earlier_version_knows_no_code_and_is_kept(counting, go, 
     checkpoint = Checkpoint(Path("out"))
     context = checkpoint.read()
     for _, record in context.records():
-        del record.job["trace"]["code"]
+        record.provenance = replace(record.provenance, trace=replace(record.provenance.trace, code=None))
     checkpoint.write(context)
     write("rcode_count", COMPONENT + "# changed\n")
     assert reasons(counting) == {}
@@ -168,7 +169,7 @@ def test_what_a_job_reads_is_in_the_checkpoint_as_plain_values(counting, go):
     assert go(counting) == 0
     from data_juicer_sandbox.context.checkpoint import Checkpoint
 
-    found = {record.meta_name: record.job["trace"]["code"] for _, record in Checkpoint(Path("out")).read().records()}
+    found = {record.meta_name: record.provenance.trace.code for _, record in Checkpoint(Path("out")).read().records()}
     assert sorted(found["sum_other"]) == ["rcode_base", "rcode_count"]
     assert list(found["scale"]) == ["toy_lab.steps"]
     json.dumps(found)

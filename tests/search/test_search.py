@@ -313,7 +313,7 @@ def test_a_failing_shared_job_ends_it_before_the_first_trial(lab, sweep, go, cap
 def test_a_metric_that_no_trial_has_says_what_there_is(lab, sweep, go, table):
     sweep |= {"metric": {"name": "learn.accuracy"}, "sweep_max_count": 1}
     assert go(lab, sweep) == 1
-    assert "the metric 'learn.accuracy' is missing (there are: learn.loss, learn.gain, " in table()[0]["error"]
+    assert "the metric 'learn.accuracy' is missing (available: learn.loss, learn.gain, " in table()[0]["error"]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,11 @@ def test_a_good_one(said):
         ("p.learn.extra_configs.rat", {"value": 1}, "did you mean 'rate'?"),
         ("p.learn.extra_configs.steps", {"min": 0, "max": 4}, "steps"),
         ("p.learn.dj_configs.process.0.x.y", {"value": 1}, "job 'p.learn' has no `dj_configs`"),
-        ("p.process.dj_configs.process.7.text_length_filter.min_len", {"value": 1}, "index 7 of a list of 2"),
+        (
+            "p.process.dj_configs.process.7.text_length_filter.min_len",
+            {"value": 1},
+            "index 7 is out of range for a list of 2",
+        ),
         ("rate", {"value": 1}, "sets nothing"),
         ("p.process.dj_configs", {"values": ["rows.jsonl", "none.yaml"]}, "there is no file 'none.yaml'"),
     ],

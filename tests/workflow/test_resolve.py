@@ -39,7 +39,7 @@ def test_a_list_is_made_from_its_first_item_on():
     before = [done("p", "j", a="one", b="two")]
     found = resolve(job(input=inputs, extra_configs={"given": ["x"]}), before, {})
     assert found.extra_configs == {"given": ["x", "two"], "paths": ["one", "two"]}
-    with pytest.raises(ResolveError, match="index 2 of a list of 1"):
+    with pytest.raises(ResolveError, match="index 2 is out of range for a list of 1"):
         resolve(job(input={"extra_configs.given.2": "j.a"}, extra_configs={"given": ["x"]}), before, {})
 
 

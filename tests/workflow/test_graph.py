@@ -1,0 +1,46 @@
+"""The dependency graph: edges by context keys, by files, and by what earlier runs wrote."""
+
+from __future__ import annotations
+
+from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.context.provenance import Provenance, Trace
+from data_juicer_sandbox.workflow.graph import edges, referenced
+
+DATA = {"extra_configs.dataset_path": "rows.path"}
+A, B, C = "p/execution/rows", "p/execution/scale", "p/execution/other"
+
+
+def test_an_edge_by_a_context_key_and_none_without(plan):
+    rows = plan("rows", "MakeRows", export_path="a.jsonl")
+    scale = plan("scale", "ScaleRows", export_path="b.jsonl", input=DATA)
+    other = plan("other", "MakeRows", export_path="c.jsonl")
+    assert edges([rows, scale, other], ContextInfos()) == {A: set(), B: {A}, C: set()}
+
+
+def test_an_edge_by_a_file_and_by_a_folder_around_it(plan):
+    rows = plan("rows", "MakeRows", export_path="out")
+    scale = plan("scale", "ScaleRows", dataset_path="out/part.jsonl", export_path="b.jsonl")
+    assert edges([rows, scale], ContextInfos())[B] == {A}
+    assert edges([scale, rows], ContextInfos()) == {A: set(), B: set()}  # a later job is not read
+
+
+def test_an_edge_by_a_file_that_only_the_record_names(plan):
+    rows = plan("rows", "MakeRows", export_path="a.jsonl")
+    scale = plan("scale", "ScaleRows", dataset_path="side.jsonl", export_path="b.jsonl")
+    context = ContextInfos()
+    assert edges([rows, scale], context)[B] == set()
+    trace = Trace(outputs={"side.jsonl": ("1", "2")})
+    context.put("p", JobRecord("rows", {}, Provenance(phase="execution", status="done", trace=trace)))
+    assert edges([rows, scale], context)[B] == {A}
+
+
+def test_a_key_refers_to_the_own_pipeline_or_another(plan):
+    rows = plan("rows", "MakeRows", export_path="a.jsonl")
+    elsewhere = plan("rows", "MakeRows", pipeline="q", export_path="b.jsonl")
+    reader = plan("scale", "ScaleRows", export_path="c.jsonl", dataset_path="a.jsonl")
+    earlier = [rows, elsewhere]
+    assert referenced(reader, "rows.path", earlier) == ([rows], "path")
+    assert referenced(reader, "q.rows.path.0", earlier) == ([elsewhere], "path")
+    assert referenced(reader, "-1.path", earlier) == ([elsewhere], "path")
+    assert referenced(reader, "-1.path", []) is None
+    assert referenced(reader, "nobody.path", earlier) is None
