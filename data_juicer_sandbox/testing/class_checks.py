@@ -156,11 +156,11 @@ def _ask(cls: type[Any], request: Mapping[str, Any], folder: Path) -> dict[str, 
     except (TypeError, OSError):
         file = None
     whole = {
-        "path": sys.path,
+        "path": [str(Path(entry).absolute()) for entry in sys.path],  # an empty one is the current folder
         "module": cls.__module__,
         "file": file,
         "name": cls.__qualname__,
-        "folder": str(folder),
+        "folder": str(folder.absolute()),
         **request,
     }
     command = [sys.executable, str(Path(__file__).with_name("constructor_probe.py"))]

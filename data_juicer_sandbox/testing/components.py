@@ -17,7 +17,7 @@ from data_juicer_sandbox.context.serialization import to_plain
 from data_juicer_sandbox.context.tagged_values import encode
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.signatures import build, check, parameters
-from data_juicer_sandbox.testing.class_checks import class_checks
+from data_juicer_sandbox.testing.class_checks import class_checks, light_constructor
 from data_juicer_sandbox.testing.interruptions import lets_interruptions_through
 from data_juicer_sandbox.testing.observation import Bench, is_below, unfinished_tasks
 from data_juicer_sandbox.testing.reporting import Check, describe, report
@@ -62,6 +62,7 @@ def check_component(
 def component_checks(bench: Bench, deterministic: bool, hook: str) -> dict[str, Check]:
     """All checks by name, in the order in which they are run."""
     checks = class_checks(bench.cls, bench.values, bench.source)
+    checks["light_constructor"] = lambda: light_constructor(bench.cls, bench.values, bench.renew())
     checks["portable_values"] = lambda: portable_values(bench)
     checks["runs"] = lambda: runs(bench)
     of_run: dict[str, Check] = {

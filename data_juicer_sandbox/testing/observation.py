@@ -77,7 +77,7 @@ class Bench:
     ):
         self.cls, self.metrics = cls, metrics
         self.source = folder.resolve()
-        self.values: dict[str, Any] = _relative(plain_value(dict(values)), self.source)
+        self.values: dict[str, Any] = _relative(plain_value(dict(values)), (folder.absolute(), self.source))
         self.project = temporary.resolve() / "project"
         self.job_folder = f"{WORK_DIR}/jobs/anonymous/{NAME}"
         self._first: Observation | None = None
@@ -86,14 +86,17 @@ class Bench:
     def fresh(self) -> Iterator[Path]:
         """Make a new copy of the folder, the current folder while the block runs."""
         before = Path.cwd()
-        if self.project.exists():
-            shutil.rmtree(self.project)
-        shutil.copytree(self.source, self.project, symlinks=True)
-        os.chdir(self.project)
+        os.chdir(self.renew())
         try:
             yield self.project
         finally:
             os.chdir(before)
+
+    def renew(self) -> Path:
+        """Make a new copy of the folder."""
+        if self.project.exists():
+            shutil.rmtree(self.project)
+        return Path(shutil.copytree(self.source, self.project, symlinks=True))
 
     def first(self) -> Observation:
         """The first run, which is made once."""
@@ -187,14 +190,16 @@ def unfinished_tasks(tasks: list[RecordedTask]) -> list[str]:
     return [task.description for task in tasks if task.open]
 
 
-def _relative(value: Any, folder: Path) -> Any:
-    """Values with the absolute paths below a folder made relative to it."""
-    if isinstance(value, str) and value.startswith(f"{folder}{os.sep}"):
-        return os.path.relpath(value, folder)
+def _relative(value: Any, folders: tuple[Path, ...]) -> Any:
+    """Values with the absolute paths below a folder made relative to it; the folder may have several names."""
+    if isinstance(value, str):
+        for folder in folders:
+            if value.startswith(f"{folder}{os.sep}"):
+                return os.path.relpath(value, folder)
     if isinstance(value, dict):
-        return {key: _relative(item, folder) for key, item in value.items()}
+        return {key: _relative(item, folders) for key, item in value.items()}
     if isinstance(value, list):
-        return [_relative(item, folder) for item in value]
+        return [_relative(item, folders) for item in value]
     return value
 
 

@@ -145,7 +145,9 @@ def repair(path: Path) -> None:
 def _strict(value: Any) -> Any:
     """A config as strict JSON has it: `.nan` and `.inf` in it become strings."""
     if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
+        return {
+            key if isinstance(key, (str, int, type(None))) else str(key): _strict(item) for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [_strict(item) for item in value]
     return to_json(value)

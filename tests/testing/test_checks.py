@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import broken_parts
+import broken_trackers
 import pytest
 
 from data_juicer_sandbox.testing import check_component, check_component_class, check_tracker
@@ -133,13 +134,13 @@ def test_a_class_inside_a_function_cannot_be_named_by_a_config(folder):
 
 
 def test_a_good_tracker_passes(tmp_path):
-    check_tracker(broken_parts.GoodTracker, folder=tmp_path)
+    check_tracker(broken_trackers.GoodTracker, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("name", "check", "text"), TRACKERS)
 def test_a_broken_tracker_fails(name, check, text, tmp_path):
-    problems = failures(check_tracker, getattr(broken_parts, name), folder=tmp_path)
+    problems = failures(check_tracker, getattr(broken_trackers, name), folder=tmp_path)
     assert {found for found, _ in problems} == {check}, problems
     assert any(re.search(text, problem) for _, problem in problems), problems
 

@@ -121,6 +121,17 @@ def test_config_and_job_configs_are_recorded_masked(tmp_path, watcher):
     assert "abcdefgh123" not in (tmp_path / "metrics.jsonl").read_text()
 
 
+def test_a_config_with_nan_is_recorded_as_strict_json(tmp_path, watcher):
+    config = {"a": [math.nan, {"b": (-math.inf, 1)}], None: 1, math.nan: True}
+    one = watcher(config=config)
+    one.start("p", "j", config)
+    one.of("p", "j").watch({"x": 1})
+    expected = {"a": ["NaN", {"b": ["-Infinity", 1]}], "null": 1, "nan": True}
+    assert json.loads((tmp_path / "config.json").read_text(), parse_constant=pytest.fail) == expected
+    assert lines(tmp_path)[0]["config"] == expected
+    assert one.query("j") == {"x": 1}
+
+
 def test_a_new_run_moves_the_old_metrics_aside(tmp_path, watcher):
     one = watcher()
     one.of("p", "j").watch({"x": 1})
