@@ -67,7 +67,11 @@ def test_a_bad_config_exits_2_names_all_and_touches_nothing(command, config_file
     assert main([command, "--config", path]) == 2
     said = capsys.readouterr().err
     assert "3 errors in the config:" in said
-    for expected in ("unknown key 'resme' (did you mean 'resume'?", "unknown hook 'NoHook'", "`meta_name` must be a word"):
+    for expected in (
+        "unknown key 'resme' (did you mean 'resume'?",
+        "unknown hook 'NoHook'",
+        "`meta_name` must be a word",
+    ):
         assert expected in said
     assert not (tmp_path / "out").exists()
 
