@@ -44,7 +44,9 @@ def declared_inputs(bench: Bench) -> list[Path]:
     """The files that the values name, except outputs: of a declared folder the first, of a pattern the first match."""
     outputs = {path for _, path, _ in bench.declared(Role.OUTPUT)}
     named = set(texts(bench.values)) - outputs
-    found = [Path(text) for text in sorted(named) if "\0" not in text and path_exists(f"{bench.source}/{text}", file=True)]
+    found = [
+        Path(text) for text in sorted(named) if "\0" not in text and path_exists(f"{bench.source}/{text}", file=True)
+    ]
     for _, path, _ in bench.declared(Role.INPUT):
         for name in sorted(glob.glob(path, root_dir=bench.source, recursive=True))[:1]:  # noqa: PTH207
             below = next(iter(walk(bench.source / name)), None)

@@ -64,7 +64,7 @@ def test_an_unknown_variable_in_parameters_is_a_fault_with_its_line(config_file)
     text = "work_dir: w\nparameters:\n  op.path: ${work_dir}/a\n  op.other:\n    - x\n    - ${wrk_dir}/b\n"
     (message,) = faults(config_file(text))
     assert "sandbox.yaml:6: unknown variable ${wrk_dir} (did you mean 'work_dir'?" in message
-    assert "a plain ${ is written $${" in message
+    assert "write $${ for a literal ${" in message
     (message,) = faults(config_file("work_dir: w\n"), parameters={"op.path": "${wrk_dir}"})
     assert message.startswith("--parameters: unknown variable ${wrk_dir}")
     assert faults(config_file("parameters: {op.path: '$${wrk_dir}'}\n")) == []

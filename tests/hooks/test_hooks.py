@@ -3,7 +3,6 @@
 import json
 import pickle
 import random
-import re
 
 import pytest
 import yaml
