@@ -18,7 +18,7 @@ from typing import Any
 from loguru import logger
 
 from data_juicer_sandbox.errors import JobError, WorkDirError
-from data_juicer_sandbox.files import move_aside, open_append, real_path, refuse_replacing, refuse_special
+from data_juicer_sandbox.files import is_pattern, move_aside, open_append, real_path, refuse_replacing, refuse_special
 from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.plain_json import loads
 
@@ -302,11 +302,6 @@ class _Source:
 
 
 _OTHER = "choose another path for the output"
-
-
-def is_pattern(path: str) -> bool:
-    """Whether a path is a pattern, and not the name of something that exists."""
-    return _PATTERN.search(path) is not None and not os.path.exists(path)  # noqa: PTH110
 
 
 def matches(path: Path, pattern: str) -> bool:

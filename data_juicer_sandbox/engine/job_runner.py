@@ -27,6 +27,7 @@ from data_juicer_sandbox.workflow.fingerprints import (
     content_of,
     declared_inputs,
     input_paths,
+    missing_inputs,
     output_paths,
 )
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
@@ -67,6 +68,7 @@ def run_job(
         resolved = relocator.relocate_job(planned_job, resolved)
     code = fingerprints.take_code(planned_job, resolved)
     fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}
+    missing = missing_inputs(planned_job, resolved)
     run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
     guard = _guard_outputs(planned_job, resolved, relocator, folder, config_files)
     try:
@@ -90,6 +92,8 @@ def run_job(
     }
     if changed:
         trace["changed_inputs"] = changed
+    if missing:
+        trace["missing_inputs"] = missing
     return JobRecord(
         job.meta_name,
         outputs,

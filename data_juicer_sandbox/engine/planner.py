@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.user_code import code_change
-from data_juicer_sandbox.workflow.fingerprints import Fingerprint, FingerprintCache, config_digests, content_of
+from data_juicer_sandbox.workflow.fingerprints import (
+    Fingerprint,
+    FingerprintCache,
+    appeared,
+    config_digests,
+    content_of,
+)
 from data_juicer_sandbox.workflow.graph import edges
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
@@ -120,6 +126,8 @@ def _rerun_reason(
         return change
     for path in trace.get("changed_inputs", ()):
         return f"input file {path} changed while the job ran"
+    if (path := appeared(trace.get("missing_inputs", ()))) is not None:
+        return f"input file {path} was missing, and is there now"
     for trace_key, noun in (("inputs", "input"), ("outputs", "output")):
         for path, stamp in trace.get(trace_key, {}).items():
             # A later job may have overwritten the file. An earlier one must not: this job read the file it replaced.
