@@ -74,8 +74,10 @@ def run_job(
     try:
         with guarded_by(guard):
             result = hook().run(resolved, run)
-    finally:
-        guard.settle()
+    except BaseException:
+        guard.settle(completed=False)
+        raise
+    guard.settle()
     fingerprints.take_code(planned_job, resolved)  # keeps the digests of modules that the job has imported
     outputs = name_outputs(planned_job, result)
     written_paths = _written_paths(planned_job, resolved, outputs, fingerprints_before, finished)
