@@ -81,8 +81,10 @@ def run_component(
                 with guarded_by(guard):
                     try:
                         result = instance.run(job)
-                    finally:
-                        guard.settle()
+                    except BaseException:
+                        guard.settle(completed=False)
+                        raise
+                    guard.settle()
             finally:
                 logs.close()
     finally:

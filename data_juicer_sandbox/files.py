@@ -7,6 +7,7 @@ a `WriteGuard` decides there which paths the job may write.
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import re
 import shutil
@@ -33,6 +34,7 @@ SLOW_TO_READ = 64 << 20
 _LONGEST_START = 180
 _TEMPORARY = re.compile(r"\..*\.part-[0-9a-f]{16}(?:-\d+|\.\w+)?", re.DOTALL)
 """The names that `temporary_path` makes."""
+_PATTERN = re.compile(r"[*?\[]")
 
 _content_stamps: dict[str, tuple[str, str]] = {}
 
@@ -244,6 +246,11 @@ def path_exists(text: str, *, file: bool = False) -> bool:
     return os.path.isfile(text) if file else os.path.exists(text)  # noqa: PTH110, PTH113
 
 
+def is_pattern(path: str | Path) -> bool:
+    """Whether a path is a pattern, such as `part-*.jsonl`, and not the name of something that exists."""
+    return _PATTERN.search(str(path)) is not None and not os.path.exists(path)  # noqa: PTH110
+
+
 def is_special(path: str | Path) -> bool:
     """Whether a path is a pipe, a device or a socket: reading one may never end."""
     return path_exists(str(path)) and not Path(path).is_file() and not Path(path).is_dir()
@@ -267,8 +274,8 @@ def remove(path: Path) -> None:
 
 
 def quick_key(path: str | Path) -> str:
-    """What changes with every write to a file, without reading it: size, times of change, inode; of a folder, those of
-    every file by its relative name.
+    """What changes with every write to a file, without reading it: size, times of change, inode; of a folder or a
+    pattern, those of every file by its name.
 
     The time of the last status change (ctime) is among them: unlike size and mtime, no program can set it back.
 
@@ -276,11 +283,11 @@ def quick_key(path: str | Path) -> str:
         OSError: it is not there, or cannot be looked at.
     """
     path = Path(path)
-    if not path.is_dir():
+    if not path.is_dir() and not is_pattern(path):
         return state_key(path.stat())
     hashed = xxhash.xxh3_128()
     for file in walk(path):
-        hashed.update(os.fsencode(f"{file.relative_to(path)}\0{state_key(file.stat())}\0"))
+        hashed.update(os.fsencode(f"{_name_within(file, path)}\0{state_key(file.stat())}\0"))
     return str(hashed.hexdigest())
 
 
@@ -292,16 +299,17 @@ def state_key(status: os.stat_result) -> str:
 def last_change(path: str | Path) -> int:
     """When a file, or the latest of a folder, was last written, renamed or replaced: nanoseconds since the epoch."""
     path = Path(path)
-    return max((file.stat().st_ctime_ns for file in walk(path)), default=path.stat().st_ctime_ns)
+    changes = [file.stat().st_ctime_ns for file in walk(path)]
+    return max(changes) if changes else path.stat().st_ctime_ns
 
 
 def total_size(path: str | Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
+    """Bytes of a file, or of all files of a folder or a pattern."""
     return sum(file.stat().st_size for file in walk(Path(path)))
 
 
 def content_stamp(path: str | Path) -> tuple[str, str]:
-    """The quick key and the content digest of a file or folder, which a process reads once as long as its key stays.
+    """The quick key and the content digest of a file, folder or pattern, read once as long as the key stays.
 
     The key is empty where it cannot be relied on: reading began less than a tick after the last change, so another
     change might have left the same times. Such a file is read again the next time.
@@ -324,14 +332,14 @@ def content_stamp(path: str | Path) -> tuple[str, str]:
 
 
 def digest(path: str | Path) -> str:
-    """128-bit XXH3 of a file's bytes, or of a folder's relative names and bytes, in hex."""
+    """128-bit XXH3 of a file's bytes, or of the names and bytes of a folder's or a pattern's files, in hex."""
     path = Path(path)
     if is_special(path):
         raise OSError(errno.EINVAL, "a pipe or device", str(path))
     state = xxhash.xxh3_128()
     for file in walk(path):
         if file != path:
-            state.update(os.fsencode(str(file.relative_to(path))) + b"\0")
+            state.update(os.fsencode(_name_within(file, path)) + b"\0")
         with file.open("rb", buffering=0) as stream:
             while chunk := stream.read(CHUNK):
                 state.update(chunk)
@@ -339,11 +347,31 @@ def digest(path: str | Path) -> str:
 
 
 def walk(path: Path) -> Iterator[Path]:
-    """The file itself, or all files of a folder in a stable order; no temporary ones (`temporary_path`), no markers."""
+    """The file itself, or all files of a folder or a pattern in a stable order; no temporary ones (`temporary_path`),
+    no markers.
+
+    Raises:
+        FileNotFoundError: no file matches the pattern.
+    """
     if path.is_dir():
         for child in sorted(path.iterdir()):
             special = not child.is_file() and not child.is_dir()  # a pipe, a device: reading one may never end
             if not special and child.name != MARKER and not _TEMPORARY.fullmatch(child.name):
                 yield from walk(child)
+    elif is_pattern(path):
+        yield from _matching_files(path)
     else:
         yield path
+
+
+def _matching_files(pattern: Path) -> list[Path]:
+    paths = map(Path, glob.glob(str(pattern), recursive=True))  # noqa: PTH207  # patterns may be absolute
+    files = sorted(file for file in paths if file.is_file())
+    if not files:
+        raise FileNotFoundError(errno.ENOENT, "no file matches", str(pattern))
+    return files
+
+
+def _name_within(file: Path, path: Path) -> str:
+    """The name of a file of a folder, relative to it, or of a pattern."""
+    return str(file.relative_to(path)) if path.is_dir() else str(file)

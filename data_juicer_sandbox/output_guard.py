@@ -18,7 +18,7 @@ from typing import Any
 from loguru import logger
 
 from data_juicer_sandbox.errors import JobError, WorkDirError
-from data_juicer_sandbox.files import move_aside, open_append, real_path, refuse_replacing, refuse_special
+from data_juicer_sandbox.files import is_pattern, move_aside, open_append, real_path, refuse_replacing, refuse_special
 from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.plain_json import loads
 
@@ -71,12 +71,18 @@ class OutputLedger:
         self._file = work_dir / LEDGER
         self._at = 0
         self._states: dict[str, tuple[int, int]] = {}
+        self._counts: dict[str, int] = {}
 
     def wrote(self, path: Path) -> bool:
         """Whether a run of this work directory wrote what is at a path now."""
         name = self._name(path)
         self._read()  # a worker process of the same run may have added it
         return name in self._states and self._states[name] == _state(path)
+
+    def entries(self, path: Path) -> int:
+        """The number of times that a path was recorded as written."""
+        self._read()
+        return self._counts.get(self._name(path), 0)
 
     def settle(self, path: Path, file: Path | None = None) -> None:
         """Record the state in which a job left a path, or that it wrote nothing there.
@@ -122,6 +128,7 @@ class OutputLedger:
             path, size, mtime = (entry.get(key) for key in ("path", "size", "mtime"))
             if isinstance(path, str) and isinstance(size, int) and isinstance(mtime, int):
                 self._states[path] = (size, mtime)
+                self._counts[path] = self._counts.get(path, 0) + 1
             elif isinstance(entry.get("released"), str):
                 self._states.pop(entry["released"], None)
 
@@ -162,6 +169,7 @@ class OutputGuard:
         self._job_folder = None if job_folder is None else Path(os.path.realpath(job_folder))
         self._root = Path(os.path.realpath(root or work_dir))
         self._claimed: dict[Path, Path | None] = {}
+        self._entries: dict[Path, int] = {}
         self._sources = [_Source(path) for path in dict.fromkeys(inputs) if path and "\0" not in path]
 
     def claim(self, path: Path, *, folder: bool = False) -> None:
@@ -180,6 +188,7 @@ class OutputGuard:
         if self._in_job_folder(real):
             return
         self._claimed[real] = None if folder else self._move_foreign(real)
+        self._entries[real] = self.ledger.entries(real)
 
     def before_rename(self, part: Path, final: Path) -> None:
         """Record a file just before it is renamed to its final path: a run killed after it knows its file again.
@@ -200,13 +209,19 @@ class OutputGuard:
         logger.warning("{} was not written by a job of this work directory; it was renamed to {}", path, aside)
         return aside
 
-    def settle(self) -> None:
-        """Record how the job left what it claimed; what was renamed for a file that it did not write is restored."""
+    def settle(self, *, completed: bool = True) -> None:
+        """Record how the job left what it claimed; what was renamed for a file that it did not write is restored.
+
+        A file that was recorded before its rename is not recorded again: somebody may have edited it since.
+
+        Args:
+            completed: whether the job has completed. What a failed job did not record itself may be somebody else's.
+        """
         for path, aside in self._claimed.items():
             if aside is not None and not os.path.lexists(path):
                 self.ledger.settle(path)
                 aside.rename(path)
-            else:
+            elif not os.path.lexists(path) or (completed and self.ledger.entries(path) == self._entries.get(path, 0)):
                 self.ledger.settle(path)
         self._claimed.clear()
 
@@ -307,11 +322,6 @@ class _Source:
 
 
 _OTHER = "choose another path for the output"
-
-
-def is_pattern(path: str) -> bool:
-    """Whether a path is a pattern, and not the name of something that exists."""
-    return _PATTERN.search(path) is not None and not os.path.exists(path)  # noqa: PTH110
 
 
 def matches(path: Path, pattern: str) -> bool:

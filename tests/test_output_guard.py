@@ -65,6 +65,29 @@ def test_a_job_that_fails_gives_the_file_back(work_dir, tmp_path):
     assert not OutputLedger(work_dir).wrote(path)
 
 
+def test_a_file_that_is_edited_while_the_job_goes_on_is_not_the_runs(work_dir, tmp_path):
+    path, guard = tmp_path / "clean.jsonl", guard_of(work_dir)
+    with guarded_by(guard):
+        with replacing(path) as part:
+            part.write_text("the job's")
+        path.write_text("the job's, edited")
+    guard.settle()
+    write(path, "second", guard_of(work_dir))
+    (aside,) = tmp_path.glob("previous_clean.jsonl_*")
+    assert (path.read_text(), aside.read_text()) == ("second", "the job's, edited")
+
+
+def test_a_file_that_comes_while_a_job_fails_is_not_the_runs(work_dir, tmp_path):
+    path, guard = tmp_path / "clean.jsonl", guard_of(work_dir)
+    with guarded_by(guard):
+        claim(path)
+        path.write_text("the user's own")
+    guard.settle(completed=False)
+    write(path, "second", guard_of(work_dir))
+    (aside,) = tmp_path.glob("previous_clean.jsonl_*")
+    assert (path.read_text(), aside.read_text()) == ("second", "the user's own")
+
+
 def test_the_ledger_goes_with_a_work_dir_that_is_moved(work_dir, tmp_path):
     write(work_dir / "a.jsonl", "1", guard_of(work_dir))
     moved = tmp_path / "elsewhere"

@@ -41,15 +41,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write_page(target: Path, page: str) -> int:
-    """Write the page; only another page of this program may be replaced by it."""
+    """Write the page; it may replace only an unedited page of this program."""
     from data_juicer_sandbox.files import replacing
     from data_juicer_sandbox.report.html import is_own_page
 
     try:
-        if target.is_file() and not is_own_page(target):
-            print(
-                f"dj-sandbox: {target} exists and was not written by dj-sandbox: choose another file", file=sys.stderr
-            )
+        if target.is_symlink() or (target.is_file() and not is_own_page(target)):
+            what = "exists, and is not a page as dj-sandbox wrote it: choose another file"
+            print(f"dj-sandbox: {target} {what}", file=sys.stderr)
             return 2
         with replacing(target) as part:
             part.write_text(page, encoding="utf-8", errors="backslashreplace")

@@ -107,6 +107,11 @@ class Sweep:
         """Whether every combination is taken once."""
         return self.sampler.name == "GridSampler" if self.sampler else self.method == "grid"
 
+    @property
+    def negates_reports(self) -> bool:
+        """Whether the pruner gets its metric with the opposite sign: its goal is not that of the search."""
+        return self.reports is not None and self.reports.maximize != self.metrics[0].maximize
+
     def where(self, *path: str | int) -> Where:
         """The line of one of its keys."""
         return self.source.where(path)

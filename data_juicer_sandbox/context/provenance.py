@@ -22,6 +22,7 @@ class Trace:
         inputs: the fingerprints of the files that the job read, by path.
         outputs: the fingerprints of the files that the job wrote, by path.
         changed_inputs: the input files that changed while the job ran.
+        missing_inputs: the declared inputs that did not exist; the job runs again once they do.
     """
 
     config: Mapping[str, str] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Trace:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     changed_inputs: Sequence[str] = ()
+    missing_inputs: Sequence[str] = ()
 
     def plain(self) -> dict[str, Any]:
         """The shape that the checkpoint stores: without the parts that the record lacks."""
@@ -38,6 +40,8 @@ class Trace:
         plain.update(inputs=dict(self.inputs), outputs=dict(self.outputs))
         if self.changed_inputs:
             plain["changed_inputs"] = list(self.changed_inputs)
+        if self.missing_inputs:
+            plain["missing_inputs"] = list(self.missing_inputs)
         return plain
 
     @classmethod
@@ -53,9 +57,10 @@ class Trace:
             part = value.get(key, {})
             if not isinstance(part, Mapping) or not all(map(_is_digest_entry, part.items())):
                 raise ValueError(f"trace.{key}")
-        changed_inputs = value.get("changed_inputs", ())
-        if not isinstance(changed_inputs, list | tuple) or not all(isinstance(path, str) for path in changed_inputs):
-            raise ValueError("trace.changed_inputs")
+        for key in ("changed_inputs", "missing_inputs"):
+            paths = value.get(key, ())
+            if not isinstance(paths, list | tuple) or not all(isinstance(path, str) for path in paths):
+                raise ValueError(f"trace.{key}")
         return cls(**{part.name: value[part.name] for part in fields(cls) if part.name in value})
 
 

@@ -29,6 +29,7 @@ from data_juicer_sandbox.workflow.fingerprints import (
     content_of,
     declared_inputs,
     input_paths,
+    missing_inputs,
     output_paths,
 )
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
@@ -73,13 +74,16 @@ def run_job(
     resolved = replace(resolved, component=component)
     code = fingerprints.take_code(planned_job, resolved)
     fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}
+    missing = missing_inputs(planned_job, resolved)
     run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
     guard = _guard_outputs(planned_job, resolved, relocator, folder, config_files)
     try:
         with guarded_by(guard):
             result = hook().run(resolved, run)
-    finally:
-        guard.settle()
+    except BaseException:
+        guard.settle(completed=False)
+        raise
+    guard.settle()
     fingerprints.take_code(planned_job, resolved)  # keeps the digests of modules that the job has imported
     outputs = name_outputs(planned_job, result)
     written_paths = _written_paths(planned_job, resolved, outputs, fingerprints_before, finished)
@@ -88,7 +92,7 @@ def run_job(
     for path in changed:
         logger.warning("{} changed while job {} read it: a resumed run does this job again", path, job.label)
     ended = time.time()
-    trace = Trace(config_digests(resolved), code, inputs, fingerprints.get_all(written_paths), changed)
+    trace = Trace(config_digests(resolved), code, inputs, fingerprints.get_all(written_paths), changed, missing)
     seconds = round(ended - started, 3)
     provenance = Provenance(job.hook, job.phase.value, "done", started, ended, seconds, trace=trace)
     return JobRecord(job.meta_name, outputs, provenance)

@@ -9,7 +9,13 @@ from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.context.provenance import Trace
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.user_code import code_change
-from data_juicer_sandbox.workflow.fingerprints import Fingerprint, FingerprintCache, config_digests, content_of
+from data_juicer_sandbox.workflow.fingerprints import (
+    Fingerprint,
+    FingerprintCache,
+    appeared,
+    config_digests,
+    content_of,
+)
 from data_juicer_sandbox.workflow.graph import edges
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
@@ -121,6 +127,8 @@ def _rerun_reason(
         return change
     for path in trace.changed_inputs:
         return f"input file {path} changed while the job ran"
+    if (path := appeared(trace.missing_inputs)) is not None:
+        return f"input file {path} was missing, and exists now"
     for stamps, noun in ((trace.inputs, "input"), (trace.outputs, "output")):
         for path, stamp in stamps.items():
             # A later job may have overwritten the file. An earlier one must not: this job read the file it replaced.

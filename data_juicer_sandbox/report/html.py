@@ -8,8 +8,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 GENERATOR = '<meta name="generator" content="data_juicer_sandbox">'
-"""Marks a page that this program wrote, and may replace."""
+"""Marks a page that this program wrote."""
 
 _HEAD = '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">' + GENERATOR
 
@@ -36,16 +38,25 @@ svg.plot{max-width:100%;height:auto;font:11px system-ui,sans-serif}.plot text{fi
 
 def page(title: str, body: Sequence[str]) -> str:
     """A whole page that needs nothing beside itself."""
-    return (
+    text = (
         f'{_HEAD}<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
+    return text + _seal(text.encode("utf-8", "backslashreplace")).decode()
 
 
 def is_own_page(path: Path) -> bool:
-    """Whether a file is a page that this program wrote."""
+    """Whether a file is a page as this program wrote it, which may be replaced; not one that somebody edited."""
     with path.open("rb") as stream:
-        return stream.read(len(_HEAD)) == _HEAD.encode()
+        if stream.read(len(_HEAD)) != _HEAD.encode():
+            return False
+        text, end, seal = (_HEAD.encode() + stream.read()).rpartition(b"</html>\n")
+    return seal == _seal(text + end)
+
+
+def _seal(text: bytes) -> bytes:
+    """A comment with the digest of a page, to detect edits."""
+    return f"<!-- {xxhash.xxh3_128_hexdigest(text)} -->\n".encode()
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -105,12 +105,10 @@ class SearchController:
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Record an intermediate value; return whether the trial should be pruned."""
-        trial, reports = self._live[number], self.sweep.reports
-        maximize = self.sweep.metrics[0].maximize
-        is_negated = reports is not None and reports.maximize != maximize
+        trial = self._live[number]
         recorded_steps = trial.storage.get_trial(trial._trial_id).intermediate_values
         if step not in recorded_steps:  # after a crash a training reports some steps again
-            trial.report(-value if is_negated else value, step)
+            trial.report(-value if self.sweep.negates_reports else value, step)
         return bool(trial.should_prune())
 
     def tell(self, number: int, outcome: TrialResult) -> None:
@@ -137,6 +135,14 @@ class SearchController:
         """All trials of the search so far, as `optuna.trial.FrozenTrial`."""
         trials = self.study.get_trials(deepcopy=False)
         return [trial for trial in trials if OVER_LIMIT not in trial.user_attrs]
+
+    def completed(self) -> list[TrialSpec]:
+        """The completed trials of this work directory."""
+        return [
+            TrialSpec(trial.number, trial.user_attrs.get(PARAMETERS, {}), again=True)
+            for trial in self.trials()
+            if trial.state.name == "COMPLETE" and trial.user_attrs.get(OWNER) == self._owner
+        ]
 
     def best(self) -> list[Any]:
         """The best trial; with several metrics the Pareto front, sorted by the first metric."""

@@ -69,6 +69,8 @@ def search(
     if not shared_jobs:
         logger.info("the parameters reach every job: nothing is shared between trials")
     runner.execute(steps)
+    if not run_context.checkpoint.exists():  # nothing is shared; without a checkpoint the search could not be resumed
+        run_context.checkpoint.write(run_context.context)
     result.ran, result.kept = list(runner.ran), list(runner.kept)
     if controller is not None and controller.trials():
         _warn_of_changed_outputs(steps, run_context.context)
@@ -85,6 +87,7 @@ def search(
 
         run_agent(config, sweep, trials, run_context.screen)
         return result
+    _warn_of_outdated_trials(controller, trials)
     artifacts = SearchArtifacts(config, sweep, controller)
     try:
         if sweep.n_jobs == 1:
@@ -149,6 +152,22 @@ def _warn_of_changed_outputs(steps: Sequence[Step], context: ContextInfos) -> No
             changed.append(job.label)
     if changed:
         logger.warning("{} put out different results than before, which earlier trials did not use", ", ".join(changed))
+
+
+def _warn_of_outdated_trials(controller: SearchController, trials: Trials) -> None:
+    """Warn about completed trials whose inputs or code have changed: new trials cannot be compared with them."""
+    reasons: dict[str, list[int]] = {}
+    for spec in controller.completed():
+        if (reason := trials.outdated(spec)) is not None:
+            reasons.setdefault(reason, []).append(spec.number)
+    for reason, numbers in reasons.items():
+        which = ", ".join(map(str, numbers[:10])) + (f" and {len(numbers) - 10} more" if len(numbers) > 10 else "")
+        logger.warning(
+            "trials {} are out of date: {}. They are not comparable with new trials: `resume: false` starts the search "
+            "anew",
+            which,
+            reason,
+        )
 
 
 def _config_files(config: SandboxConfig, planned_jobs: Sequence[PlannedJob]) -> list[tuple[str, str]]:

@@ -76,7 +76,9 @@ def _open(optuna: Any, sweep: Sweep, name: str, work_dir: Path) -> Any:
         study_name=name,
         directions=["maximize" if metric.maximize else "minimize" for metric in sweep.metrics],
         sampler=seeded(optuna, sweep),
-        pruner=_build_pruner(optuna.pruners, sweep.pruner) if sweep.pruner else optuna.pruners.NopPruner(),
+        pruner=_build_pruner(optuna.pruners, sweep.pruner, sweep.negates_reports)
+        if sweep.pruner
+        else optuna.pruners.NopPruner(),
         load_if_exists=True,
     )
 
@@ -187,5 +189,10 @@ def _sampler(optuna: Any, sweep: Sweep) -> Callable[[int], Any]:
     return make
 
 
-def _build_pruner(module: Any, pruner: Named) -> Any:
-    return getattr(module, pruner.name)(**pruner.arguments)
+def _build_pruner(module: Any, pruner: Named, negated: bool) -> Any:
+    """Build a pruner; where it gets negated values, a bound in its arguments is negated too."""
+    arguments = dict(pruner.arguments)
+    if negated and pruner.name == "ThresholdPruner":
+        bounds = {"lower": arguments.pop("upper", None), "upper": arguments.pop("lower", None)}
+        arguments |= {name: -bound for name, bound in bounds.items() if bound is not None}
+    return getattr(module, pruner.name)(**arguments)

@@ -46,7 +46,7 @@ class TrialWatcher(Watcher):
     name: str | None = None
     report: Report | None = None
     shared: Path | None = None
-    _pruning_metric: str | None = None
+    _pruning_metric: tuple[str, str] | None = None
     _other_metrics: Mapping[str, None] = MappingProxyType({})
 
     @property
@@ -68,10 +68,12 @@ class TrialWatcher(Watcher):
             if self._pruning_metric is None and any(
                 fnmatch.fnmatchcase(spelling, self.name) for spelling in (name, f"{pipeline}.{name}")
             ):
-                self._pruning_metric = name  # if several names match a pattern, the first one watched
+                self._pruning_metric = (pipeline, name)  # if several names match a pattern, the first one watched
             if self._pruning_metric is None:
                 self._other_metrics = dict.fromkeys([*self._other_metrics, name])
-            if name == self._pruning_metric and isinstance(value, int | float) and self.report(int(step), float(value)):
+            if (pipeline, name) != self._pruning_metric or not isinstance(value, int | float):
+                continue  # a job of another pipeline may have the same name
+            if self.report(int(step), float(value)):
                 raise TrialPruned(f"{name} is {value:.5g} at step {step}")
 
     def query(self, meta_name: str, pipeline: str | None = None) -> dict[str, Any]:
@@ -161,6 +163,21 @@ class Trials:
         unreported = watcher.unreported if outcome.state == COMPLETE and not done_before else None
         seconds = before + time.monotonic() - started
         return replace(outcome, seconds=seconds, ran=tuple(ran), unreported=unreported)
+
+    def outdated(self, spec: TrialSpec) -> str | None:
+        """Why the result of a completed trial is out of date: an input or the user's code has changed; else None."""
+        checkpoint = Checkpoint(self.folder(spec.number))
+        if not checkpoint.exists():
+            return None
+        context = self._context(checkpoint)
+        steps = self._runner(spec, replace(self.run_context, context=context)).plan()
+        reasons = [
+            step.reason
+            for step in steps
+            if step.runs and step.planned_job.job.id in self.affected_ids and step.record is not None
+        ]
+        # The result stands if only an output has changed: whoever needs room may have deleted it.
+        return next((reason for reason in reasons if reason.startswith(("input file ", "code of "))), None)
 
     def _done(self, context: ContextInfos) -> list[tuple[str, JobRecord]]:
         """The records of the trial's jobs that an earlier run finished."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import xxhash
 
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.components.processes.hardware import cores
-from data_juicer_sandbox.files import content_stamp, path_exists, quick_key, total_size, walk
+from data_juicer_sandbox.files import content_stamp, is_pattern, path_exists, quick_key, total_size, walk
 from data_juicer_sandbox.plain_json import flatten
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.signatures import parameters
@@ -110,10 +111,10 @@ def config_digests(resolved: ResolvedJob) -> dict[str, str]:
 
 
 def input_paths(planned_job: PlannedJob, resolved: ResolvedJob) -> list[str]:
-    """Every file and folder that a resolved job may read.
+    """Every file, folder and pattern that a resolved job may read.
 
     These are the declared inputs and models of its component and recipe, any other value that is the path of a file,
-    and the source files in folders of custom OPs.
+    the files among a program's arguments, and the source files in folders of custom OPs.
     """
     written: set[str] = set()
     if planned_job.component is not None:
@@ -122,14 +123,40 @@ def input_paths(planned_job: PlannedJob, resolved: ResolvedJob) -> list[str]:
                 written.update(texts(resolved.extra_configs.get(name)))
     if resolved.dj_configs and planned_job.uses_recipe:
         written.update(path for _, path in recipe_paths(resolved.dj_configs, Role.OUTPUT))
-    paths = {path for path in declared_inputs(planned_job, resolved) if path_exists(path)}
+    paths = {path for path in declared_inputs(planned_job, resolved) if path_exists(path) or is_pattern(path)}
     config_texts = texts([resolved.extra_configs, resolved.dj_configs])
     paths.update(text for text in config_texts if (os.sep in text or "." in text) and path_exists(text, file=True))
+    paths.update(_program_files(resolved.extra_configs, written))
     for folder in texts((resolved.dj_configs or {}).get("custom_operator_paths")):
         if os.path.isdir(folder):  # noqa: PTH112  # the value may be any text
             # The folder itself is not an input: an import writes compiled files into it.
             paths.update(str(file) for file in walk(Path(folder)) if file.suffix == ".py")
     return sorted(paths - written)
+
+
+def missing_inputs(planned_job: PlannedJob, resolved: ResolvedJob) -> list[str]:
+    """The declared inputs that do not exist, such as those that `skip_missing` skips: a job runs again once they do."""
+    return sorted(path for path in set(declared_inputs(planned_job, resolved)) if not _exists(path))
+
+
+def appeared(paths: Sequence[str]) -> str | None:
+    """The first of some missing inputs that exists now."""
+    return next((path for path in paths if _exists(path)), None)
+
+
+def _exists(path: str) -> bool:
+    return path_exists(path) or (is_pattern(path) and bool(glob.glob(path, recursive=True)))  # noqa: PTH207
+
+
+def _program_files(extra_configs: Mapping[str, Any], written: set[str]) -> Iterator[str]:
+    """The files that a program's arguments name relative to its working directory `cwd`, without its outputs."""
+    cwd, outputs = extra_configs.get("cwd"), {os.path.abspath(path) for path in written}  # noqa: PTH100
+    if not isinstance(cwd, str):
+        return
+    for text in texts(extra_configs.get("argv")):
+        path = os.path.join(cwd, text)  # noqa: PTH118
+        if path_exists(path, file=True) and os.path.abspath(path) not in outputs:  # noqa: PTH100
+            yield path
 
 
 def declared_inputs(planned_job: PlannedJob, resolved: ResolvedJob) -> list[str]:

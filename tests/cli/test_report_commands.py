@@ -63,7 +63,27 @@ def test_pages_of_others_are_not_replaced(dj_sandbox, run, tmp_path):
     assert aside.read_text() == own
     done = dj_sandbox("compare", "a", "b", "--html", "index.html")
     assert done.returncode == 2
-    assert "index.html exists and was not written by dj-sandbox" in done.stderr
+    assert "index.html exists, and is not a page as dj-sandbox wrote it" in done.stderr
     assert (tmp_path / "index.html").read_text() == own
     for _ in range(2):
         assert dj_sandbox("compare", "a", "b", "--html", "c.html").returncode == 0
+
+
+def test_edited_pages_and_links_are_not_replaced(dj_sandbox, run, tmp_path):
+    run("a", 2.5)
+    assert dj_sandbox("compare", "a", "--html", "c.html").returncode == 0
+    assert dj_sandbox("report", "--work_dir", "a").returncode == 0
+    page, report = tmp_path / "c.html", tmp_path / "a/report.html"
+    for path in (page, report):
+        path.write_text(path.read_text().replace("<body>", "<body>my notes"))
+    for name, target in (("to_page", "c.html"), ("to_nothing", "missing.html"), ("to_device", "/dev/null")):
+        (tmp_path / name).symlink_to(target)
+    for name in ("c.html", "to_page", "to_nothing", "to_device"):
+        done = dj_sandbox("compare", "a", "--html", name)
+        assert done.returncode == 2
+        assert f"{name} exists, and is not a page as dj-sandbox wrote it" in done.stderr
+        assert (tmp_path / name).is_symlink() == (name != "c.html")
+    assert "my notes" in page.read_text()
+    assert dj_sandbox("report", "--work_dir", "a").returncode == 0
+    (aside,) = (tmp_path / "a").glob("previous_report.html_*")
+    assert "my notes" in aside.read_text()

@@ -172,6 +172,7 @@ DAMAGED = {
     "a stamp that is a number": {"trace": {"inputs": {"a": 5}}},
     "an empty stamp": {"trace": {"outputs": {"a": []}}},
     "trace.changed_inputs": {"trace": {"changed_inputs": 5}},
+    "trace.missing_inputs": {"trace": {"missing_inputs": [5]}},
 }
 
 

@@ -358,3 +358,60 @@ def test_a_result_in_the_current_folder_is_watched_too(chain, go, reasons):
     assert go(chain) == 0
     Path("mine.jsonl").write_text('{"x": 2}\n')
     assert list(reasons(chain)) == ["named"]
+
+
+def unfold_config(**values):
+    extra_configs = {"type": "unfold_lists", "export_path": "out/unfolded.jsonl", **values}
+    job = {"hook": "GeneralDataExecutorHook", "meta_name": "unfold", "extra_configs": extra_configs}
+    return {"work_dir": "out", "execution_job_configs": [job]}
+
+
+def test_a_file_that_a_pattern_matches_is_an_input(go, reasons):
+    Path("data").mkdir()
+    first, second = Path("data/1.jsonl"), Path("data/2.jsonl")
+    first.write_text('{"response": ["a"]}\n')
+    config = unfold_config(dataset_path="data/*.jsonl")
+    assert go(config) == 0
+    time.sleep(0.03)
+    assert reasons(config) == {}
+    first.write_text('{"response": ["b"]}\n')
+    assert reasons(config) == {"unfold": "input file data/*.jsonl has changed"}
+    assert go(config, "--resume") == 0
+    second.write_text('{"response": ["c"]}\n')
+    assert reasons(config) == {"unfold": "input file data/*.jsonl has changed"}
+    assert go(config, "--resume") == 0
+    os.utime(first, (1, 1))  # touched, not changed
+    assert reasons(config) == {}
+    first.unlink()
+    assert reasons(config) == {"unfold": "input file data/*.jsonl has changed"}
+    second.unlink()
+    assert reasons(config) == {"unfold": "input file data/*.jsonl is gone"}
+
+
+def test_an_input_that_was_missing_and_is_there_now(go, reasons):
+    row = {"image": "1.jpg", "conversations": [{"from": "human", "value": "?"}, {"from": "gpt", "value": "A cat."}]}
+    Path("a.jsonl").write_text(json.dumps(row) + "\n")
+    config = unfold_config(
+        type="coco_caption_to_dj_conversion",
+        dataset_path=["a.jsonl", "b.jsonl"],
+        export_path="out/converted",
+        skip_missing=True,
+    )
+    assert go(config) == 0
+    assert reasons(config) == {}
+    shutil.copy("a.jsonl", "b.jsonl")
+    assert reasons(config) == {"unfold": "input file b.jsonl was missing, and exists now"}
+    assert go(config, "--resume") == 0
+    assert reasons(config) == {}
+
+
+def test_a_script_that_a_command_names_relative_to_its_folder(go, reasons):
+    Path("tool").mkdir()
+    Path("tool/score.sh").write_text("""echo '{"loss": 1}'\n""")
+    extra_configs = {"type": "command", "argv": ["sh", "score.sh"], "cwd": "tool", "metrics": "jsonl"}
+    job = {"hook": "EvaluateModelHook", "meta_name": "score", "extra_configs": extra_configs}
+    config = {"work_dir": "out", "evaluation_job_configs": [job]}
+    assert go(config) == 0
+    assert reasons(config) == {}
+    Path("tool/score.sh").write_text("""echo '{"loss": 2}'\n""")
+    assert reasons(config) == {"score": "input file tool/score.sh has changed"}

@@ -165,6 +165,32 @@ def test_a_changed_recipe_file_makes_another_study_and_changed_data_is_told(lab,
     assert "was made with other parameters, metrics or jobs" in capsys.readouterr().err
 
 
+def only_trial_jobs(lab):
+    """Leave the job that the parameter reaches, so that the trials share none, and give it a file to read."""
+    (learn,) = lab["pipelines"]["use"]["execution_job_configs"][1:]
+    scale = {"type": "toy_lab.steps.ScaleRows", "dataset_path": "data.jsonl", "export_path": "out/data/scaled.jsonl"}
+    lab["pipelines"] = {"use": {"execution_job_configs": [{**learn, "extra_configs": scale, "output": ["path", "n"]}]}}
+
+
+def test_a_search_without_shared_jobs_is_resumed_and_changed_data_is_told(lab, sweep, go, table, capsys, config_file):
+    config_file("", "empty")  # into the test's folder
+    Path("data.jsonl").write_text('{"x": 1}\n')
+    only_trial_jobs(lab)
+    sweep |= {"sweep_max_count": 2, "metric": {"name": "use.learn.n"}}
+    sweep["parameters"] = {"use.learn.extra_configs.factor": {"min": 1.0, "max": 2.0}}
+    assert go(lab, sweep) == 0
+    before = table()
+    assert go(lab, sweep, "--resume", "true") == 0
+    assert table() == before
+    assert not list(Path("out").glob("previous_*"))
+    assert "out of date" not in capsys.readouterr().err
+    Path("out/trials/trial_0/data/scaled.jsonl").unlink()  # its result stands
+    Path("data.jsonl").write_text('{"x": 2}\n')
+    assert go(lab, {**sweep, "sweep_max_count": 3}, "--resume", "true") == 0
+    assert table()[:2] == before
+    assert "trials 0, 1 are out of date: input file data.jsonl has changed" in capsys.readouterr().err
+
+
 def test_records_of_a_run_without_a_search_are_not_taken_for_shared_ones(lab, sweep, go, config_file, table, started):
     from data_juicer_sandbox.cli.main import main
 
@@ -278,6 +304,27 @@ def test_the_pruner_may_judge_by_a_value_that_is_to_grow(lab, sweep, go, table):
     assert go(lab, sweep) == 0
     assert [(row["state"], row[RATE]) for row in table()] == by_gain
     assert "pruned" in {state for state, _ in by_gain}
+
+
+def test_a_bound_of_a_pruner_that_judges_by_a_value_with_another_goal(lab, sweep, go, table):
+    sweep |= {"method": "grid", "parameters": {RATE: {"values": [0.05, 0.1, 0.4]}}}
+    # after the first step the gain is -7.29, -5.76, -0.36, and it grows
+    for bounds, kept in (({"lower": -6.0}, {0.1, 0.4}), ({"upper": 0.0, "lower": -10.0}, {0.05, 0.1, 0.4})):
+        sweep["pruner"] = {"name": "ThresholdPruner", **bounds, "metric": "learn.gain", "goal": "maximize"}
+        assert go(lab, sweep) == 0
+        assert {float(row[RATE]) for row in table() if row["state"] == "complete"} == kept
+
+
+def test_the_pruner_hears_one_job_of_several_pipelines_with_its_name(lab, sweep, go, table):
+    learn = lab["pipelines"]["use"]["execution_job_configs"].pop()
+    lab["pipelines"]["a"] = {"execution_job_configs": [{**learn, "extra_configs": {**learn["extra_configs"]}}]}
+    lab["pipelines"]["b"] = {"execution_job_configs": [learn]}
+    learn["extra_configs"]["steps"] = 20
+    sweep |= {"method": "grid", "metric": {"name": "a.learn.loss"}}
+    sweep["early_terminate"] = {"type": "hyperband", "min_iter": 10, "eta": 2, "metric": "a.learn.loss"}
+    sweep["parameters"] = {f"{name}.learn.extra_configs.rate": {"values": [0.1, 0.2, 0.4]} for name in "ab"}
+    assert go(lab, sweep) == 0
+    assert {row["state"] for row in table()} == {"complete"}  # `a.learn` ends before step 10
 
 
 def test_failed_trials_are_recorded_and_passed_over(lab, sweep, go, table, capsys):

@@ -9,8 +9,7 @@ from pathlib import Path
 from loguru import logger
 
 from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.files import is_special, path_exists, walk
-from data_juicer_sandbox.output_guard import is_pattern
+from data_juicer_sandbox.files import is_pattern, is_special, path_exists, walk
 
 COMPRESSED = (".gz", ".zst")
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet", ".csv": "csv"}

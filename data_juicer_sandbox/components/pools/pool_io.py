@@ -21,8 +21,8 @@ from data_juicer_sandbox.components.pools.pool import Pool
 from data_juicer_sandbox.components.pools.scanners import RowScanner
 from data_juicer_sandbox.components.processes.worker_pool import Engine, run_all
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import claim, remove
-from data_juicer_sandbox.output_guard import is_pattern, matches
+from data_juicer_sandbox.files import claim, is_pattern, remove
+from data_juicer_sandbox.output_guard import matches
 
 ExportType = Literal["jsonl", "parquet"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from data_juicer_sandbox.components.io.data_files import ENDINGS, data_files, file_format, is_data
 from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.output_guard import is_pattern
+from data_juicer_sandbox.files import is_pattern
 
 
 @pytest.fixture
