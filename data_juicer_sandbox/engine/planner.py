@@ -127,8 +127,8 @@ def _rerun_reason(
         return change
     for path in trace.changed_inputs:
         return f"input file {path} changed while the job ran"
-    if (path := appeared(trace.missing_inputs)) is not None:
-        return f"input file {path} was missing, and exists now"
+    if (existing_path := appeared(trace.missing_inputs)) is not None:
+        return f"input file {existing_path} was missing, and exists now"
     for stamps, noun in ((trace.inputs, "input"), (trace.outputs, "output")):
         for path, stamp in stamps.items():
             # A later job may have overwritten the file. An earlier one must not: this job read the file it replaced.
