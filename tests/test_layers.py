@@ -18,6 +18,7 @@ LAYERS = (
     ("terminal", "config"),
     ("watchers",),
     ("components",),
+    ("type_conversion",),
     ("signatures", "factories"),
     ("hooks",),
     ("workflow",),
@@ -30,7 +31,7 @@ LAYERS = (
 )
 """From the lowest: a package imports from layers below its own, and from itself."""
 COMPONENTS = (
-    ("base", "names"),
+    ("base", "names", "number_types"),
     ("io", "processes"),
     ("lm",),
     ("helpers", "command", "data", "quality", "pools", "convert"),

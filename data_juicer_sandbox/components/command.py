@@ -9,10 +9,10 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse.typing import PositiveFloat
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, ProgramOutput
+from data_juicer_sandbox.components.number_types import PositiveFloat
 from data_juicer_sandbox.components.processes.program import Line, Program
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import state_key

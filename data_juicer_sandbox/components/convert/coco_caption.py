@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from jsonargparse.typing import NonNegativeInt
-
 from data_juicer_sandbox.components.base import InputPaths, OutputPath
 from data_juicer_sandbox.components.convert.conversion import Conversion, absolute, below
 from data_juicer_sandbox.components.convert.input_rows import InputRows, Row
 from data_juicer_sandbox.components.convert.tokens import IMAGE
 from data_juicer_sandbox.components.io.append_fields import append_fields
 from data_juicer_sandbox.components.io.parse import BadRow
+from data_juicer_sandbox.components.number_types import NonNegativeInt
 
 _ANSWER_ROLES = ("gpt", "assistant")
 

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import InputPaths, OutputPath
@@ -15,6 +14,7 @@ from data_juicer_sandbox.components.convert.conversion import Conversion, absolu
 from data_juicer_sandbox.components.convert.input_rows import InputRows, Row
 from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.components.names import as_list, stem
+from data_juicer_sandbox.components.number_types import NonNegativeInt, OpenUnitInterval, PositiveInt
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import path_exists
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse.typing import OpenUnitInterval, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun, OutputFile
 from data_juicer_sandbox.components.io import write_rows
+from data_juicer_sandbox.components.number_types import OpenUnitInterval, PositiveInt
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 Row = dict[str, Any]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from jsonargparse.typing import PositiveFloat
-
 from data_juicer_sandbox.components.base import InputPaths, JobRun, ProgramOutput
 from data_juicer_sandbox.components.command import CommandComponent, Metrics, Scalar
+from data_juicer_sandbox.components.number_types import PositiveFloat
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 

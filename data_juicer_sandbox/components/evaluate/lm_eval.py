@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, Models, OutputPath
 from data_juicer_sandbox.components.evaluate.harness import lm_eval_run
 from data_juicer_sandbox.components.evaluate.harness.external import ExternalHarness, copy_samples
 from data_juicer_sandbox.components.names import as_list, distinct_names
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
 
 Score = dict[str, Any]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
-from jsonargparse.typing import NonNegativeFloat
-
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
 from data_juicer_sandbox.components.evaluate.pairs import Result, labels_for, measure_all, number, pairs
 from data_juicer_sandbox.components.names import as_list
+from data_juicer_sandbox.components.number_types import NonNegativeFloat
 from data_juicer_sandbox.errors import JobError
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from jsonargparse.typing import PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Models
 from data_juicer_sandbox.components.lm import metadata, torch_env
 from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
 from data_juicer_sandbox.components.names import as_list, distinct_names
+from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.errors import ConfigError
 
 

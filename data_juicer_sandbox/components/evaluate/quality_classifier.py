@@ -7,13 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse.typing import PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, Model, OutputPath, Task
 from data_juicer_sandbox.components.io import read_rows, write_rows
 from data_juicer_sandbox.components.lm.packing import read_texts
 from data_juicer_sandbox.components.names import as_list, distinct_names
+from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.components.quality import published, spark_ml, stored
 from data_juicer_sandbox.components.quality.classifier import LinearClassifier
 from data_juicer_sandbox.components.quality.scores import Distribution

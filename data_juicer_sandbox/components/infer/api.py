@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
-
 from data_juicer_sandbox.components.base import InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.infer.base import (
     InferFunction,
@@ -19,6 +17,7 @@ from data_juicer_sandbox.components.infer.base import (
     as_text,
 )
 from data_juicer_sandbox.components.io.append_fields import to_json
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.imports import load
 

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jsonargparse.typing import PositiveInt
-
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.infer.base import InferFunction, LLMInference
@@ -18,6 +16,7 @@ from data_juicer_sandbox.components.infer.local.batches import infer_in_batches
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import Sampling
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.number_types import PositiveInt
 
 _FOR_TOKENIZER = ("revision", "token", "cache_dir", "subfolder", "trust_remote_code", "gguf_file")
 

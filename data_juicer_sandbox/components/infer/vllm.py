@@ -9,8 +9,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from jsonargparse.typing import PositiveInt
-
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.infer.base import (
@@ -25,6 +23,7 @@ from data_juicer_sandbox.components.infer.base.component import model_stamp
 from data_juicer_sandbox.components.infer.local.adapters import Adapter, find_adapter
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import SHAPES, Sampling
+from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import shorten
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jsonargparse.typing import NonNegativeInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.names import as_list
+from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.components.pools.outputs import Output, lines, whole_rows
 from data_juicer_sandbox.components.pools.pool import BLOCK, Pool
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO, check_output_paths, common_name

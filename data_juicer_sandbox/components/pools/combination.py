@@ -9,11 +9,11 @@ from itertools import combinations
 from math import comb
 from typing import TYPE_CHECKING
 
-from jsonargparse.typing import NonNegativeInt, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.names import as_list
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.pools.identity import Identity, group_ids
 from data_juicer_sandbox.components.pools.outputs import Output
 from data_juicer_sandbox.components.pools.pool import Pool

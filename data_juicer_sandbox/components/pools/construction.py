@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from jsonargparse.typing import NonNegativeInt, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO
 from data_juicer_sandbox.components.pools.sampling import sample_rows

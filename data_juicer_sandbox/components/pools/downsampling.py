@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from jsonargparse.typing import NonNegativeInt, PositiveInt
-
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO
 from data_juicer_sandbox.components.pools.sampling import sample_rows

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jsonargparse.typing import NonNegativeInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.components.pools.identity import Identity, first_occurrences
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO, common_name

@@ -8,11 +8,11 @@ from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jsonargparse.typing import NonNegativeInt, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.names import as_list, distinct_names
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.pools.open_pools import concat, concat_arrays
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO, common_name

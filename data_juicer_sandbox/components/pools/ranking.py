@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from jsonargparse.typing import PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
 from data_juicer_sandbox.components.io.data_files import existing_data, is_data
 from data_juicer_sandbox.components.names import as_list
+from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.components.pools import ranking_scores as scores
 from data_juicer_sandbox.components.pools.ranking_metrics import (
     Pools,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from jsonargparse.typing import NonNegativeInt, PositiveInt
-
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPath, Model, OutputFile
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.probe.evaluator import FIELD, ModelInferEvaluator, sample_of
 from data_juicer_sandbox.components.probe.models import ScorerSettings
 from data_juicer_sandbox.components.probe.pipeline import PipelineScorer

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, OpenUnitInterval
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, OutputFile
 from data_juicer_sandbox.components.names import as_list
+from data_juicer_sandbox.components.number_types import NonNegativeFloat, NonNegativeInt, OpenUnitInterval
 from data_juicer_sandbox.components.refine import by_pools, by_rows
 from data_juicer_sandbox.components.refine.bounds import RecipeBound, crossed, recipe_bounds
 from data_juicer_sandbox.components.refine.evidence import ACCEPTED, Cut

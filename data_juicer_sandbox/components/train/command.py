@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from jsonargparse.typing import PositiveFloat
-
 from data_juicer_sandbox.components.base import InputPaths, JobRun, ProgramOutput, ProgramOutputs
 from data_juicer_sandbox.components.command import CommandComponent, Scalar
+from data_juicer_sandbox.components.number_types import PositiveFloat
 from data_juicer_sandbox.errors import JobError
 
 

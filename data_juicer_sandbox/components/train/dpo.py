@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
-
 from data_juicer_sandbox.components.base import InputPaths, Model, OutputPath
+from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
 from data_juicer_sandbox.components.train import budget, chat, hf_trainer
 from data_juicer_sandbox.components.train.parameters import TrlParameters
 from data_juicer_sandbox.components.train.sft import STEPS

@@ -8,10 +8,9 @@ from functools import partial, update_wrapper
 from pathlib import Path
 from typing import Any, ClassVar
 
-from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
-
 from data_juicer_sandbox.components.base import InputPaths, Model, OutputPath
 from data_juicer_sandbox.components.helpers import find_helper
+from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
 from data_juicer_sandbox.components.train import chat
 from data_juicer_sandbox.components.train.parameters import TrlParameters
 from data_juicer_sandbox.components.train.sft import STEPS

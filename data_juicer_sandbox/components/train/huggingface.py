@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from jsonargparse.typing import NonNegativeFloat, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import InputPath, InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
 from data_juicer_sandbox.components.lm.packing import Blocks, Packed, packed
+from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveInt
 from data_juicer_sandbox.components.train import hf_trainer, saved
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.eval_callback import Scoring

@@ -10,13 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from jsonargparse.typing import NonNegativeInt, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.names import as_list, distinct_names
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.train.modelscope_link import (
     EXTRA,
     check_trainer_name,

@@ -7,9 +7,8 @@ look up their names in the subclass's module.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
-
 from data_juicer_sandbox.components.base import InputPath
+from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
 
 
 @dataclass(eq=False, kw_only=True)

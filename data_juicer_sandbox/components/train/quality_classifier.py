@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse.typing import NonNegativeFloat, PositiveFloat, PositiveInt
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputFolder
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.names import as_list
+from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
 from data_juicer_sandbox.components.quality import stored
 from data_juicer_sandbox.components.quality.classifier import Hashing
 from data_juicer_sandbox.components.quality.learn import Examples, learn
