@@ -14,7 +14,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -22,6 +22,7 @@ import xxhash
 
 from data_juicer_sandbox.errors import JobError, WorkDirError
 from data_juicer_sandbox.output_folders import MARKER, Owner, mark, refuse_foreign
+from data_juicer_sandbox.output_lock import writing
 
 CHUNK = 1 << 20
 
@@ -136,7 +137,7 @@ def replacing(
         owner: the job that writes a folder; the running job by default.
 
     Raises:
-        JobError: the path must not be written; nothing was changed.
+        JobError: the path must not be written, or another process is writing it; nothing was changed.
     """
     owner = owner or output_owner()
     if _guard is not None and not shared:
@@ -146,24 +147,25 @@ def replacing(
     if not final.parent.is_dir():
         final.parent.mkdir(parents=True, exist_ok=True)
     part = temporary_path(final, f"-{os.getpid()}" if shared else "")
-    remove(part)
-    try:
-        yield part
-        if folder:
-            mark(part, owner)
-        if durable:
-            sync(part)
-        refuse_replacing(final, folder, owner)  # once more: the work may have taken hours
-        if _guard is not None and not shared and not folder:
-            _guard.before_rename(part, final)
-        if folder and not final.is_symlink():  # rename(2) does not replace a folder that holds something
-            remove(final)
-        part.replace(final)
-        if durable:
-            sync(final.parent)
-    except BaseException:
+    with nullcontext() if shared else writing(final, temporary_path(final, ".lock")):
         remove(part)
-        raise
+        try:
+            yield part
+            if folder:
+                mark(part, owner)
+            if durable:
+                sync(part)
+            refuse_replacing(final, folder, owner)  # once more: the work may have taken hours
+            if _guard is not None and not shared and not folder:
+                _guard.before_rename(part, final)
+            if folder and not final.is_symlink():  # rename(2) does not replace a folder that holds something
+                remove(final)
+            part.replace(final)
+            if durable:
+                sync(final.parent)
+        except BaseException:
+            remove(part)
+            raise
 
 
 def temporary_path(final: Path, ending: str = "") -> Path:
