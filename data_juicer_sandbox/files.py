@@ -205,9 +205,10 @@ def make_folder(root: Path, folder: Path) -> None:
 
 def move_aside(path: Path) -> Path:
     """Rename a file or folder to a dated name beside it; returns the new path."""
-    stem = f"previous_{path.name}_{time.strftime('%Y%m%d_%H%M%S')}"
+    start = os.fsencode(path.name)[:_LONGEST_START].decode(errors="ignore")  # a name has at most 255 bytes
+    stem = f"previous_{start}_{time.strftime('%Y%m%d_%H%M%S')}"
     names = (path.with_name(stem + (f"_{number}" if number > 1 else "")) for number in range(1, 10_000))
-    return path.rename(next(name for name in names if not name.exists()))
+    return path.rename(next(name for name in names if not os.path.lexists(name)))
 
 
 def open_append(path: Path) -> BinaryIO:
@@ -218,11 +219,25 @@ def open_append(path: Path) -> BinaryIO:
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     refuse_special(path)
+    _break_hard_link(path)
     descriptor = os.open(path, flags, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         refuse_special(path)
     return os.fdopen(descriptor, "r+b", buffering=0)
+
+
+def _break_hard_link(path: Path) -> None:
+    """Give a file of its own to a path that shares one with another path, such as a copy made by `cp -al`."""
+    if not path.exists() or path.stat().st_nlink == 1:
+        return
+    copy = temporary_path(path, f"-{os.getpid()}")
+    try:
+        shutil.copy2(path, copy)
+        copy.replace(path)
+    except BaseException:
+        remove(copy)
+        raise
 
 
 def refuse_special(path: Path) -> None:
