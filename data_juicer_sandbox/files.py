@@ -14,7 +14,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -22,6 +22,7 @@ import xxhash
 
 from data_juicer_sandbox.errors import JobError, WorkDirError
 from data_juicer_sandbox.output_folders import MARKER, Owner, mark, refuse_foreign
+from data_juicer_sandbox.output_lock import writing
 
 CHUNK = 1 << 20
 
@@ -136,7 +137,7 @@ def replacing(
         owner: the job that writes a folder; the running job by default.
 
     Raises:
-        JobError: the path must not be written; nothing was changed.
+        JobError: the path must not be written, or another process is writing it; nothing was changed.
     """
     owner = owner or output_owner()
     if _guard is not None and not shared:
@@ -146,24 +147,25 @@ def replacing(
     if not final.parent.is_dir():
         final.parent.mkdir(parents=True, exist_ok=True)
     part = temporary_path(final, f"-{os.getpid()}" if shared else "")
-    remove(part)
-    try:
-        yield part
-        if folder:
-            mark(part, owner)
-        if durable:
-            sync(part)
-        refuse_replacing(final, folder, owner)  # once more: the work may have taken hours
-        if _guard is not None and not shared and not folder:
-            _guard.before_rename(part, final)
-        if folder and not final.is_symlink():  # rename(2) does not replace a folder that holds something
-            remove(final)
-        part.replace(final)
-        if durable:
-            sync(final.parent)
-    except BaseException:
+    with nullcontext() if shared else writing(final, temporary_path(final, ".lock")):
         remove(part)
-        raise
+        try:
+            yield part
+            if folder:
+                mark(part, owner)
+            if durable:
+                sync(part)
+            refuse_replacing(final, folder, owner)  # once more: the work may have taken hours
+            if _guard is not None and not shared and not folder:
+                _guard.before_rename(part, final)
+            if folder and not final.is_symlink():  # rename(2) does not replace a folder that holds something
+                remove(final)
+            part.replace(final)
+            if durable:
+                sync(final.parent)
+        except BaseException:
+            remove(part)
+            raise
 
 
 def temporary_path(final: Path, ending: str = "") -> Path:
@@ -203,9 +205,10 @@ def make_folder(root: Path, folder: Path) -> None:
 
 def move_aside(path: Path) -> Path:
     """Rename a file or folder to a dated name beside it; returns the new path."""
-    stem = f"previous_{path.name}_{time.strftime('%Y%m%d_%H%M%S')}"
+    start = os.fsencode(path.name)[:_LONGEST_START].decode(errors="ignore")  # a name has at most 255 bytes
+    stem = f"previous_{start}_{time.strftime('%Y%m%d_%H%M%S')}"
     names = (path.with_name(stem + (f"_{number}" if number > 1 else "")) for number in range(1, 10_000))
-    return path.rename(next(name for name in names if not name.exists()))
+    return path.rename(next(name for name in names if not os.path.lexists(name)))
 
 
 def open_append(path: Path) -> BinaryIO:
@@ -216,11 +219,25 @@ def open_append(path: Path) -> BinaryIO:
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     refuse_special(path)
+    _break_hard_link(path)
     descriptor = os.open(path, flags, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         refuse_special(path)
     return os.fdopen(descriptor, "r+b", buffering=0)
+
+
+def _break_hard_link(path: Path) -> None:
+    """Give a file of its own to a path that shares one with another path, such as a copy made by `cp -al`."""
+    if not path.exists() or path.stat().st_nlink == 1:
+        return
+    copy = temporary_path(path, f"-{os.getpid()}")
+    try:
+        shutil.copy2(path, copy)
+        copy.replace(path)
+    except BaseException:
+        remove(copy)
+        raise
 
 
 def refuse_special(path: Path) -> None:

@@ -203,7 +203,8 @@ class OutputGuard:
 
     def _move_foreign(self, path: Path) -> Path | None:
         """Rename a file that is not as a job of this work directory left it; returns its new path."""
-        if not os.path.lexists(path) or self.ledger.wrote(path):
+        # A file with another name too is never written in place: the other name may be a copy of the user's.
+        if not os.path.lexists(path) or (path.lstat().st_nlink == 1 and self.ledger.wrote(path)):
             return None
         aside = move_aside(path)
         logger.warning("{} was not written by a job of this work directory; it was renamed to {}", path, aside)

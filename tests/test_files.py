@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from data_juicer_sandbox import files
+from data_juicer_sandbox import files, output_lock
+from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import content_stamp, digest, replacing, temporary_path
 from data_juicer_sandbox.output_folders import MARKER
 
@@ -45,6 +46,26 @@ def test_a_folder_replaces_a_folder_of_the_same_owner(tmp_path):
     assert sorted(entry.name for entry in path.iterdir()) == [MARKER, "two"]
 
 
+def test_two_processes_do_not_write_one_output_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(output_lock, "PATIENCE", 0.2)
+    code = (
+        "import sys; from data_juicer_sandbox.files import replacing\n"
+        "with replacing(sys.argv[1]) as part:\n"
+        "    part.write_text('the first'); print('writing', flush=True); sys.stdin.read()\n"
+    )
+    path = tmp_path / "x.txt"
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout.readline() == b"writing\n"
+        with pytest.raises(JobError, match="another run is writing"), replacing(path) as part:
+            part.write_text("the second")
+        first.communicate()
+    assert (path.read_text(), first.returncode) == ("the first", 0)
+    with replacing(path) as part:
+        part.write_text("the second")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x.txt"]
+
+
 def test_what_a_killed_process_left_is_swept_away_by_the_next(tmp_path):
     code = (
         "import os, signal, sys; from data_juicer_sandbox.files import replacing\n"
@@ -55,7 +76,7 @@ def test_what_a_killed_process_left_is_swept_away_by_the_next(tmp_path):
     made = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert made.returncode == -signal.SIGKILL
     assert not path.exists()
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == 2  # the temporary file and its lock
     with replacing(path) as part:
         part.write_text("whole")
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.txt"]

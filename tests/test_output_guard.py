@@ -420,3 +420,37 @@ def test_what_was_judged_is_what_is_written(spelling, work_dir, tmp_path):
     assert "the user's own" in kept
     with pytest.raises(JobError, match="is an input of the job"):
         guard_of(work_dir, ["link/../../own"]).check(tmp_path / "own")
+
+
+def test_a_folder_with_an_edited_file_is_not_replaced(work_dir, tmp_path):
+    model = tmp_path / "model"
+    write_folder(model, guard_of(work_dir), config="1", readme="1")
+    (model / "readme").write_text("2")
+    with pytest.raises(JobError, match=r"edited after this job wrote them: readme"):
+        write_folder(model, guard_of(work_dir), config="2")
+    (model / "readme").write_text("1")  # the content counts, not the time
+    marker = json.loads((model / MARKER).read_text())
+    (model / MARKER).write_text(json.dumps({**marker, "version": 1, "files": sorted(marker["files"])}))
+    write_folder(model, guard_of(work_dir), config="2")  # its marker is of an earlier version
+    assert (model / "config").read_text() == "2"
+
+
+def test_a_file_with_another_name_is_not_written_in_place(work_dir, tmp_path):
+    path, copy = tmp_path / "rows.jsonl", tmp_path / "copy.jsonl"
+    write(path, "first", guard_of(work_dir))
+    copy.hardlink_to(path)
+    guard = guard_of(work_dir)
+    guard.claim(path)
+    path.write_text("second")  # as a component does that writes straight to the path
+    assert copy.read_text() == "first"
+    with open_append(copy) as stream:
+        stream.write(b"line")
+    assert (copy.read_text(), [entry.read_text() for entry in tmp_path.glob("previous_*")]) == ("firstline", ["first"])
+
+
+def test_a_file_with_a_long_name_is_renamed(work_dir, tmp_path):
+    path = tmp_path / ("n" * 245 + ".jsonl")
+    path.write_text("the user's own")
+    write(path, "first", guard_of(work_dir))
+    (aside,) = tmp_path.glob("previous_*")
+    assert (path.read_text(), aside.read_text()) == ("first", "the user's own")

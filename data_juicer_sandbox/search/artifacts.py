@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from data_juicer_sandbox.config.interpolation import escape
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.engine.summary import Table
-from data_juicer_sandbox.errors import MissingDependency
-from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.errors import JobError, MissingDependency
+from data_juicer_sandbox.files import move_aside, refuse_replacing, replacing
+from data_juicer_sandbox.output_folders import Owner
+from data_juicer_sandbox.output_guard import OutputLedger
 from data_juicer_sandbox.search.controller import ERROR, PARAMETERS, SECONDS, SearchController
 from data_juicer_sandbox.secrets import mask
 
@@ -38,6 +41,7 @@ class SearchArtifacts:
         self.config, self.sweep, self.controller = config, sweep, controller
         self.folder = Path(config.work_dir)
         self._written = 0.0
+        self._ledger = OutputLedger(self.folder)
 
     def write_if_due(self, now: float) -> None:
         """Write the artifacts unless the last write is less than `WRITE_INTERVAL` seconds old."""
@@ -60,13 +64,34 @@ class SearchArtifacts:
                 table.writerow([trial.number, state, *scores, *(values.get(name, "") for name in names), *attributes])
         best = self.controller.best()
         if best:
-            self._config(best[0], self.folder / BEST, "best", self.folder / BEST)
+            self._write_best(self._config(best[0], self.folder / BEST, "best"))
         if len(metrics) > 1:
+            self._keep_foreign_front()
             with replacing(self.folder / FRONT, folder=True) as part:
                 part.mkdir()
                 for trial in best:
                     name = f"trial_{trial.number}"
-                    self._config(trial, self.folder / FRONT / f"{name}.yaml", f"runs/{name}", part / f"{name}.yaml")
+                    text = self._config(trial, self.folder / FRONT / f"{name}.yaml", f"runs/{name}")
+                    (part / f"{name}.yaml").write_text(text, encoding="utf-8", errors="backslashreplace")
+
+    def _write_best(self, text: str) -> None:
+        """Write `best.yaml` unless it has this text; one that somebody edited gets a dated name."""
+        path, content = self.folder / BEST, text.encode("utf-8", "backslashreplace")
+        if path.is_file() and path.read_bytes() == content:
+            return
+        if os.path.lexists(path) and not self._ledger.wrote(path):
+            logger.warning("{} is not as this search left it; it was renamed to {}", path, move_aside(path))
+        with replacing(path) as part:
+            part.write_bytes(content)
+            self._ledger.settle(path, part)
+
+    def _keep_foreign_front(self) -> None:
+        """Give the folder of the front a dated name if somebody edited it."""
+        front = self.folder / FRONT
+        try:
+            refuse_replacing(front, True, Owner())
+        except JobError as error:
+            logger.warning("{}; it was renamed to {}", error.what, move_aside(front))
 
     def finish(self) -> tuple[str, ...]:
         """Draw the plots; return lines that name the artifacts. An error while drawing does not fail the search."""
@@ -119,14 +144,13 @@ class SearchArtifacts:
             f"trials ({counts}{more}): {self.controller.reason}", ["trial", "state", *metrics, *names, "seconds"], rows
         )
 
-    def _config(self, trial: Any, path: Path, folder: str, part: Path) -> None:
-        """Write the complete config of a trial: the search's config with the trial's values and another work directory.
+    def _config(self, trial: Any, path: Path, folder: str) -> str:
+        """The complete config of a trial: the search's config with the trial's values and another work directory.
 
         Args:
             trial: the trial.
             path: the final path of the file.
             folder: the folder of the trial's run in this work directory.
-            part: the temporary path to write to.
         """
         config = {key: value for key, value in self.config.content.items() if key not in _SEARCH_KEYS}
         config["work_dir"] = escape(str(Path(self.config.work_dir) / folder))
@@ -142,7 +166,4 @@ class SearchArtifacts:
         ]
         if masked != {key: config[key] for key in order}:
             head.append("Secrets are masked as ***: put them in, or better into the environment.")
-        text = "".join(f"# {line}\n" for line in head)
-        text += dump_config(masked)
-        with replacing(part) as temporary_path:
-            temporary_path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        return "".join(f"# {line}\n" for line in head) + dump_config(masked)

@@ -165,6 +165,21 @@ def test_a_changed_recipe_file_makes_another_study_and_changed_data_is_told(lab,
     assert "was made with other parameters, metrics or jobs" in capsys.readouterr().err
 
 
+def test_configs_of_trials_that_somebody_edited_are_kept(lab, sweep, go):
+    sweep |= {"metric": [{"name": "use.learn.loss"}, {"name": "sum.scaled"}], "sweep_max_count": 2}
+    assert go(lab, sweep) == 0
+    front = next(Path("out/front").glob("*.yaml"))
+    for path in (Path("out/best.yaml"), front):
+        path.write_text(path.read_text() + "# my notes\n")
+    for count in (3, 4):
+        assert go(lab, {**sweep, "sweep_max_count": count}, "--resume", "true") == 0
+    (best,) = Path("out").glob("previous_best.yaml_*")
+    (folder,) = Path("out").glob("previous_front_*")
+    assert best.read_text().endswith("# my notes\n")
+    assert (folder / front.name).read_text().endswith("# my notes\n")
+    assert "my notes" not in Path("out/best.yaml").read_text()
+
+
 def only_trial_jobs(lab):
     """Leave the job that the parameter reaches, so that the trials share none, and give it a file to read."""
     (learn,) = lab["pipelines"]["use"]["execution_job_configs"][1:]

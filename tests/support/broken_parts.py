@@ -143,9 +143,9 @@ class StartsProgram(Good):
 
 
 class ChangesValues(Good):
-    """Change a list that is passed to it."""
+    """Change a list that is passed to it. It gets the caller's object, since its type allows any value."""
 
-    def __init__(self, dataset_path: InputPath, export_path: OutputFile, settings: list[int] | None = None):
+    def __init__(self, dataset_path: InputPath, export_path: OutputFile, settings: Any = None):
         super().__init__(dataset_path, export_path, settings)
         if settings:
             settings.append(1)
