@@ -64,7 +64,7 @@ def refuse_foreign(folder: Path, owner: Owner) -> None:
 
 
 def _read_marker(folder: Path) -> tuple[str, str, set[str]] | None:
-    """Job, work directory and files of a marker; None where there is no valid one."""
+    """Job, work directory and files of a marker; None without a valid one."""
     path = folder / MARKER
     if path.is_symlink() or not path.is_file():
         return None

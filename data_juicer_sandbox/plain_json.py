@@ -1,4 +1,4 @@
-"""JSON of files, lines and replies that anybody may have written."""
+"""Parsing of JSON from untrusted files, lines and replies."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def loads(text: str | bytes) -> Any:
-    """The value of a JSON text, as `json.loads` has it.
+    """The value of a JSON text, like `json.loads`.
 
     Raises:
-        ValueError: it is no JSON, or nested too deeply for Python (about 1,000 levels).
+        ValueError: it is not JSON, or nested too deeply for Python (about 1,000 levels).
     """
     try:
         return json.loads(text)

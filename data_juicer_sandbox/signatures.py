@@ -1,8 +1,8 @@
 """A component's constructor as the schema of its config: what is checked, coerced and built from it.
 
-jsonargparse has the last word on types. It is asked only about values that a plain look cannot settle, because
-building its parser for a class takes longer than checking a hundred jobs. It reads a text that is no plain value as
-YAML; such a text is read by the reader of configs, within its limits.
+jsonargparse decides about types. It is called only for values that `_fits` does not accept, because building its parser
+for a class takes longer than checking a hundred jobs. It parses a text as YAML if the type is not a text; this uses the
+reader of configs, with its limits.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one parameter."""
+    """A problem of one parameter."""
 
     name: str
     what: str
@@ -84,12 +84,12 @@ def _read_signature(cls: type[Any]) -> tuple[dict[str, Parameter], bool]:
 
 
 def check(cls: type[Any], values: Mapping[str, Any], skip: Callable[[str], bool] = lambda name: False) -> list[Problem]:
-    """Everything that is wrong with the values for a constructor.
+    """All problems of the values for a constructor.
 
     Args:
         cls: the component.
         values: parameters by name.
-        skip: says of a name that its value is set later and not to be judged now.
+        skip: whether the value of a parameter is set later, and is not checked now.
     """
     declared, open_ended = parameters(cls)
     problems: list[Problem] = []
@@ -115,7 +115,7 @@ def build(cls: type[Any], values: Mapping[str, Any]) -> Any:
     """Make a component.
 
     Raises:
-        ConfigError: the values do not fit; names all that is wrong.
+        ConfigError: the values do not fit; lists all problems.
     """
     problems = check(cls, values)
     if problems:
@@ -136,8 +136,8 @@ def build(cls: type[Any], values: Mapping[str, Any]) -> Any:
 
 
 def unwrap(parameter: Parameter, value: Any) -> Any:
-    """Paths as they are wanted: a list of one is that one, where a single path is; lists within a list, which come
-    about where the results of several jobs are put together, are laid end to end.
+    """Adapt paths to a parameter: a list of one path becomes that path if the parameter is a single path; nested lists,
+    which occur when the results of several jobs are combined, are flattened.
     """
     if parameter.role and isinstance(value, list) and not _fits(value, parameter.hint):
         if len(value) == 1:
@@ -176,7 +176,7 @@ def _split_annotated(hint: Any) -> tuple[Any, list[Any]]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type beyond doubt."""
+    """Whether a value certainly has a type, without conversion."""
     if hint is Any or hint is object or hint is inspect.Parameter.empty:
         return True
     if hint is None or hint is type(None):
@@ -202,12 +202,12 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _uses_default(parameter: Parameter, value: Any) -> bool:
-    """Whether a parameter is left empty that has a default: it counts as left out, unless null means something."""
+    """Whether null stands for the default: the parameter has one, and its type does not include None."""
     return value is None and not parameter.required and not _fits(None, parameter.hint)
 
 
 def _type_problem(parameter: Parameter, value: Any) -> str | None:
-    """What jsonargparse says against a value."""
+    """The error of jsonargparse for a value; None if it accepts the value."""
     refused = f"expected {spell(parameter.hint)}, got {shown(value, key=parameter.name)}"
     if value is None:  # jsonargparse takes it for a value that is not set
         return f"expected {spell(parameter.hint)}, got null"
@@ -242,12 +242,12 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _parsed(hint: Any, value: Any) -> Any:
-    """A value as jsonargparse makes it of a type; the given one stays as it is."""
+    """A copy of a value, converted to a type by jsonargparse."""
     return _parser(hint).parse_object({"value": deepcopy(value)}).as_dict()["value"]
 
 
 def _read_text(text: str) -> Any:
-    """What a text stands for as YAML."""
+    """The value of a text as YAML."""
     return parse(text, "its text").value
 
 

@@ -11,7 +11,7 @@ Points = Sequence[tuple[float, float]]
 WIDTH, HEIGHT = 520, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 34
 _MOST = 400
-# Okabe and Ito's palette: told apart with any kind of colour sight.
+# Okabe and Ito's palette: distinguishable with any colour vision.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#555555")
 
 
@@ -24,7 +24,7 @@ def line_plot(lines: Mapping[str, Points], *, title: str, x_label: str = "step")
         x_label: name of the horizontal axis.
 
     Returns:
-        an `<svg>` element, or nothing where there is no point to draw.
+        an `<svg>` element, or an empty text without points.
     """
     kept = {name: _thin([p for p in points if all(map(math.isfinite, p))]) for name, points in lines.items()}
     kept = {name: points for name, points in kept.items() if points}
@@ -85,7 +85,7 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     if high - low > 1e-12 * max(abs(low), abs(high)):
         return low, high
-    pad = abs(low) * 0.05 or 1.0  # a flat line still wants an axis
+    pad = abs(low) * 0.05 or 1.0  # a flat line needs an axis too
     return low - pad, high + pad
 
 
