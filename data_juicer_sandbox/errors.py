@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose. Imports nothing, so every room may use it."""
+"""The errors that this package raises. Imports nothing, so every module can use it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_PROBLEMS = 200
-"""Faults after which a config is not read on; its error names no more."""
+"""Reading a config stops after this number of problems."""
 
 
 @dataclass(frozen=True)
 class Where:
-    """A place in a file a user wrote."""
+    """File and line of an error."""
 
     file: str
     line: int | None = None
@@ -22,11 +22,11 @@ class Where:
 
 
 class SandboxError(Exception):
-    """Root of all errors: says what is wrong, where, and what would be right.
+    """Base class of all errors: what is wrong, where, and what would be right.
 
     Args:
-        what: the fault, in one sentence.
-        where: the file and line, or the job, it was found in.
+        what: the problem, in one sentence.
+        where: the file and line, or the job.
         hint: what would be right.
     """
 
@@ -42,17 +42,17 @@ class SandboxError(Exception):
 
 
 class ConfigError(SandboxError):
-    """One fault in a config."""
+    """One problem in a config."""
 
     exit_code = 2
 
 
 class ConfigErrors(ConfigError):
-    """All errors of a config at once, the first `MAX_PROBLEMS` of them; `problems` has them one by one."""
+    """All errors of a config, at most `MAX_PROBLEMS`, as a list in `problems`."""
 
     def __init__(self, problems: Sequence[ConfigError], warnings: Sequence[str] = ()):
         self.warnings = tuple(warnings)
-        self.problems = sorted(problems[:MAX_PROBLEMS], key=_place)
+        self.problems = sorted(problems[:MAX_PROBLEMS], key=_file_and_line)
         count, more = len(self.problems), " or more" if len(problems) >= MAX_PROBLEMS else ""
         super().__init__(f"{count}{more} error{'s' if count != 1 else ''} in the config")
 
@@ -64,30 +64,30 @@ class ConfigErrors(ConfigError):
 
 
 class TooManyProblems(Exception):
-    """So much is wrong with a config that it is not read on."""
+    """Raised when a config has `MAX_PROBLEMS` problems: reading stops."""
 
 
 class Problems(list[ConfigError]):
-    """The faults of a config, as they are found."""
+    """Collects the problems of a config."""
 
     def append(self, problem: ConfigError) -> None:
-        """Add a fault.
+        """Add a problem.
 
         Raises:
-            TooManyProblems: there are `MAX_PROBLEMS` now.
+            TooManyProblems: the list has reached `MAX_PROBLEMS`.
         """
         super().append(problem)
         if len(self) >= MAX_PROBLEMS:
             raise TooManyProblems
 
 
-def _place(problem: ConfigError) -> tuple[str, int]:
+def _file_and_line(problem: ConfigError) -> tuple[str, int]:
     where = problem.where
     return (where.file, where.line or 0) if isinstance(where, Where) else (str(where or ""), 0)
 
 
 class ResolveError(SandboxError):
-    """A key of `input` or `local` leads nowhere."""
+    """A key of `input` or `local` refers to something that does not exist."""
 
 
 class CheckpointError(SandboxError):
@@ -103,7 +103,7 @@ class WorkDirError(SandboxError):
 
 
 class JobError(SandboxError):
-    """A job cannot go on. Components raise it for what their user can mend."""
+    """A job cannot continue. Components raise it for problems that the user can fix."""
 
 
 class MissingDependency(SandboxError):

@@ -125,12 +125,12 @@ def refuse_replacing(path: Path, folder: bool, owner: Owner) -> None:
 def replacing(
     path: str | Path, *, durable: bool = False, shared: bool = False, folder: bool = False, owner: Owner | None = None
 ) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and is removed when it does not.
+    """A temporary path beside `path`. It is renamed to `path` if the block succeeds, and removed if the block fails.
 
     Args:
-        path: the result. Its parent folders are created. A file that stood there is replaced; a folder only if
+        path: the result. Its parent folders are created. An existing file is replaced; a folder only if
             `folder` is set, and the same owner wrote all that is in it.
-        durable: also wait until the disk has it (fsync), for what must outlast a power cut.
+        durable: also flush to disk (fsync), for files that must survive a power failure.
         shared: a cache that other processes may be writing now. If not, the temporary path is the same each time, so
             that the next run removes what a killed process left (see `temporary_path`).
         folder: the block creates a folder, not a file.
@@ -187,7 +187,7 @@ def make_folder(root: Path, folder: Path) -> None:
     """Create a folder below a root, without following a link on the way; nor may it hold one to another folder.
 
     Raises:
-        WorkDirError: a link, or something else that is no folder, stands where a folder belongs.
+        WorkDirError: a link, or another file that is not a folder, is in place of a folder.
     """
     current = root
     for name in folder.relative_to(root).parts:
@@ -215,7 +215,7 @@ def open_append(path: Path) -> BinaryIO:
     """Open a file of a run for appending, unbuffered; only its owner may read a new one.
 
     Raises:
-        WorkDirError: a symbolic link, or something else that is not a regular file, stands there.
+        WorkDirError: the path is a symbolic link, or another file that is not regular.
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     refuse_special(path)
@@ -257,8 +257,8 @@ def refuse_special(path: Path) -> None:
 
 
 def path_exists(text: str, *, file: bool = False) -> bool:
-    """Whether a text is the path of something there, or of a file. Any text may be asked about, a long prompt too:
-    pathlib raises for what is too long for a name.
+    """Whether a text is the path of an existing file or folder (`file`: of a file). Any text is allowed, even a long
+    prompt: pathlib raises an error for a name that is too long.
     """
     return os.path.isfile(text) if file else os.path.exists(text)  # noqa: PTH110, PTH113
 
@@ -283,7 +283,7 @@ def sync(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file or a folder with all it holds; nothing there is fine too."""
+    """Delete a file or a folder with its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -291,13 +291,13 @@ def remove(path: Path) -> None:
 
 
 def quick_key(path: str | Path) -> str:
-    """What changes with every write to a file, without reading it: size, times of change, inode; of a folder or a
-    pattern, those of every file by its name.
+    """A key that changes with every write to a file, computed without reading it: size, mtime, ctime and inode. For a
+    folder or a pattern: those of every file, by name.
 
     The time of the last status change (ctime) is among them: unlike size and mtime, no program can set it back.
 
     Raises:
-        OSError: it is not there, or cannot be looked at.
+        OSError: it does not exist, or cannot be accessed.
     """
     path = Path(path)
     if not path.is_dir() and not is_pattern(path):
@@ -332,7 +332,7 @@ def content_stamp(path: str | Path) -> tuple[str, str]:
     change might have left the same times. Such a file is read again the next time.
 
     Raises:
-        OSError: it is not there, or cannot be read.
+        OSError: it does not exist, or cannot be read.
     """
     key = quick_key(path)
     stamp = _content_stamps.get(str(path))

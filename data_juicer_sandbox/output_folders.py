@@ -74,8 +74,8 @@ def refuse_foreign(folder: Path, owner: Owner) -> None:
 
 
 def _read_marker(folder: Path) -> tuple[str, str, dict[str, str | None]] | None:
-    """Job, work directory, and the files with their states, of a marker; None where there is no valid one. A marker of
-    an earlier version has no states.
+    """Job, work directory, and files with their states, of a marker; None without a valid one. A marker of an earlier
+    version has no states.
     """
     path = folder / MARKER
     if path.is_symlink() or not path.is_file():

@@ -36,7 +36,7 @@ _PATTERN = re.compile(r"[*?\[]")
 
 
 def refuse_links(work_dir: Path) -> None:
-    """Refuse a work directory in which a link stands for a file or folder of the run: it would be written through.
+    """Refuse a work directory in which a file or folder of the run is a symbolic link: writing would change its target.
 
     Raises:
         WorkDirError: there is one; names all of them.
@@ -243,14 +243,14 @@ class OutputGuard:
             source.refuse_output(path, real, folder)
 
     def check_folder(self, path: Path) -> None:
-        """Refuse a folder that new files are to be put into, beside what it holds.
+        """Refuse a folder to which new files are to be added.
 
         Raises:
             JobError: it is a file, or lies in a folder that the job reads, or belongs to the run.
         """
         real = real_path(path)
         self._refuse_links(path)
-        if not self._root.is_relative_to(real):  # new files beside those of the run are no harm
+        if not self._root.is_relative_to(real):  # adding files beside those of the run is allowed
             self._refuse_run_files(path, real)
         for source in self._sources:
             source.refuse_within(path, Path(os.path.realpath(path)))
@@ -326,7 +326,7 @@ _OTHER = "choose another path for the output"
 
 
 def matches(path: Path, pattern: str) -> bool:
-    """Whether a pattern, in which `**` stands for any folders, would find a path."""
+    """Whether a pattern, in which `**` matches any folders, matches a path."""
 
     def match(names: Sequence[str], parts: Sequence[str]) -> bool:
         if not parts:

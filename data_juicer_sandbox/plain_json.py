@@ -10,10 +10,10 @@ import xxhash
 
 
 def loads(text: str | bytes) -> Any:
-    """The value of a JSON text, as `json.loads` has it.
+    """The value of a JSON text, like `json.loads`.
 
     Raises:
-        ValueError: it is no JSON, or nested too deeply for Python (about 1,000 levels).
+        ValueError: it is not JSON, or nested too deeply for Python (about 1,000 levels).
     """
     try:
         return json.loads(text)

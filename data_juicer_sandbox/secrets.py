@@ -1,4 +1,4 @@
-"""Keys and passwords: '***' wherever they would be shown or stored. Imports nothing heavy, so every room may use it."""
+"""Masks keys and passwords as '***' wherever they would be shown or stored. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
-_SHORTEST = 8  # a shorter known secret would blot out ordinary words
+_SHORTEST = 8  # masking a shorter one would also mask ordinary words
 
-# Tokens of a language model's vocabulary and of its input: `eos_token`, `image_token`, ... are no credentials.
+# Tokens of a language model's vocabulary and of its input: `eos_token`, `image_token`, ... are not credentials.
 _VOCABULARY = frozenset(
     re.findall(
         r"\w+",
@@ -80,7 +80,7 @@ _WORD_END = re.compile(r"[\w.-]*\Z")
 _FLAG = re.compile(r"(--[A-Za-z][\w.-]{1,80})(\s+)([^\s-]\S*)")
 
 _LONG = 1 << 20
-"""Characters of a text that is to be shortened; what lies behind them is not even looked at."""
+"""Characters of a text that is to be shortened; the rest is ignored."""
 
 _secrets: set[str] = set()
 
@@ -163,7 +163,7 @@ def shown(value: Any, limit: int = 60, key: str = "") -> str:
     Args:
         value: anything, such as an entry of a config.
         limit: characters that are kept.
-        key: what it stands under; of a key that names a secret the value is not shown.
+        key: the key of the value; the value of a key that names a secret is not shown.
     """
     return shorten(repr(_mask_entry(key, value)), limit)
 
@@ -174,7 +174,7 @@ def remember_all(value: Any) -> None:
 
 
 def remember(secret: str) -> None:
-    """Mask this very string from now on, wherever it stands: as it is, and as it stands in JSON, a `repr` or a URL."""
+    """Mask this string from now on: as it is, and as it is written in JSON, a `repr` or a URL."""
     if len(secret) >= _SHORTEST and secret != MASK:
         escaped = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
         in_url = secret.encode("utf-8", "surrogatepass")
@@ -247,7 +247,7 @@ def _mask_after(items: list[Any] | tuple[Any, ...], index: int, item: Any) -> An
 
 
 def _mask_string(text: str) -> str:
-    """A string of a config: what looks like a secret, and pairs that are no prose: `API_KEY=K`, `"api_key": "K"`, a
+    """A string of a config: what looks like a secret, and pairs that are not prose: `API_KEY=K`, `"api_key": "K"`, a
     header at the start of a line. What is masked is remembered.
     """
     _remember_urls(text)
@@ -293,7 +293,7 @@ def _value(match: re.Match[str]) -> str:
 
 
 def _word_before(match: re.Match[str]) -> str:
-    """What stands directly before the part of a name that was match: the `OPENAI_API_` of `OPENAI_API_KEY`."""
+    """The part of a name directly before the match: the `OPENAI_API_` of `OPENAI_API_KEY`."""
     before = _WORD_END.search(match.string, max(0, match.start() - 60), match.start())
     return before[0] if before else ""
 

@@ -1,4 +1,4 @@
-"""What there is, told by the code itself: hooks, and components with their parameters."""
+"""Descriptions of hooks and components with their parameters, read from the code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Described:
         summary: the docstring's first sentence or line.
         text: the docstring without its sections.
         parameters: its own keys, for a component.
-        facts: what else the class says of itself, by label.
+        facts: other properties of the class, by label.
     """
 
     name: str
@@ -90,7 +90,7 @@ def describe_component(factory: Factory, name: str) -> Described:
 def _users(factory: Factory) -> Iterator[str]:
     """The hooks that build their components through a factory."""
     for name in HOOKS:
-        with suppress(ConfigError):  # a broken one is told of where it is listed itself
+        with suppress(ConfigError):  # its own entry in the list shows the error
             if getattr(import_class(HOOKS[name]), "factory", None) == factory.name:
                 yield name
 

@@ -111,7 +111,7 @@ def _value(key: Key, text: str, source: str) -> Any:
     """The value of a flag or variable. Whether its type is right, the config's reader says.
 
     Raises:
-        ConfigError: it is no YAML, or unfolds to too much, and the key takes no plain text.
+        ConfigError: it is not valid YAML or expands to too much, and the key does not accept plain text.
     """
     choices = get_args(key.type) if isinstance(key.type, types.UnionType) else (key.type,)
     if str in choices and list not in choices:

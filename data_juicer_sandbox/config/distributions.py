@@ -1,4 +1,4 @@
-"""What a parameter of a search may be: every distribution of a W&B sweep, read from its file.
+"""The distributions of search parameters: all of a W&B sweep file.
 
 Source: Weights & Biases, "Sweep configuration options" (names, keys, defaults and meaning of the distributions).
 """
@@ -99,8 +99,8 @@ class Parameter:
 
     Args:
         name: what it sets: `<pipeline>.<meta_name>.<dj_configs|extra_configs>.<path>`, or `<op_name>.<arg>`.
-        distribution: what it may be.
-        path: where it stands in the file.
+        distribution: its possible values.
+        path: its path in the file.
     """
 
     name: str

@@ -39,16 +39,16 @@ def find_variable(value: Any, name: str) -> tuple[str | int, ...]:
 
 
 def fill(value: Any, variables: Mapping[str, str], unknown: Callable[[str], None], budget: Budget | None = None) -> Any:
-    """A copy of `value` in which every `${name}` of every string stands replaced; `$${` gives a plain `${`.
+    """A copy of `value` in which every `${name}` of every string is replaced; `$${` gives a literal `${`.
 
     Args:
         value: any nesting of mappings, lists and scalars.
-        variables: what the names stand for.
-        unknown: told of each name that is none of them (which stays as it is).
-        budget: how much text may be put in; that of several calls, where they share one.
+        variables: values by name.
+        unknown: called with each unknown name, which is not replaced.
+        budget: limit on the inserted text; several calls can share one.
 
     Raises:
-        ConfigError: it is more.
+        ConfigError: the limit is exceeded.
     """
     budget = budget or Budget()
     if isinstance(value, str) and "${" in value:

@@ -18,7 +18,7 @@ from data_juicer_sandbox.secrets import shown
 
 JOB_KEYS = ("hook", "meta_name", "input", "output", "local", "dj_configs", "extra_configs")
 RESERVED = ("meta_name", BOOKKEEPING)
-"""The own keys of a record in the context; an output must not have one of these names."""
+"""Reserved keys of a context record; no output may have these names."""
 
 
 class JobReader:
@@ -26,8 +26,8 @@ class JobReader:
 
     Args:
         source: the config file, for the lines.
-        variables: what `${...}` stands for.
-        problems: where faults are put.
+        variables: the values of `${...}`.
+        problems: receives the problems.
     """
 
     def __init__(self, source: Source, variables: Mapping[str, str], problems: list[ConfigError]):
@@ -157,7 +157,7 @@ class JobReader:
         return tuple(names)
 
     def _names(self, jobs: list[Job]) -> None:
-        """Names are unique, but a refine job may bear the name of the probe whose result it reads."""
+        """Names are unique, but a refine job may have the name of the probe whose result it reads."""
         jobs_by_name: dict[str, list[Job]] = {}
         for job in jobs:
             same = jobs_by_name.setdefault(job.meta_name, [])

@@ -1,7 +1,7 @@
 """Limits of a config text, checked on its events before anything is built from it.
 
-An alias stands for all that its anchor holds, so a text of 600 bytes may unfold to gigabytes; and 50,000 brackets are
-more than the C library that builds the values can take.
+An alias repeats the whole value of its anchor, so a text of 600 bytes may expand to gigabytes; and 50,000 nested
+brackets crash the C library that builds the values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from data_juicer_sandbox.errors import ConfigError, Where
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 100
-"""Levels of lists and mappings in one another."""
+"""Nesting levels of lists and mappings."""
 MAX_VALUES = 300_000
 """Keys and values of one file."""
 MAX_REPEATED = 100_000
@@ -53,18 +53,18 @@ class Budget:
 
 @dataclass
 class _Size:
-    """What a part of a text unfolds to."""
+    """The expanded size of a part of a text."""
 
     start: Any = None
     """The event that it starts with."""
     values: int = 1
     characters: int = 0
     closed: bool = False
-    """Whether its end was read; an alias to what is still open stands in itself."""
+    """Whether its end was read; an alias to an open value is a cycle."""
 
 
 def check_limits(text: str, file: str) -> None:
-    """Refuse a YAML text that is nested too deeply, or unfolds to too much. Other faults are left to its reader.
+    """Refuse a YAML text that is nested too deeply, or expands to too much. Other errors are found by the reader.
 
     Raises:
         ConfigError: it is; says on which line.
@@ -76,7 +76,7 @@ def check_limits(text: str, file: str) -> None:
 
 
 def path_problem(path: str) -> str | None:
-    """What makes a text impossible as a path of this system, if anything does."""
+    """Why a text cannot be a path on this system; None if it can."""
     if "\0" in path:
         return "it contains a zero byte, which a file name must not"
     if max(map(_bytes, path.split("/"))) > 255:
@@ -89,7 +89,7 @@ def _bytes(text: str) -> int:
 
 
 class _Count:
-    """Counts what the events of a text stand for."""
+    """Counts the values that the events of a text expand to."""
 
     def __init__(self, file: str):
         self._file = file
@@ -149,7 +149,7 @@ class _Count:
             self._open[-1].characters += size.characters
 
     def _refuse(self, event: Any, what: str, hint: str | None = None) -> ConfigError:
-        return ConfigError(what, where=_place(event, self._file), hint=hint)
+        return ConfigError(what, where=_event_position(event, self._file), hint=hint)
 
 
 def _is_number(event: Any) -> bool:
@@ -160,5 +160,5 @@ def _is_number(event: Any) -> bool:
     return bool({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}.intersection(tags))
 
 
-def _place(event: Any, file: str) -> Where:
+def _event_position(event: Any, file: str) -> Where:
     return Where(file, event.start_mark.line + 1 if event.start_mark else None)

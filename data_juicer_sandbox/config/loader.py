@@ -74,7 +74,7 @@ def load_source(
 
 
 def load_or_raise(path: str, overrides: Mapping[str, Any] | None = None) -> SandboxConfig:
-    """Like `load`, for those who want a config or an error.
+    """Like `load`, but raises the errors.
 
     Raises:
         ConfigErrors: anything is wrong.
@@ -86,7 +86,7 @@ def load_or_raise(path: str, overrides: Mapping[str, Any] | None = None) -> Sand
 
 
 class _Loading:
-    """One file being read: its values, and the faults found on the way."""
+    """Reads one config: its values and its problems."""
 
     def __init__(self, source: Source, overrides: dict[str, Any]):
         self.source, self.overrides = source, overrides
@@ -256,7 +256,7 @@ class _Loading:
 
 
 def _has_type(value: Any, expected: Any) -> bool:
-    """Whether a value is of a type or union of types; True is no number here."""
+    """Whether a value is of a type or union of types; a bool is not an int."""
     choices = get_args(expected) if isinstance(expected, types.UnionType) else (expected,)
     return any(type(value) is choice for choice in choices)
 

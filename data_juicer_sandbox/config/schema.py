@@ -59,12 +59,12 @@ class Job:
 
     @cached_property
     def id(self) -> str:
-        """What tells it from every other job: phase and name within its pipeline."""
+        """Unique identifier: pipeline, phase and name."""
         return f"{self.pipeline}/{self.phase.value}/{self.meta_name}"
 
     @property
     def label(self) -> str:
-        """How a person finds it."""
+        """Short name for messages: pipeline and name."""
         return f"{self.pipeline}.{self.meta_name}"
 
     def where(self, *path: str | int) -> Where:
@@ -126,7 +126,7 @@ class SandboxConfig:
         return (self.source.file, *((self.hpo_config,) if self.hpo_config else ()))
 
     def where(self, key: str) -> Where | str:
-        """The place of a top-level key: its line, or the flag."""
+        """Where a top-level key was set: its line, or the flag."""
         return f"--{key}" if key in self.overridden else self.source.where((key,))
 
     def jobs(self) -> Iterator[Job]:

@@ -1,4 +1,4 @@
-"""The hint of an error about a name: what was probably meant, and what there is."""
+"""Did-you-mean hints: the nearest valid name, and all valid names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 _LONGEST = 100
-"""Characters of a name that is compared with others; a longer one is near to none."""
+"""Names of more characters are not compared."""
 
 
 def suggest(name: str, candidates: Iterable[str], *, what: str = "known") -> str:

@@ -29,13 +29,13 @@ KNOWN = (*_NUMBERS, *_TEXTS, *_OTHER, *FOR_WANDB)
 
 @dataclass(frozen=True)
 class Metric:
-    """What a search looks at.
+    """A metric of a search.
 
     Args:
         name: a context key `<pipeline>.<meta_name>.<output>`, or a watched name `<meta_name>.<key>`.
         maximize: whether more is better.
         target: a value good enough to stop.
-        path: where it stands in the file.
+        path: its path in the file.
     """
 
     name: str
@@ -122,7 +122,7 @@ def read_sweep(path: str, variables: Mapping[str, str]) -> tuple[Sweep | None, l
 
     Args:
         path: a YAML or JSON file.
-        variables: what `${...}` stands for.
+        variables: the values of `${...}`.
 
     Returns:
         the search (None where nothing can be made of the file) and all faults found.

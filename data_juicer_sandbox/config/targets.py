@@ -14,7 +14,7 @@ _FORM = re.compile(r"^\s*(?P<key>[^\s<>=]+)\s*(?P<op>>=|<=|==|>|<)\s*(?P<number>
 
 
 def read_targets(entries: Any, add_problem: Callable[..., None]) -> tuple[Target, ...]:
-    """The targets of a config; `fault(what, path, hint)` is told of each that is none."""
+    """The targets of a config; `add_problem(what, path, hint)` is called for each invalid one."""
     targets = []
     for index, text in enumerate([entries] if isinstance(entries, str) else entries or []):
         match = _FORM.match(text) if isinstance(text, str) else None

@@ -1,4 +1,4 @@
-"""YAML and JSON files that remember on which line each value stands. Every config file of a user is read here."""
+"""Reads YAML and JSON files with the line of each value. All config files are read here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from data_juicer_sandbox.config.limits import LARGE_KEY, MAX_BYTES, MAX_DEPTH, c
 from data_juicer_sandbox.errors import ConfigError, Where
 
 KeyPath = tuple[str | int, ...]
-"""The way to a value: keys of mappings, indexes of lists."""
+"""The path to a value: keys of mappings, indexes of lists."""
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -34,14 +34,14 @@ class ConfigLoader(_Base):
     """
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
-        """A value; what looks like a number or date and is none (5,000 digits, month 13) is an error with its line."""
+        """A value. An invalid number or date (5,000 digits, month 13) is an error with its line."""
         type_name = node.tag.removeprefix(_TAG)
         if node.tag == f"{_TAG}{type_name}" and type_name in _NO_VALUES:
             raise self._fault(node, f"`!!{type_name}` is not a supported type")
         try:
             return super().construct_object(node, deep=deep)
         except (ValueError, OverflowError, LookupError, AttributeError, TypeError) as error:
-            # PyYAML's own readers of `!!bool`, `!!int` and the like raise these for texts that are none.
+            # PyYAML's own readers of `!!bool`, `!!int` and the like raise these for invalid texts.
             reason = (
                 str(error)[:80] if isinstance(error, ValueError | OverflowError) else f"it is not a valid {type_name}"
             )
@@ -68,12 +68,12 @@ _RECENT_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Source:
-    """What a file holds, and where.
+    """The content of a file, with line numbers.
 
     Args:
         file: the path as the user wrote it.
         value: its content.
-        lines: the line of each key and list item, by the way to it.
+        lines: the line of each key and list item, by its path.
     """
 
     file: str
@@ -81,7 +81,7 @@ class Source:
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
 
     def where(self, path: KeyPath = ()) -> Where:
-        """The place of a value, or of the nearest thing around it that has one."""
+        """File and line of a value, or of the nearest enclosing value with a line."""
         while path and path not in self.lines:
             path = path[:-1]
         return Where(self.file, self.lines.get(path, 1 if self.lines else None))
@@ -96,7 +96,7 @@ def read(path: str | Path) -> Source:
     The value is shared: callers must not change it.
 
     Raises:
-        ConfigError: it is not there, cannot be read, is no YAML, or names a key twice.
+        ConfigError: it does not exist, cannot be read, is not YAML, or has a duplicate key.
     """
     file = str(path)
     signature = _signature(file)
@@ -128,7 +128,7 @@ def _text(path: str) -> str:
     """The text of a regular file, or of a pipe that the shell made for `<(command)`.
 
     Raises:
-        ConfigError: it is not there, cannot be read, is too large, or is a folder, pipe or device.
+        ConfigError: it does not exist, cannot be read, is too large, or is a folder, pipe or device.
     """
     where = Where(path)
     if reason := path_problem(path):
@@ -193,7 +193,7 @@ def parse(text: str, file: str) -> Source:
 
 
 def _walk(loader: Any, node: Any, path: KeyPath, lines: dict[KeyPath, int], file: str, above: tuple[int, ...]) -> None:
-    """Note the line of everything below a node; refuse what YAML allows and no config wants."""
+    """Note the line of everything below a node; refuse YAML features that configs do not support."""
     lines.setdefault(path, node.start_mark.line + 1)
     if id(node) in above:
         raise ConfigError("an anchor contains itself", where=Where(file, node.start_mark.line + 1))

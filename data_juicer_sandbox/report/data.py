@@ -1,4 +1,4 @@
-"""What a report is made of: the context and the metrics of a work directory, read from its files."""
+"""The data of a report: the context and metrics of a work directory."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class JobRow:
 
 @dataclass
 class Measured:
-    """What a job's latest attempt watched."""
+    """Metrics that the latest attempt of a job recorded."""
 
     pipeline: str
     name: str
     last: dict[str, Any] = field(default_factory=dict)
     series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    """Step and value of every number that was watched with a step, by key."""
+    """Step and value of every number that was recorded with a step, by key."""
 
     @property
     def label(self) -> str:

@@ -37,7 +37,7 @@ svg.plot{max-width:100%;height:auto;font:11px system-ui,sans-serif}.plot text{fi
 
 
 def page(title: str, body: Sequence[str]) -> str:
-    """A whole page that needs nothing beside itself."""
+    """A self-contained page."""
     text = (
         f'{_HEAD}<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n" + "\n".join(body) + "\n</body></html>\n"

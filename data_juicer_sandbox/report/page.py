@@ -1,4 +1,4 @@
-"""The page of one run: what ran, what was measured, what came out."""
+"""The report page of a run: jobs, metrics and results."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _change(before: Any, after: Any) -> str | None:
 
 
 def alike(measured: Sequence[Measured]) -> list[list[Measured]]:
-    """Jobs that watched mostly the same keys, to be shown side by side; in the order they first appear."""
+    """Jobs that recorded mostly the same metrics, to be shown side by side; in the order they first appear."""
     groups: list[list[Measured]] = []
     for job in measured:
         keys = set(job.last)

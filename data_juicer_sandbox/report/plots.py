@@ -15,7 +15,7 @@ _LARGEST = 1e300
 """Absolute value above which a point is left out: the span of the axis would overflow to infinity."""
 _SMALLEST_SPAN = 1e-300
 """Span below which a line is drawn as flat: a fifth of it may underflow to 0, whose logarithm does not exist."""
-# Okabe and Ito's palette: told apart with any kind of colour sight.
+# Okabe and Ito's palette: distinguishable with any colour vision.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#555555")
 
 
@@ -28,7 +28,7 @@ def line_plot(lines: Mapping[str, Points], *, title: str, x_label: str = "step")
         x_label: name of the horizontal axis.
 
     Returns:
-        an `<svg>` element, or nothing where there is no point to draw.
+        an `<svg>` element, or an empty text without points.
     """
     drawable = {
         name: [point for point in points if all(abs(value) <= _LARGEST for value in point)]
@@ -93,7 +93,7 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     largest = max(abs(low), abs(high))
     if high - low > max(1e-12 * largest, _SMALLEST_SPAN):
         return low, high
-    pad = largest * 0.05 if largest > _SMALLEST_SPAN else 1.0  # a flat line still needs an axis
+    pad = largest * 0.05 if largest > _SMALLEST_SPAN else 1.0  # a flat line needs an axis too
     return low - pad, high + pad
 
 
