@@ -1,4 +1,4 @@
-"""Hook of MkDocs: adds the configs and examples that pages link to, and turns links to the README into links to the index."""
+"""Hook of MkDocs: adds the configs and examples that pages link to, and links to the index in place of the README."""
 
 from __future__ import annotations
 
