@@ -55,10 +55,9 @@ def left(folder):
     assert len(outputs) == JOBS
     contents = {path.name: path.read_bytes() for path in (folder / "out/data").iterdir()}
     # The toy components write in place. Of a half file, the run cannot know whether a user put it there: it is renamed.
-    for name in [name for name in contents if name.startswith("previous_")]:
-        final = name.removeprefix("previous_").partition(".jsonl")[0] + ".jsonl"
-        assert contents[final].startswith(contents.pop(name))
-    return outputs, contents
+    half_files = [name for name in contents if name.startswith("previous_")]
+    assert all(f"{name.removeprefix('previous_').partition('.jsonl')[0]}.jsonl" in contents for name in half_files)
+    return outputs, {name: content for name, content in contents.items() if name not in half_files}
 
 
 def finish(folder, config, support):

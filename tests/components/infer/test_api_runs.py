@@ -109,7 +109,7 @@ def test_interrupted_it_stops_and_goes_on_from_there(tmp_path, config, start, nu
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
         assert process.returncode == 130, said
-        assert "interrupted. Everything finished is kept" in said
+        assert "interrupted. Results of finished jobs are kept" in said
         assert "Traceback" not in said
         known = written(tmp_path)
         server.scripted = {}

@@ -230,7 +230,9 @@ def test_a_damaged_journal_of_a_server_run(tmp_path, jsonl):
 
         def run(name):
             job = JobRun("p", "n", tmp_path, NullJob(), NullJob())
+            # One request at a time: the failure of the last row must not end a job in which others are under way.
             settings = {"api_endpoint": server.url, "api_key": "k", "max_retry_num": 0, "max_failures": 0}
+            settings["max_concurrency"] = 1
             return APIInference("m", data, str(tmp_path / name), **settings).run(job)
 
         mended = True
