@@ -121,13 +121,13 @@ def main() -> None:
         small, large = (alone(Path(name), url, rows) for rows in (10_000, 100_000))
     allowed = AT_ONCE / LATENCY
     rate = 2000 / statistics.median(many)
-    print(f"| server of 50 ms, median of {rounds} | measured | goal |\n|---|---|---|")
+    print(f"| server with a latency of 50 ms, median of {rounds} | measured | goal |\n|---|---|---|")
     print(f"| 200 prompts, {AT_ONCE} in flight | {statistics.median(few):.2f} s | 0.6 s |")
     print(f"| 200 prompts, 1 in flight | {one:.1f} s | |")
     print(f"| 200 prompts, the whole process | {statistics.median(walls):.2f} s | |")
     print(f"| 1 prompt, the whole process | {statistics.median(empty):.2f} s | |")
     print(f"| 2,000 prompts, {AT_ONCE} in flight | {rate:,.0f}/s: {rate / allowed:.0%} of {allowed:,.0f}/s | 90% |")
-    print(f"| the same by aiohttp alone | {2000 / statistics.median(least):,.0f}/s | |")
+    print(f"| the same with aiohttp alone | {2000 / statistics.median(least):,.0f}/s | |")
     print("\n| no latency | rows/s | peak memory |\n|---|---|---|")
     for rows, found in ((10_000, small), (100_000, large)):
         print(f"| {rows:,} rows | {rows / found['seconds']:,.0f} | {found['peak']:.0f} MiB |")

@@ -1,6 +1,7 @@
 """The k-sigma chain (probe, refine, process, probe) through `dj-sandbox`, against the same calls of py-data-juicer.
 
-Both sides draw Data-Juicer's figures, so that they do the same work; the third row is the sandbox as it comes, without.
+Both sides draw the figures of Data-Juicer, so that they do the same work; the third row is the sandbox with its
+defaults, without figures.
 Each run is a process of its own that imports Data-Juicer once; the sides take turns.
 
 python benchmarks/k_sigma_chain.py [ROUNDS [ROWS]]
@@ -119,9 +120,9 @@ def main() -> None:
         same_rows(folder / "direct/kept.jsonl", folder / "sandbox/kept.jsonl")
     direct, drawn, bare = (statistics.median(times[side]) for side in times)
     print(f"| k-sigma chain on {rows:,} rows, median of {rounds} | seconds | ratio | goal |\n|---|---|---|---|")
-    print(f"| py-data-juicer itself | {direct:.1f} | 1 | |")
-    print(f"| the sandbox, figures drawn too | {drawn:.1f} | {drawn / direct:.2f} | {GOAL} |")
-    print(f"| the sandbox as it comes | {bare:.1f} | {bare / direct:.2f} | {GOAL} |")
+    print(f"| py-data-juicer, called directly | {direct:.1f} | 1 | |")
+    print(f"| the sandbox, with figures | {drawn:.1f} | {drawn / direct:.2f} | {GOAL} |")
+    print(f"| the sandbox with its defaults | {bare:.1f} | {bare / direct:.2f} | {GOAL} |")
 
 
 def same_rows(direct: Path, ours: Path) -> None:

@@ -1,4 +1,4 @@
-"""Hook of MkDocs: adds the configs and examples that pages link to, and links to the index in place of the README."""
+"""Hook of MkDocs: adds the linked configs and examples, and turns links to the README into links to the index."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-_CONFIG = re.compile(r"\]\(\.\./((?:configs|examples)/[^)#\s]+)\)")
+_LINKED_FILE = re.compile(r"\]\(\.\./((?:configs|examples)/[^)#\s]+)\)")
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the shipped configs and the examples to the files of the site.
+    """Add the shipped configs and the notebooks of the examples to the files of the site.
 
     Args:
         files: the files of MkDocs.
@@ -19,7 +19,7 @@ def on_files(files: Any, config: Any) -> Any:
     """
     from mkdocs.structure.files import File
 
-    for path in sorted([*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "examples").iterdir()]):
+    for path in [*sorted((ROOT / "configs").rglob("*.yaml")), *sorted((ROOT / "examples").glob("*.ipynb"))]:
         files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
     return files
 
@@ -30,4 +30,4 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     Args:
         markdown: the text of the page.
     """
-    return _CONFIG.sub(r"](\1)", markdown).replace("](../README.md)", "](index.md)")
+    return _LINKED_FILE.sub(r"](\1)", markdown).replace("](../README.md)", "](index.md)")

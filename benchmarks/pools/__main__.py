@@ -113,11 +113,11 @@ def main() -> None:
                 measured[name].copies.append(copied)
                 print(f"{name} {run.wall:.2f} s, {run.peak:.0f} MiB", file=sys.stderr, flush=True)
     start = measured["start"]
-    memory = ("peak MiB", "goal", "`cp` of the output s", f"(wall - start) / `cp`, goal {TIMES_CP}")
+    memory = ("peak MiB", "goal", "`cp` of the output s", f"(wall - start-up) / `cp`, goal {TIMES_CP}")
     print(line(f"whole process, median of {rounds}", "wall s", "goal", "the original", "CPU s", *memory))
     print(line(*["---"] * 9))
     empty = (f"{start.wall:.2f}", "0.8", "12 s", f"{start.cpu:.2f}", f"{start.peak:.0f}", "", "", "")
-    print(line("start: an empty pipeline", *empty))
+    print(line("start-up: an empty pipeline", *empty))
     for name in names[1:]:
         print(measured[name].row(WORKLOADS[name], start.wall))
 

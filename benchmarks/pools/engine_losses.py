@@ -1,4 +1,4 @@
-"""What an engine does to odd rows: each kind stands among ten plain rows, and is looked for in what comes out."""
+"""The effect of an engine on unusual rows: each kind is mixed with ten plain rows, and compared with the output."""
 
 from __future__ import annotations
 
@@ -45,14 +45,16 @@ ODD: dict[str, bytes] = {
 
 def losses(command: Sequence[str], folder: Path) -> str:
     """One line: which kinds of row lose their spelling only, which their values, which are refused."""
-    found: dict[str, list[str]] = {"spelled anew": [], "other values": [], "refused": []}
-    anew = tried(command, folder, PLAIN[0]) == "spelled anew"
+    kinds_by_verdict: dict[str, list[str]] = {"re-encoded": [], "other values": [], "refused": []}
+    all_re_encoded = tried(command, folder, PLAIN[0]) == "re-encoded"
     for kind, odd in ODD.items():
         if verdict := tried(command, folder, odd):
-            found[verdict].append(kind)
-    if anew:
-        found["spelled anew"] = ["every row"]
-    return "; ".join(f"{verdict}: {', '.join(kinds)}" for verdict, kinds in found.items() if kinds) or "nothing"
+            kinds_by_verdict[verdict].append(kind)
+    if all_re_encoded:
+        kinds_by_verdict["re-encoded"] = ["every row"]
+    return (
+        "; ".join(f"{verdict}: {', '.join(kinds)}" for verdict, kinds in kinds_by_verdict.items() if kinds) or "nothing"
+    )
 
 
 def tried(command: Sequence[str], folder: Path, odd: bytes) -> str | None:
@@ -74,7 +76,7 @@ def tried(command: Sequence[str], folder: Path, odd: bytes) -> str | None:
     wanted = (content if content.endswith(b"\n") else content + b"\n").splitlines(keepends=True)
     if sorted(lines) == sorted(wanted):
         return None
-    return "spelled anew" if values(lines) == values(wanted) else "other values"
+    return "re-encoded" if values(lines) == values(wanted) else "other values"
 
 
 def values(lines: list[bytes]) -> list[str]:

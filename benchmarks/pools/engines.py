@@ -238,7 +238,7 @@ def main() -> None:
     print(
         f"| construction of {ROWS:,} rows, 5 stats x 3 parts, median of {rounds} | wall s | CPU s | peak MiB | ", end=""
     )
-    print("rows byte for byte | what it does to odd rows |\n|---|---|---|---|---|---|")
+    print("rows byte for byte | effect on unusual rows |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         pool = write(folder / "pool.jsonl", rows())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -57,6 +58,17 @@ def test_every_page_is_in_the_navigation_of_the_site():
     entries = re.findall(r"[\w/]+\.md", str(config["nav"]))
     assert sorted(entries) == sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
     assert config["strict"] is True
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
+def test_no_link_of_the_site_leaves_its_folder(page):
+    """The hook rewrites links to configs, examples and the README; MkDocs reports any other as broken."""
+    spec = importlib.util.spec_from_file_location("site_links", DOCS / "site_links.py")
+    site_links = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(site_links)
+    links = LINK.findall(prose(site_links.on_page_markdown(page.read_text())))
+    outside = [link for link in links if not (page.parent / link.partition("#")[0]).resolve().is_relative_to(DOCS)]
+    assert outside == []
 
 
 def test_every_page_of_the_documentation_is_reached_from_its_index():
