@@ -124,7 +124,7 @@ class VLLMInference(LLMInference):
         with job.progress.task(f"loading {Path(self.model).name}"):
             engine = self._engine(library, adapter)
         try:
-            options: ConfigValues = {"use_tqdm": False}
+            options: dict[str, object] = {"use_tqdm": False}
             if adapter:
                 lora_request = imports.load("vllm.lora.request", extra="vllm").LoRARequest
                 options["lora_request"] = lora_request("adapter", 1, str(Path(self.model).resolve()))
@@ -151,7 +151,7 @@ class VLLMInference(LLMInference):
         engine: LibraryObject,
         encoder: Encoder,
         params: ConfigValues,
-        options: ConfigValues,
+        options: dict[str, object],
         requests: Iterator[Request],
         on_result: OnResult,
     ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from data_juicer_sandbox.components.quality.classifier import Hashing, LinearClassifier
 from data_juicer_sandbox.components.quality.tokens import Tokenize, words
 from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.types import ConfigValues
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,13 +61,13 @@ def _order(stage: Path) -> int:
     return int(stage.name.partition("_")[0])
 
 
-def _metadata(stage: Path) -> ConfigValues:
+def _metadata(stage: Path) -> dict[str, JsonValue]:
     (part,) = sorted((stage / "metadata").glob("part-*"))
-    content: ConfigValues = json.loads(part.read_text(encoding="utf-8").splitlines()[0])
+    content: dict[str, JsonValue] = json.loads(part.read_text(encoding="utf-8").splitlines()[0])
     return content
 
 
-def _settings(metadata: ConfigValues) -> ConfigValues:
+def _settings(metadata: dict[str, JsonValue]) -> ConfigValues:
     return {**metadata.get("defaultParamMap", {}), **metadata["paramMap"]}
 
 

@@ -132,7 +132,7 @@ class ModelScopeTrainer(Component):
     ) -> str:
         """Train one model below the folder `part`; returns the model's path relative to it."""
         build = imports.load("modelscope.trainers", extra=EXTRA).build_trainer
-        arguments: ConfigValues = {
+        arguments: dict[str, object] = {
             "model": self.model,
             "train_dataset": dataset(path, self.key_remapping, scratch / "train"),
             "work_dir": str(part.absolute()),

@@ -26,7 +26,7 @@ from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import claim, digest, output_owner, replacing
 from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.plain_json import fingerprint
-from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics
+from data_juicer_sandbox.types import ConfigValues, Metrics
 from data_juicer_sandbox.user_code import UserCode
 
 
@@ -59,12 +59,12 @@ class ModelTrainer(Component):
     threads: int | None
 
     @abstractmethod
-    def prepare_data(self, job: JobRun, training_task: TrainingTask) -> AbstractContextManager[LibraryObject]:
+    def prepare_data(self, job: JobRun, training_task: TrainingTask) -> AbstractContextManager[Any]:
         """Prepare a data set once for all seeds; the data is removed when the `with` block ends."""
 
     @abstractmethod
     def train(
-        self, job: JobRun, training_task: TrainingTask, data: LibraryObject, folder: Path, checkpoints: Checkpoints
+        self, job: JobRun, training_task: TrainingTask, data: Any, folder: Path, checkpoints: Checkpoints
     ) -> Metrics:
         """Train one model and save it; returns the metadata to record, such as `steps` and `final_loss`.
 
