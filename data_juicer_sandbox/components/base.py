@@ -15,6 +15,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol
 
+from data_juicer_sandbox.types import Metrics
+
 
 class Role(Enum):
     """The role of a path parameter."""
@@ -65,10 +67,10 @@ class Progress(Protocol):
 class Watching(Protocol):
     """Receives the metrics of a component, and returns those of earlier jobs."""
 
-    def watch(self, values: Mapping[str, Any], step: int | None = None) -> None:
+    def watch(self, values: Mapping[str, object], step: int | None = None) -> None:
         """Record numbers (nested mappings are flattened with dots) under this job's name."""
 
-    def query(self, meta_name: str) -> dict[str, Any]:
+    def query(self, meta_name: str) -> Metrics:
         """The last value of each metric that the job of this name reported in its latest attempt."""
 
 
@@ -107,13 +109,13 @@ class NullJob:
     """A watcher and progress display for use outside a run: keeps metrics in memory, shows nothing."""
 
     def __init__(self) -> None:
-        self.values: list[tuple[int | None, dict[str, Any]]] = []
+        self.values: list[tuple[int | None, Metrics]] = []
 
-    def watch(self, values: Mapping[str, Any], step: int | None = None) -> None:
+    def watch(self, values: Mapping[str, object], step: int | None = None) -> None:
         """Keep the values."""
         self.values.append((step, dict(values)))
 
-    def query(self, meta_name: str) -> dict[str, Any]:
+    def query(self, meta_name: str) -> Metrics:
         """The last value of each metric."""
         return {key: value for _, values in self.values for key, value in values.items()}
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from loguru import logger
 
@@ -18,9 +18,9 @@ from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import state_key
 from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import Metrics
 
 Scalar = str | int | float
-Metrics = dict[str, Any]
 
 LOGGED = 2000
 NOTED = 80
@@ -129,7 +129,7 @@ def pattern_parser(pattern: str) -> Callable[[Line], Metrics]:
     return parse
 
 
-def number(value: Any) -> Any:
+def number(value: object) -> object:
     """Convert a text that is a number; return any other value unchanged."""
     if isinstance(value, str):
         for number_type in (int, float):

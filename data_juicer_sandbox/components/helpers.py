@@ -10,6 +10,7 @@ from typing import Any
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.plugins import import_object, plugins
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 BUILTIN = {
     "build_messages": "data_juicer_sandbox.components.infer.messages:build_messages",
@@ -23,7 +24,7 @@ def helpers() -> dict[str, str]:
     return {**plugins("helpers"), **BUILTIN}
 
 
-def find_helper(name: str, func_kwargs: Mapping[str, Any] | None = None) -> Callable[..., Any]:
+def find_helper(name: str, func_kwargs: Mapping[str, JsonValue] | None = None) -> Callable[..., Any]:
     """Load a helper and bind its keyword arguments.
 
     Args:
@@ -47,7 +48,7 @@ def find_helper(name: str, func_kwargs: Mapping[str, Any] | None = None) -> Call
     return partial(function, **_checked_kwargs(name, function, func_kwargs)) if func_kwargs else function
 
 
-def arguments(function: Callable[..., Any]) -> tuple[list[str], bool]:
+def arguments(function: Callable[..., object]) -> tuple[list[str], bool]:
     """The names of a helper's keyword arguments, without the first parameter (the row or the text), and whether it has
     `**kwargs`.
     """
@@ -56,7 +57,7 @@ def arguments(function: Callable[..., Any]) -> tuple[list[str], bool]:
     return named[1:], any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _checked_kwargs(name: str, function: Callable[..., Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _checked_kwargs(name: str, function: Callable[..., object], kwargs: Mapping[str, JsonValue]) -> ConfigValues:
     names, open_ended = arguments(function)
     for key in kwargs:
         if key not in names and not open_ended:

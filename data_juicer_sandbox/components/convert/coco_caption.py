@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from data_juicer_sandbox.components.base import InputPaths, OutputPath
 from data_juicer_sandbox.components.convert.conversion import Conversion, absolute, below
-from data_juicer_sandbox.components.convert.input_rows import InputRows, Row
+from data_juicer_sandbox.components.convert.input_rows import InputRows
 from data_juicer_sandbox.components.convert.tokens import IMAGE
 from data_juicer_sandbox.components.io.append_fields import append_fields
 from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.components.number_types import NonNegativeInt
+from data_juicer_sandbox.types import JsonValue, Row
 
 _ANSWER_ROLES = ("gpt", "assistant")
 
@@ -91,7 +92,7 @@ def images_of(row: Row, key: str) -> list[str]:
         BadRow: the field is missing, empty, or not of strings.
     """
     value = row.get(key)
-    images: list[Any] = value if isinstance(value, list) else [value]
+    images: list[JsonValue] = value if isinstance(value, list) else [value]
     if not images or not all(isinstance(image, str) and image for image in images):
         raise BadRow(f"`{key}` must be a path or a list of paths" if key in row else f"missing field `{key}`")
     return images
@@ -107,7 +108,7 @@ def caption(row: Row, key: str) -> str:
     if not isinstance(conversation, list):
         raise BadRow(f"`{key}` is not a list" if key in row else f"missing field `{key}`")
     answers = (entry for entry in conversation if isinstance(entry, dict) and entry.get("from") in _ANSWER_ROLES)
-    answer: Any = next(answers, conversation[1] if len(conversation) > 1 else None)
+    answer: JsonValue = next(answers, conversation[1] if len(conversation) > 1 else None)
     value = answer.get("value") if isinstance(answer, dict) else None
     if not isinstance(value, str):
         raise BadRow(f"`{key}` has no answer whose `value` is a string")

@@ -11,12 +11,13 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import InputPaths, OutputPath
 from data_juicer_sandbox.components.convert.conversion import Conversion, absolute, below
-from data_juicer_sandbox.components.convert.input_rows import InputRows, Row
+from data_juicer_sandbox.components.convert.input_rows import InputRows
 from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.components.names import as_list, stem
 from data_juicer_sandbox.components.number_types import NonNegativeInt, OpenUnitInterval, PositiveInt
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import path_exists
+from data_juicer_sandbox.types import Row
 
 
 class CocoCaptionMeta(Conversion):

@@ -8,10 +8,11 @@ from typing import BinaryIO
 from data_juicer_sandbox.components.base import InputPaths, OutputPath
 from data_juicer_sandbox.components.convert import tokens
 from data_juicer_sandbox.components.convert.conversion import Conversion, absolute, below
-from data_juicer_sandbox.components.convert.input_rows import InputRows, Row
+from data_juicer_sandbox.components.convert.input_rows import InputRows
 from data_juicer_sandbox.components.io.append_fields import to_json
 from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.components.number_types import NonNegativeInt
+from data_juicer_sandbox.types import Row
 
 
 class DJToEasyAnimate(Conversion):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from loguru import logger
 
@@ -12,8 +12,8 @@ from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.errors import JobError, Where
+from data_juicer_sandbox.types import Row
 
-Row = dict[str, Any]
 Converted = TypeVar("Converted")
 _MAX_NAMED = 20
 """Number of bad rows that the log names; further ones are only counted."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -17,6 +16,7 @@ from data_juicer_sandbox.components.data.overall_table import overall_values, wr
 from data_juicer_sandbox.components.data.sources import with_sources
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.types import ConfigValues
 
 
 class DataJuicerAnalyzer(Component):
@@ -35,7 +35,7 @@ class DataJuicerAnalyzer(Component):
 
     outputs = ("analyzed_path",)
 
-    def __init__(self, dj_configs: dict[str, Any], plots: bool = False):
+    def __init__(self, dj_configs: ConfigValues, plots: bool = False):
         self.dj_configs = dj_configs
         self.plots = plots
 
@@ -82,7 +82,7 @@ class DataJuicerAnalyzer(Component):
         return str(final)
 
 
-def analyzed_path(recipe: dict[str, Any], job: JobRun) -> Path:
+def analyzed_path(recipe: ConfigValues, job: JobRun) -> Path:
     """The path of the analyzed data set; it has the job's name, since jobs may share a recipe and its `export_path`."""
     name = f"{job.name}_analyzed.jsonl".replace(os.sep, "_")
     export = recipe.get("export_path")

@@ -9,7 +9,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import xxhash
 from loguru import logger
@@ -17,6 +16,7 @@ from loguru import logger
 from data_juicer_sandbox.components.data.value_types import Type
 from data_juicer_sandbox.errors import MissingDependency
 from data_juicer_sandbox.files import replacing, state_key
+from data_juicer_sandbox.types import JsonValue
 
 _BUILDERS = ("catalogue.py", "catalogue_build.py", "value_types.py")
 
@@ -37,7 +37,7 @@ class Param:
     annotation: str
     type: Type
     required: bool
-    default: Any
+    default: JsonValue
 
     @property
     def numeric(self) -> bool:
@@ -97,10 +97,10 @@ class Catalogue:
         keys: the top-level keys of a recipe: type and default by name (dotted if nested: `checkpoint.enabled`).
     """
 
-    def __init__(self, data: dict[str, Any]):
-        self._ops: dict[str, Any] = data["ops"]
-        self._base: dict[str, Any] = data["base"]
-        self.keys: dict[str, Any] = data["keys"]
+    def __init__(self, data: dict[str, JsonValue]):
+        self._ops: dict[str, JsonValue] = data["ops"]
+        self._base: dict[str, JsonValue] = data["base"]
+        self.keys: dict[str, JsonValue] = data["keys"]
         self.names = tuple(self._ops)
         self.base_names = frozenset(self._base)
         self._loaded: dict[str, Op] = {}
@@ -113,7 +113,7 @@ class Catalogue:
             self._loaded[name] = self._load(name, self._ops[name])
         return self._loaded[name]
 
-    def _load(self, name: str, raw: dict[str, Any]) -> Op:
+    def _load(self, name: str, raw: dict[str, JsonValue]) -> Op:
         base = {key: param for key, param in self._base.items() if raw["filters"] or not param["only_filters"]}
         params = {
             key: Param(key, param["annotation"], param["type"], param["required"], param["default"])

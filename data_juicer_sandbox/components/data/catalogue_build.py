@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data_juicer_sandbox.components.data import value_types
+from data_juicer_sandbox.types import JsonValue
 
 CATEGORIES = ("mapper", "filter", "deduplicator", "selector", "grouper", "aggregator", "pipeline")
 _REGISTRY = "OPERATORS"
@@ -39,7 +40,7 @@ def source_files(package: Path) -> list[Path]:
     ]
 
 
-def build(package: Path) -> dict[str, Any]:
+def build(package: Path) -> dict[str, JsonValue]:
     """Build the catalogue.
 
     Args:
@@ -120,9 +121,9 @@ def _method(op_class: _Class, name: str) -> ast.FunctionDef | None:
     return next((node for node in op_class.node.body if isinstance(node, ast.FunctionDef) and node.name == name), None)
 
 
-def _op(op_class: _Class, classes: dict[str, _Class], stat_names: dict[str, str]) -> dict[str, Any]:
+def _op(op_class: _Class, classes: dict[str, _Class], stat_names: dict[str, str]) -> dict[str, JsonValue]:
     lineage = _lineage(op_class, classes)
-    params: dict[str, Any] = {}
+    params: dict[str, JsonValue] = {}
     for ancestor in lineage:
         init = _method(ancestor, "__init__")
         if init is not None and ancestor.name not in {"OP", *(category.capitalize() for category in CATEGORIES)}:
@@ -143,7 +144,7 @@ def _op(op_class: _Class, classes: dict[str, _Class], stat_names: dict[str, str]
     }
 
 
-def _params(init: ast.FunctionDef) -> dict[str, Any]:
+def _params(init: ast.FunctionDef) -> dict[str, JsonValue]:
     args = init.args
     positional = args.args[1:]
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)
@@ -151,7 +152,7 @@ def _params(init: ast.FunctionDef) -> dict[str, Any]:
     return {arg.arg: _param(arg.annotation, default) for arg, default in pairs}
 
 
-def _param(annotation: ast.expr | None, default: ast.expr | None) -> dict[str, Any]:
+def _param(annotation: ast.expr | None, default: ast.expr | None) -> dict[str, JsonValue]:
     return {
         "annotation": ast.unparse(annotation) if annotation else "",
         "type": value_types.parse(annotation),
@@ -160,7 +161,7 @@ def _param(annotation: ast.expr | None, default: ast.expr | None) -> dict[str, A
     }
 
 
-def _value(node: ast.expr) -> Any:
+def _value(node: ast.expr) -> JsonValue:
     """The value of a default, or its source text if it is a computed expression."""
     try:
         value = ast.literal_eval(node)
@@ -172,7 +173,7 @@ def _value(node: ast.expr) -> Any:
     return value if not isinstance(value, float) or math.isfinite(value) else str(value)
 
 
-def _base_params(op_class: _Class, *, only_filters: bool = False) -> dict[str, Any]:
+def _base_params(op_class: _Class, *, only_filters: bool = False) -> dict[str, JsonValue]:
     """The `_BASE_PARAMS` of a class: name -> (type, default)."""
     for node in op_class.node.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_BASE_PARAMS":
@@ -212,7 +213,7 @@ def _stat_keys(node: ast.AST, stat_names: dict[str, str]) -> list[str]:
     return list(dict.fromkeys(stats))
 
 
-def _bounds(process: ast.FunctionDef, stat_names: dict[str, str]) -> list[dict[str, Any]]:
+def _bounds(process: ast.FunctionDef, stat_names: dict[str, str]) -> list[dict[str, JsonValue]]:
     """The bounds of a filter, from its calls of `get_keep_boolean(value, low, high)`.
 
     Returns:
@@ -220,7 +221,7 @@ def _bounds(process: ast.FunctionDef, stat_names: dict[str, str]) -> list[dict[s
         which the bound applies to this stat, or None.
     """
     sources = _sources(process)
-    bounds: list[dict[str, Any]] = []
+    bounds: list[dict[str, JsonValue]] = []
     for call in ast.walk(process):
         if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "get_keep_boolean" and call.args:
             keywords = {word.arg: word.value for word in call.keywords}
@@ -262,7 +263,9 @@ def _bind(sources: dict[str, ast.expr], target: ast.expr, value: ast.expr) -> No
             _bind(sources, element, part)
 
 
-def _stats_behind(node: ast.expr, sources: dict[str, ast.expr], stat_names: dict[str, str]) -> list[tuple[str, Any]]:
+def _stats_behind(
+    node: ast.expr, sources: dict[str, ast.expr], stat_names: dict[str, str]
+) -> list[tuple[str, list[str | bool] | None]]:
     """The stats that a value is computed from, each with the condition under which it is used."""
     for _ in range(8):  # follows names to their sources, for more steps than any OP has
         if isinstance(node, ast.IfExp):
@@ -284,9 +287,9 @@ def _stats_behind(node: ast.expr, sources: dict[str, ast.expr], stat_names: dict
     return []
 
 
-def _recipe_keys(tree: ast.Module) -> dict[str, Any]:
+def _recipe_keys(tree: ast.Module) -> dict[str, JsonValue]:
     """The top-level keys of a recipe, from the `add_argument` calls of Data-Juicer's own parser."""
-    keys: dict[str, Any] = {}
+    keys: dict[str, JsonValue] = {}
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "add_argument" and call.args:
             name = getattr(call.args[0], "value", "")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from loguru import logger
 
 from data_juicer_sandbox.components.data.dj_runtime import DataJuicerRuntime
+from data_juicer_sandbox.types import LibraryObject
 
 
 class InputRowCounter:
@@ -17,14 +16,14 @@ class InputRowCounter:
         reader: its executor or analyzer, before it runs.
     """
 
-    def __init__(self, dj: DataJuicerRuntime, reader: Any):
+    def __init__(self, dj: DataJuicerRuntime, reader: LibraryObject):
         self._dj = dj
-        self._loaded: Any = None
-        builder: Any = getattr(reader, "dataset_builder", None) or getattr(reader, "datasetbuilder", None)
+        self._loaded: LibraryObject = None
+        builder: LibraryObject = getattr(reader, "dataset_builder", None) or getattr(reader, "datasetbuilder", None)
         self._sampled = bool(getattr(builder, "max_sample_num", None))
         load = builder.load_dataset
 
-        def load_and_remember(*args: Any, **kwargs: Any) -> Any:
+        def load_and_remember(*args: object, **kwargs: object) -> LibraryObject:
             loaded = load(*args, **kwargs)
             # A RayDataset is processed in place; the data that it holds now does not change.
             self._loaded = loaded.data if type(loaded).__name__ == "RayDataset" else loaded

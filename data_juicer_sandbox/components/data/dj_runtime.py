@@ -12,13 +12,13 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.data import isolation
 from data_juicer_sandbox.errors import JobError, SandboxError
+from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 FOLDER = "data_juicer"
 # Data-Juicer, `datasets` and this module change global state of the process, so only one such job runs at a time.
@@ -40,7 +40,7 @@ class DataJuicerRuntime:
         self.folder = folder
         self.rows_read = 0
 
-    def config(self, recipe: Mapping[str, Any]) -> Any:
+    def config(self, recipe: Mapping[str, object]) -> LibraryObject:
         """Build Data-Juicer's config from a recipe, with the sandbox's own defaults for missing keys.
 
         Raises:
@@ -48,7 +48,7 @@ class DataJuicerRuntime:
         """
         from data_juicer.config import get_init_configs
 
-        defaults: dict[str, Any] = {
+        defaults: ConfigValues = {
             "work_dir": str(self.folder),
             "job_id": FOLDER,  # Data-Juicer's default contains the time, so paths would differ between runs
             "skip_op_error": False,  # Data-Juicer's default silently drops rows on which an OP fails
@@ -66,19 +66,19 @@ class DataJuicerRuntime:
             )
         return config
 
-    def executor(self, config: Any) -> Any:
+    def executor(self, config: LibraryObject) -> LibraryObject:
         """The executor of the config's `executor_type`."""
         from data_juicer.core.executor.factory import ExecutorFactory
 
         return ExecutorFactory.create_executor(config.executor_type)(config)
 
-    def analyzer(self, config: Any) -> Any:
+    def analyzer(self, config: LibraryObject) -> LibraryObject:
         """The analyzer."""
         from data_juicer.core import Analyzer
 
         return Analyzer(config)
 
-    def write_jsonl(self, dataset: Any, path: Path) -> None:
+    def write_jsonl(self, dataset: LibraryObject, path: Path) -> None:
         """Write a data set with Data-Juicer's exporter."""
         from data_juicer.core.exporter import Exporter
 
@@ -145,7 +145,7 @@ def _import() -> None:
     datasets_logger.handlers, datasets_logger.propagate = [], True
     free_original = base_op.free_models
 
-    def free_models(*args: Any, **values: Any) -> None:
+    def free_models(*args: object, **values: object) -> None:
         # Its last step, which empties the GPU's cache after every OP, would install torch.
         with suppress(ImportError):
             free_original(*args, **values)
@@ -153,7 +153,7 @@ def _import() -> None:
     base_op.free_models = free_models
     build = config.build_base_parser
 
-    def parser() -> Any:
+    def parser() -> LibraryObject:
         base_parser = build()
         base_parser._default_env = False  # it would read the sandbox's variables, such as DJ_SANDBOX_NP, as its own
         base_parser.exit_on_error = False
@@ -213,7 +213,7 @@ def _rows_read_counted(runtime: DataJuicerRuntime) -> Iterator[None]:
 
     unify = formatter.unify_format
 
-    def counted(dataset: Any, *args: Any, **values: Any) -> Any:
+    def counted(dataset: LibraryObject, *args: object, **values: object) -> LibraryObject:
         splits = list(dataset.values()) if isinstance(dataset, dict) else [dataset]
         runtime.rows_read += sum(len(split) for split in splits)
         return unify(dataset, *args, **values)
@@ -230,10 +230,10 @@ def _no_figures() -> Iterator[None]:
     import data_juicer.core.analyzer as analyzer
 
     class NoFigures:
-        def __init__(self, *_args: Any, **_values: Any):
+        def __init__(self, *_args: object, **_values: object):
             pass
 
-        def analyze(self, *_args: Any, **_values: Any) -> None:
+        def analyze(self, *_args: object, **_values: object) -> None:
             pass
 
     with (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -15,6 +14,7 @@ from data_juicer_sandbox.components.data.exporting import exporting
 from data_juicer_sandbox.components.data.sources import with_sources
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.types import ConfigValues
 
 _UNIFORM = "uniform"
 
@@ -38,7 +38,7 @@ class DataJuicerExecutor(Component):
 
     outputs = ("export_path",)
 
-    def __init__(self, dj_configs: dict[str, Any], sample_params: dict[str, Any] | None = None):
+    def __init__(self, dj_configs: ConfigValues, sample_params: ConfigValues | None = None):
         self.dj_configs = dj_configs
         self.sample_params = sample_params or {}
 

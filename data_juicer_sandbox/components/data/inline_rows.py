@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from data_juicer_sandbox.components.base import Component, JobRun, OutputFile
 from data_juicer_sandbox.components.io import write_rows
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import JsonValue, Row
 
 
 class InlineRows(Component):
@@ -23,7 +22,7 @@ class InlineRows(Component):
 
     outputs = ("path",)
 
-    def __init__(self, rows: list[Any], export_path: OutputFile, key: str | None = None):
+    def __init__(self, rows: list[JsonValue], export_path: OutputFile, key: str | None = None):
         if not export_path.endswith(".jsonl"):
             raise ConfigError(f"export_path {export_path!r} is not a .jsonl file")
         if not rows:
@@ -38,7 +37,7 @@ class InlineRows(Component):
         return self.export_path
 
 
-def _row(value: Any, key: str | None, index: int) -> dict[str, Any]:
+def _row(value: object, key: str | None, index: int) -> Row:
     if key is not None:
         return {key: value}
     if not isinstance(value, dict):

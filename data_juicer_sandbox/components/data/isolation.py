@@ -36,11 +36,11 @@ class NotInstalled(MissingDependency, ImportError):
         )
         self.package = package
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[NotInstalled], tuple[str]]:
         return type(self), (self.package,)  # pickles with its argument, for worker processes
 
 
-def refuse_install(package: Any, pip_args: Any = None) -> bool:
+def refuse_install(package: object, pip_args: object = None) -> bool:
     """Replaces Data-Juicer's installer: checks that a package is installed, and never installs it.
 
     Data-Juicer names packages as pip does; it takes a package for missing if its module has another name.
@@ -86,7 +86,7 @@ def no_installs() -> Iterator[None]:
 
 
 @contextmanager
-def swapped(owner: Any, name: str, value: Any) -> Iterator[None]:
+def swapped(owner: object, name: str, value: object) -> Iterator[None]:
     """Replace an attribute of a module, a class or an object, for the block."""
     is_own_attribute = name in vars(owner)
     before = getattr(owner, name)
@@ -184,18 +184,18 @@ class Bar:
 
     def __init__(
         self,
-        iterable: Iterable[Any] | None = None,
+        iterable: Iterable[object] | None = None,
         desc: str | None = None,
         total: float | None = None,
         disable: bool = False,
         initial: float = 0,
-        **_ignored: Any,
+        **_ignored: object,
     ):
         if total is None and hasattr(iterable, "__len__"):
             total = len(iterable)  # type: ignore[arg-type]
         self.iterable, self.total, self.n = iterable, total, initial
         self.disable = disable
-        self._manager: Any = None
+        self._manager: contextlib.AbstractContextManager[Task] | None = None
         self._task: Task | None = None
         self._name = _short_name(desc)
         self._owner = os.getpid()
@@ -216,7 +216,7 @@ class Bar:
         if manager is not None and os.getpid() == self._owner:
             manager.__exit__(None, None, None)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[object]:
         try:
             for item in self.iterable or ():
                 yield item
@@ -237,26 +237,26 @@ class Bar:
 
     set_description_str = set_description
 
-    def set_postfix(self, *_args: Any, **_values: Any) -> None:
+    def set_postfix(self, *_args: object, **_values: object) -> None:
         """Ignored."""
 
     set_postfix_str = set_postfix
 
-    def refresh(self, *_args: Any, **_values: Any) -> None:
+    def refresh(self, *_args: object, **_values: object) -> None:
         """Ignored, since the task refreshes itself."""
 
     @classmethod
-    def write(cls, text: str, *_args: Any, **_values: Any) -> None:
+    def write(cls, text: str, *_args: object, **_values: object) -> None:
         """Log a line."""
         logger.debug("data-juicer | {}", text)
 
     @classmethod
-    def get_lock(cls) -> Any:
+    def get_lock(cls) -> contextlib.AbstractContextManager[None]:
         """A null context: threads that share a bar only add to it, so no lock is needed."""
         return contextlib.nullcontext()
 
     @classmethod
-    def set_lock(cls, lock: Any) -> None:
+    def set_lock(cls, lock: object) -> None:
         """See `get_lock`."""
 
 

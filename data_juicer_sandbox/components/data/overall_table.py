@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.plain_json import loads
+from data_juicer_sandbox.types import LibraryObject
 
 FILE = "overall.json"
 """Name of the file in the job's folder: one JSON object with numbers at `<stat>.<row>`, such as `text_len.mean`."""
 
 
-def overall_values(table: Any) -> dict[str, float]:
+def overall_values(table: LibraryObject) -> dict[str, float]:
     """The numbers of an overall table as `<stat>.<row>`; other values, such as `top` of a string stat, are omitted."""
     import pandas as pd
 
@@ -28,7 +28,7 @@ def overall_values(table: Any) -> dict[str, float]:
     }
 
 
-def has_means(values: Mapping[str, Any]) -> bool:
+def has_means(values: Mapping[str, object]) -> bool:
     """Whether values contain an overall table: the mean of at least one stat."""
     return any(key.endswith(".mean") for key in values)
 
@@ -39,7 +39,7 @@ def write_table(folder: Path, values: Mapping[str, float]) -> None:
         part.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_table(path: Path) -> dict[str, Any] | None:
+def read_table(path: Path) -> dict[str, float] | None:
     """The table in a file; None if the file does not exist.
 
     Raises:

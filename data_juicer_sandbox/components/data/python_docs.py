@@ -10,7 +10,7 @@ import tokenize
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from loguru import logger
 
@@ -18,8 +18,8 @@ from data_juicer_sandbox.components.base import Component, JobRun, OutputFile
 from data_juicer_sandbox.components.io import write_rows
 from data_juicer_sandbox.components.number_types import OpenUnitInterval, PositiveInt
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.types import Row
 
-Row = dict[str, Any]
 _SKIPPED_FOLDERS = {
     "site-packages",
     "dist-packages",

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from itertools import islice
-from typing import Any
 
 from data_juicer_sandbox.components.data import value_types
 from data_juicer_sandbox.components.data.catalogue import Op, Param, catalogue
 from data_juicer_sandbox.errors import MAX_PROBLEMS
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import JsonValue
 
 RecipePath = tuple[str | int, ...]
 _LONGEST = 100
@@ -35,7 +35,7 @@ class Problem:
     hint: str | None = None
 
 
-def check(recipe: Mapping[str, Any], skip: Callable[[RecipePath], bool] = lambda path: False) -> list[Problem]:
+def check(recipe: Mapping[str, JsonValue], skip: Callable[[RecipePath], bool] = lambda path: False) -> list[Problem]:
     """Find all errors in a recipe that the catalogue of OPs reveals.
 
     Args:
@@ -46,7 +46,7 @@ def check(recipe: Mapping[str, Any], skip: Callable[[RecipePath], bool] = lambda
     return list(islice(found, MAX_PROBLEMS))
 
 
-def _problems(recipe: Mapping[str, Any], skip: Callable[[RecipePath], bool]) -> Iterator[Problem]:
+def _problems(recipe: Mapping[str, JsonValue], skip: Callable[[RecipePath], bool]) -> Iterator[Problem]:
     ops = catalogue()
     nested = {key.split(".")[0] for key in ops.keys if "." in key}
     for key, value in recipe.items():
@@ -74,7 +74,7 @@ def _top(keys: Iterable[str]) -> list[str]:
     return [*dict.fromkeys(key.split(".")[0] for key in keys)]
 
 
-def _process(process: Any, custom: bool, skip: Callable[[RecipePath], bool]) -> Iterator[Problem]:
+def _process(process: JsonValue, custom: bool, skip: Callable[[RecipePath], bool]) -> Iterator[Problem]:
     if process is None:
         return
     if not isinstance(process, list):
@@ -101,7 +101,7 @@ def _process(process: Any, custom: bool, skip: Callable[[RecipePath], bool]) -> 
             yield Problem((*path, name), f"unknown OP `{name}`", _near(str(name), catalogue().names))
 
 
-def _op(path: RecipePath, op: Op, args: Any, skip: Callable[[RecipePath], bool]) -> Iterator[Problem]:
+def _op(path: RecipePath, op: Op, args: JsonValue, skip: Callable[[RecipePath], bool]) -> Iterator[Problem]:
     if skip(path):
         return
     if args is not None and not isinstance(args, Mapping):
@@ -134,7 +134,9 @@ def _own_params(op: Op) -> tuple[str, ...]:
     return _own_names(op.name)
 
 
-def _typed(path: RecipePath, name: str, declared: value_types.Type, value: Any, *, words: bool) -> Iterator[Problem]:
+def _typed(
+    path: RecipePath, name: str, declared: value_types.Type, value: JsonValue, *, words: bool
+) -> Iterator[Problem]:
     if not value_types.accepts(declared, value, words_for_numbers=words):
         yield Problem(
             path, f"`{name}` cannot be {shown(value, key=name)}", f"expected {value_types.describe(declared)}"
@@ -156,7 +158,7 @@ def _near(name: str, names: Iterable[str], listed: str = "", listed_names: Itera
     return " ".join(words) or None
 
 
-def _type_name(value: Any) -> str:
+def _type_name(value: object) -> str:
     names = {str: "a string", list: "a list", dict: "a mapping", bool: "true or false", type(None): "nothing"}
     return names.get(type(value), f"{value!r}")
 

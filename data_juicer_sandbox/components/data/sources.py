@@ -5,18 +5,18 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.components.data.row_depth import refuse_deep_rows
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import is_special
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 _DATA_SUFFIXES = {
     ".jsonl", ".json", ".parquet", ".csv", ".tsv", ".txt", ".gz", ".zst", ".arrow", ".pdf", ".docx", ".md",
 }  # fmt: skip
 
 
-def with_sources(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def with_sources(recipe: Mapping[str, JsonValue]) -> ConfigValues:
     """Convert the data sets of a recipe to a form that Data-Juicer reads correctly.
 
     A list of paths, or a path with spaces or quotes, becomes Data-Juicer's multi-source form (`dataset.configs`), since
@@ -64,7 +64,7 @@ def _check_words(path: str) -> None:
                 _check(word)
 
 
-def _check_configs(dataset: Any) -> None:
+def _check_configs(dataset: JsonValue) -> None:
     configs = dataset.get("configs") if isinstance(dataset, Mapping) else dataset
     if not configs:
         raise JobError("the recipe has no data set", hint="set `dataset_path` in dj_configs")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, OutputFile
 from data_juicer_sandbox.components.io import read_rows, write_rows
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.types import Row
 
 
 class UnfoldLists(Component):
@@ -57,7 +57,7 @@ class UnfoldLists(Component):
         job.watcher.watch(self._counts)
         return self.export_path
 
-    def _unfolded(self) -> Iterator[dict[str, Any]]:
+    def _unfolded(self) -> Iterator[Row]:
         counts = self._counts
         for row in read_rows(self.dataset_path):
             counts["rows"] += 1

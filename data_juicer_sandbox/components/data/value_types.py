@@ -10,7 +10,9 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-Alternative = dict[str, Any]
+from data_juicer_sandbox.types import JsonValue
+
+Alternative = dict[str, JsonValue]
 Type = list[Alternative]
 
 ANY: Type = [{"is": "any"}]

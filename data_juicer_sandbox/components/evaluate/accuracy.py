@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
 from data_juicer_sandbox.components.evaluate.pairs import Result, labels_for, measure_all, number, pairs
 from data_juicer_sandbox.components.io.get_nested import MISSING
@@ -64,7 +62,7 @@ class Accuracy(Component):
             )
         return {"accuracy": correct / rows, "rows": rows, "correct": correct, "format_errors": errors}
 
-    def _same(self, predicted: Any, label: Any) -> bool:
+    def _same(self, predicted: object, label: object) -> bool:
         if not self.normalize:
             return type(predicted) is type(label) and bool(predicted == label)
         if isinstance(predicted, str) and isinstance(label, str):
@@ -77,6 +75,6 @@ class Accuracy(Component):
         return first is not None and first == second
 
 
-def is_label(value: Any) -> bool:
+def is_label(value: object) -> bool:
     """Whether a value can be compared as a label."""
     return value is not MISSING and value is not None and not isinstance(value, dict)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, Models, OutputPath
@@ -12,8 +10,9 @@ from data_juicer_sandbox.components.evaluate.harness.external import ExternalHar
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.types import ConfigValues, Metrics
 
-Score = dict[str, Any]
+Score = Metrics
 _CUSTOM = ("general_qa", "general_mcq")
 
 
@@ -64,9 +63,9 @@ class EvalScope(Component):
         api_key_env: str = "OPENAI_API_KEY",
         limit: PositiveFloat | None = None,
         batch_size: PositiveInt = 1,
-        generation_config: dict[str, Any] | None = None,
-        dataset_args: dict[str, Any] | None = None,
-        model_args: dict[str, Any] | None = None,
+        generation_config: ConfigValues | None = None,
+        dataset_args: ConfigValues | None = None,
+        model_args: ConfigValues | None = None,
         threads: PositiveInt | None = None,
         log_samples: bool = False,
         export_path: OutputPath | None = None,

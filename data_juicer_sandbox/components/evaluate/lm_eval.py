@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from loguru import logger
 
@@ -12,8 +12,9 @@ from data_juicer_sandbox.components.evaluate.harness.external import ExternalHar
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.types import ConfigValues, Metrics
 
-Score = dict[str, Any]
+Score = Metrics
 
 
 class LMEval(Component):
@@ -70,8 +71,8 @@ class LMEval(Component):
         batch_size: PositiveInt | Literal["auto"] = 8,
         apply_chat_template: bool = False,
         system_instruction: str | None = None,
-        gen_kwargs: dict[str, Any] | None = None,
-        model_args: dict[str, Any] | None = None,
+        gen_kwargs: ConfigValues | None = None,
+        model_args: ConfigValues | None = None,
         device: str | None = None,
         threads: PositiveInt | None = None,
         log_samples: bool = False,
@@ -131,7 +132,7 @@ class LMEval(Component):
                 copy_samples(folder, number, name, self.export_path or job.folder)
         return scores
 
-    def _server(self) -> dict[str, Any]:
+    def _server(self) -> ConfigValues:
         """lm-eval's model arguments for the server."""
         if self.api_endpoint is None:
             return {}
@@ -146,7 +147,7 @@ class LMEval(Component):
         }
 
 
-def read(answer: dict[str, Any]) -> dict[str, dict[str, float]]:
+def read(answer: Metrics) -> dict[str, dict[str, float]]:
     """The metrics of each task; lm-eval names them `metric,filter`, where the filter is usually `none`."""
     metrics_by_task: dict[str, dict[str, float]] = {}
     for task, metrics in answer["results"].items():

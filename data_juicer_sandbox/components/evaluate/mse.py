@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from statistics import fmean
-from typing import Any
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
 from data_juicer_sandbox.components.evaluate.pairs import Result, labels_for, measure_all, number, pairs
@@ -75,7 +74,7 @@ class MeanSquaredError(Component):
         return {"mse": total / counted, "rows": rows, "format_errors": errors}
 
 
-def _prediction(predicted: Any) -> float | None:
+def _prediction(predicted: object) -> float | None:
     """The predicted number; for a list, the mean of its numbers."""
     if not isinstance(predicted, list):
         return number(predicted)

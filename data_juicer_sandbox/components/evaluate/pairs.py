@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
-from typing import Any
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.io.get_nested import get_nested
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.types import JsonValue, Metrics
 
-Result = dict[str, Any]
+Result = Metrics
 
 
-def pairs(path: str, predicted_key: str, label_key: str, label_path: str | None) -> Iterator[tuple[Any, Any]]:
+def pairs(
+    path: str, predicted_key: str, label_key: str, label_path: str | None
+) -> Iterator[tuple[JsonValue, JsonValue]]:
     """Yield the predicted and the true value of each row; `MISSING` for a missing value.
 
     Args:
@@ -41,7 +43,7 @@ def pairs(path: str, predicted_key: str, label_key: str, label_path: str | None)
         yield get_nested(row, predicted_keys), get_nested(label, label_keys)
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """Convert a number or a text to a finite number; None if that is not possible."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 from loguru import logger
 
@@ -13,6 +13,7 @@ from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.types import Metrics
 
 
 class HuggingFacePerplexity(Component):
@@ -67,7 +68,7 @@ class HuggingFacePerplexity(Component):
             HeldOut(path, text_key, max_rows, block_size, stride, batch_size) for path in as_list(dataset_path)
         ]
 
-    def run(self, job: JobRun) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def run(self, job: JobRun) -> tuple[list[Metrics], list[Metrics]]:
         """Score every model on every data set."""
         scores, names = [], distinct_names([texts.path for texts in self.sets])
         total = len(self.models) * len(self.sets)
@@ -89,7 +90,7 @@ class HuggingFacePerplexity(Component):
         return scores, summarize(scores)
 
 
-def summarize(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarize(scores: list[Metrics]) -> list[Metrics]:
     """Bits per byte over all seeds (n, mean, min, max, spread) for each training data set and data set, in order."""
     groups: dict[tuple[str, str], list[float]] = {}
     for score in scores:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from loguru import logger
 
@@ -20,6 +20,7 @@ from data_juicer_sandbox.components.quality.scores import Distribution
 from data_juicer_sandbox.components.quality.spark import SparkClassifier
 from data_juicer_sandbox.components.quality.tokens import sentencepiece
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import Metrics, Row
 
 Classifier = LinearClassifier | SparkClassifier
 PROGRESS_INTERVAL = 1000
@@ -77,7 +78,7 @@ class DJTextQualityClassifier(Component):
         self.tokenizer_path, self.keep_method, self.max_rows = tokenizer_path, keep_method, max_rows
         self.engine, self.python, self.spark_memory, self.seed = engine, python, spark_memory, abs(seed)
 
-    def run(self, job: JobRun) -> tuple[float, list[dict[str, Any]], list[str]]:
+    def run(self, job: JobRun) -> tuple[float, list[Metrics], list[str]]:
         """Score all data sets."""
         classifier = self._classifier(job)
         results, paths = [], []
@@ -95,9 +96,7 @@ class DJTextQualityClassifier(Component):
             paths.append(str(path))
         return max(result["mean"] for result in results), results, paths
 
-    def _scored(
-        self, classifier: Classifier, dataset: str, distribution: Distribution, task: Task
-    ) -> Iterator[dict[str, Any]]:
+    def _scored(self, classifier: Classifier, dataset: str, distribution: Distribution, task: Task) -> Iterator[Row]:
         """Yield the rows with their scores, and add these to the distribution."""
         import numpy
 

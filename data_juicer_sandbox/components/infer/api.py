@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from data_juicer_sandbox.components.base import InputPaths, JobRun, OutputPath
 from data_juicer_sandbox.components.infer.base import (
@@ -20,6 +20,7 @@ from data_juicer_sandbox.components.io.append_fields import to_json
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.types import ConfigValues
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.infer.remote.server import RequestTemplate
@@ -80,15 +81,15 @@ class APIInference(LLMInference):
         dataset_path: InputPaths,
         export_path: OutputPath,
         api_endpoint: str | None = None,
-        model_params: dict[str, Any] | None = None,
-        sampling_params: dict[str, Any] | None = None,
+        model_params: ConfigValues | None = None,
+        sampling_params: ConfigValues | None = None,
         endpoint: Literal["chat", "completions"] = "chat",
         response_path: str | None = None,
         infer_res_key: str = "response",
         raw_key: str | None = None,
         build_messages_func: str = "build_messages",
         parse_output_func: str = "parse_output",
-        func_kwargs: dict[str, Any] | None = None,
+        func_kwargs: ConfigValues | None = None,
         max_concurrency: PositiveInt = 64,
         requests_per_minute: PositiveFloat | None = None,
         tokens_per_minute: PositiveFloat | None = None,
@@ -133,7 +134,7 @@ class APIInference(LLMInference):
         if self.samples > 1 and response_path and "0" not in response_path.split("."):
             raise ConfigError(f"response_path {response_path!r} needs a 0 as the index of the {self.samples} samples")
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> ConfigValues:
         """The settings that determine the answers. The URL is not one: a model is the same on another port."""
         sampling = {key: value for key, value in self.sampling_params.items() if key not in _EXTRAS[:2]}
         return {
@@ -186,7 +187,7 @@ class APIInference(LLMInference):
         return to_json({"model": self.model, **prompt_field, **self._settings})
 
 
-def _address(endpoint: str | None, params: dict[str, Any]) -> str | None:
+def _address(endpoint: str | None, params: ConfigValues) -> str | None:
     """The server's URL, from `endpoint` or removed from the parameters.
 
     Raises:

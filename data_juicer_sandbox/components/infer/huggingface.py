@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPaths, JobRun, Model, OutputPath
@@ -17,6 +16,7 @@ from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import Sampling
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.number_types import PositiveInt
+from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 _FOR_TOKENIZER = ("revision", "token", "cache_dir", "subfolder", "trust_remote_code", "gguf_file")
 
@@ -63,17 +63,17 @@ class HuggingFaceInference(LLMInference):
         model: Model,
         dataset_path: InputPaths,
         export_path: OutputPath,
-        model_params: dict[str, Any] | None = None,
-        sampling_params: dict[str, Any] | None = None,
+        model_params: ConfigValues | None = None,
+        sampling_params: ConfigValues | None = None,
         chat: bool | None = None,
-        chat_template_kwargs: dict[str, Any] | None = None,
+        chat_template_kwargs: ConfigValues | None = None,
         batch_size: PositiveInt = 16,
         threads: PositiveInt | None = None,
         infer_res_key: str = "response",
         raw_key: str | None = None,
         build_messages_func: str = "build_messages",
         parse_output_func: str = "parse_output",
-        func_kwargs: dict[str, Any] | None = None,
+        func_kwargs: ConfigValues | None = None,
         max_rows: PositiveInt | None = None,
         skip_missing: bool = False,
         max_failures: float | None = None,
@@ -99,7 +99,7 @@ class HuggingFaceInference(LLMInference):
         self.chat, self.chat_template_kwargs = chat, chat_template_kwargs or {}
         self.batch_size, self.threads = batch_size, threads
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> ConfigValues:
         """The settings that determine the answers; for an adapter also its base model."""
         adapter = find_adapter(self.model)
         chat = {"chat": self.chat, "chat_template_kwargs": self.chat_template_kwargs}
@@ -126,7 +126,7 @@ class HuggingFaceInference(LLMInference):
                 self.batch_size,
             )
 
-    def _load(self) -> tuple[Any, Any]:
+    def _load(self) -> tuple[LibraryObject, LibraryObject]:
         library, adapter = torch_env.transformers(), find_adapter(self.model)
         if adapter:
             imports.load("peft", extra=torch_env.EXTRA)  # transformers loads adapters with it

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import JsonValue
 
-Row = Mapping[str, Any]
+Row = Mapping[str, JsonValue]
 
 MATH_PROMPT = "Solve the problem step by step. OnResult the final answer, and nothing else, in \\boxed{}."
 

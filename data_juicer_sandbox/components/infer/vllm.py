@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPaths, JobRun, Model, OutputPath
@@ -26,6 +25,7 @@ from data_juicer_sandbox.components.infer.local.sampling import SHAPES, Sampling
 from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import shorten
+from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Values of `max_lora_rank` that vLLM accepts."""
@@ -74,17 +74,17 @@ class VLLMInference(LLMInference):
         model: Model,
         dataset_path: InputPaths,
         export_path: OutputPath,
-        model_params: dict[str, Any] | None = None,
-        sampling_params: dict[str, Any] | None = None,
+        model_params: ConfigValues | None = None,
+        sampling_params: ConfigValues | None = None,
         tensor_parallel_size: PositiveInt = 1,
         chat: bool | None = None,
-        chat_template_kwargs: dict[str, Any] | None = None,
+        chat_template_kwargs: ConfigValues | None = None,
         chunk_size: PositiveInt = 2000,
         infer_res_key: str = "response",
         raw_key: str | None = None,
         build_messages_func: str = "build_messages",
         parse_output_func: str = "parse_output",
-        func_kwargs: dict[str, Any] | None = None,
+        func_kwargs: ConfigValues | None = None,
         max_rows: PositiveInt | None = None,
         skip_missing: bool = False,
         max_failures: float | None = None,
@@ -110,7 +110,7 @@ class VLLMInference(LLMInference):
         self.chat, self.chat_template_kwargs = chat, chat_template_kwargs or {}
         self.tensor_parallel_size, self.chunk_size = tensor_parallel_size, chunk_size
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> ConfigValues:
         """The settings that determine the answers; for an adapter also its base model."""
         adapter = find_adapter(self.model)
         chat = {"chat": self.chat, "chat_template_kwargs": self.chat_template_kwargs}
@@ -124,7 +124,7 @@ class VLLMInference(LLMInference):
         with job.progress.task(f"loading {Path(self.model).name}"):
             engine = self._engine(library, adapter)
         try:
-            options: dict[str, Any] = {"use_tqdm": False}
+            options: dict[str, object] = {"use_tqdm": False}
             if adapter:
                 lora_request = imports.load("vllm.lora.request", extra="vllm").LoRARequest
                 options["lora_request"] = lora_request("adapter", 1, str(Path(self.model).resolve()))
@@ -148,10 +148,10 @@ class VLLMInference(LLMInference):
     def _complete(
         self,
         library: ModuleType,
-        engine: Any,
+        engine: LibraryObject,
         encoder: Encoder,
-        params: dict[str, Any],
-        options: dict[str, Any],
+        params: ConfigValues,
+        options: dict[str, object],
         requests: Iterator[Request],
         on_result: OnResult,
     ) -> None:
@@ -172,7 +172,7 @@ class VLLMInference(LLMInference):
                 written = sum(len(sample.token_ids) for sample in output.outputs)
                 on_result(request, Completion(texts, len(output.prompt_token_ids), written))
 
-    def _engine(self, library: ModuleType, adapter: Adapter | None) -> Any:
+    def _engine(self, library: ModuleType, adapter: Adapter | None) -> LibraryObject:
         params = {"tensor_parallel_size": self.tensor_parallel_size, **self.model_params}
         if adapter:
             max_rank = next((rank for rank in _RANKS if rank >= adapter.rank), adapter.rank)
@@ -183,7 +183,7 @@ class VLLMInference(LLMInference):
         except (OSError, TypeError, ValueError) as error:
             raise JobError(f"vLLM cannot load {self.model!r}: {shorten(str(error).strip(), 500)}") from error
 
-    def _params(self, library: ModuleType, default_params: dict[str, Any]) -> dict[str, Any]:
+    def _params(self, library: ModuleType, default_params: ConfigValues) -> ConfigValues:
         """The arguments of SamplingParams that all rows share: the defaults, overridden by `sampling_params`."""
         sampling = self.sampling
         defaults = (

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from data_juicer_sandbox.components.io.parse import BadRow
+from data_juicer_sandbox.types import Row
 
 _readable = json.JSONEncoder(
     ensure_ascii=False
 ).encode  # created once, since json.dumps creates a new encoder at every call
 
 
-def append_fields(line: bytes, fields: dict[str, Any]) -> bytes:
+def append_fields(line: bytes, fields: Row) -> bytes:
     """Append fields to the line of a row; the rest of the line keeps its bytes.
 
     The row is not re-encoded, since that would change the format of its numbers, escapes and whitespace.
@@ -41,7 +41,7 @@ def splice_json(line: bytes, fields: bytes) -> bytes:
     return body[:-1] + comma + fields[1:-1] + b"}" + end
 
 
-def to_json(value: Any) -> bytes:
+def to_json(value: object) -> bytes:
     """Encode a value as JSON, without escapes for non-ASCII characters unless a lone surrogate requires them."""
     try:
         return _readable(value).encode()

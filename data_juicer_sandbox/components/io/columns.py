@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from data_juicer_sandbox.types import LibraryObject
 
 _METADATA_KEY = b"huggingface"
 """The schema metadata that remains valid for a subset of the rows: which columns are images, labels, ..."""
@@ -15,7 +16,7 @@ _METADATA_KEY = b"huggingface"
 class Columns:
     """The columns of one or more tables."""
 
-    types: dict[str, Any] = field(default_factory=dict)
+    types: dict[str, LibraryObject] = field(default_factory=dict)
     """The Arrow type of each column; None if it is unknown or differs between tables."""
     metadata: dict[bytes, bytes] = field(default_factory=dict)
     """The schema metadata of the Hugging Face library, if it is equal in all tables."""
@@ -55,7 +56,7 @@ def merge_schemas(tables: Sequence[Columns | None]) -> Columns | None:
     return Columns(types, metadata)
 
 
-def _common_type(first: Any, second: Any) -> Any:
+def _common_type(first: LibraryObject, second: LibraryObject) -> LibraryObject:
     """The type to which both unify by adding struct fields or replacing nulls; None if they differ.
 
     Types are not widened: a value's JSON form depends on its type, and a string must not be decoded as bytes.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from data_juicer_sandbox.types import JsonValue
+
 MISSING: Any = object()
 """The result of `get_nested` for a missing value."""
 
 
-def get_nested(value: Any, keys: list[str]) -> Any:
+def get_nested(value: JsonValue, keys: list[str]) -> JsonValue:
     """The value at a path of keys (indices in lists), or `MISSING`."""
     for key in keys:
         if isinstance(value, dict):

@@ -11,11 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as pt
 
+from data_juicer_sandbox.types import LibraryObject
+
 Converter = Callable[[Any], Any]
 """Converts one value that is not null."""
 
 
-def converter(arrow_type: Any, leaf: Callable[[Any], Converter | None]) -> Converter | None:
+def converter(arrow_type: LibraryObject, leaf: Callable[[LibraryObject], Converter | None]) -> Converter | None:
     """A converter for values of a nested type, made of converters for its leaf types.
 
     Args:
@@ -44,7 +46,7 @@ def converter(arrow_type: Any, leaf: Callable[[Any], Converter | None]) -> Conve
     return leaf(arrow_type.value_type if pt.is_dictionary(arrow_type) else arrow_type)
 
 
-def map_leaves(arrow_type: Any, leaf: Callable[[Any], Any]) -> Any:
+def map_leaves(arrow_type: LibraryObject, leaf: Callable[[LibraryObject], LibraryObject]) -> LibraryObject:
     """Replace the leaf types of a nested type; all fields of the result are nullable.
 
     Args:
@@ -65,21 +67,21 @@ def map_leaves(arrow_type: Any, leaf: Callable[[Any], Any]) -> Any:
     return leaf(arrow_type)
 
 
-def leaves(arrow_type: Any) -> list[Any]:
+def leaves(arrow_type: LibraryObject) -> list[LibraryObject]:
     """The leaf types of a nested type, from left to right."""
-    leaf_types: list[Any] = []
+    leaf_types: list[LibraryObject] = []
     map_leaves(arrow_type, lambda leaf: leaf_types.append(leaf) or leaf)  # type: ignore[func-returns-value]
     return leaf_types
 
 
-def empty_struct(arrow_type: Any) -> bool:
+def empty_struct(arrow_type: LibraryObject) -> bool:
     """Whether the type is, or contains, a struct without fields."""
     if pt.is_struct(arrow_type):
         return not arrow_type.num_fields or any(empty_struct(field.type) for field in arrow_type)
     return empty_struct(arrow_type.value_type) if is_list(arrow_type) else False
 
 
-def is_list(arrow_type: Any) -> bool:
+def is_list(arrow_type: LibraryObject) -> bool:
     """Whether the type is one of Arrow's list types."""
     return bool(pt.is_fixed_size_list(arrow_type)) or any(fits(arrow_type) for fits in _LISTS)
 
@@ -96,5 +98,5 @@ def _or_null(convert: Converter) -> Converter:
     return lambda value: None if value is None else convert(value)
 
 
-def _identity(value: Any) -> Any:
+def _identity(value: object) -> object:
     return value

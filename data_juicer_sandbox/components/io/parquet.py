@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.components.io.columns import Columns
 from data_juicer_sandbox.components.io.parse import parse
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import LibraryObject, Row
 
 _ROWS = 20_000
 _BYTES = 16 << 20
@@ -43,7 +43,7 @@ def write_parquet(path: Path, lines: Callable[[], Iterable[bytes]], source_colum
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
-def _column_types(lines: Iterable[bytes], source_columns: Columns) -> dict[str, Any]:
+def _column_types(lines: Iterable[bytes], source_columns: Columns) -> dict[str, LibraryObject]:
     """The type of every column: first those of `source_columns`, then the others in order of appearance."""
     import pyarrow as pa
 
@@ -67,14 +67,14 @@ def _column_types(lines: Iterable[bytes], source_columns: Columns) -> dict[str, 
     return types
 
 
-def _widened(first: Any, second: Any) -> Any:
+def _widened(first: LibraryObject, second: LibraryObject) -> LibraryObject:
     import pyarrow as pa
 
     schemas = [pa.schema([("x", arrow_type)]) for arrow_type in (first, second)]
     return pa.unify_schemas(schemas, promote_options="permissive").field("x").type
 
 
-def _convert(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+def _convert(name: str, function: Callable[..., LibraryObject], *arguments: LibraryObject) -> LibraryObject:
     """Call a function on the values of a field, or on their types; convert its errors."""
     try:
         return function(*arguments)
@@ -88,7 +88,7 @@ def _convert(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         raise JobError(f"the values of {name!r} do not fit a column of a parquet file: {error}", hint=_HINT) from error
 
 
-def _batches(lines: Iterable[bytes]) -> Iterator[list[dict[str, Any]]]:
+def _batches(lines: Iterable[bytes]) -> Iterator[list[Row]]:
     rows, size = [], 0
     for line in lines:
         rows.append(parse(line))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+
+from data_juicer_sandbox.types import JsonValue, Row
 
 
 class BadRow(ValueError):
     """A line is not a valid row; the message says why."""
 
 
-def parse(line: bytes | str) -> dict[str, Any]:
+def parse(line: bytes | str) -> Row:
     """Parse a JSON line as a row.
 
     NaN and infinities, which Python's JSON writer produces but the standard lacks, are accepted.
@@ -30,7 +31,7 @@ def parse(line: bytes | str) -> dict[str, Any]:
     return row
 
 
-def parse_slowly(line: bytes | str, parse_float: Callable[[str], Any] | None = None) -> dict[str, Any]:
+def parse_slowly(line: bytes | str, parse_float: Callable[[str], object] | None = None) -> Row:
     """Parse a JSON line with Python's own JSON parser.
 
     Raises:
@@ -50,11 +51,11 @@ def parse_slowly(line: bytes | str, parse_float: Callable[[str], Any] | None = N
 
 
 @cache
-def _decoder() -> tuple[Callable[[bytes | str], Any], tuple[type[Exception], ...]]:
+def _decoder() -> tuple[Callable[[bytes | str], JsonValue], tuple[type[Exception], ...]]:
     import msgspec  # imported late: config validation does not need it
 
     return msgspec.json.Decoder().decode, (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
-def _type_name(value: Any) -> str:
+def _type_name(value: object) -> str:
     return {list: "a list", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")

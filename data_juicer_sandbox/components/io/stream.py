@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.errors import JobError, Where
+from data_juicer_sandbox.types import Row
 
 
 def read_lines(path: str | Path) -> Iterator[bytes]:
@@ -23,7 +23,7 @@ def read_lines(path: str | Path) -> Iterator[bytes]:
             yield line
 
 
-def read_rows(path: str | Path) -> Iterator[dict[str, Any]]:
+def read_rows(path: str | Path) -> Iterator[Row]:
     """Yield the rows of a data set, one at a time.
 
     Args:

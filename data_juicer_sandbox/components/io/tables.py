@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.components.io.write import line
 from data_juicer_sandbox.errors import JobError, Where
+from data_juicer_sandbox.types import LibraryObject
 
 _ROWS = 1_000
 """Maximum number of rows in memory."""
@@ -48,7 +48,7 @@ def parquet_lines(file: Path) -> Iterator[bytes]:
         raise JobError(f"the parquet file is damaged, or cannot be read: {error}", where=Where(str(file))) from error
 
 
-def _rows_at_a_time(metadata: Any) -> int:
+def _rows_at_a_time(metadata: LibraryObject) -> int:
     """Batch size: fewer rows if rows are large, such as images."""
     size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
     return max(1, min(_ROWS, _BYTES * metadata.num_rows // max(1, size)))
@@ -73,7 +73,7 @@ def csv_lines(file: Path) -> Iterator[bytes]:
         raise JobError(f"not a CSV table: {error}", where=Where(str(file))) from error
 
 
-def _column_types(file: Path) -> dict[str, Any]:
+def _column_types(file: Path) -> dict[str, LibraryObject]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -94,7 +94,7 @@ def _column_types(file: Path) -> dict[str, Any]:
     }
 
 
-def _batches(file: Path, types: dict[str, Any] | None) -> Iterator[Any]:
+def _batches(file: Path, types: dict[str, LibraryObject] | None) -> Iterator[LibraryObject]:
     """Yield the table in record batches; all columns are strings if `types` is None."""
     import pyarrow as pa
     from pyarrow import csv

@@ -15,17 +15,18 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from data_juicer_sandbox.components.io.nested import Converter, converter, leaves, map_leaves
+from data_juicer_sandbox.types import JsonValue, LibraryObject
 
 _DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _UTC = "+00:00"
 
 
-def storage_type(arrow_type: Any) -> Any:
+def storage_type(arrow_type: LibraryObject) -> LibraryObject:
     """The type in which a column is written: dictionaries are decoded, and all fields are nullable."""
     return map_leaves(arrow_type, lambda leaf: leaf.value_type if pt.is_dictionary(leaf) else leaf)
 
 
-def values(array: Any) -> list[Any]:
+def values(array: LibraryObject) -> list[JsonValue]:
     """Convert an Arrow array to JSON values.
 
     Dates and times become ISO 8601 strings with all digits of their unit (in UTC, `+00:00`, if they have a zone),
@@ -43,7 +44,7 @@ def values(array: Any) -> list[Any]:
     return [None if value is None else convert(value) for value in array.to_pylist()]
 
 
-def array(items: list[Any], arrow_type: Any) -> Any:
+def array(items: list[JsonValue], arrow_type: LibraryObject) -> LibraryObject:
     """Convert JSON values to an Arrow array; the inverse of `values`.
 
     Args:
@@ -59,25 +60,25 @@ def array(items: list[Any], arrow_type: Any) -> Any:
     return pa.array(items, arrow_type)
 
 
-def has_bytes(arrow_type: Any) -> bool:
+def has_bytes(arrow_type: LibraryObject) -> bool:
     """Whether values of a type contain bytes."""
     return any(map(_is_bytes, leaves(_stored(arrow_type))))
 
 
-def is_supported(arrow_type: Any) -> bool:
+def is_supported(arrow_type: LibraryObject) -> bool:
     """Whether values of a type can be created; nested extension types, such as UUIDs in a list, are not supported."""
     return not any(isinstance(leaf, pa.BaseExtensionType) for leaf in leaves(_stored(arrow_type)))
 
 
-def _stored(arrow_type: Any) -> Any:
+def _stored(arrow_type: LibraryObject) -> LibraryObject:
     return arrow_type.storage_type if isinstance(arrow_type, pa.BaseExtensionType) else arrow_type
 
 
-def _number(arrow_type: Any) -> Any:
+def _number(arrow_type: LibraryObject) -> LibraryObject:
     return (pa.int32() if arrow_type.bit_width == 32 else pa.int64()) if pt.is_temporal(arrow_type) else arrow_type
 
 
-def _to_json(arrow_type: Any) -> Converter | None:
+def _to_json(arrow_type: LibraryObject) -> Converter | None:
     if pt.is_timestamp(arrow_type):
         zone = _UTC if arrow_type.tz else ""
         return lambda count: str(np.datetime64(count, arrow_type.unit)) + zone
@@ -92,7 +93,7 @@ def _to_json(arrow_type: Any) -> Converter | None:
     return _encoded if _is_bytes(arrow_type) else None
 
 
-def _from_json(arrow_type: Any) -> Converter | None:
+def _from_json(arrow_type: LibraryObject) -> Converter | None:
     if pt.is_timestamp(arrow_type):
         return _count(arrow_type.unit, lambda text: text.removesuffix(_UTC))
     if pt.is_date32(arrow_type):
@@ -119,7 +120,7 @@ def _decoded(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
 
 
-def _is_bytes(arrow_type: Any) -> bool:
+def _is_bytes(arrow_type: LibraryObject) -> bool:
     return any(
         fits(arrow_type) for fits in (pt.is_binary, pt.is_large_binary, pt.is_fixed_size_binary, pt.is_binary_view)
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.types import Row
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def write_rows(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
+def write_rows(path: str | Path, rows: Iterable[Row]) -> int:
     """Write rows as jsonl, atomically; returns the number of rows."""
     count = 0
     with replacing(path) as part, part.open("wb") as stream:
@@ -22,7 +22,7 @@ def write_rows(path: str | Path, rows: Iterable[dict[str, Any]]) -> int:
     return count
 
 
-def line(row: dict[str, Any]) -> bytes:
+def line(row: Row) -> bytes:
     """Encode a row as a JSON line."""
     try:
         return _encode(row).encode() + b"\n"

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from data_juicer_sandbox.components.base import Task
 from data_juicer_sandbox.components.lm.packing import encode, read_texts
 from data_juicer_sandbox.components.lm.windows import Window, fitting, score, windows
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import LibraryObject, Metrics
 
 ENCODED_TOGETHER = 100
 BATCH = 16
@@ -47,7 +47,7 @@ class HeldOut:
         if next(self._texts(), None) is None:
             raise self._no_text_error()
 
-    def score(self, model: Any, tokenizer: Any, task: Task, note: str) -> dict[str, Any]:
+    def score(self, model: LibraryObject, tokenizer: LibraryObject, task: Task, note: str) -> Metrics:
         """Loss in nats per token, perplexity, bits per byte of UTF-8, and the numbers of tokens, bytes and documents.
 
         Args:
@@ -82,7 +82,7 @@ class HeldOut:
     def _texts(self) -> Iterator[str]:
         return (text for text in islice(read_texts(self.path, self.text_key), self.max_rows) if text)
 
-    def _windows(self, tokenizer: Any, context: int, stride: int, counts: _Counts) -> Iterator[Window]:
+    def _windows(self, tokenizer: LibraryObject, context: int, stride: int, counts: _Counts) -> Iterator[Window]:
         """Yield all windows of the data set, and update the counts."""
         start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         texts = self._texts()

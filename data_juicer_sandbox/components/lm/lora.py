@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.types import LibraryObject
 
 
 class LoraParameters(Protocol):
@@ -20,12 +21,12 @@ class LoraParameters(Protocol):
 NAMES = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "merge")
 
 
-def peft() -> Any:
+def peft() -> LibraryObject:
     """The peft library."""
     return imports.load("peft", extra=torch_env.EXTRA)
 
 
-def lora_config(parameters: LoraParameters) -> Any:
+def lora_config(parameters: LoraParameters) -> LibraryObject:
     """The configuration of the adapters, for peft."""
     return peft().LoraConfig(
         task_type="CAUSAL_LM",
@@ -36,7 +37,7 @@ def lora_config(parameters: LoraParameters) -> Any:
     )
 
 
-def untie(model: Any, config: Any) -> None:
+def untie(model: LibraryObject, config: LibraryObject) -> None:
     """Untie the output layer from the input embedding if either of them gets adapters.
 
     Adapters are trained for one of the two layers. Merging them into a tied weight would also change the other layer,

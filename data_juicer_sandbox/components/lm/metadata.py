@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.plain_json import fingerprint, loads
 from data_juicer_sandbox.secrets import mask
+from data_juicer_sandbox.types import ConfigValues, JsonValue, Metrics
 
 NAME = "training.json"
 
 
-def write(folder: Path, recipe: dict[str, Any], results: dict[str, Any]) -> None:
+def write(folder: Path, recipe: ConfigValues, results: Metrics) -> None:
     """Write the metadata into a model folder: recipe, results and fingerprint, without times and secrets.
 
     Args:
@@ -24,7 +24,7 @@ def write(folder: Path, recipe: dict[str, Any], results: dict[str, Any]) -> None
     (folder / NAME).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read(folder: str | Path) -> dict[str, Any]:
+def read(folder: str | Path) -> dict[str, JsonValue]:
     """The metadata of a model folder; empty if there is none."""
     try:
         content = loads((Path(folder) / NAME).read_text(encoding="utf-8"))
@@ -33,7 +33,7 @@ def read(folder: str | Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def complete(folder: Path, recipe: dict[str, Any]) -> dict[str, Any]:
+def complete(folder: Path, recipe: ConfigValues) -> dict[str, JsonValue]:
     """The metadata of a model folder if its fingerprint matches the recipe; else empty, also if the folder is missing.
 
     A folder is created by rename, so an existing one is complete.

@@ -8,11 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import LibraryObject, Row
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BATCH = 1000
 IGNORED = -100
@@ -29,7 +33,7 @@ def read_texts(path: str, text_key: str) -> Iterator[str]:
         yield text_of(row, text_key, number, path)
 
 
-def text_of(row: dict[str, Any], text_key: str, number: int | None = None, path: str = "") -> str:
+def text_of(row: Row, text_key: str, number: int | None = None, path: str = "") -> str:
     """The text of a row.
 
     Args:
@@ -59,13 +63,13 @@ class Packed:
         documents: number of rows with a non-empty text.
     """
 
-    tokens: Any
+    tokens: np.ndarray
     rows: int
     documents: int
 
 
 @contextmanager
-def packed(path: str, text_key: str, tokenizer: Any, folder: Path) -> Iterator[Packed]:
+def packed(path: str, text_key: str, tokenizer: LibraryObject, folder: Path) -> Iterator[Packed]:
     """Encode a data set in batches into an anonymous file, which is removed when the block or the process ends.
 
     A special token's name within a text is encoded as ordinary text.
@@ -94,7 +98,7 @@ def packed(path: str, text_key: str, tokenizer: Any, folder: Path) -> Iterator[P
         yield Packed(numpy.memmap(file, dtype, mode="r"), rows, documents)
 
 
-def encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+def encode(tokenizer: LibraryObject, texts: list[str]) -> list[list[int]]:
     """The tokens of each text, without added special tokens."""
     options = {"add_special_tokens": False, "split_special_tokens": True, "return_attention_mask": False}
     encoded: list[list[int]] = tokenizer(texts, verbose=False, **options)["input_ids"]
@@ -116,7 +120,7 @@ class Blocks:
             distributed training would repeat the first examples to give each process the same number.
     """
 
-    def __init__(self, tokens: Any, block_size: int, budget: int, seed: int, multiple: int = 1):
+    def __init__(self, tokens: np.ndarray, block_size: int, budget: int, seed: int, multiple: int = 1):
         self.tokens, self.block_size, self.budget, self.seed = tokens, block_size, budget, seed
         self._multiple = multiple
         self._blocks_per_pass = max(1, len(tokens) // block_size)
@@ -125,7 +129,7 @@ class Blocks:
     def __len__(self) -> int:
         return -(-self.budget // (self.block_size * self._multiple)) * self._multiple
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> dict[str, LibraryObject]:
         """Tokens and labels, int64 of shape (block_size,); labels beyond the budget are ignored."""
         import numpy
 
@@ -139,7 +143,7 @@ class Blocks:
         tensor = torch_env.torch().from_numpy
         return {"input_ids": tensor(input_ids), "labels": tensor(labels)}
 
-    def _block_starts(self, pass_number: int) -> Any:
+    def _block_starts(self, pass_number: int) -> np.ndarray:
         import numpy
 
         rng = numpy.random.default_rng([self.seed, pass_number])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.types import LibraryObject
 
 END = "<|endoftext|>"
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> LibraryObject:
     """Train a byte-level BPE tokenizer with GPT-2's pre-tokenization, which can encode any text.
 
     Source: Sennrich et al. 2016 (BPE); Radford et al. 2019 (over bytes).

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import LibraryObject
 
 EXTRA = "train"
 
@@ -70,7 +70,7 @@ def deterministic(threads: int | None = None) -> Iterator[None]:
         library.use_deterministic_algorithms(strict, warn_only=warn_only)
 
 
-def load_tokenizer(path: str) -> Any:
+def load_tokenizer(path: str) -> LibraryObject:
     """Load the tokenizer of a model folder, of a `tokenizer.json`, or of a model on the hub.
 
     Raises:
@@ -87,7 +87,7 @@ def load_tokenizer(path: str) -> Any:
     return tokenizer
 
 
-def load_config(path: str) -> Any:
+def load_config(path: str) -> LibraryObject:
     """Load the configuration of a model from a folder or the hub.
 
     Raises:
@@ -96,7 +96,7 @@ def load_config(path: str) -> Any:
     return load(transformers().AutoConfig, path)
 
 
-def load_causal_lm(path: str, dtype: str) -> Any:
+def load_causal_lm(path: str, dtype: str) -> LibraryObject:
     """Load a causal language model from a folder or the hub, in eval mode on `device()`.
 
     Raises:
@@ -105,7 +105,7 @@ def load_causal_lm(path: str, dtype: str) -> Any:
     return load(transformers().AutoModelForCausalLM, path, dtype=getattr(torch(), dtype)).to(device()).eval()
 
 
-def load(auto_class: Any, path: str, **options: Any) -> Any:
+def load(auto_class: LibraryObject, path: str, **options: object) -> LibraryObject:
     """Call `from_pretrained` of a class for a folder or an id on the hub.
 
     Raises:

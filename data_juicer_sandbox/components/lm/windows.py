@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import LibraryObject
 
 SORTED_TOGETHER = 64
 """Number of batches whose windows are sorted by length together, to reduce padding."""
@@ -63,7 +63,7 @@ def check_block_size(block_size: int | None, context: int | None) -> None:
         raise JobError(f"block_size {block_size} is more than the model's context of {context} tokens")
 
 
-def fitting(model: Any, block_size: int | None, stride: int | None) -> tuple[int, int]:
+def fitting(model: LibraryObject, block_size: int | None, stride: int | None) -> tuple[int, int]:
     """Window size and stride for a model, in tokens.
 
     Args:
@@ -83,7 +83,7 @@ def fitting(model: Any, block_size: int | None, stride: int | None) -> tuple[int
     return context, step
 
 
-def score(model: Any, pieces: Iterable[Window], batch_size: int) -> Iterator[tuple[float, int]]:
+def score(model: LibraryObject, pieces: Iterable[Window], batch_size: int) -> Iterator[tuple[float, int]]:
     """Yield negative log-likelihoods, in nats, and numbers of scored tokens, batch by batch.
 
     Batches are padded on the right, which does not affect a causal model.
@@ -100,12 +100,12 @@ def score(model: Any, pieces: Iterable[Window], batch_size: int) -> Iterator[tup
             yield math.fsum(nats(model, batch)), sum(piece.scored for piece in batch)
 
 
-def nats(model: Any, batch: list[Window]) -> list[float]:
+def nats(model: LibraryObject, batch: list[Window]) -> list[float]:
     """The negative log-likelihood of each window's scored tokens, summed in float64."""
     return [float(losses.double().sum()) for losses in token_nats(model, batch)]
 
 
-def token_nats(model: Any, batch: list[Window]) -> list[Any]:
+def token_nats(model: LibraryObject, batch: list[Window]) -> list[LibraryObject]:
     """The negative log-likelihood of each token of each window, given the tokens before it.
 
     Returns:

@@ -6,13 +6,14 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import xxhash
 
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.components.io.parse import BadRow, parse_slowly
 from data_juicer_sandbox.components.pools.scanners import RowScanner
+from data_juicer_sandbox.types import JsonValue, Row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,7 @@ class Identity(RowScanner):
 
         self._key = key
         self._key_path = key.split(".") if key else []
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(float_hook=finite).decode
+        self._decode: Callable[[bytes], JsonValue] = msgspec.json.Decoder(float_hook=finite).decode
         self._encode = msgspec.json.Encoder(order="sorted").encode
         self._refusals = (msgspec.DecodeError, msgspec.EncodeError, RecursionError, UnicodeError)
         self._digests: list[bytes] = []
@@ -81,7 +82,7 @@ class Identity(RowScanner):
             raise BadRow("nested too deeply") from None
         return text.encode("utf-8", "surrogatepass")
 
-    def _identifying_value(self, row: dict[str, Any]) -> Any:
+    def _identifying_value(self, row: Row) -> JsonValue:
         if (value := get_nested(row, self._key_path)) is MISSING or value is None:
             raise BadRow(f"the row has no {self._key!r}")
         return value

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import xxhash
 
 from data_juicer_sandbox import __version__
 from data_juicer_sandbox.files import open_append, state_key
+from data_juicer_sandbox.types import JsonValue
 
 
 class OutputManifest:
@@ -25,10 +25,10 @@ class OutputManifest:
         recipe: all settings and inputs, besides the content key, that determine the outputs' bytes; plain values.
     """
 
-    def __init__(self, folder: Path, recipe: Any):
+    def __init__(self, folder: Path, recipe: JsonValue):
         self._file = folder.absolute() / "made.jsonl"
         self._recipe = json.dumps([__version__, recipe], sort_keys=True, default=str)
-        self._entries: dict[str, list[Any]] = {}
+        self._entries: dict[str, list[object]] = {}
         if self._file.is_file():
             for line in self._file.read_bytes().splitlines():
                 try:
@@ -54,6 +54,6 @@ class OutputManifest:
         with open_append(self._file) as stream:
             stream.write(line.encode())
 
-    def _entry(self, key: str, state: os.stat_result) -> list[Any]:
+    def _entry(self, key: str, state: os.stat_result) -> list[object]:
         recipe_digest = xxhash.xxh3_128_hexdigest(f"{self._recipe}\n{key}".encode())
         return [recipe_digest, state_key(state)]

@@ -55,12 +55,12 @@ class Pool:
     """The column types, if all files of the pool are parquet."""
     may_map: int = MAPPED
     """Bytes of this pool that may be mapped."""
-    _open: dict[int, Any] = field(default_factory=dict, repr=False)
+    _open: dict[int, mmap.mmap | _File] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.starts)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_open": {}}
 
     def blocks(self, rows: np.ndarray | None = None) -> Iterator[bytes | memoryview]:
@@ -118,7 +118,7 @@ class Pool:
                 pieces.append(b"\n")
         return b"".join(pieces)
 
-    def _data(self, number: int) -> Any:
+    def _data(self, number: int) -> mmap.mmap | _File:
         """A file's bytes, as an object that supports slices."""
         if number not in self._open:
             while len(self._open) >= OPEN:

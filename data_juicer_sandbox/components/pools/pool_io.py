@@ -23,6 +23,7 @@ from data_juicer_sandbox.components.processes.worker_pool import Engine, run_all
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import claim, is_pattern, remove
 from data_juicer_sandbox.output_guard import matches
+from data_juicer_sandbox.types import JsonValue
 
 ExportType = Literal["jsonl", "parquet"]
 
@@ -79,7 +80,7 @@ class PoolIO:
         return open_pools(job, paths, scanner_factory, engine=self._engine, skip_bad_rows=self._skip_bad_rows)
 
     def write(
-        self, job: JobRun, pools: Sequence[Pool], outputs: Sequence[Output], recipe: Any, shared: Any = None
+        self, job: JobRun, pools: Sequence[Pool], outputs: Sequence[Output], recipe: JsonValue, shared: Any = None
     ) -> list[str]:
         """Write the new pools, except those that an earlier run of the job has finished.
 

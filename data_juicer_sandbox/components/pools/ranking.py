@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 from loguru import logger
 
@@ -24,6 +24,7 @@ from data_juicer_sandbox.components.pools.ranking_metrics import (
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import JsonValue
 
 
 class DataPoolRanking(Component):
@@ -73,7 +74,7 @@ class DataPoolRanking(Component):
     def __init__(
         self,
         dataset_path: InputPaths,
-        metrics: list[Any] | dict[str, Any],
+        metrics: list[JsonValue] | dict[str, JsonValue],
         ranking_keys: str | list[str] | None = None,
         descending: bool | list[bool] = True,
         top_n: PositiveInt | None = None,

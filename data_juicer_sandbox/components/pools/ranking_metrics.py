@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from data_juicer_sandbox.components.names import distinct_names, stem
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.plain_json import flatten
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import JsonValue
 
-Metrics = list[Any] | dict[str, Any]
+Metrics = list[JsonValue] | dict[str, JsonValue]
 
 
 class Pools:
@@ -32,7 +32,7 @@ class Pools:
             for alias in (name, stem(path)):
                 self._by_name.setdefault(alias, set()).add(index)
 
-    def find(self, text: Any) -> int | None:
+    def find(self, text: object) -> int | None:
         """The index of the pool with this path, distinct name or stem; None if there is no such pool.
 
         Raises:
@@ -68,7 +68,7 @@ def with_baseline(paths: Sequence[str], baseline: str, metrics: Metrics, match_k
     return with_appended, len(paths)
 
 
-def by_pool(pools: Pools, metrics: Metrics, match_key: str | None) -> dict[int, list[Any]]:
+def by_pool(pools: Pools, metrics: Metrics, match_key: str | None) -> dict[int, list[JsonValue]]:
     """The entries of each pool by its index: one, or several if a list with `match_key` has several.
 
     Raises:
@@ -83,7 +83,7 @@ def by_pool(pools: Pools, metrics: Metrics, match_key: str | None) -> dict[int, 
     else:
         _check_order(pools, metrics)
         return {index: [entry] for index, entry in enumerate(metrics)}
-    entries_by_pool: dict[int, list[Any]] = {}
+    entries_by_pool: dict[int, list[JsonValue]] = {}
     for label, entry in zip(labels, entries, strict=True):
         index = pools.find(label)
         if index is None:
@@ -101,12 +101,12 @@ def names_in(metrics: Metrics, match_key: str | None) -> list[str]:
     return sorted({str(_label(entry, match_key, index)) for index, entry in enumerate(metrics)} if match_key else ())
 
 
-def first_mapping(entries: dict[int, list[Any]]) -> Any | None:
+def first_mapping(entries: dict[int, list[JsonValue]]) -> JsonValue | None:
     """The first entry that is a mapping or a list; None if all are plain values."""
     return next((entry for group in entries.values() for entry in group if isinstance(entry, (dict, list))), None)
 
 
-def value(entries: Sequence[Any], key: str, pool: str) -> float:
+def value(entries: Sequence[JsonValue], key: str, pool: str) -> float:
     """A pool's metric: the mean over its entries.
 
     Args:
@@ -120,7 +120,7 @@ def value(entries: Sequence[Any], key: str, pool: str) -> float:
     return float(mean(_number(entry, key, pool) for entry in entries))
 
 
-def _number(entry: Any, key: str, pool: str) -> float:
+def _number(entry: JsonValue, key: str, pool: str) -> float:
     metrics = leaves(entry)
     numeric = [name for name, leaf in metrics.items() if isinstance(leaf, Real) and not isinstance(leaf, bool)]
     if key not in metrics:
@@ -143,12 +143,12 @@ def _number(entry: Any, key: str, pool: str) -> float:
     return number
 
 
-def leaves(entry: Any) -> dict[str, Any]:
+def leaves(entry: JsonValue) -> dict[str, JsonValue]:
     """The plain values of an entry by dotted path (`bleu.1`); a plain entry has the empty path."""
     return dict(flatten(entry))
 
 
-def _label(entry: Any, match_key: str, index: int) -> Any:
+def _label(entry: JsonValue, match_key: str, index: int) -> JsonValue:
     if not isinstance(entry, Mapping):
         raise ConfigError(f"entry {index} of metrics is {shown(entry)}", hint="match_key needs mappings")
     fields = leaves(entry)
@@ -159,7 +159,7 @@ def _label(entry: Any, match_key: str, index: int) -> Any:
     return fields[match_key]
 
 
-def _check_order(pools: Pools, metrics: Sequence[Any]) -> None:
+def _check_order(pools: Pools, metrics: Sequence[JsonValue]) -> None:
     """Check the length of a list without `match_key`, and that its entries do not name their pools in another order."""
     naming_fields = _naming_fields(pools, metrics)
     in_order = list(range(len(pools.paths)))
@@ -174,7 +174,7 @@ def _check_order(pools: Pools, metrics: Sequence[Any]) -> None:
             raise ConfigError(what, hint=f"match_key: {field}")
 
 
-def _naming_fields(pools: Pools, metrics: Sequence[Any]) -> dict[str, list[int]]:
+def _naming_fields(pools: Pools, metrics: Sequence[JsonValue]) -> dict[str, list[int]]:
     """The fields that name a pool in every entry, with the indices of these pools."""
     if not metrics or not all(isinstance(entry, Mapping) for entry in metrics):
         return {}

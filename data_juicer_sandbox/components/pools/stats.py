@@ -19,7 +19,7 @@ STATS = "__dj__stats__"
 """The field in which Data-Juicer stores the stats of a row."""
 
 
-def stat_value(value: Any, *, booleans: bool = False) -> float:
+def stat_value(value: object, *, booleans: bool = False) -> float:
     """The finite number that a stat of a row represents; NaN if it represents none.
 
     - A finite number is itself.
@@ -45,7 +45,7 @@ def stat_value(value: Any, *, booleans: bool = False) -> float:
     return math.nan if number is None else number
 
 
-def _finite(value: Any, booleans: bool) -> float | None:
+def _finite(value: object, booleans: bool) -> float | None:
     """A single value as a finite number; NaN if it is missing or infinite, None if it is not a number."""
     if value is None:
         return math.nan
@@ -151,7 +151,7 @@ def _decoder(names: list[str], others: list[str] | None) -> Any:
     """
     import msgspec
 
-    fields: list[tuple[str, Any]] = [(name, float | None) for name in names]
+    fields: list[tuple[str, object]] = [(name, float | None) for name in names]
     fields += [(name, str | bool | list[str] | dict | None) for name in others or ()]
     stats = msgspec.defstruct(
         "Stats",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.io.get_nested import get_nested
 from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.components.pools.scanners import RowScanner
+from data_juicer_sandbox.types import LibraryObject
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,5 +58,5 @@ class TokenCounts(RowScanner):
 def _counter(tokenizer: str | None) -> Callable[[str], int]:
     if tokenizer is None:
         return lambda text: len(text.split())
-    loaded: Any = imports.load("transformers", extra="train").AutoTokenizer.from_pretrained(tokenizer)
+    loaded: LibraryObject = imports.load("transformers", extra="train").AutoTokenizer.from_pretrained(tokenizer)
     return lambda text: len(loaded(text, add_special_tokens=False, verbose=False)["input_ids"])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 from data_juicer_sandbox.components.lm.packing import encode, text_of
 from data_juicer_sandbox.components.lm.windows import Window, fitting, token_nats, windows
-from data_juicer_sandbox.components.probe.scorers import Feedback, Row, exp, figure
+from data_juicer_sandbox.components.probe.scorers import Feedback, exp, figure
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import LibraryObject, Row
 
 
 @dataclass
@@ -40,8 +40,8 @@ class CausalScorer:
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
+        model: LibraryObject,
+        tokenizer: LibraryObject,
         *,
         text_key: str,
         max_tokens: int | None,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.lm.packing import text_of
-from data_juicer_sandbox.components.probe.scorers import Feedback, Row, figure
+from data_juicer_sandbox.components.probe.scorers import Feedback, figure
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import LibraryObject, Row
 
 _NO_LIMIT = 1_000_000
 """A `model_max_length` above this means that the tokenizer has no limit."""
@@ -30,8 +30,8 @@ class ClassifierScorer:
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
+        model: LibraryObject,
+        tokenizer: LibraryObject,
         *,
         text_key: str,
         label_key: str | None,
@@ -62,14 +62,14 @@ class ClassifierScorer:
                 feedback_by_row[row_index] = self._feedback(rows[row_index], logits, len(tokens[row_index]))
         return [feedback_by_row[row_index] for row_index in range(len(rows))]
 
-    def _logits(self, texts: list[str]) -> Any:
+    def _logits(self, texts: list[str]) -> LibraryObject:
         batch = self.tokenizer(
             texts, truncation=self.longest is not None, max_length=self.longest, padding=True, return_tensors="pt"
         )
         with torch_env.torch().inference_mode():
             return self.model(**batch.to(self.model.device)).logits.double().cpu()
 
-    def _feedback(self, row: Row, logits: Any, tokens: int) -> Feedback:
+    def _feedback(self, row: Row, logits: LibraryObject, tokens: int) -> Feedback:
         if len(self.labels) == 1:
             return {"score": figure(float(logits[0])), "tokens": tokens}
         multi_label = self.model.config.problem_type == "multi_label_classification"

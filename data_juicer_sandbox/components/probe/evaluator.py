@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -17,10 +17,14 @@ from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.probe.sampling import PARAMETERS, Algo, Sample
-from data_juicer_sandbox.components.probe.scorers import Row, RowScorer
+from data_juicer_sandbox.components.probe.scorers import RowScorer
 from data_juicer_sandbox.components.probe.summary import Summary
 from data_juicer_sandbox.errors import ConfigError, JobError, Where
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.types import Metrics, Row
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FIELD = "__feedback__"
 _BATCHES_TOGETHER = 16
@@ -58,7 +62,7 @@ class ModelInferEvaluator(Component):
         self.dataset_path, self.export_path, self.field = dataset_path, export_path, field
         self.sample, self.batch_size, self.threads = sample, batch_size, threads
 
-    def run(self, job: JobRun) -> tuple[str, dict[str, Any]]:
+    def run(self, job: JobRun) -> tuple[str, Metrics]:
         """Score every row of the sample.
 
         Returns:
@@ -93,7 +97,7 @@ class ModelInferEvaluator(Component):
     def load_scorer(self) -> RowScorer:
         """Load the model."""
 
-    def _rows(self, row_numbers: Any) -> Iterator[tuple[int, bytes, Row]]:
+    def _rows(self, row_numbers: np.ndarray) -> Iterator[tuple[int, bytes, Row]]:
         """The number, the line and the content of each drawn row.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from data_juicer_sandbox.components.base import InputPath, Model, OutputFile
 from data_juicer_sandbox.components.lm import torch_env
@@ -10,6 +10,7 @@ from data_juicer_sandbox.components.number_types import NonNegativeInt, Positive
 from data_juicer_sandbox.components.probe.evaluator import FIELD, ModelInferEvaluator, sample_of
 from data_juicer_sandbox.components.probe.models import ScorerSettings
 from data_juicer_sandbox.components.probe.scorers import RowScorer
+from data_juicer_sandbox.types import ConfigValues
 
 
 class HuggingFaceInferEvaluator(ModelInferEvaluator):
@@ -81,7 +82,7 @@ class HuggingFaceInferEvaluator(ModelInferEvaluator):
         task: Literal["causal-lm", "classification"] | None = None,
         label_key: str | None = None,
         score_func: str | None = None,
-        func_kwargs: dict[str, Any] | None = None,
+        func_kwargs: ConfigValues | None = None,
         max_tokens: PositiveInt | None = None,
         block_size: PositiveInt | None = None,
         stride: PositiveInt | None = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from data_juicer_sandbox.components.helpers import find_helper
 from data_juicer_sandbox.components.lm import torch_env
@@ -11,6 +10,7 @@ from data_juicer_sandbox.components.probe.causal import CausalScorer
 from data_juicer_sandbox.components.probe.classifying import ClassifierScorer
 from data_juicer_sandbox.components.probe.scorers import FunctionScorer, RowScorer
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ScorerSettings:
     text_key: str
     label_key: str | None
     score_func: str | None
-    func_kwargs: dict[str, Any] | None
+    func_kwargs: ConfigValues | None
     max_tokens: int | None
     block_size: int | None
     stride: int | None
@@ -54,7 +54,7 @@ class ScorerSettings:
         if self.func_kwargs and self.score_func is None:
             raise ConfigError("func_kwargs are set without score_func")
 
-    def load_scorer(self, library: Any) -> RowScorer:
+    def load_scorer(self, library: LibraryObject) -> RowScorer:
         """Load the model and create its scorer.
 
         Args:
@@ -68,7 +68,7 @@ class ScorerSettings:
         model = model.to(torch_env.device()).eval()
         if function is not None:
             return FunctionScorer(function, str(self.score_func), model, tokenizer)
-        options: dict[str, Any] = {
+        options: ConfigValues = {
             "text_key": self.text_key,
             "max_tokens": self.max_tokens,
             "batch_size": self.batch_size,
@@ -77,6 +77,6 @@ class ScorerSettings:
             return ClassifierScorer(model, tokenizer, label_key=self.label_key, **options)
         return CausalScorer(model, tokenizer, block_size=self.block_size, stride=self.stride, **options)
 
-    def _classifies(self, library: Any) -> bool:
+    def _classifies(self, library: LibraryObject) -> bool:
         config = torch_env.load(library.AutoConfig, self.model)
         return any("SequenceClassification" in name for name in config.architectures or ())

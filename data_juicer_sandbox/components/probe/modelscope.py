@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPath, Model, OutputFile
@@ -13,6 +13,7 @@ from data_juicer_sandbox.components.probe.models import ScorerSettings
 from data_juicer_sandbox.components.probe.pipeline import PipelineScorer
 from data_juicer_sandbox.components.probe.scorers import RowScorer
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.types import ConfigValues
 
 
 class ModelScopeInferEvaluator(ModelInferEvaluator):
@@ -92,7 +93,7 @@ class ModelScopeInferEvaluator(ModelInferEvaluator):
         task: Literal["causal-lm", "classification"] | None = None,
         label_key: str | None = None,
         score_func: str | None = None,
-        func_kwargs: dict[str, Any] | None = None,
+        func_kwargs: ConfigValues | None = None,
         max_tokens: PositiveInt | None = None,
         block_size: PositiveInt | None = None,
         stride: PositiveInt | None = None,
@@ -101,7 +102,7 @@ class ModelScopeInferEvaluator(ModelInferEvaluator):
         threads: PositiveInt | None = None,
         feedback_field: str = FIELD,
         pipeline: str | None = None,
-        pipeline_params: dict[str, Any] | None = None,
+        pipeline_params: ConfigValues | None = None,
     ):
         if pipeline is not None and (score_func is not None or task is not None or label_key is not None):
             raise ConfigError("`pipeline` cannot be combined with score_func, task or label_key")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.lm.packing import text_of
-from data_juicer_sandbox.components.probe.scorers import Feedback, Row, figure
+from data_juicer_sandbox.components.probe.scorers import Feedback, figure
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import JsonValue, LibraryObject, Row
 
 
 class PipelineScorer:
@@ -26,7 +26,7 @@ class PipelineScorer:
         JobError: ModelScope has no such pipeline for that model.
     """
 
-    def __init__(self, task: str, model: str, text_key: str, batch_size: int, params: Mapping[str, Any]):
+    def __init__(self, task: str, model: str, text_key: str, batch_size: int, params: Mapping[str, JsonValue]):
         pipelines = imports.load("modelscope.pipelines", extra="modelscope")
         device = "gpu" if torch_env.device() == "cuda" else "cpu"
         try:
@@ -44,7 +44,7 @@ class PipelineScorer:
         return [feedback(output) for output in outputs]
 
 
-def feedback(output: Mapping[str, Any]) -> Feedback:
+def feedback(output: Mapping[str, LibraryObject]) -> Feedback:
     """The output of a pipeline for a text as plain values."""
     feedback_values: Feedback = {}
     for name, value in output.items():

@@ -6,13 +6,14 @@ import json
 import math
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from data_juicer_sandbox.components.io import read_lines, read_rows
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.components.pools.sampling import apportion, sample_rows
 from data_juicer_sandbox.components.pools.stats import STATS, stat_value
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.types import JsonValue, Row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,7 +130,7 @@ def _groups(path: str, key: str, quantiles: int | None) -> np.ndarray:
     return np.argsort(np.argsort(first))[inverse]
 
 
-def _value(row: dict[str, Any], key: str) -> Any:
+def _value(row: Row, key: str) -> JsonValue:
     value = get_nested(row, key.split("."))
     if value is MISSING:
         stats = row.get(STATS)

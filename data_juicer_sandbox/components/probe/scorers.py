@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import LibraryObject, Metrics, Row
 
-Row = dict[str, Any]
-Feedback = dict[str, Any]
+Feedback = Metrics
 
 
 class RowScorer(Protocol):
@@ -42,7 +42,7 @@ class FunctionScorer:
         tokenizer: its tokenizer.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str, model: Any, tokenizer: Any):
+    def __init__(self, function: Callable[..., object], name: str, model: LibraryObject, tokenizer: LibraryObject):
         self.function, self.name, self.model, self.tokenizer = function, name, model, tokenizer
 
     def score(self, rows: list[Row]) -> list[Feedback]:
@@ -71,5 +71,5 @@ class FunctionScorer:
         raise JobError(f"{self.name} returned {shown(result, 80)} for a row", hint=hint)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)

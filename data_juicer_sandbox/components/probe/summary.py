@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from typing import Any
 
 from data_juicer_sandbox.components.probe.scorers import Feedback, figure
 from data_juicer_sandbox.plain_json import flatten
+from data_juicer_sandbox.types import Metrics
 
 _WORDS = 50
 """Number of different texts of a field that are counted separately; further ones are counted together."""
@@ -34,13 +34,13 @@ class Summary:
             elif value is not None:
                 self._numbers.setdefault(name, array("d")).append(value)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> Metrics:
         """For each number `count`, `mean`, `std`, `min`, `25%`, `50%`, `75%`, `max`, as in a data analyzer's overall
         table; for each text its frequency; the sum of the tokens.
         """
         import numpy as np
 
-        figures: dict[str, Any] = {}
+        figures: Metrics = {}
         for name, numbers in self._numbers.items():
             values = np.asarray(numbers)
             if name == "tokens":

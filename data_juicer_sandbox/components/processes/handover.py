@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+
+from data_juicer_sandbox.types import JsonValue
 
 _PREFIX = ".handover_"
 
@@ -32,7 +33,7 @@ def private_folder(parent: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def hand_over(path: Path, config: Any) -> None:
+def hand_over(path: Path, config: JsonValue) -> None:
     """Write a config as JSON into a new file with mode 0600; its reader removes it.
 
     Args:
@@ -44,7 +45,7 @@ def hand_over(path: Path, config: Any) -> None:
         json.dump(config, stream)
 
 
-def take_over(path: Path) -> Any:
+def take_over(path: Path) -> JsonValue:
     """Read a config that was handed over, and remove the file."""
     text = path.read_text(encoding="utf-8")
     path.unlink()

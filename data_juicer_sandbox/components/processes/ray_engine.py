@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from loguru import logger
 
+from data_juicer_sandbox.types import LibraryObject, Row
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Shared = TypeVar("Shared")
 
 
-def run_on_ray(function: Callable[[Any, Item], Result], shared: Any, items: Sequence[Item]) -> Iterator[Result]:
+def run_on_ray(function: Callable[[Shared, Item], Result], shared: Shared, items: Sequence[Item]) -> Iterator[Result]:
     """Like `worker_pool.run_all`, on the cluster of `RAY_ADDRESS`, or on a local one that is started.
 
     All nodes must have the files at the same paths, and this package installed.
@@ -25,9 +28,9 @@ def run_on_ray(function: Callable[[Any, Item], Result], shared: Any, items: Sequ
 
     reference = ray.put((function, shared))
 
-    def work(row: dict[str, Any]) -> dict[str, Any]:
+    def work(row: Row) -> Row:
         remote_function, remote_shared = ray.get(reference)
-        outcome: tuple[Any, Exception | None]
+        outcome: tuple[object, Exception | None]
         try:
             outcome = remote_function(remote_shared, cloudpickle.loads(row["item"])), None
         except Exception as error:  # returned as a value, since Ray would wrap it in its own error
@@ -48,7 +51,7 @@ def run_on_ray(function: Callable[[Any, Item], Result], shared: Any, items: Sequ
             next_number += 1
 
 
-def _connected() -> Any:
+def _connected() -> LibraryObject:
     """The Ray module, connected to a cluster."""
     # A first start may take long on a busy machine. Ray reads these variables at its import.
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")

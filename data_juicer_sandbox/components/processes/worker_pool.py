@@ -19,6 +19,7 @@ from data_juicer_sandbox.errors import JobError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Shared = TypeVar("Shared")
 Engine = Literal["local", "ray"]
 Outcome = tuple[Any, Exception | None, str]
 
@@ -33,7 +34,7 @@ class WorkerTraceback(Exception):
 
 
 def run_all(
-    function: Callable[[Any, Item], Result], shared: Any, items: Sequence[Item], engine: Engine, *, large: bool
+    function: Callable[[Shared, Item], Result], shared: Shared, items: Sequence[Item], engine: Engine, *, large: bool
 ) -> Generator[Result, None, None]:
     """Yield the result of the function for each item, in the order of the items.
 
@@ -62,7 +63,7 @@ def run_all(
 
 
 def _in_workers(
-    function: Callable[[Any, Item], Result], shared: Any, items: Sequence[Item], workers: int
+    function: Callable[[Shared, Item], Result], shared: Shared, items: Sequence[Item], workers: int
 ) -> Iterator[Result]:
     # Not concurrent.futures: its workers share a pipe, so a worker that is killed while it sends a result blocks the
     # reader forever. Here each worker has its own pipe, which is closed when it ends.
@@ -97,7 +98,7 @@ def _in_workers(
             process.join()
 
 
-def _start(channels: dict[Connection, BaseProcess], work: tuple[Any, Any, Any]) -> None:
+def _start(channels: dict[Connection, BaseProcess], work: tuple[object, object, object]) -> None:
     """Fork a worker, which inherits its data without pickling."""
     context = multiprocessing.get_context("fork")
     parent_end, worker_end = context.Pipe()
@@ -118,7 +119,7 @@ def _send_next(channel: Connection, numbers: Iterator[int]) -> None:
             raise _killed() from error
 
 
-def _receive(channel: Connection) -> Any:
+def _receive(channel: Connection) -> tuple[int, Outcome]:
     try:
         return channel.recv()
     except (EOFError, OSError) as error:
@@ -129,7 +130,13 @@ def _killed() -> JobError:
     return JobError("a worker process was killed", hint="the system may have killed it for lack of memory")
 
 
-def _serve(channel: Connection, others: list[Connection], function: Any, shared: Any, items: Any) -> None:
+def _serve(
+    channel: Connection,
+    others: list[Connection],
+    function: Callable[[Shared, Item], object],
+    shared: Shared,
+    items: Sequence[Item],
+) -> None:
     """The loop of a worker: processes items until SIGTERM, or until the parent has ended."""
     for other in others:
         other.close()  # so that closed pipes are detected
@@ -150,7 +157,7 @@ def _serve(channel: Connection, others: list[Connection], function: Any, shared:
         return
 
 
-def _exit(*_: Any) -> NoReturn:
+def _exit(*_: object) -> NoReturn:
     """Exit by SystemExit, so that the worker cleans up."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(0)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.quality.tokens import Tokenize
+from data_juicer_sandbox.types import LibraryObject
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EXTRA = "evaluate"
 BATCH = 500
@@ -41,7 +45,7 @@ class Hashing:
     binary: bool = False
     _indices: dict[str, int] = field(default_factory=dict, repr=False)
 
-    def __call__(self, texts: Sequence[str]) -> Any:
+    def __call__(self, texts: Sequence[str]) -> LibraryObject:
         """The word counts as a sparse matrix (scipy CSR, float64) of shape (texts, n_features)."""
         import numpy
 
@@ -83,7 +87,7 @@ class LinearClassifier:
     """
 
     hashing: Hashing
-    weights: Any
+    weights: np.ndarray
     intercept: float
 
     def score(self, texts: Iterable[str]) -> Iterator[float]:
@@ -92,7 +96,7 @@ class LinearClassifier:
         while batch := list(islice(texts, BATCH)):
             yield from self.scores(self.hashing(batch)).tolist()
 
-    def scores(self, features: Any) -> Any:
+    def scores(self, features: LibraryObject) -> np.ndarray:
         """The scores of texts from their features: shape (texts,)."""
         import numpy
 
@@ -101,5 +105,5 @@ class LinearClassifier:
         return numpy.where(sums >= 0, 1, exponential) / (1 + exponential)
 
 
-def _murmur() -> Any:
+def _murmur() -> Callable[[bytes, int], int]:
     return imports.load("sklearn.utils", extra=EXTRA).murmurhash3_32

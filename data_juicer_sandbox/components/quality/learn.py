@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import xxhash
 
@@ -116,7 +115,7 @@ def evaluate(classifier: LinearClassifier, examples: Examples) -> Figures:
     `positive` are the numbers of texts.
     """
     metrics = imports.load("sklearn.metrics", extra=EXTRA)
-    scores: list[Any] = [list(classifier.score(examples.texts(label, True))) for label in (0, 1)]
+    scores: list[list[float]] = [list(classifier.score(examples.texts(label, True))) for label in (0, 1)]
     labels = [0] * len(scores[0]) + [1] * len(scores[1])
     merged = scores[0] + scores[1]
     predictions = [int(score > 0.5) for score in merged]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+
+from data_juicer_sandbox.types import Metrics
 
 _BINS = 10_000
 """Number of bins between 0 and 1 for the quantiles."""
@@ -32,7 +33,7 @@ class Distribution:
         self._squares += difference * (score - self._mean)
         self._counts[int(score * _BINS)] += 1
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Metrics:
         """Mean, standard deviation (of the population), extremes, quantiles to 1/10,000, and ten equal bins."""
         tenth = _BINS // 10
         bins = [sum(self._counts[start : start + tenth]) for start in range(0, _BINS, tenth)]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.components.quality.classifier import Hashing, LinearClassifier
 from data_juicer_sandbox.components.quality.tokens import Tokenize, words
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import ConfigValues, JsonValue
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _TOKENIZER, _HASHING, _REGRESSION = "Tokenizer", "HashingTF", "LogisticRegressionModel"
 
@@ -57,17 +61,17 @@ def _order(stage: Path) -> int:
     return int(stage.name.partition("_")[0])
 
 
-def _metadata(stage: Path) -> dict[str, Any]:
+def _metadata(stage: Path) -> dict[str, JsonValue]:
     (part,) = sorted((stage / "metadata").glob("part-*"))
-    content: dict[str, Any] = json.loads(part.read_text(encoding="utf-8").splitlines()[0])
+    content: dict[str, JsonValue] = json.loads(part.read_text(encoding="utf-8").splitlines()[0])
     return content
 
 
-def _settings(metadata: dict[str, Any]) -> dict[str, Any]:
+def _settings(metadata: dict[str, JsonValue]) -> ConfigValues:
     return {**metadata.get("defaultParamMap", {}), **metadata["paramMap"]}
 
 
-def _coefficients(stage: Path) -> tuple[Any, float]:
+def _coefficients(stage: Path) -> tuple[np.ndarray, float]:
     """The weights, shape (n_features,), and the intercept of a binary regression."""
     import numpy
     import pyarrow.parquet as pq

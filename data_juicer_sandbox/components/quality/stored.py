@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.components.lm import metadata
 from data_juicer_sandbox.components.quality.classifier import Hashing, LinearClassifier
 from data_juicer_sandbox.components.quality.tokens import TOKENIZERS
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import ConfigValues, JsonValue, Metrics
 
 WEIGHTS = "weights.npz"
 KIND = "text_quality_classifier"
 
 
-def save(folder: Path, classifier: LinearClassifier, inputs: dict[str, Any], trained: dict[str, Any]) -> None:
+def save(folder: Path, classifier: LinearClassifier, inputs: ConfigValues, trained: Metrics) -> None:
     """Write a classifier.
 
     Args:
@@ -30,7 +30,7 @@ def save(folder: Path, classifier: LinearClassifier, inputs: dict[str, Any], tra
     metadata.write(folder, {"kind": KIND, **inputs}, trained)
 
 
-def complete(folder: Path, inputs: dict[str, Any]) -> dict[str, Any]:
+def complete(folder: Path, inputs: ConfigValues) -> dict[str, JsonValue]:
     """The metadata of a classifier trained from the same inputs; empty if there is none."""
     return metadata.complete(folder, {"kind": KIND, **inputs}) if (folder / WEIGHTS).is_file() else {}
 

@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from data_juicer_sandbox.components.data import value_types
 from data_juicer_sandbox.components.data.catalogue import Op, Param, catalogue
+from data_juicer_sandbox.types import JsonValue
 
 _UNIT = re.compile(r"(_ratios?|_prob|nsfw_score|lang_score)$")
 _ANY_RATIO = {"aspect_ratios", "video_aspect_ratios", "alpha_token_ratio"}
@@ -39,7 +39,7 @@ class RecipeBound:
     side: str
     stat: str
     declared: Param
-    old: Any
+    old: JsonValue
     label: str
 
     @property
@@ -86,11 +86,11 @@ class RecipeBound:
             high = 1
         return low, high
 
-    def written(self, value: float | int) -> Any:
+    def written(self, value: float | int) -> JsonValue:
         """The value in the form that the OP expects: some OPs take numbers as strings (`'9/21'`, `'10kb'`)."""
         return value if self.declared.numeric else str(value)
 
-    def number(self, value: Any) -> float | None:
+    def number(self, value: JsonValue) -> float | None:
         """The number that a value of this parameter represents; None if it cannot be parsed."""
         if isinstance(value, bool) or value is None:
             return None
@@ -103,7 +103,7 @@ class RecipeBound:
             return None
 
 
-def recipe_bounds(process: list[Any]) -> Iterator[RecipeBound | str]:
+def recipe_bounds(process: list[JsonValue]) -> Iterator[RecipeBound | str]:
     """The bounds of a recipe's OPs in order; a note for each OP that uses stats but has no usable bound.
 
     Args:
@@ -127,7 +127,7 @@ def recipe_bounds(process: list[Any]) -> Iterator[RecipeBound | str]:
             yield from _bounds(op, args, index, label)
 
 
-def _bounds(op: Op, args: Mapping[str, Any], index: int, label: str) -> Iterator[RecipeBound]:
+def _bounds(op: Op, args: Mapping[str, JsonValue], index: int, label: str) -> Iterator[RecipeBound]:
     for bound in op.bounds:
         if bound.when is not None:
             switch, required_value = bound.when
@@ -139,7 +139,7 @@ def _bounds(op: Op, args: Mapping[str, Any], index: int, label: str) -> Iterator
         yield RecipeBound(index, op.name, bound.param, bound.side, bound.stat, declared, old, name)
 
 
-def crossed(process: list[Any], bounds: list[RecipeBound], bound: RecipeBound, value: float) -> bool:
+def crossed(process: list[JsonValue], bounds: list[RecipeBound], bound: RecipeBound, value: float) -> bool:
     """Whether a new value would put the OP's lower bound above its upper one."""
     entry = process[bound.index][bound.op] or {}
     for other in bounds:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.components.refine.bounds import RecipeBound
+from data_juicer_sandbox.types import Row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,7 @@ class Cut:
             f" rank correlation {self.correlation:.3g} with {self.bound.stat}; keeps {self.kept:.1%}"
         )
 
-    def row(self, verdict: str) -> dict[str, Any]:
+    def row(self, verdict: str) -> Row:
         """The evidence as a row of a table of plain values.
 
         Args:

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -16,6 +16,7 @@ from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.io.get_nested import get_nested
 from data_juicer_sandbox.components.pools.stats import STATS, stat_value
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import JsonValue, Row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 ROW = "row"
 """Key of a row's index in the original data set, which a model infer evaluator writes next to its feedback."""
 _HINT = "if the files do not have the same rows in the same order, set `id_key` to a field of both"
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _by_number(analyzed: str, feedback: str, rows: Iterator[Row], number_path: l
 
 def _by_id(analyzed: str, feedback: str, key: list[str], id_key: str) -> Iterator[tuple[Row, Row]]:
     id_path = id_key.split(".")
-    by_id: dict[str, Any] = {}
+    by_id: dict[str, float] = {}
     for feedback_row in read_rows(feedback):
         row_id = _identity(get_nested(feedback_row, id_path), feedback, id_key)
         if row_id in by_id:
@@ -141,14 +141,14 @@ def _by_id(analyzed: str, feedback: str, key: list[str], id_key: str) -> Iterato
         raise JobError(f"no row of {analyzed} has the {id_key!r} of a row of {feedback}")
 
 
-def _identity(value: Any, path: str, id_key: str) -> str:
+def _identity(value: object, path: str, id_key: str) -> str:
     try:
         return json.dumps(value, sort_keys=True)
     except TypeError:  # the value is MISSING, which JSON cannot encode
         raise JobError(f"a row of {path} has no {id_key!r}") from None
 
 
-def _nested(key: list[str], value: Any) -> Row:
+def _nested(key: list[str], value: JsonValue) -> Row:
     for part in reversed(key):
         value = {part: value}
     return dict(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from loguru import logger
 
@@ -14,6 +14,7 @@ from data_juicer_sandbox.components.data.overall_table import FILE, has_means, r
 from data_juicer_sandbox.components.refine.bounds import RecipeBound, crossed, recipe_bounds
 from data_juicer_sandbox.components.refine.recipe_file import editable, write_recipe
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.types import ConfigValues, JsonValue, Metrics
 
 
 class KSigmaRefiner(Component):
@@ -40,7 +41,7 @@ class KSigmaRefiner(Component):
 
     def __init__(
         self,
-        dj_configs: dict[str, Any],
+        dj_configs: ConfigValues,
         path_k_sigma_recipe: OutputFile | None = None,
         k: float = 3,
         side: Literal["both", "lower", "upper"] = "both",
@@ -83,7 +84,7 @@ class KSigmaRefiner(Component):
         job.watcher.watch({**table, **values} if logged and name == job.name else values)
         return path
 
-    def _table(self, job: JobRun) -> tuple[dict[str, Any], bool]:
+    def _table(self, job: JobRun) -> tuple[Metrics, bool]:
         """The overall table, and whether it is only in the log of metrics.
 
         Raises:
@@ -105,7 +106,9 @@ class KSigmaRefiner(Component):
             hint="give the probe this `meta_name`, or set `probe: <meta_name of the probe>` in extra_configs",
         )
 
-    def _refine(self, process: list[Any], table: Mapping[str, Any]) -> tuple[dict[RecipeBound, str], list[str]]:
+    def _refine(
+        self, process: list[JsonValue], table: Mapping[str, JsonValue]
+    ) -> tuple[dict[RecipeBound, str], list[str]]:
         """Change the bounds in place; return a line for each change, and further notes."""
         bounds_and_notes = list(recipe_bounds(process))
         bounds = [item for item in bounds_and_notes if isinstance(item, RecipeBound)]
@@ -136,7 +139,7 @@ class KSigmaRefiner(Component):
         return changes, notes
 
 
-def _restore(args: dict[str, Any], bound: RecipeBound) -> None:
+def _restore(args: ConfigValues, bound: RecipeBound) -> None:
     if bound.old is None:
         args.pop(bound.param, None)
     else:

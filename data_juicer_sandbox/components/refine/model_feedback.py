@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -16,6 +16,7 @@ from data_juicer_sandbox.components.refine.feedback_table import read_table
 from data_juicer_sandbox.components.refine.pool_table import read_pools
 from data_juicer_sandbox.components.refine.recipe_file import editable, write_recipe
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.types import ConfigValues, JsonValue, Row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,14 +88,14 @@ class ModelFeedbackRefiner(Component):
 
     def __init__(
         self,
-        dj_configs: dict[str, Any],
+        dj_configs: ConfigValues,
         analyzed_path: InputPath | None = None,
         feedback_path: InputPath | None = None,
         feedback_key: str | None = None,
         higher_is_better: bool | None = None,
         id_key: str | None = None,
         pool_paths: InputPaths | None = None,
-        pool_scores: list[Any] | None = None,
+        pool_scores: list[JsonValue] | None = None,
         match_key: str = "train_dataset",
         min_keep_ratio: OpenUnitInterval = 0.5,
         min_effect: NonNegativeFloat = 0.2,
@@ -118,7 +119,7 @@ class ModelFeedbackRefiner(Component):
         self.path_refined_recipe = path_refined_recipe
         self.confidence, self.seed = confidence, seed
 
-    def run(self, job: JobRun) -> tuple[str, list[dict[str, Any]]]:
+    def run(self, job: JobRun) -> tuple[str, list[Row]]:
         """Write the new recipe.
 
         Returns:
@@ -170,7 +171,7 @@ class ModelFeedbackRefiner(Component):
         cuts = by_rows.cuts(bounds, rows, sign, floor, confidence, seed, job)
         return cuts, f"a model on {len(rows.feedback)} rows"
 
-    def _choose(self, cuts: list[Cut], process: list[Any], bounds: list[RecipeBound]) -> list[tuple[Cut, str]]:
+    def _choose(self, cuts: list[Cut], process: list[JsonValue], bounds: list[RecipeBound]) -> list[tuple[Cut, str]]:
         """Each cut with its verdict, best first; sets the accepted values in `process`."""
         accepted: list[Cut] = []
         verdicts = []
@@ -183,7 +184,7 @@ class ModelFeedbackRefiner(Component):
             verdicts.append((cut, verdict))
         return verdicts
 
-    def _verdict(self, cut: Cut, accepted: list[Cut], process: list[Any], bounds: list[RecipeBound]) -> str:
+    def _verdict(self, cut: Cut, accepted: list[Cut], process: list[JsonValue], bounds: list[RecipeBound]) -> str:
         if not cut.low > 0:
             return "not proven"
         if cut.effect < self.min_effect:

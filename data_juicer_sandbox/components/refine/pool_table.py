@@ -5,12 +5,13 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.pools.ranking_metrics import Pools, by_pool, value
 from data_juicer_sandbox.components.pools.stats import STATS, stat_folder, stat_value
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import JsonValue, Metrics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,9 @@ class PoolTable:
     stats: dict[str, np.ndarray]
 
 
-def read_pools(paths: list[str], scores: list[Any], match_key: str, feedback_key: str, stats: set[str]) -> PoolTable:
+def read_pools(
+    paths: list[str], scores: list[JsonValue], match_key: str, feedback_key: str, stats: set[str]
+) -> PoolTable:
     """Read the stats of pools and match the scores to them.
 
     A pool belongs to the stat that its folder is named after, as `data_pool_construction` writes them; other pools,
@@ -109,14 +112,14 @@ def _columns(path: str, stats: list[str]) -> dict[str, np.ndarray]:
     return {stat: np.asarray(column) for stat, column in columns.items()}
 
 
-def _feedback(pools: Pools, scores: list[Any], match_key: str, feedback_key: str) -> np.ndarray:
+def _feedback(pools: Pools, scores: list[JsonValue], match_key: str, feedback_key: str) -> np.ndarray:
     import numpy as np
 
     entries = by_pool(pools, scores, match_key)
     matrix: list[list[float]] = []
-    expected: dict[Any, set[Any]] = {}
+    expected: dict[JsonValue, set[JsonValue]] = {}
     for index, name in enumerate(pools.names):
-        seeds: dict[Any, list[dict[str, Any]]] = {}
+        seeds: dict[JsonValue, list[Metrics]] = {}
         for entry in entries.get(index, ()):
             seeds.setdefault(entry.get("seed"), []).append(entry)
         sets = {seed: {entry.get("dataset") for entry in seed_entries} for seed, seed_entries in seeds.items()}

@@ -6,21 +6,21 @@ import copy
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.config.dump import dump_config
 from data_juicer_sandbox.config.interpolation import escape
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 
-def editable(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def editable(recipe: Mapping[str, JsonValue]) -> ConfigValues:
     """A copy of a recipe in which every OP has a mapping of parameters, so that parameters can be set.
 
     Raises:
         JobError: the recipe has no list of OPs.
     """
-    copied: dict[str, Any] = copy.deepcopy(dict(recipe))
+    copied: ConfigValues = copy.deepcopy(dict(recipe))
     if not isinstance(copied.get("process"), list) or not copied["process"]:
         raise JobError("the recipe has no OPs to refine", hint="dj_configs needs a list `process`")
     copied["process"] = [
@@ -30,7 +30,7 @@ def editable(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return copied
 
 
-def write_recipe(path: str | Path, recipe: Mapping[str, Any], comments: Iterable[str]) -> None:
+def write_recipe(path: str | Path, recipe: Mapping[str, JsonValue], comments: Iterable[str]) -> None:
     """Write a recipe atomically: as JSON if the path ends in `.json`, else as YAML.
 
     Args:

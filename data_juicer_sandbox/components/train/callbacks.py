@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 
 from data_juicer_sandbox.components.base import Task, Watching
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import LibraryObject, Metrics
 
 _EXCLUDED = ("step_time", "num_tokens", "epoch")
 
@@ -17,7 +17,7 @@ class TrainingDiverged(JobError):
     """A training diverged: its loss is not finite. Resuming from its last checkpoint would not help."""
 
 
-def reporter(name: str, watcher: Watching, task: Task, tokens_per_step: int | None = None) -> Any:
+def reporter(name: str, watcher: Watching, task: Task, tokens_per_step: int | None = None) -> LibraryObject:
     """Create a TrainerCallback that reports `<name>.loss`, `<name>.learning_rate`, `<name>.tokens_per_second` and the
     metrics of the method (`<name>.reward`, `<name>.rewards.margins`, ...), and updates a progress bar. Its `last` holds
     the latest metrics without the speed.
@@ -39,13 +39,15 @@ def reporter(name: str, watcher: Watching, task: Task, tokens_per_step: int | No
         last: dict[str, float]
         tokens: float | None
 
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_train_begin(
+            self, args: LibraryObject, state: LibraryObject, control: LibraryObject, **_: object
+        ) -> None:
             self.last, self.speed_since = {}, time.monotonic()
             # A trainer that counts tokens itself may restart at 0 after a resumption.
             self.tokens = 0 if not state.global_step else tokens_per_step and state.global_step * tokens_per_step
             task.update(completed=state.global_step)
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        def on_step_end(self, args: LibraryObject, state: LibraryObject, control: LibraryObject, **_: object) -> None:
             if state.global_step >= state.max_steps:  # the final model is saved next
                 control.should_log = True
             if state.global_step > (state.max_steps - 1) // state.logging_steps * state.logging_steps:
@@ -53,7 +55,9 @@ def reporter(name: str, watcher: Watching, task: Task, tokens_per_step: int | No
             control.should_log = control.should_log or control.should_save
             task.update(completed=state.global_step)
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
+        def on_log(
+            self, args: LibraryObject, state: LibraryObject, control: LibraryObject, logs: Metrics, **_: object
+        ) -> None:
             if "loss" not in logs:  # the summary after the last step
                 return
             check(name, loss := float(logs["loss"]), state.global_step)
@@ -68,7 +72,7 @@ def reporter(name: str, watcher: Watching, task: Task, tokens_per_step: int | No
             """Exclude this many seconds from the speed, since they were not spent on training."""
             self.speed_since += seconds
 
-        def _speed(self, step: int, logs: dict[str, Any]) -> dict[str, float]:
+        def _speed(self, step: int, logs: Metrics) -> dict[str, float]:
             """Tokens per second since the previous log; empty if the number of tokens is unknown."""
             tokens = step * tokens_per_step if tokens_per_step is not None else logs.get("num_tokens")
             previous_tokens, self.tokens = self.tokens, tokens
@@ -93,7 +97,7 @@ def check(name: str, loss: float, step: int) -> None:
         )
 
 
-def figures(logs: dict[str, Any]) -> dict[str, float]:
+def figures(logs: Metrics) -> dict[str, float]:
     """Convert a trainer's log to metrics: the loss first, dots instead of slashes. Times and counts are excluded, since
     they differ between an interrupted and an uninterrupted training.
     """

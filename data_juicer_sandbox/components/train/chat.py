@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.io import parse, read_rows
@@ -12,6 +11,7 @@ from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.errors import JobError, Where
+from data_juicer_sandbox.types import JsonValue, LibraryObject, Row
 
 CHATML = (
     "{%- for message in messages %}"
@@ -29,10 +29,10 @@ generation stops. It marks the assistant's tokens."""
 CONVERSATION = ("messages", "prompt", "completion", "chosen", "rejected")
 """The fields from which trl reads conversations."""
 
-Fields = Callable[[dict[str, Any]], dict[str, Any]]
+Fields = Callable[[Row], Row]
 
 
-def load_tokenizer(model: str, template: str | None) -> Any:
+def load_tokenizer(model: str, template: str | None) -> LibraryObject:
     """Load a model's tokenizer; a missing chat template or padding token is set.
 
     Args:
@@ -51,7 +51,7 @@ def load_tokenizer(model: str, template: str | None) -> Any:
     return tokenizer
 
 
-def check_rows(path: str, fields: Fields, check: Callable[[dict[str, Any]], None]) -> None:
+def check_rows(path: str, fields: Fields, check: Callable[[Row], None]) -> None:
     """Check that all rows of a data set can be trained on.
 
     All rows must have the same form: the same fields of `messages`, `prompt`, ..., each a text in all rows or a list of
@@ -87,7 +87,7 @@ def check_rows(path: str, fields: Fields, check: Callable[[dict[str, Any]], None
         raise JobError(f"{path} has no rows")
 
 
-def dataset(path: str, fields: Fields, folder: Path) -> Any:
+def dataset(path: str, fields: Fields, folder: Path) -> LibraryObject:
     """Write the rows of a data set to disk as a `datasets.Dataset`; `check_rows` must have accepted them.
 
     Args:
@@ -101,7 +101,7 @@ def dataset(path: str, fields: Fields, folder: Path) -> Any:
     library = imports.load("datasets", extra=torch_env.EXTRA)
     library.disable_progress_bars()
 
-    def rows() -> Iterator[dict[str, Any]]:
+    def rows() -> Iterator[Row]:
         for row in read_rows(path):
             yield fields(row)
 
@@ -113,7 +113,7 @@ def dataset(path: str, fields: Fields, folder: Path) -> Any:
     return table
 
 
-def text_or_messages(row: Mapping[str, Any], key: str) -> Any:
+def text_or_messages(row: Mapping[str, JsonValue], key: str) -> JsonValue:
     """The text or the list of messages (role, content) in a row's field.
 
     Raises:
@@ -129,7 +129,7 @@ def text_or_messages(row: Mapping[str, Any], key: str) -> Any:
     raise ValueError(f"{key!r} is {_type_name(value)}; a text or a list of messages (role, content) is expected")
 
 
-def messages(row: Mapping[str, Any], key: str) -> list[dict[str, str]]:
+def messages(row: Mapping[str, JsonValue], key: str) -> list[dict[str, str]]:
     """The messages (role, content) in a row's field.
 
     Raises:
@@ -142,7 +142,7 @@ def messages(row: Mapping[str, Any], key: str) -> list[dict[str, str]]:
     return _messages(value, key)
 
 
-def same_form(fields: Mapping[str, Any]) -> dict[str, Any]:
+def same_form(fields: Mapping[str, JsonValue]) -> Row:
     """The fields, after checking that all are texts or all are lists of messages.
 
     Raises:
@@ -154,7 +154,7 @@ def same_form(fields: Mapping[str, Any]) -> dict[str, Any]:
     return dict(fields)
 
 
-def check_template(tokenizer: Any, fields: Mapping[str, Any]) -> None:
+def check_template(tokenizer: LibraryObject, fields: Mapping[str, JsonValue]) -> None:
     """Check that the chat template accepts the conversations of a row.
 
     Args:
@@ -172,7 +172,7 @@ def check_template(tokenizer: Any, fields: Mapping[str, Any]) -> None:
             raise ValueError(f"the chat template rejects messages with the roles {roles}: {fault}") from fault
 
 
-def texts(fields: Mapping[str, Any], tokenizer: Any) -> Iterator[str]:
+def texts(fields: Mapping[str, JsonValue], tokenizer: LibraryObject) -> Iterator[str]:
     """The texts that a model reads of a row: its conversations rendered by the template, or its texts concatenated.
 
     Args:
@@ -186,7 +186,7 @@ def texts(fields: Mapping[str, Any], tokenizer: Any) -> Iterator[str]:
         yield "".join(parts)
 
 
-def _conversations(fields: Mapping[str, Any]) -> Iterator[list[dict[str, str]]]:
+def _conversations(fields: Mapping[str, JsonValue]) -> Iterator[list[dict[str, str]]]:
     message_lists = {name: fields[name] for name in CONVERSATION if isinstance(fields.get(name), list)}
     prompt = message_lists.pop("prompt", [])
     if prompt:
@@ -195,7 +195,7 @@ def _conversations(fields: Mapping[str, Any]) -> Iterator[list[dict[str, str]]]:
         yield prompt + answer
 
 
-def _messages(value: list[Any], key: str) -> list[dict[str, str]]:
+def _messages(value: list[JsonValue], key: str) -> list[dict[str, str]]:
     if not value:
         raise ValueError(f"{key!r} is an empty list; one message (role, content) or more is expected")
     for number, message in enumerate(value):
@@ -219,7 +219,7 @@ def _text(value: str, location: str) -> str:
     return value
 
 
-def _form(fields: Mapping[str, Any]) -> dict[str, str]:
+def _form(fields: Mapping[str, JsonValue]) -> dict[str, str]:
     """For each field of `CONVERSATION` in a row, whether it is a text or a list of messages."""
     return {name: "text" if isinstance(fields[name], str) else "messages" for name in CONVERSATION if name in fields}
 
@@ -228,6 +228,6 @@ def _form_text(form: Mapping[str, str]) -> str:
     return ", ".join(f"{name} as {field_type}" for name, field_type in form.items())
 
 
-def _type_name(value: Any) -> str:
+def _type_name(value: object) -> str:
     names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
     return names.get(type(value), "a number")

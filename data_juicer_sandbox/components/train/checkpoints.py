@@ -11,13 +11,13 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.files import digest, remove, replacing, walk
+from data_juicer_sandbox.types import LibraryObject
 
 MANIFEST = "manifest.json"
 MARK = "whole"
@@ -66,12 +66,12 @@ class Checkpoints:
         with suppress(OSError):  # not empty: other models are being trained
             self.root.rmdir()
 
-    def marker(self) -> Any:
+    def marker(self) -> LibraryObject:
         """Create a TrainerCallback that writes the manifest of each checkpoint once all its files are written."""
         folder = self.folder
 
         class Marker(torch_env.transformers().TrainerCallback):  # type: ignore[misc]
-            def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            def on_save(self, args: LibraryObject, state: LibraryObject, control: LibraryObject, **_: object) -> None:
                 distributed = torch_env.torch().distributed
                 if distributed.is_available() and distributed.is_initialized():
                     distributed.barrier()  # every process writes its own random state
@@ -144,7 +144,7 @@ def _load(file: Path) -> None:
             torch_env.torch().load(file, map_location="cpu", weights_only=True)
 
 
-def _contents(checkpoint: Path) -> dict[str, list[Any]]:
+def _contents(checkpoint: Path) -> dict[str, list[int | str]]:
     """The size and digest of each file of a checkpoint."""
     return {
         str(file.relative_to(checkpoint)): [file.stat().st_size, digest(file)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from data_juicer_sandbox.components.base import InputPaths, Model, OutputPath
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -14,6 +14,7 @@ from data_juicer_sandbox.components.train.sft import STEPS
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trl import TrlTrainer, library
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.types import LibraryObject, Metrics, Row
 
 
 @dataclass(eq=False)
@@ -69,7 +70,7 @@ class PreferenceTrainer(TrlParameters, TrlTrainer):
         if self.max_steps and self.epochs:
             raise ConfigError("max_steps and epochs are both given", hint="set one of them")
 
-    def fields(self, row: dict[str, Any]) -> dict[str, Any]:
+    def fields(self, row: Row) -> Row:
         """The prompt, the chosen and the rejected answer."""
         keys = {"prompt": self.prompt_key, "chosen": self.chosen_key, "rejected": self.rejected_key}
         if self.prompt_key not in row:
@@ -82,8 +83,8 @@ class PreferenceTrainer(TrlParameters, TrlTrainer):
         return fields
 
     def trainer(
-        self, training_task: TrainingTask, rows: Any, tokenizer: Any, folder: Path
-    ) -> tuple[Any, int, dict[str, Any]]:
+        self, training_task: TrainingTask, rows: LibraryObject, tokenizer: LibraryObject, folder: Path
+    ) -> tuple[LibraryObject, int, Metrics]:
         """The DPOTrainer over the rows of the budget, in their order."""
         arguments = self.arguments(
             "DPOConfig",

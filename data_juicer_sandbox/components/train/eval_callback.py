@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from data_juicer_sandbox.components.base import Task, Watching
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.lm.held_out import HeldOut
 from data_juicer_sandbox.components.train.callbacks import check
+from data_juicer_sandbox.types import LibraryObject
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Scoring:
     """
 
     texts: HeldOut
-    tokenizer: Any
+    tokenizer: LibraryObject
     every: int
 
-    def watch(self, model: Any, name: str, step: int, watcher: Watching, task: Task) -> None:
+    def watch(self, model: LibraryObject, name: str, step: int, watcher: Watching, task: Task) -> None:
         """Evaluate a model; report `<name>.eval.loss` (nats per token) and `<name>.eval.bits_per_byte`.
 
         Args:
@@ -48,7 +48,7 @@ class Scoring:
         task.update(note=f"held out: {scores['bits_per_byte']:.4f} bits per byte")
         watcher.watch({name: {"eval": {key: scores[key] for key in ("loss", "bits_per_byte")}}}, step=step)
 
-    def callback(self, name: str, watcher: Watching, task: Task, report: Any) -> Any:
+    def callback(self, name: str, watcher: Watching, task: Task, report: LibraryObject) -> LibraryObject:
         """Create a TrainerCallback that evaluates the model. An exception of the watcher ends the training.
 
         A step is evaluated before its checkpoint is written, so that a training resumed there has reported it.
@@ -62,7 +62,14 @@ class Scoring:
         scoring = self
 
         class Scorer(torch_env.transformers().TrainerCallback):  # type: ignore[misc]
-            def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            def on_step_end(
+                self,
+                args: object,
+                state: LibraryObject,
+                control: LibraryObject,
+                model: LibraryObject = None,
+                **_: object,
+            ) -> None:
                 step = state.global_step
                 if step % scoring.every == 0 or step >= state.max_steps:
                     started_at = time.monotonic()
@@ -73,10 +80,10 @@ class Scoring:
 
 
 @contextmanager
-def evaluation_mode(model: Any) -> Iterator[None]:
+def evaluation_mode(model: LibraryObject) -> Iterator[None]:
     """Put a model into evaluation mode, without dropout and autocast; restore its training mode at the end."""
     training_modules = [module for module in model.modules() if module.training]
-    autocast_forward = vars(model).pop("forward", None)  # accelerate overrides the method of the class with it
+    autocast_forward = model.__dict__.pop("forward", None)  # accelerate overrides the method of the class with it
     model.eval()
     try:
         yield

@@ -17,6 +17,7 @@ from data_juicer_sandbox.components.train.sft import STEPS
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trl import TrlTrainer, library
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics, Row
 
 
 @dataclass(eq=False)
@@ -66,7 +67,7 @@ class RewardTrainer(TrlParameters, TrlTrainer):
     export_path: OutputPath | None = None
     prompt_key: str = "prompt"
     reward_weights: list[float] | None = None
-    reward_kwargs: dict[str, Any] | None = None
+    reward_kwargs: ConfigValues | None = None
     seeds: int | list[int] = 42
     beta: NonNegativeFloat = 0.0
     max_steps: PositiveInt = STEPS
@@ -89,14 +90,14 @@ class RewardTrainer(TrlParameters, TrlTrainer):
                 f"batch_size {self.batch_size} is not a multiple of num_generations {self.num_generations}"
             )
 
-    def fields(self, row: dict[str, Any]) -> dict[str, Any]:
+    def fields(self, row: Row) -> Row:
         """The prompt, and all other fields, which the reward receives."""
         reward_fields = {key: value for key, value in row.items() if key not in (self.prompt_key, "completion")}
         return {**reward_fields, "prompt": chat.text_or_messages(row, self.prompt_key)}
 
     def trainer(
-        self, training_task: TrainingTask, rows: Any, tokenizer: Any, folder: Path
-    ) -> tuple[Any, int, dict[str, Any]]:
+        self, training_task: TrainingTask, rows: LibraryObject, tokenizer: LibraryObject, folder: Path
+    ) -> tuple[LibraryObject, int, Metrics]:
         """The GRPOTrainer, which samples the prompts itself."""
         arguments = self.arguments(
             "GRPOConfig",
@@ -125,7 +126,7 @@ class RewardTrainer(TrlParameters, TrlTrainer):
         return [self.reward] if isinstance(self.reward, str) else list(self.reward)
 
 
-def find_reward(name: str, kwargs: dict[str, Any] | None) -> Callable[..., Any]:
+def find_reward(name: str, kwargs: ConfigValues | None) -> Callable[..., Any]:
     """Load a reward function; it has a `__name__`, which trl uses in the metrics."""
     reward = find_helper(name, kwargs)
     return update_wrapper(reward, reward.func) if isinstance(reward, partial) else reward

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -21,6 +21,7 @@ from data_juicer_sandbox.components.train.eval_callback import Scoring
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.secrets import is_secret
+from data_juicer_sandbox.types import LibraryObject
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.train.trainer import ModelTrainer
@@ -35,7 +36,7 @@ _DEFAULTS = {
 """Training arguments that `training_args` may override."""
 
 
-def refuse_secrets(training_args: Mapping[str, Any]) -> None:
+def refuse_secrets(training_args: Mapping[str, object]) -> None:
     """Refuse training arguments that hold a credential, since transformers pickles all of them into checkpoints.
 
     Args:
@@ -54,7 +55,9 @@ def refuse_secrets(training_args: Mapping[str, Any]) -> None:
             )
 
 
-def arguments(arguments_class: Any, trainer: ModelTrainer, seed: int, folder: Path, **overrides: Any) -> Any:
+def arguments(
+    arguments_class: LibraryObject, trainer: ModelTrainer, seed: int, folder: Path, **overrides: object
+) -> LibraryObject:
     """Create the training arguments of a Trainer.
 
     Args:
@@ -105,7 +108,7 @@ def arguments(arguments_class: Any, trainer: ModelTrainer, seed: int, folder: Pa
 
 
 def run(
-    trainer: Any,
+    trainer: LibraryObject,
     job: JobRun,
     name: str,
     steps: int,
@@ -143,7 +146,9 @@ def run(
     return dict(report.last)
 
 
-def save(model: Any, tokenizer: Any, folder: Path, name: str, merge: bool, batch: saved.Sample) -> None:
+def save(
+    model: LibraryObject, tokenizer: LibraryObject, folder: Path, name: str, merge: bool, batch: saved.Sample
+) -> None:
     """Save a trained model and its tokenizer, then load the saved model and compare the two.
 
     Saving the same model gives the same bytes. With several processes, only the main process compares.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from loguru import logger
 
@@ -23,6 +23,7 @@ from data_juicer_sandbox.components.train.parameters import TrainingParameters
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trainer import ModelTrainer
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics
 
 BUDGET = 400_000
 
@@ -127,7 +128,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
             if getattr(self, name) is None:
                 setattr(self, name, value)
 
-    def fingerprint_params(self) -> dict[str, Any]:
+    def fingerprint_params(self) -> ConfigValues:
         """The parameters of the method that determine the weights, with the budget in tokens."""
         selected = METHODS[self.method]
         inapplicable = {name for method in METHODS.values() for name in method.parameters} - set(selected.parameters)
@@ -174,7 +175,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
                 Scoring(texts, tokenizer, self.eval_steps).watch(model, training_task.name, steps, job.watcher, task)
 
     @contextmanager
-    def prepare_data(self, job: JobRun, training_task: TrainingTask) -> Iterator[tuple[Any, Packed]]:
+    def prepare_data(self, job: JobRun, training_task: TrainingTask) -> Iterator[tuple[LibraryObject, Packed]]:
         """Load or train the tokenizer, and encode the documents as one stream of tokens."""
         with ExitStack() as stack:
             with job.progress.task(f"tokens of {training_task.dataset}") as task:
@@ -197,8 +198,13 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
             yield tokenizer, data
 
     def train(
-        self, job: JobRun, training_task: TrainingTask, data: tuple[Any, Packed], folder: Path, checkpoints: Checkpoints
-    ) -> dict[str, Any]:
+        self,
+        job: JobRun,
+        training_task: TrainingTask,
+        data: tuple[LibraryObject, Packed],
+        folder: Path,
+        checkpoints: Checkpoints,
+    ) -> Metrics:
         """Train one model and save it; returns the metadata to record."""
         library, method = torch_env.transformers(), METHODS[self.method]
         tokenizer, documents = data

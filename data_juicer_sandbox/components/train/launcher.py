@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict
 from queue import SimpleQueue
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -21,6 +21,7 @@ from data_juicer_sandbox.components.processes.program import Program
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.worker_protocol import Receiver
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import ConfigValues
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.train.trainer import ModelTrainer
@@ -88,7 +89,7 @@ def _train(job: JobRun, training_task: TrainingTask, program: Program, stopping:
             raise JobError(f"{context}{failure.what}", hint=failure.hint) from error
 
 
-def _spec(job: JobRun, trainer: ModelTrainer, training_task: TrainingTask) -> dict[str, Any]:
+def _spec(job: JobRun, trainer: ModelTrainer, training_task: TrainingTask) -> ConfigValues:
     trainer_class = type(trainer)
     return {
         "trainer": f"{trainer_class.__module__}:{trainer_class.__qualname__}",

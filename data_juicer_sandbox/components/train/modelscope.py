@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from loguru import logger
 
@@ -29,6 +28,7 @@ from data_juicer_sandbox.components.train.modelscope_link import (
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import claim, remove, replacing
 from data_juicer_sandbox.plugins import import_object
+from data_juicer_sandbox.types import ConfigValues
 
 _MEGATRON = ("nlp-gpt3-trainer", "nlp-gpt-moe-trainer", "nlp-plug-trainer")
 """Trainers that compute with megatron_util."""
@@ -78,12 +78,12 @@ class ModelScopeTrainer(Component):
         export_path: OutputPath,
         eval_dataset_path: InputPath | None = None,
         key_remapping: dict[str, str] | None = None,
-        cfg_modify: dict[str, Any] | None = None,
+        cfg_modify: ConfigValues | None = None,
         cfg_modify_fn: str | None = None,
         max_epochs: PositiveInt | None = None,
         seed: NonNegativeInt = 42,
         log_steps: PositiveInt = 10,
-        trainer_params: dict[str, Any] | None = None,
+        trainer_params: ConfigValues | None = None,
         threads: PositiveInt | None = None,
     ):
         self.trainer_name, self.model, self.export_path = trainer_name, model, export_path
@@ -121,10 +121,18 @@ class ModelScopeTrainer(Component):
                 models.append(str(target / model_subfolder))
         return models[0] if isinstance(self.dataset_path, str) else models
 
-    def _train(self, job: JobRun, name: str, path: str, function: Any, part: Path, scratch: Path) -> str:
+    def _train(
+        self,
+        job: JobRun,
+        name: str,
+        path: str,
+        function: Callable[..., object] | None,
+        part: Path,
+        scratch: Path,
+    ) -> str:
         """Train one model below the folder `part`; returns the model's path relative to it."""
         build = imports.load("modelscope.trainers", extra=EXTRA).build_trainer
-        arguments: dict[str, Any] = {
+        arguments: dict[str, object] = {
             "model": self.model,
             "train_dataset": dataset(path, self.key_remapping, scratch / "train"),
             "work_dir": str(part.absolute()),

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import JobRun, Task
 from data_juicer_sandbox.components.io import read_rows, write_rows
 from data_juicer_sandbox.components.train.callbacks import TrainingDiverged
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import LibraryObject, Row
 
 EXTRA = "modelscope"
 _OURS = "__dj__"
@@ -24,7 +24,7 @@ _SMALL = (".json", ".txt", ".model", ".jinja")
 """File name endings of a tokenizer's files."""
 
 
-def dataset(path: str, mapping: Mapping[str, str], folder: Path) -> Any:
+def dataset(path: str, mapping: Mapping[str, str], folder: Path) -> LibraryObject:
     """Convert rows to a ModelScope data set, stored in a folder.
 
     Args:
@@ -44,7 +44,7 @@ def dataset(path: str, mapping: Mapping[str, str], folder: Path) -> Any:
     return imports.load("modelscope.msdatasets", extra=EXTRA).MsDataset(rows)
 
 
-def _renamed(path: str, mapping: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _renamed(path: str, mapping: Mapping[str, str]) -> Iterator[Row]:
     for number, row in enumerate(read_rows(path), 1):
         if missing := [key for key in mapping if key not in row]:
             raise JobError(
@@ -54,10 +54,12 @@ def _renamed(path: str, mapping: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         yield {mapping.get(key, key): value for key, value in row.items() if not key.startswith(_OURS)}
 
 
-def modifier(changes: Mapping[str, Any], function: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+def modifier(
+    changes: Mapping[str, object], function: Callable[[LibraryObject], LibraryObject] | None
+) -> Callable[[LibraryObject], LibraryObject]:
     """Create a `cfg_modify_fn` that changes a model's config, then calls the function."""
 
-    def modify(config: Any) -> Any:
+    def modify(config: LibraryObject) -> LibraryObject:
         for key, value in changes.items():  # one by one: merged together, a key would be lost to a key below it
             config.merge_from_dict({key: value})
         changed = function(config) if function else config
@@ -120,7 +122,7 @@ def complete(output: Path, source: Path) -> None:
             shutil.copyfile(file, output / file.name)
 
 
-def reporter(name: str, job: JobRun, task: Task, every: int) -> Any:
+def reporter(name: str, job: JobRun, task: Task, every: int) -> LibraryObject:
     """Create a trainer hook that reports `<name>.loss` (the mean since the last report), `<name>.learning_rate` and
     `<name>.eval.<metric>`, and updates a progress bar.
 
@@ -138,10 +140,10 @@ def reporter(name: str, job: JobRun, task: Task, every: int) -> Any:
             self.sums: dict[str, float] = {}
             self.count, self.evaluated = 0, None
 
-        def before_run(self, trainer: Any) -> None:
+        def before_run(self, trainer: LibraryObject) -> None:
             task.update(total=trainer.max_iters)
 
-        def after_train_iter(self, trainer: Any) -> None:
+        def after_train_iter(self, trainer: LibraryObject) -> None:
             step = trainer.iter + 1
             for key, value in _losses(trainer).items():
                 self.sums[key] = self.sums.get(key, 0.0) + value
@@ -157,10 +159,10 @@ def reporter(name: str, job: JobRun, task: Task, every: int) -> Any:
             task.update(completed=step)
             self.report_evaluation(trainer, step)
 
-        def after_train_epoch(self, trainer: Any) -> None:
+        def after_train_epoch(self, trainer: LibraryObject) -> None:
             self.report_evaluation(trainer, trainer.iter)
 
-        def report_evaluation(self, trainer: Any, step: int) -> None:
+        def report_evaluation(self, trainer: LibraryObject, step: int) -> None:
             """Report the metrics of an evaluation, once."""
             metric_values = trainer.metric_values
             if metric_values is not None and metric_values is not self.evaluated:
@@ -170,11 +172,11 @@ def reporter(name: str, job: JobRun, task: Task, every: int) -> Any:
     return Reporter()
 
 
-def _losses(trainer: Any) -> dict[str, float]:
+def _losses(trainer: LibraryObject) -> dict[str, float]:
     """The losses of the last step, from the trainer's log."""
     history = trainer.log_buffer.val_history
     return {key: float(values[-1]) for key, values in history.items() if "loss" in key and values}
 
 
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+def _numbers(values: Mapping[str, object]) -> dict[str, float]:
     return {key: float(value) for key, value in values.items() if hasattr(value, "__float__")}

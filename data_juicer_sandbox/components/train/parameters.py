@@ -5,10 +5,11 @@ look up their names in the subclass's module.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from data_juicer_sandbox.components.base import InputPath
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
+from data_juicer_sandbox.types import ConfigValues
 
 
 @dataclass(eq=False, kw_only=True)
@@ -48,7 +49,7 @@ class TrainingParameters:
     max_parallel: PositiveInt = 1
     num_processes: PositiveInt = 1
     threads: PositiveInt | None = None
-    training_args: dict[str, Any] | None = None
+    training_args: ConfigValues | None = None
 
 
 @dataclass(eq=False, kw_only=True)

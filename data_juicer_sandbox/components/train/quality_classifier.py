@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from loguru import logger
 
@@ -17,6 +17,7 @@ from data_juicer_sandbox.components.quality.learn import Examples, learn
 from data_juicer_sandbox.components.quality.tokens import TOKENIZERS
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import claim, digest, replacing
+from data_juicer_sandbox.types import ConfigValues
 
 
 class TextQualityClassifier(Component):
@@ -95,7 +96,7 @@ class TextQualityClassifier(Component):
             stored.save(part, classifier, inputs, {"figures": figures})
         return str(folder)
 
-    def _inputs(self) -> dict[str, Any]:
+    def _inputs(self) -> ConfigValues:
         """Everything that determines the weights."""
         negative, positive = ([[str(f), digest(f)] for path in paths for f in data_files(path)] for paths in self.paths)
         names = ("text_key", "tokenizer", "n_features", "epochs", "alpha", "held_out", "max_rows")

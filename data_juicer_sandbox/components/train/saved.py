@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.train.eval_callback import evaluation_mode
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import LibraryObject
 
 ROWS = 4
 TOKENS = 128
@@ -42,7 +42,7 @@ def sample(examples: Iterable[Sequence[int]], longest: int | None = None) -> Sam
     return list(islice(filter(None, truncated), ROWS))
 
 
-def logits(model: Any, batch: Sample) -> list[Any]:
+def logits(model: LibraryObject, batch: Sample) -> list[LibraryObject]:
     """The logits of each example, of shape (tokens, vocabulary), minus their mean, which has no effect on predictions.
 
     Args:
@@ -59,7 +59,7 @@ def logits(model: Any, batch: Sample) -> list[Any]:
     return per_example
 
 
-def difference(expected: Sequence[Any], actual: Sequence[Any]) -> float:
+def difference(expected: Sequence[LibraryObject], actual: Sequence[LibraryObject]) -> float:
     """Relative difference of logits: root mean square of the difference, divided by that of the expected logits;
     infinite if shapes differ.
     """
@@ -73,7 +73,9 @@ def difference(expected: Sequence[Any], actual: Sequence[Any]) -> float:
     return (squared_error / scale) ** 0.5 if scale else float("inf")
 
 
-def check(folder: Path, name: str, expected: Sequence[Any], batch: Sample, dtype: Any, *, merged: bool) -> None:
+def check(
+    folder: Path, name: str, expected: Sequence[LibraryObject], batch: Sample, dtype: LibraryObject, *, merged: bool
+) -> None:
     """Load a saved model and compare its logits with those of the trained model.
 
     Both are computed on the CPU, so that the same kernels give the same numbers.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -15,6 +14,7 @@ from data_juicer_sandbox.components.train.parameters import TrlParameters
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trl import TrlTrainer, library
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.types import LibraryObject, Metrics, Row
 
 STEPS = 100
 
@@ -72,7 +72,7 @@ class SupervisedTrainer(TrlParameters, TrlTrainer):
         if sum(value is not None for value in (self.max_steps, self.max_tokens, self.epochs)) > 1:
             raise ConfigError("max_steps, max_tokens and epochs: more than one is given", hint="set one of them")
 
-    def fields(self, row: dict[str, Any]) -> dict[str, Any]:
+    def fields(self, row: Row) -> Row:
         """The messages, or the prompt and the completion."""
         if self.messages_key in row:
             return {"messages": chat.messages(row, self.messages_key)}
@@ -81,7 +81,7 @@ class SupervisedTrainer(TrlParameters, TrlTrainer):
         keys = {"prompt": self.prompt_key, "completion": self.completion_key}
         return chat.same_form({name: chat.text_or_messages(row, key) for name, key in keys.items()})
 
-    def check_fields(self, fields: dict[str, Any], tokenizer: Any) -> None:
+    def check_fields(self, fields: Row, tokenizer: LibraryObject) -> None:
         """Check that the chat template accepts a row, and that an assistant message has text.
 
         Raises:
@@ -99,8 +99,8 @@ class SupervisedTrainer(TrlParameters, TrlTrainer):
                 raise ValueError(f"{self.messages_key!r} has no text of the assistant; one such message is expected")
 
     def trainer(
-        self, training_task: TrainingTask, rows: Any, tokenizer: Any, folder: Path
-    ) -> tuple[Any, int, dict[str, Any]]:
+        self, training_task: TrainingTask, rows: LibraryObject, tokenizer: LibraryObject, folder: Path
+    ) -> tuple[LibraryObject, int, Metrics]:
         """The SFTTrainer over the rows of the budget, in their order."""
         assistant_only = self._assistant_only("messages" in rows.column_names, tokenizer)
         arguments = self.arguments(
@@ -143,7 +143,7 @@ class SupervisedTrainer(TrlParameters, TrlTrainer):
         row_count = round(self.epochs * len(lengths)) if self.epochs else (self.max_steps or STEPS) * self.batch_size
         return budget.take(len(lengths), seed, max(1, row_count))
 
-    def _assistant_only(self, messages: bool, tokenizer: Any) -> bool:
+    def _assistant_only(self, messages: bool, tokenizer: LibraryObject) -> bool:
         """Whether the loss covers only the assistant's tokens."""
         if not messages or self.assistant_only is False:
             return False
@@ -158,7 +158,7 @@ class SupervisedTrainer(TrlParameters, TrlTrainer):
         return False
 
 
-def _training_template(tokenizer: Any) -> str | None:
+def _training_template(tokenizer: LibraryObject) -> str | None:
     """A chat template that marks the assistant's tokens: the tokenizer's template, or trl's version; else None."""
     utilities = library().chat_template_utils
     if utilities.has_generation_markers(tokenizer.chat_template):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from data_juicer_sandbox.types import ConfigValues
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class TrainingTask:
     path: str
     seed: int
     folder: str
-    inputs: dict[str, Any]
+    inputs: ConfigValues
     owner: tuple[str, ...] = ()
 
     @property

@@ -26,6 +26,7 @@ from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import claim, digest, output_owner, replacing
 from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.plain_json import fingerprint
+from data_juicer_sandbox.types import ConfigValues, Metrics
 from data_juicer_sandbox.user_code import UserCode
 
 
@@ -52,7 +53,7 @@ class ModelTrainer(Component):
     max_grad_norm: float
     precision: Literal["auto", "float32", "bfloat16"]
     save_steps: int
-    training_args: dict[str, Any] | None
+    training_args: ConfigValues | None
     max_parallel: int
     num_processes: int
     threads: int | None
@@ -64,7 +65,7 @@ class ModelTrainer(Component):
     @abstractmethod
     def train(
         self, job: JobRun, training_task: TrainingTask, data: Any, folder: Path, checkpoints: Checkpoints
-    ) -> dict[str, Any]:
+    ) -> Metrics:
         """Train one model and save it; returns the metadata to record, such as `steps` and `final_loss`.
 
         Args:
@@ -106,7 +107,7 @@ class ModelTrainer(Component):
         paths = as_list(self.dataset_path)
         for path in paths:
             data_files(path)
-        settings: dict[str, Any] = {
+        settings: ConfigValues = {
             "parameters": self.fingerprint_params(),
             "device": torch_env.device(),
             "precision": torch_env.precision(self.precision),
@@ -157,11 +158,11 @@ class ModelTrainer(Component):
                 if is_main_process:
                     checkpoints.remove()
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> ConfigValues:
         """The constructor's arguments."""
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
-    def fingerprint_params(self) -> dict[str, Any]:
+    def fingerprint_params(self) -> ConfigValues:
         """The parameters that determine the weights; they are fingerprinted and recorded."""
         params = {key: value for key, value in self.config().items() if key not in self.unfingerprinted_params}
         for key in ("model", "tokenizer_path", "chat_template"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from loguru import logger
 
@@ -21,6 +21,7 @@ from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trainer import ModelTrainer
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import remove
+from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics, Row
 
 RATES = {False: 2e-5, True: 2e-4}
 """Default learning rates, without and with LoRA."""
@@ -47,7 +48,7 @@ class TrlTrainer(ModelTrainer):
     max_length: int
 
     @abstractmethod
-    def fields(self, row: dict[str, Any]) -> dict[str, Any]:
+    def fields(self, row: Row) -> Row:
         """Select the fields of a row that trl needs.
 
         Raises:
@@ -56,8 +57,8 @@ class TrlTrainer(ModelTrainer):
 
     @abstractmethod
     def trainer(
-        self, training_task: TrainingTask, rows: Any, tokenizer: Any, folder: Path
-    ) -> tuple[Any, int, dict[str, Any]]:
+        self, training_task: TrainingTask, rows: LibraryObject, tokenizer: LibraryObject, folder: Path
+    ) -> tuple[LibraryObject, int, Metrics]:
         """Create a trl trainer; returns it, the number of its steps, and the metadata to record.
 
         Args:
@@ -80,12 +81,12 @@ class TrlTrainer(ModelTrainer):
             raise ConfigError("warmup_ratio must be between 0 and 1, lora_dropout below 1")
         self.learning_rate = self.learning_rate or self.rates[self.lora]
 
-    def fingerprint_params(self) -> dict[str, Any]:
+    def fingerprint_params(self) -> ConfigValues:
         """The parameters that the weights depend on."""
         params = super().fingerprint_params()
         return {key: value for key, value in params.items() if self.lora or key not in lora.NAMES}
 
-    def check_fields(self, fields: dict[str, Any], tokenizer: Any) -> None:
+    def check_fields(self, fields: Row, tokenizer: LibraryObject) -> None:
         """Check that the chat template accepts a row.
 
         Raises:
@@ -111,7 +112,7 @@ class TrlTrainer(ModelTrainer):
                 chat.check_rows(path, self.fields, lambda fields: self.check_fields(fields, tokenizer))
 
     @contextmanager
-    def prepare_data(self, job: JobRun, training_task: TrainingTask) -> Iterator[tuple[Any, Any]]:
+    def prepare_data(self, job: JobRun, training_task: TrainingTask) -> Iterator[tuple[LibraryObject, LibraryObject]]:
         """Load the tokenizer and write the rows to disk."""
         with (
             job.progress.task(f"rows of {training_task.dataset}"),
@@ -123,8 +124,13 @@ class TrlTrainer(ModelTrainer):
             yield tokenizer, rows
 
     def train(
-        self, job: JobRun, training_task: TrainingTask, data: tuple[Any, Any], folder: Path, checkpoints: Checkpoints
-    ) -> dict[str, Any]:
+        self,
+        job: JobRun,
+        training_task: TrainingTask,
+        data: tuple[LibraryObject, LibraryObject],
+        folder: Path,
+        checkpoints: Checkpoints,
+    ) -> Metrics:
         """Train one model and save it; returns the metadata to record."""
         tokenizer, rows = data
         torch_env.transformers().set_seed(training_task.seed)
@@ -145,7 +151,7 @@ class TrlTrainer(ModelTrainer):
             "final": final_metrics,
         }
 
-    def base_model(self) -> Any:
+    def base_model(self) -> LibraryObject:
         """Load the base model in training mode."""
         dtype = torch_env.precision(self.precision) if self.lora else "float32"
         model = torch_env.load_causal_lm(self.model, dtype).train()
@@ -153,11 +159,11 @@ class TrlTrainer(ModelTrainer):
             lora.untie(model, lora.lora_config(self))
         return model
 
-    def adapters(self) -> Any:
+    def adapters(self) -> LibraryObject:
         """The LoRA config for trl; None without LoRA."""
         return lora.lora_config(self) if self.lora else None
 
-    def arguments(self, name: str, training_task: TrainingTask, folder: Path, **overrides: Any) -> Any:
+    def arguments(self, name: str, training_task: TrainingTask, folder: Path, **overrides: object) -> LibraryObject:
         """Create the training arguments of a trl trainer, an instance of the trl class `name`."""
         return hf_trainer.arguments(getattr(library(), name), self, training_task.seed, folder, **overrides)
 
@@ -167,7 +173,7 @@ class TrlTrainer(ModelTrainer):
         return min(self.max_length, context_length) if context_length else self.max_length
 
 
-def library() -> Any:
+def library() -> LibraryObject:
     """The trl library."""
     torch_env.transformers()
     return imports.load("trl", extra=torch_env.EXTRA)

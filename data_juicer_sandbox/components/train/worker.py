@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -21,9 +20,10 @@ from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.worker_protocol import Sender, send
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.plugins import import_object
+from data_juicer_sandbox.types import ConfigValues
 
 
-def main(spec: dict[str, Any]) -> int:
+def main(spec: ConfigValues) -> int:
     """Train; returns the exit status."""
     is_main_process = torch_env.is_main_process()
     logger.remove()

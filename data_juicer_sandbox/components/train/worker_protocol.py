@@ -15,6 +15,7 @@ from loguru import logger
 from data_juicer_sandbox.components.base import JobRun, Task
 from data_juicer_sandbox.errors import JobError, SandboxError
 from data_juicer_sandbox.plain_json import loads
+from data_juicer_sandbox.types import Metrics
 
 KEY = "dj_sandbox"
 """Key that marks a line as a message; libraries may print other lines."""
@@ -22,7 +23,7 @@ UPDATE_INTERVAL = 0.2
 """Minimum seconds between two updates of a progress bar."""
 
 
-def send(message_type: str, **content: Any) -> None:
+def send(message_type: str, **content: object) -> None:
     """Send a message to the parent, in one write, so that lines of several processes do not mix."""
     sys.stdout.write(json.dumps({KEY: message_type, **content}, default=float) + "\n")
     sys.stdout.flush()
@@ -34,11 +35,11 @@ class Sender:
     def __init__(self) -> None:
         self._ids = count(1)
 
-    def watch(self, values: Mapping[str, Any], step: int | None = None) -> None:
+    def watch(self, values: Mapping[str, object], step: int | None = None) -> None:
         """Send metrics."""
         send("watch", values=values, step=step)
 
-    def query(self, meta_name: str) -> dict[str, Any]:
+    def query(self, meta_name: str) -> Metrics:
         """Return nothing: a worker has no access to other jobs' metrics."""
         return {}
 
@@ -94,7 +95,7 @@ class Receiver:
         self._handlers[message_type](self, **message)
         return True
 
-    def _watch(self, values: dict[str, Any], step: int | None) -> None:
+    def _watch(self, values: Metrics, step: int | None) -> None:
         self._job.watcher.watch(values, step=step)
 
     def _open(self, task: int, description: str, total: float | None) -> None:

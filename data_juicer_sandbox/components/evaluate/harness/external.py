@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -20,6 +19,7 @@ from data_juicer_sandbox.components.processes.handover import hand_over, private
 from data_juicer_sandbox.components.processes.program import Program
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.types import ConfigValues, Metrics
 
 LOGGED = 2000
 NOTED = 80
@@ -45,9 +45,7 @@ class ExternalHarness:
     python: str | None
     api_key_env: str
 
-    def run(
-        self, job: JobRun, models: list[str], request: dict[str, Any]
-    ) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    def run(self, job: JobRun, models: list[str], request: ConfigValues) -> Iterator[tuple[str, Path, Metrics]]:
         """Evaluate all models; yields each model's name, the folder with the script's files, and the result, as soon as
         it is written.
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -31,6 +30,7 @@ from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import claim, content_stamp, path_exists, remove, temporary_path
 from data_juicer_sandbox.plain_json import fingerprint
 from data_juicer_sandbox.secrets import mask
+from data_juicer_sandbox.types import ConfigValues, JsonValue, Metrics
 from data_juicer_sandbox.user_code import UserCode
 
 InferFunction = Callable[[Iterator[Request], OnResult], None]
@@ -87,13 +87,13 @@ class LLMInference(Component):
         model: str,
         dataset_path: str | list[str],
         export_path: str,
-        model_params: Mapping[str, Any] | None = None,
-        sampling_params: Mapping[str, Any] | None = None,
+        model_params: Mapping[str, JsonValue] | None = None,
+        sampling_params: Mapping[str, JsonValue] | None = None,
         infer_res_key: str = "response",
         raw_key: str | None = None,
         build_messages_func: str = "build_messages",
         parse_output_func: str = "parse_output",
-        func_kwargs: Mapping[str, Any] | None = None,
+        func_kwargs: Mapping[str, JsonValue] | None = None,
         max_rows: int | None = None,
         skip_missing: bool = False,
         max_failures: float | None = None,
@@ -125,7 +125,7 @@ class LLMInference(Component):
         data set.
         """
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> ConfigValues:
         """The settings that determine the answers, as JSON values. When they change, stored answers are discarded.
 
         Settings that affect only speed or access are not included: batch sizes, timeouts, numbers of retries, keys.
@@ -174,7 +174,7 @@ class LLMInference(Component):
 
     def _infer(
         self, job: JobRun, name: str, path: str, target: Path, journal_path: Path, load: Callable[[], InferFunction]
-    ) -> dict[str, Any]:
+    ) -> Metrics:
         rows, content = survey(path, self.settings.max_rows)
         if not rows:
             raise JobError(f"there are no rows in {path}")
@@ -249,7 +249,7 @@ def model_stamp(model: str) -> str:
     return content_stamp(model)[1] if path_exists(model) else ""
 
 
-def _total(metrics: list[dict[str, Any]]) -> dict[str, Any]:
+def _total(metrics: list[Metrics]) -> Metrics:
     """The sums over the data sets, and the overall speed."""
     total = {key: sum(dataset[key] for dataset in metrics) for key in metrics[0]}
     for key in (key for key in total if key.endswith("_per_second")):

@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import xxhash
 
@@ -20,6 +19,7 @@ from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.secrets import shorten
+from data_juicer_sandbox.types import Row
 
 _MESSAGE_LENGTH = 500
 """Maximum characters of a failure's message in a row."""
@@ -39,7 +39,7 @@ class Fields:
     error: str
     raw: str | None = None
 
-    def fit(self, new: Mapping[str, Any], failed: bool) -> bool:
+    def fit(self, new: Mapping[str, object], failed: bool) -> bool:
         """Check that new fields of a row are those of an answer, or of a failure."""
         expected = {self.answer} | ({self.error} if failed else set()) | (set() if self.raw is None else {self.raw})
         return new.keys() == expected
@@ -57,8 +57,8 @@ class InferenceSettings:
         max_rows: number of rows from the start of a data set; None: all.
     """
 
-    build: Callable[[dict[str, Any]], Any]
-    parse: Callable[[str], Any]
+    build: Callable[[Row], object]
+    parse: Callable[[str], object]
     fields: Fields
     samples: int = 1
     max_rows: int | None = None
@@ -78,14 +78,14 @@ def result_fields(settings: InferenceSettings, answer: Completion | Failure) -> 
     parsed is a failure too.
     """
     fields = settings.fields
-    raw: Any = None
+    raw: str | list[str] | None = None
     if isinstance(answer, Completion):
         raw = answer.texts[0] if settings.samples == 1 and answer.texts else answer.texts
         try:
             if len(answer.texts) != settings.samples:
                 raise ValueError(f"expected {settings.samples} samples, got {len(answer.texts)}")
             parsed = [settings.parse(text) for text in answer.texts]
-            new_fields: dict[str, Any] = {fields.answer: parsed[0] if settings.samples == 1 else parsed}
+            new_fields: Row = {fields.answer: parsed[0] if settings.samples == 1 else parsed}
             return to_json(new_fields if fields.raw is None else {**new_fields, fields.raw: raw}), None
         except Exception as error:
             # a user's function may raise anything; the error is stored in the row

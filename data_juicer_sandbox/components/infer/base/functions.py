@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from data_juicer_sandbox.components.helpers import arguments, find_helper
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 BUILD, PARSE = "build_messages_func", "parse_output_func"
 
 
 def bind(
-    build: str, parse: str, func_kwargs: Mapping[str, Any] | None
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    build: str, parse: str, func_kwargs: Mapping[str, JsonValue] | None
+) -> tuple[Callable[..., object], Callable[..., object]]:
     """Load both functions and bind their keyword arguments.
 
     Args:
@@ -44,7 +44,7 @@ def bind(
     return find_helper(build, function_kwargs[BUILD]), find_helper(parse, function_kwargs[PARSE])
 
 
-def _function_kwargs(which: str, value: Any) -> dict[str, Any]:
+def _function_kwargs(which: str, value: object) -> ConfigValues:
     if value is not None and not isinstance(value, Mapping):
         raise ConfigError(f"func_kwargs.{which} must be a mapping of arguments, not {shown(value)}")
     return dict(value or {})

@@ -19,7 +19,7 @@ import re
 from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import xxhash
 from loguru import logger
@@ -29,12 +29,13 @@ from data_juicer_sandbox.components.io.append_fields import to_json
 from data_juicer_sandbox.components.io.parse import BadRow, parse_slowly
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import refuse_special
+from data_juicer_sandbox.types import Row
 
 _LINE = re.compile(rb"(\d{1,18}) ([+-]) (\d{1,18}) (\d{1,18}) (?:([0-9a-f]{16}) )?(\{.*\})\n", re.DOTALL)
 _RETRY = b"retry\n"
 _FORM, _FIRST_FORM = b"answers 2 ", b"answers 1 "
 
-Fits = Callable[[dict[str, Any], bool], bool]
+Fits = Callable[[Row, bool], bool]
 """Checks the new fields of a result; the second argument is whether it is a failure."""
 
 

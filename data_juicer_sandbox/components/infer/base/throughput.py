@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from data_juicer_sandbox.components.base import Task
 from data_juicer_sandbox.components.infer.base.journal import Journal
+from data_juicer_sandbox.types import Metrics
 
 _EVERY = 0.2
 """Minimum seconds between two updates of the progress bar."""
@@ -46,7 +46,7 @@ class Throughput:
         self._task.update(note=f"{self.rows / seconds:,.1f} rows/s, {tokens / seconds:,.0f} tokens/s{failed}")
         self._shown = time.monotonic()
 
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> Metrics:
         """Totals of the whole file, and the speed of this run."""
         journal = self._journal
         seconds = max(time.monotonic() - self._started, 1e-9)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from data_juicer_sandbox.components.infer.messages import Message
 from data_juicer_sandbox.secrets import shown
@@ -13,7 +12,7 @@ Prompt = str | list[Message]
 """Chat messages, or plain text."""
 
 
-def check_prompt(built: Any) -> Prompt:
+def check_prompt(built: object) -> Prompt:
     """Check that the result of a `build_messages_func` is a prompt, and return it.
 
     Raises:

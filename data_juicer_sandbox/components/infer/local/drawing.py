@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.types import LibraryObject
 
 _UNITS = 2.0**40
 """Probabilities are integers in units of 2^-40: sums of integers are the same on every device, in any order."""
@@ -17,7 +16,7 @@ _WARPERS = {
 }
 
 
-def drawing(seeds: list[int], steps: int, shape: dict[str, float]) -> list[Any]:
+def drawing(seeds: list[int], steps: int, shape: dict[str, float]) -> list[LibraryObject]:
     """Logits processors that turn a greedy search into sampling: transformers' processors shape the distribution, the
     last one keeps only the sampled token (inverse transform sampling).
 
@@ -34,14 +33,14 @@ def drawing(seeds: list[int], steps: int, shape: dict[str, float]) -> list[Any]:
     return [*processors, _drawer(seeds, steps)]
 
 
-def _drawer(seeds: list[int], steps: int) -> Any:
+def _drawer(seeds: list[int], steps: int) -> LibraryObject:
     torch = torch_env.torch()
     quantiles = torch.from_numpy(np.stack([np.random.default_rng(seed).random(steps) for seed in seeds], axis=1))
 
     class Drawer(torch_env.transformers().LogitsProcessor):  # type: ignore[misc]
         step = 0
 
-        def __call__(self, input_ids: Any, scores: Any) -> Any:
+        def __call__(self, input_ids: LibraryObject, scores: LibraryObject) -> LibraryObject:
             cumulative_counts = (scores.double().softmax(-1) * _UNITS).long().cumsum(-1)
             thresholds = (quantiles[self.step].to(scores.device) * cumulative_counts[:, -1]).long()
             self.step += 1

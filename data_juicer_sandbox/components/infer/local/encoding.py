@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from data_juicer_sandbox.components.infer.base import Failure, Prompt, as_messages, as_text
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import JsonValue, LibraryObject
 
 
 class Encoder:
@@ -24,7 +24,12 @@ class Encoder:
     """
 
     def __init__(
-        self, tokenizer: Any, chat: bool | None, template_kwargs: Mapping[str, Any], context: int | None, answer: int
+        self,
+        tokenizer: LibraryObject,
+        chat: bool | None,
+        template_kwargs: Mapping[str, JsonValue],
+        context: int | None,
+        answer: int,
     ):
         has_template = bool(getattr(tokenizer, "chat_template", None))
         if chat and not has_template:

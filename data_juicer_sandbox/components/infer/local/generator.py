@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
 
 from data_juicer_sandbox.components.infer.local.batches import BatchItem, GeneratedText
 from data_juicer_sandbox.components.infer.local.drawing import drawing
@@ -11,6 +10,7 @@ from data_juicer_sandbox.components.infer.local.sampling import SHAPES, Sampling
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import LibraryObject
 
 
 class Generator:
@@ -25,7 +25,7 @@ class Generator:
         JobError: a sampling parameter is unknown.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, sampling: Sampling):
+    def __init__(self, model: LibraryObject, tokenizer: LibraryObject, sampling: Sampling):
         self._model, self._tokenizer, self._sampling = model, tokenizer, sampling
         default_config = model.generation_config
         self._shape = {key: value for key in SHAPES if (value := getattr(default_config, key, None)) not in (None, 0)}
@@ -75,7 +75,7 @@ class Generator:
             return GeneratedText(text, len(line))
         return GeneratedText(text, end + (line[end] in self._ends and not cut))
 
-    def _generation_config(self, config: Any) -> Any:
+    def _generation_config(self, config: LibraryObject) -> LibraryObject:
         """The model's generation config, overridden by the sampling parameters."""
         sampling, tokenizer = self._sampling, self._tokenizer
         if unknown := [key for key in sampling.others if not hasattr(config, key)]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import xxhash
 
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 DEFAULT_TOKENS = 256
 """Default maximum tokens of an answer."""
@@ -39,10 +39,10 @@ class Sampling:
     seed: int = SEED
     stop: tuple[str, ...] = ()
     shape: dict[str, float] = field(default_factory=dict)
-    others: dict[str, Any] = field(default_factory=dict)
+    others: ConfigValues = field(default_factory=dict)
 
     @classmethod
-    def of(cls, params: Mapping[str, Any]) -> Sampling:
+    def of(cls, params: Mapping[str, JsonValue]) -> Sampling:
         """Parse `sampling_params`.
 
         Raises:
@@ -77,7 +77,7 @@ class Sampling:
         return (text, False) if end < 0 else (text[:end], True)
 
 
-def _number(params: Mapping[str, Any], key: str) -> float:
+def _number(params: Mapping[str, JsonValue], key: str) -> float:
     value = params[key]
     valid = isinstance(value, int | float) and not isinstance(value, bool)
     if valid and key == "top_k":
@@ -91,7 +91,7 @@ def _number(params: Mapping[str, Any], key: str) -> float:
     return int(value) if key == "top_k" else float(value)
 
 
-def _whole(params: Mapping[str, Any], key: str, least: int, default: int | None = None) -> int:
+def _whole(params: Mapping[str, JsonValue], key: str, least: int, default: int | None = None) -> int:
     value = params.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ConfigError(

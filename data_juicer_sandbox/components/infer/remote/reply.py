@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import msgspec
 
@@ -14,6 +13,7 @@ from data_juicer_sandbox.components.infer.remote.transport import Reply
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.secrets import shorten
+from data_juicer_sandbox.types import JsonValue
 
 _decode = msgspec.json.Decoder().decode
 _READ = 1 << 16
@@ -76,13 +76,13 @@ def error_of(reply: Reply) -> tuple[str, str | None]:
     return shorten(str(error), 300), None
 
 
-def _reason(body: Any, keys: list[str]) -> str:
+def _reason(body: JsonValue, keys: list[str]) -> str:
     """The reason for which the model stopped, if the reply has one."""
     reason = get_nested(body, [*keys[:2], "finish_reason"])
     return f" (finish_reason: {reason})" if isinstance(reason, str) else ""
 
 
-def _count(value: Any) -> int:
+def _count(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx2
 from loguru import logger
@@ -14,6 +13,7 @@ from data_juicer_sandbox.components.infer.remote.transport import Connections, K
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.secrets import mask, remember
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 OPENAI = "https://api.openai.com/v1"
 NO_KEY = "none"
@@ -35,11 +35,11 @@ class Endpoint:
 
     url: str
     key: str = field(repr=False)
-    params: dict[str, Any] = field(repr=False)
+    params: ConfigValues = field(repr=False)
     timeout: float | None = TIMEOUT
 
 
-def find_endpoint(endpoint: str | None, key: str | None, key_env: str, params: Mapping[str, Any]) -> Endpoint:
+def find_endpoint(endpoint: str | None, key: str | None, key_env: str, params: Mapping[str, JsonValue]) -> Endpoint:
     """Find the URL of the server and its API key.
 
     Args:
@@ -80,7 +80,7 @@ class RequestTemplate:
     timeout: float | None
 
 
-async def build_request_template(endpoint: Endpoint, path: str, options: dict[str, Any]) -> RequestTemplate:
+async def build_request_template(endpoint: Endpoint, path: str, options: ConfigValues) -> RequestTemplate:
     """Let the `openai` client create a request, and take URL and headers from it without sending it.
 
     Args:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from data_juicer_sandbox.types import JsonValue, LibraryObject
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
@@ -20,8 +22,8 @@ class Method(ABC):
     """
 
     parameters: ClassVar[tuple[str, ...]]
-    defaults: ClassVar[Mapping[str, Any]]
-    options: ClassVar[Mapping[str, Any]] = {}
+    defaults: ClassVar[Mapping[str, JsonValue]]
+    options: ClassVar[Mapping[str, JsonValue]] = {}
 
     @abstractmethod
     def check(self, trainer: HuggingFaceTrainer) -> None:
@@ -36,9 +38,9 @@ class Method(ABC):
         """The number of tokens of a training example."""
 
     @abstractmethod
-    def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> Any:
+    def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> LibraryObject:
         """The tokenizer for the models of a data set."""
 
     @abstractmethod
-    def model(self, trainer: HuggingFaceTrainer, tokenizer: Any) -> Any:
+    def model(self, trainer: HuggingFaceTrainer, tokenizer: LibraryObject) -> LibraryObject:
         """The initial model."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from data_juicer_sandbox.components.lm import lora, torch_env
 from data_juicer_sandbox.components.lm.windows import check_block_size
 from data_juicer_sandbox.components.train.methods.base import Method
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.types import LibraryObject
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
@@ -32,11 +33,11 @@ class Full(Method):
         check_block_size(trainer.block_size, context_length)
         return trainer.block_size or min(BLOCK, context_length or BLOCK)
 
-    def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> Any:
+    def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> LibraryObject:
         """The tokenizer of the base model."""
         return torch_env.load_tokenizer(str(trainer.model))
 
-    def model(self, trainer: HuggingFaceTrainer, tokenizer: Any) -> Any:
+    def model(self, trainer: HuggingFaceTrainer, tokenizer: LibraryObject) -> LibraryObject:
         """The base model."""
         # weights are kept in float32, also if bfloat16 is used for computing: it would lose small updates
         return torch_env.load_causal_lm(str(trainer.model), "float32")
@@ -58,7 +59,7 @@ class Lora(Full):
     parameters: ClassVar[tuple[str, ...]] = (*Full.parameters, *lora.NAMES)
     defaults: ClassVar = {**Full.defaults, "learning_rate": 2e-4}
 
-    def model(self, trainer: HuggingFaceTrainer, tokenizer: Any) -> Any:
+    def model(self, trainer: HuggingFaceTrainer, tokenizer: LibraryObject) -> LibraryObject:
         """The base model with new adapters, which have no effect yet."""
         base = torch_env.load_causal_lm(str(trainer.model), torch_env.precision(trainer.precision))
         config = lora.lora_config(trainer)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.lm.packing import read_texts
 from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
 from data_juicer_sandbox.components.train.methods.base import Method
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.types import LibraryObject
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
@@ -34,13 +35,13 @@ class Scratch(Method):
         """The configured block size, or the default."""
         return int(trainer.block_size or self.defaults["block_size"])
 
-    def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> Any:
+    def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> LibraryObject:
         """The configured tokenizer, or a new one trained on the data set."""
         if trainer.tokenizer_path:
             return torch_env.load_tokenizer(trainer.tokenizer_path)
         return train_tokenizer(read_texts(path, trainer.text_key), trainer.vocab_size)
 
-    def model(self, trainer: HuggingFaceTrainer, tokenizer: Any) -> Any:
+    def model(self, trainer: HuggingFaceTrainer, tokenizer: LibraryObject) -> LibraryObject:
         """A new model with weights from torch's random state."""
         library = torch_env.transformers()
         architecture = library.GPT2Config(
