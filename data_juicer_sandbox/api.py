@@ -105,7 +105,11 @@ class Sandbox:
     """
 
     def __init__(
-        self, config: str | os.PathLike[str] | Mapping[str, Any], *, trust_checkpoint: bool = False, **overrides: Any
+        self,
+        config: str | os.PathLike[str] | Mapping[str, object],
+        *,
+        trust_checkpoint: bool = False,
+        **overrides: object,
     ):
         if isinstance(config, Mapping):
             self._source = Source(_MEMORY, plain_value(config))

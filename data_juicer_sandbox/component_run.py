@@ -30,7 +30,7 @@ _NAME = "component"
 
 
 def run_component(
-    component: str | type[Any], /, *, factory: str | None = None, view: View | None = None, **values: Any
+    component: str | type[object], /, *, factory: str | None = None, view: View | None = None, **values: object
 ) -> Any:
     """Run one component and return what it returns: one output, or a tuple of several.
 
@@ -93,7 +93,7 @@ def run_component(
     return result
 
 
-def plain_value(value: Any, depth: int = 0) -> Any:
+def plain_value(value: object, depth: int = 0) -> Any:
     """A value as a config file could hold it: paths as text, tuples as lists, mappings as dicts.
 
     Raises:
@@ -128,7 +128,7 @@ def _find(name: str, factory: str | None) -> type[Component]:
     raise ConfigError(f"unknown component {name!r}", hint=suggest(name, type_names))
 
 
-def _guard(cls: type[Any], values: Mapping[str, Any], folder: Path) -> OutputGuard:
+def _guard(cls: type[object], values: Mapping[str, object], folder: Path) -> OutputGuard:
     """The guard of the outputs; what earlier calls wrote is recorded in the user's cache folder.
 
     Raises:
@@ -154,5 +154,5 @@ def _guard(cls: type[Any], values: Mapping[str, Any], folder: Path) -> OutputGua
     return guard
 
 
-def _as_list(result: Any) -> Any:
+def _as_list(result: object) -> Any:
     return list(result) if isinstance(result, tuple) else result

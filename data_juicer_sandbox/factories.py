@@ -44,7 +44,7 @@ class Factory:
             raise ConfigError(f"{component_class.__module__}.{component_class.__name__} is not a component", hint=hint)
         return component_class
 
-    def _find(self, name: Any) -> type[Any]:
+    def _find(self, name: object) -> type[Any]:
         if name is not None and not isinstance(name, str):
             raise ConfigError(f"`type` is a name, not {shown(name)}")
         if name in self.builtin:

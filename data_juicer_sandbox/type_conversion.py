@@ -25,7 +25,7 @@ class ConversionError(ValueError):
     """A value does not have the type; the message names both."""
 
 
-def convert(value: Any, hint: Any, name: str = "") -> Any:
+def convert(value: object, hint: object, name: str = "") -> Any:
     """Convert a value to a type.
 
     A text is read as YAML where the type takes no text: "5" for an int, "[a, b]" for a list. NumPy scalars become plain
@@ -66,7 +66,7 @@ def convert(value: Any, hint: Any, name: str = "") -> Any:
     raise ConversionError(f"expected {spell(hint)}, got {described}" + (f" ({reason})" if reason else ""))
 
 
-def has_type(value: Any, hint: Any) -> bool:
+def has_type(value: object, hint: object) -> bool:
     """Whether a value has a type without any conversion of texts."""
     try:
         _convert(value, hint)
@@ -75,7 +75,7 @@ def has_type(value: Any, hint: Any) -> bool:
     return True
 
 
-def spell(hint: Any) -> str:
+def spell(hint: object) -> str:
     """A type as a person writes it: `list[str] | null`, `int >= 1`, `0 < float < 1`."""
     if hint is type(None):
         return "null"
@@ -91,7 +91,7 @@ def spell(hint: Any) -> str:
     return getattr(hint, "__name__", str(hint))
 
 
-def _spell_bounds(base: str, notes: tuple[Any, ...]) -> str:
+def _spell_bounds(base: str, notes: tuple[object, ...]) -> str:
     bounds = [(sign, getattr(note, key)) for note in notes if isinstance(note, msgspec.Meta) for key, sign in _BOUNDS]
     lower = next(((sign, bound) for sign, bound in bounds if bound is not None and sign.startswith(">")), None)
     upper = next(((sign, bound) for sign, bound in bounds if bound is not None and sign.startswith("<")), None)
@@ -100,7 +100,7 @@ def _spell_bounds(base: str, notes: tuple[Any, ...]) -> str:
     return f"{base} {' '.join(map(str, lower or upper or ()))}".rstrip()
 
 
-def _convert(value: Any, hint: Any) -> Any:
+def _convert(value: object, hint: object) -> Any:
     """A value as `msgspec` converts it; the members of a union one after the other, which `msgspec` restricts."""
     if hint in (Any, object, inspect.Parameter.empty):
         return value
@@ -148,7 +148,7 @@ def _read_text(text: str) -> Any:
     return parse(text, "its text").value
 
 
-def _with_read_texts(value: Any) -> Any:
+def _with_read_texts(value: object) -> Any:
     """A list or mapping in which texts that stand for numbers or booleans are these."""
     if isinstance(value, str):
         read = _read_text(value) if len(value) < 100 else value
@@ -160,7 +160,7 @@ def _with_read_texts(value: Any) -> Any:
     return value
 
 
-def unpack_annotation(hint: Any) -> tuple[Any, list[Any]]:
+def unpack_annotation(hint: object) -> tuple[Any, list[Any]]:
     """A type without its notes such as `Role`, and these notes; also those inside a union with None."""
     if get_origin(hint) is Annotated:
         base, *notes = get_args(hint)

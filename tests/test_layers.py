@@ -11,7 +11,7 @@ import data_juicer_sandbox
 ROOT = Path(data_juicer_sandbox.__file__).parent
 NAME = "data_juicer_sandbox"
 LAYERS = (
-    ("errors", "secrets", "plain_json", "__init__"),
+    ("errors", "secrets", "plain_json", "types", "__init__"),
     ("output_folders", "output_lock", "imports", "plugins"),
     ("files",),
     ("output_guard", "user_code", "context"),

@@ -106,7 +106,7 @@ def describe(name: str, component: type[Any], facts: dict[str, str] | None = Non
     return Described(name, summary, text, tuple(_parameters(component)), facts)
 
 
-def _parameters(component: type[Any]) -> Iterator[Described.Parameter]:
+def _parameters(component: type[object]) -> Iterator[Described.Parameter]:
     texts = argument_texts(component)
     for name, parameter in parameters(component)[0].items():
         role = f" ({_ROLES[parameter.role]})" if parameter.role else ""
@@ -114,11 +114,11 @@ def _parameters(component: type[Any]) -> Iterator[Described.Parameter]:
         yield Described.Parameter(name, spell(parameter.hint) + role, default, texts.get(name, ""))
 
 
-def _default(value: Any) -> str:
+def _default(value: object) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def _docstring(thing: type[Any]) -> tuple[str, str]:
+def _docstring(thing: type[object]) -> tuple[str, str]:
     """First line, and all paragraphs before the sections."""
     text = re.split(r"\n\s*(?:Args|Attributes|Returns|Raises):\s*\n", inspect.getdoc(thing) or "", maxsplit=1)[
         0

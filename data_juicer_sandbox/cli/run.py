@@ -44,7 +44,7 @@ def run(arguments: list[str], epilog: str | None = None) -> int:
     return _run(settings["config"], overrides, settings.get("trust_checkpoint", False))
 
 
-def _run(path: str, overrides: dict[str, Any], trust_checkpoint: bool) -> int:
+def _run(path: str, overrides: dict[str, object], trust_checkpoint: bool) -> int:
     from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.engine.interruption import interruptible
     from data_juicer_sandbox.terminal import logs
@@ -123,7 +123,7 @@ def _refuse(error: ConfigErrors) -> int:
     return error.exit_code
 
 
-def _command(path: str, overrides: dict[str, Any]) -> str:
+def _command(path: str, overrides: dict[str, object]) -> str:
     """The command that continues this run."""
     import json
 

@@ -114,7 +114,7 @@ def nearest(value: float, step: float) -> float:
     return steps * step if isinstance(step, int) else float(f"{steps * step:.12g}")
 
 
-def read_parameters(specs: Any, path: KeyPath, add_problem: AddProblem, prefix: str = "") -> Iterator[Parameter]:
+def read_parameters(specs: object, path: KeyPath, add_problem: AddProblem, prefix: str = "") -> Iterator[Parameter]:
     """The parameters of a sweep; those of a nested `parameters` are named with dots."""
     if not isinstance(specs, Mapping) or not specs:
         add_problem("`parameters` must be a mapping of names to distributions", path)
@@ -201,7 +201,7 @@ def _distribution(name: str, spec: dict[str, Any], path: KeyPath, add_problem: A
     return _range(name, distribution, spec["min"], spec["max"], step, path, add_problem)
 
 
-def _guess(spec: Mapping[str, Any]) -> str | None:
+def _guess(spec: Mapping[str, object]) -> str | None:
     """The distribution that W&B takes where none is named."""
     if "value" in spec:
         return "constant"
@@ -238,7 +238,7 @@ def _choice(name: str, spec: Mapping[str, Any], path: KeyPath, add_problem: AddP
     return Choice(tuple(values), tuple(map(float, probabilities)))
 
 
-def _same_kind(value: Any, others: list[Any]) -> bool:
+def _same_kind(value: object, others: list[object]) -> bool:
     """`1` and `True` are equal to Python, and two values to us."""
     return any(other == value and type(other) is type(value) for other in others)
 

@@ -14,7 +14,7 @@ from data_juicer_sandbox.errors import ConfigError
 class _Dumper(yaml.SafeDumper):
     """Quotes what the reader would take for something else than a text; writes no anchors."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         """Whether a value is written out each time it occurs."""
         return True
 
@@ -32,7 +32,7 @@ for _type in (set, bytes):  # a config has none of these
     _Dumper.add_representer(_type, _Dumper.represent_undefined)
 
 
-def dump_config(value: Any) -> str:
+def dump_config(value: object) -> str:
     """A config as YAML, keys in their order.
 
     Texts are written as they are: one that the reader would fill in (`${name}`) is escaped beforehand, by

@@ -148,7 +148,7 @@ class _Count:
             self._open[-1].values += size.values
             self._open[-1].characters += size.characters
 
-    def _refuse(self, event: Any, what: str, hint: str | None = None) -> ConfigError:
+    def _refuse(self, event: object, what: str, hint: str | None = None) -> ConfigError:
         return ConfigError(what, where=_event_position(event, self._file), hint=hint)
 
 

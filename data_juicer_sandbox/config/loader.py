@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from data_juicer_sandbox.config.sweep import Sweep
 
 
-def load(path: str, overrides: Mapping[str, Any] | None = None) -> tuple[SandboxConfig | None, list[ConfigError]]:
+def load(path: str, overrides: Mapping[str, object] | None = None) -> tuple[SandboxConfig | None, list[ConfigError]]:
     """Read a config file.
 
     Args:
@@ -58,7 +58,7 @@ def read_source(path: str) -> Source:
 
 
 def load_source(
-    source: Source, overrides: Mapping[str, Any] | None = None
+    source: Source, overrides: Mapping[str, object] | None = None
 ) -> tuple[SandboxConfig | None, list[ConfigError]]:
     """Like `load`, for the content of a config.
 
@@ -73,7 +73,7 @@ def load_source(
         return None, loading.problems
 
 
-def load_or_raise(path: str, overrides: Mapping[str, Any] | None = None) -> SandboxConfig:
+def load_or_raise(path: str, overrides: Mapping[str, object] | None = None) -> SandboxConfig:
     """Like `load`, but raises the errors.
 
     Raises:
@@ -88,7 +88,7 @@ def load_or_raise(path: str, overrides: Mapping[str, Any] | None = None) -> Sand
 class _Loading:
     """Reads one config: its values and its problems."""
 
-    def __init__(self, source: Source, overrides: dict[str, Any]):
+    def __init__(self, source: Source, overrides: dict[str, object]):
         self.source, self.overrides = source, overrides
         self.problems: list[ConfigError] = Problems()
         self._budget = Budget()
@@ -166,7 +166,7 @@ class _Loading:
         return variables
 
     def _fill(
-        self, value: Any, variables: Mapping[str, str], key: str, unknown: Callable[[str], None] = lambda name: None
+        self, value: object, variables: Mapping[str, str], key: str, unknown: Callable[[str], None] = lambda name: None
     ) -> Any:
         try:
             return fill(value, variables, unknown, self._budget)
@@ -243,7 +243,7 @@ class _Loading:
             pipelines.append(reader.pipeline(str(name), lists, path))
         return pipelines
 
-    def _numbered_entries(self, items: list[Any]) -> list[tuple[int, tuple[Any, Any]]]:
+    def _numbered_entries(self, items: list[object]) -> list[tuple[int, tuple[Any, Any]]]:
         entries = []
         for index, entry in enumerate(items):
             if isinstance(entry, dict) and len(entry) == 1:
@@ -255,13 +255,13 @@ class _Loading:
         return entries
 
 
-def _has_type(value: Any, expected: Any) -> bool:
+def _has_type(value: object, expected: object) -> bool:
     """Whether a value is of a type or union of types; a bool is not an int."""
     choices = get_args(expected) if isinstance(expected, types.UnionType) else (expected,)
     return any(type(value) is choice for choice in choices)
 
 
-def _describe_type(expected: Any) -> str:
+def _describe_type(expected: object) -> str:
     words = {
         str: "text",
         bool: "true or false",

@@ -207,7 +207,7 @@ def _sweep(content: dict[str, Any], source: Source, add_problem: AddProblem) -> 
     )
 
 
-def _metrics(value: Any, key: str, add_problem: AddProblem) -> list[Metric]:
+def _metrics(value: object, key: str, add_problem: AddProblem) -> list[Metric]:
     entries = value if isinstance(value, list) else [value]
     metrics: list[Metric] = []
     for index, entry in enumerate(entries):
@@ -220,7 +220,7 @@ def _metrics(value: Any, key: str, add_problem: AddProblem) -> list[Metric]:
     return metrics
 
 
-def _metric(entry: Any, path: sources.KeyPath, add_problem: AddProblem) -> Metric | None:
+def _metric(entry: object, path: sources.KeyPath, add_problem: AddProblem) -> Metric | None:
     if isinstance(entry, str):
         entry = {"name": entry}
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
@@ -239,7 +239,7 @@ def _metric(entry: Any, path: sources.KeyPath, add_problem: AddProblem) -> Metri
 
 
 def _pruner(
-    values: Mapping[str, Any], metrics: Sequence[Metric], add_problem: AddProblem
+    values: Mapping[str, object], metrics: Sequence[Metric], add_problem: AddProblem
 ) -> tuple[Named | None, Metric | None]:
     """`early_terminate` as Optuna's successive halving, or a `pruner` of Optuna by name; and what it judges by."""
     if "early_terminate" in values and "pruner" in values:
@@ -273,7 +273,7 @@ def _pruner(
 
 
 def _reports(
-    settings: Mapping[str, Any], metrics: Sequence[Metric], path: sources.KeyPath, add_problem: AddProblem
+    settings: Mapping[str, object], metrics: Sequence[Metric], path: sources.KeyPath, add_problem: AddProblem
 ) -> Metric | None:
     """What the pruner judges by. Its goal is that of the search's metric of this name; another name needs its own.
 
@@ -308,7 +308,7 @@ def _means(reported: str, metric: str) -> bool:
     return fnmatchcase(metric, reported) or fnmatchcase(metric_in_pipeline, reported) or metric == reported_in_pipeline
 
 
-def _named(entry: Any, key: str, add_problem: AddProblem) -> tuple[Named | None, dict[str, Any]]:
+def _named(entry: object, key: str, add_problem: AddProblem) -> tuple[Named | None, dict[str, Any]]:
     """A class by name, or by name and arguments; `metric` and `goal` are not among these."""
     if isinstance(entry, str):
         return Named(entry), {}

@@ -41,7 +41,7 @@ class Unsupported(Exception):
     """A value that has no encoded form; says what it is."""
 
 
-def is_array(value: Any) -> bool:
+def is_array(value: object) -> bool:
     """Whether a value is a NumPy array, or a frame, series or index of pandas. Imports neither."""
     value_type = type(value)
     if value_type.__module__.startswith("numpy"):
@@ -284,7 +284,7 @@ def _storable(flat: Any) -> Any:
     return flat
 
 
-def _write(numbers: Any) -> bytes:
+def _write(numbers: object) -> bytes:
     import pyarrow as pa
 
     return _write_column(pa.array(numbers))
@@ -299,7 +299,7 @@ def _write_texts(texts: list[str | None]) -> bytes:
         raise Unsupported("a text with half of a surrogate pair") from error
 
 
-def _write_column(column: Any) -> bytes:
+def _write_column(column: object) -> bytes:
     import pyarrow as pa
 
     batch = pa.record_batch([column], names=["values"])

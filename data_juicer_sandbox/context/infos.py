@@ -45,7 +45,7 @@ class JobRecord:
         return {"meta_name": self.meta_name, **self.outputs, BOOKKEEPING: self.provenance.plain(trace=trace)}
 
     @classmethod
-    def from_plain(cls, value: Any) -> JobRecord:
+    def from_plain(cls, value: object) -> JobRecord:
         """The reverse of `plain`.
 
         Raises:
@@ -148,7 +148,7 @@ class ContextInfos:
         ]
 
     @classmethod
-    def from_plain(cls, value: Any) -> ContextInfos:
+    def from_plain(cls, value: object) -> ContextInfos:
         """The reverse of `plain`.
 
         Raises:

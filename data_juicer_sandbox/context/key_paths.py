@@ -8,7 +8,7 @@ from typing import Any
 from data_juicer_sandbox.errors import ResolveError
 
 
-def get_path(value: Any, path: str) -> Any:
+def get_path(value: object, path: str) -> Any:
     """The part of a value at a dotted path such as `paths.0` or `scores.val.loss`.
 
     Keys that contain dots are found too: the longest matching key is tried first.
@@ -33,7 +33,7 @@ def get_path(value: Any, path: str) -> Any:
     return value
 
 
-def set_path(config: Any, path: Sequence[str], value: Any) -> Any:
+def set_path(config: object, path: Sequence[str], value: object) -> Any:
     """A copy of `config` with `value` at a path. Missing mappings are created, and lists from their first item on.
 
     Only the containers on the path are copied.

@@ -108,20 +108,20 @@ class _Reader:
 
     # What puts a value on the stack
 
-    def _push(self, value: Any) -> None:
+    def _push(self, value: object) -> None:
         self._stack.append(value)
 
-    def _container(self, value: Any, depth: int = 1) -> None:
+    def _container(self, value: object, depth: int = 1) -> None:
         self._set_depth(value, depth)
         self._kept.append(value)
         self._stack.append(value)
 
-    def _set_depth(self, value: Any, depth: int) -> None:
+    def _set_depth(self, value: object, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
         self._depths[id(value)] = depth
 
-    def _depth(self, value: Any) -> int:
+    def _depth(self, value: object) -> int:
         return self._depths.get(id(value), 0) if isinstance(value, _CONTAINERS) else 0
 
     def _above_mark(self) -> list[Any]:
@@ -140,7 +140,7 @@ class _Reader:
             del self._stack[-count:]
         return items
 
-    def _tuple(self, items: list[Any]) -> None:
+    def _tuple(self, items: list[object]) -> None:
         self._container(tuple(items), 1 + max(map(self._depth, items), default=0))
 
     def _frozenset(self) -> None:
@@ -148,7 +148,7 @@ class _Reader:
         refuse_collisions(items, {})
         self._container(frozenset(items), 1 + max(map(self._depth, items), default=0))
 
-    def _fill(self, container_type: type, items: list[Any], put: Callable[[Any, list[Any]], Any]) -> None:
+    def _fill(self, container_type: type, items: list[object], put: Callable[[Any, list[Any]], Any]) -> None:
         target = self._stack[-1]
         if type(target) is not container_type:
             raise ValueError(f"a {container_type.__name__} is missing")
@@ -186,14 +186,14 @@ class _Reader:
             self._pay_for(value)
         self._stack.append(value)
 
-    def _pay_for(self, value: Any) -> None:
+    def _pay_for(self, value: object) -> None:
         """Count what a repeated text, run of bytes or integer adds to all that is unfolded."""
         size = len(value) if isinstance(value, str | bytes) else value.bit_length() // 3 if type(value) is int else 0
         self._repeats_left -= size
         if self._repeats_left < 0:
             raise ValueError("its repeated texts unfold to too many characters")
 
-    def _copy(self, value: Any) -> Any:
+    def _copy(self, value: object) -> Any:
         """A copy of a container, so that what is unfolded is paid for where it is copied."""
         self._copies_left -= 1
         if self._copies_left < 0:
@@ -217,7 +217,7 @@ _CALLS = (
 )  # fmt: skip
 
 
-def _pairs(target: dict[Any, Any], items: list[Any]) -> None:
+def _pairs(target: dict[object, object], items: list[object]) -> None:
     if len(items) % 2:
         raise ValueError("a value is missing")
     # Equal keys of many mappings take memory once; the pickle holds each of them.

@@ -45,7 +45,7 @@ class Trace:
         return plain
 
     @classmethod
-    def from_plain(cls, value: Any) -> Trace:
+    def from_plain(cls, value: object) -> Trace:
         """The reverse of `plain`; parts may be missing.
 
         Raises:
@@ -113,7 +113,7 @@ class Provenance:
         return {**plain, **self.other}
 
     @classmethod
-    def from_plain(cls, value: Any) -> Provenance:
+    def from_plain(cls, value: object) -> Provenance:
         """The reverse of `plain`; parts may be missing.
 
         Raises:
@@ -138,11 +138,11 @@ class Provenance:
 _SCALARS = tuple(part.name for part in fields(Provenance) if part.name not in ("trace", "other"))
 
 
-def _is_time(value: Any) -> bool:
+def _is_time(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_SECONDS
 
 
-def _is_digest_entry(entry: tuple[Any, Any]) -> bool:
+def _is_digest_entry(entry: tuple[object, object]) -> bool:
     """Whether a name has a digest, or the parts of a fingerprint."""
     name, digests = entry
     if not isinstance(name, str):

@@ -17,7 +17,7 @@ The checkpoint holds each of these texts once, so a small file could fill a disk
 """
 
 
-def to_json_value(value: Any) -> Any:
+def to_json_value(value: object) -> Any:
     """The value as JSON has it; what JSON lacks becomes text.
 
     Args:
@@ -37,7 +37,7 @@ def to_json_value(value: Any) -> Any:
         return f"a {type(value).__name__} that cannot be shown: {error}"
 
 
-def _from_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
+def _from_mapping(value: Mapping[object, object]) -> dict[str, Any]:
     """The mapping with texts as keys; a key whose text another key has too is followed by its type."""
     texts = [str(key) for key in value]
     if len(set(texts)) == len(texts):
@@ -120,5 +120,5 @@ def _characters(index: Any) -> int:
     return sum(sum(map(_length, label)) if isinstance(label, tuple) else _length(label) for label in index)
 
 
-def _length(label: Any) -> int:
+def _length(label: object) -> int:
     return len(label) if isinstance(label, str) else 0

@@ -55,7 +55,7 @@ def to_plain(value: Any, name: str, depth: int = 0) -> Any:
     )
 
 
-def _distinct(items: list[Any], name: str) -> list[Any]:
+def _distinct(items: list[object], name: str) -> list[Any]:
     """The keys of a mapping, or the items of a set, after they were made plain.
 
     Raises:
@@ -102,7 +102,7 @@ def _from_numpy(value: Any, name: str, depth: int) -> Any:
     return to_plain(scalar, name, depth)
 
 
-def _encodable(value: Any, name: str, depth: int) -> Any:
+def _encodable(value: object, name: str, depth: int) -> Any:
     """The value, if the checkpoint can hold it: a frame may hold objects of any kind.
 
     It is also decoded, so that what cannot be read again fails its job here, and not all jobs when the run resumes.

@@ -87,7 +87,7 @@ def _unshared(value: Any, encoded_ids: set[int] | None) -> Any:
     return value
 
 
-def _has_dict(key: Any) -> bool:
+def _has_dict(key: object) -> bool:
     """Whether the encoded form of a key cannot be a key itself."""
     return type(key) is dict or (isinstance(key, tuple | frozenset) and any(map(_has_dict, key)))
 
@@ -134,7 +134,7 @@ def _decode_tagged(value: dict[str, Any]) -> Any:
     return arrays.decode(value, decode)
 
 
-def is_pandas_scalar(value: Any) -> bool:
+def is_pandas_scalar(value: object) -> bool:
     """Whether a value is a time, a duration, or one of the markers of missing values of pandas."""
     value_type = type(value)
     return value_type.__module__.partition(".")[0] == "pandas" and value_type.__name__ in _PANDAS_SCALARS

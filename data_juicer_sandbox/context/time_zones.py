@@ -34,7 +34,7 @@ def checked_zone(name: str) -> Any:
     """The time zone of a name that `zone_name` gave.
 
     Raises:
-        ValueError: it is no such name.
+        ValueError: the text is not such a name.
         KeyError: this machine has no zone of the name.
     """
     import pandas as pd

@@ -65,10 +65,10 @@ class _Unpickler(pickle.Unpickler):
             Refused: it is not there.
         """
         if (module, name) not in ALLOWED:
-            raise Refused(f"it names {module}.{name}, which is no plain value")
+            raise Refused(f"it names {module}.{name}, which is not a plain value")
         return super().find_class(module, name)
 
-    def persistent_load(self, pid: Any) -> Any:
+    def persistent_load(self, pid: object) -> Any:
         """Refuse references to things outside.
 
         Raises:

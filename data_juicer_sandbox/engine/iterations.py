@@ -107,7 +107,7 @@ def plan_iterations(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], c
 
 
 def prepare_jobs(
-    config: SandboxConfig, planned_jobs: Sequence[PlannedJob], number: int, updates: Mapping[str, Any]
+    config: SandboxConfig, planned_jobs: Sequence[PlannedJob], number: int, updates: Mapping[str, object]
 ) -> tuple[list[PlannedJob], PathRelocator]:
     """The jobs of an iteration, updated with results of the previous one, and the relocator of their outputs.
 
@@ -199,7 +199,7 @@ def _distance(target: Target, row: Mapping[str, Any]) -> float:
     return -value if ">" in target.op else value if "<" in target.op else abs(value - target.number)
 
 
-def _write_history(folder: Path, history: Sequence[Mapping[str, Any]], reason: str | None) -> None:
+def _write_history(folder: Path, history: Sequence[Mapping[str, object]], reason: str | None) -> None:
     with replacing(folder / HISTORY) as part:
         text = json.dumps({"written": time.time(), "stopped": reason, "iterations": list(history)}, indent=1)
         part.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

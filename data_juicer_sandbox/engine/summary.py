@@ -22,7 +22,7 @@ class Table:
     rows: list[list[Any]]
 
 
-def format_outputs(outputs: Mapping[str, Any], limit: int = 120) -> str:
+def format_outputs(outputs: Mapping[str, object], limit: int = 120) -> str:
     """A job's outputs on one line, secrets masked."""
     parts = [f"{name} = {_short(value)}" for name, value in mask(outputs).items()]
     return shorten(", ".join(parts), limit, "…")
@@ -44,7 +44,7 @@ def tables(context: ContextInfos) -> Iterator[Table]:
                 yield Table(title, ["value"], [[value]])
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, str):

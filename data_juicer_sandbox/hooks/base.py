@@ -49,7 +49,7 @@ class Hook:
         return import_class(cls.component)
 
     @classmethod
-    def takes_recipe(cls, component: type[Any]) -> bool:
+    def takes_recipe(cls, component: type[object]) -> bool:
         """Whether a job of this hook with this component reads its `dj_configs`."""
         return "dj_configs" in parameters(component)[0]
 
@@ -74,7 +74,9 @@ class Hook:
         return self.build(resolved).run(job)
 
 
-def arguments(component: type[Any], recipe: dict[str, Any] | None, extra_configs: dict[str, Any]) -> dict[str, Any]:
+def arguments(
+    component: type[object], recipe: dict[str, object] | None, extra_configs: dict[str, object]
+) -> dict[str, Any]:
     """The keyword arguments of a component: `extra_configs` without `type`, and the recipe if it accepts one."""
     accepted_names, _ = parameters(component)
     keyword_arguments = {

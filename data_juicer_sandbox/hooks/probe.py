@@ -45,7 +45,7 @@ class ProbeViaModelInferHook(Hook):
     from_recipe = ("dataset_path",)
 
     @classmethod
-    def takes_recipe(cls, component: type[Any]) -> bool:
+    def takes_recipe(cls, component: type[object]) -> bool:
         """True: the hook reads the recipe to draw the sample."""
         return True
 
@@ -70,7 +70,7 @@ class GeneralProbeHook(Hook):
 _SOURCES = ("dataset_path", "dataset", "generated_dataset_config")
 
 
-def with_dataset(recipe: Mapping[str, Any], dataset_path: str | None) -> dict[str, Any]:
+def with_dataset(recipe: Mapping[str, object], dataset_path: str | None) -> dict[str, Any]:
     """The recipe with a data set: its own, else `dataset_path` of the component.
 
     Raises:
@@ -85,7 +85,7 @@ def with_dataset(recipe: Mapping[str, Any], dataset_path: str | None) -> dict[st
     return {**recipe, "dataset_path": dataset_path}
 
 
-def unsampled_path(recipe: Mapping[str, Any]) -> str | None:
+def unsampled_path(recipe: Mapping[str, object]) -> str | None:
     """The path of the recipe's data set if it is used without sampling, so that its rows stay unchanged; else None."""
     path = recipe.get("dataset_path")
     ratio, algo = recipe.get("data_probe_ratio"), recipe.get("data_probe_algo")

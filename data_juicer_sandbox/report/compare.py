@@ -58,7 +58,7 @@ def _values(run: RunData) -> dict[str, Any]:
     return {f"{job.label}.{key}": value for job in run.measured for key, value in job.last.items()}
 
 
-def _side_by_side(columns: Sequence[dict[str, Any]]) -> Rows:
+def _side_by_side(columns: Sequence[dict[str, object]]) -> Rows:
     keys = dict.fromkeys(key for column in columns for key in column)
     return [[key, *(column.get(key) for column in columns)] for key in keys]
 

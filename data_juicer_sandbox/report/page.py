@@ -137,7 +137,7 @@ def _tables(jobs: Sequence[JobRow]) -> Iterator[str]:
         yield shown if len(value) <= _SHOWN_ROWS else html.fold(f"{len(value)} rows", shown)
 
 
-def is_table(value: Any) -> bool:
+def is_table(value: object) -> bool:
     """Whether an output is a list of mappings, such as the scores of several data sets."""
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 

@@ -174,7 +174,12 @@ def _stop_workers(workers: list[Worker]) -> None:
 
 
 def _worker_main(
-    pipe: Connection, config: SandboxConfig, sweep: Sweep, records: list[Any], cores: list[int], trust_checkpoint: bool
+    pipe: Connection,
+    config: SandboxConfig,
+    sweep: Sweep,
+    records: list[object],
+    cores: list[int],
+    trust_checkpoint: bool,
 ) -> None:
     """The main function of a worker process: receive a trial, run it, send its result."""
     parent = multiprocessing.parent_process()

@@ -11,16 +11,19 @@ import json
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox.config.distributions import Choice, Distribution, Normal, Parameter, Range, nearest
+
+if TYPE_CHECKING:
+    import optuna
 
 DRAWN = " (drawn)"
 _TAIL = 1e-9
 """Smallest distance of a quantile from 0 and 1: the quantile function of a normal is infinite there."""
 
 
-def draw(trial: Any, parameters: Iterable[Parameter]) -> dict[str, Any]:
+def draw(trial: optuna.Trial, parameters: Iterable[Parameter]) -> dict[str, Any]:
     """The values of a trial's parameters, by name.
 
     Args:
@@ -30,7 +33,7 @@ def draw(trial: Any, parameters: Iterable[Parameter]) -> dict[str, Any]:
     return {parameter.name: _value(trial, parameter.name, parameter.distribution) for parameter in parameters}
 
 
-def _value(trial: Any, name: str, distribution: Distribution) -> Any:
+def _value(trial: optuna.Trial, name: str, distribution: Distribution) -> Any:
     if isinstance(distribution, Choice):
         if len(distribution.values) == 1:
             return distribution.values[0]
@@ -77,7 +80,7 @@ def grid(parameters: Iterable[Parameter]) -> dict[str, list[Any]]:
     return space
 
 
-def format_parameters(values: Mapping[str, Any]) -> str:
+def format_parameters(values: Mapping[str, object]) -> str:
     """Format parameters as one line."""
     parts = (
         f"{name} = {value:.5g}" if isinstance(value, float) else f"{name} = {value}" for name, value in values.items()

@@ -54,7 +54,7 @@ class TrialWatcher(Watcher):
         """The names watched with steps if the pruner's metric is not among them, else None."""
         return None if self.name is None or self._pruning_metric is not None else tuple(self._other_metrics)
 
-    def watch(self, pipeline: str, meta_name: str, values: Mapping[str, Any], step: int | None = None) -> None:
+    def watch(self, pipeline: str, meta_name: str, values: Mapping[str, object], step: int | None = None) -> None:
         """Record what a job measured.
 
         Raises:

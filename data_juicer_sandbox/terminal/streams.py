@@ -116,7 +116,7 @@ class SurvivingStream:
                 self._stream.write(text)
         return len(text)
 
-    def writelines(self, lines: Iterable[Any]) -> None:
+    def writelines(self, lines: Iterable[object]) -> None:
         """Write, or drop, several texts."""
         for line in lines:
             self.write(line)

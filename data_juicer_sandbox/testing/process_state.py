@@ -122,13 +122,13 @@ def _sinks() -> list[int]:
 
 def _children() -> set[int]:
     """The ids of the child processes; empty on a system without `/proc`."""
-    found: set[int] = set()
+    children: set[int] = set()
     for file in Path("/proc/self/task").glob("*/children"):
         try:
-            found.update(map(int, file.read_text().split()))
+            children.update(map(int, file.read_text().split()))
         except OSError:  # the thread has ended
             continue
-    return found
+    return children
 
 
 def _numpy_state() -> tuple[Any, ...] | None:

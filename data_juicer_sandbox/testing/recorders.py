@@ -100,10 +100,10 @@ class RecordingJob:
         metrics: what `query` returns by the name of the job.
     """
 
-    def __init__(self, events: Events, metrics: Mapping[str, Mapping[str, Any]]):
+    def __init__(self, events: Events, metrics: Mapping[str, Mapping[str, object]]):
         self._events, self._metrics = events, metrics
 
-    def watch(self, values: Mapping[str, Any], step: int | None = None) -> None:
+    def watch(self, values: Mapping[str, object], step: int | None = None) -> None:
         """Count a value that a search could stop at."""
         dict(values)
         if step is not None:

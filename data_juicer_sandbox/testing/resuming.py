@@ -44,7 +44,7 @@ def declared_inputs(bench: Bench) -> list[Path]:
     """The files that the values name, except outputs: of a declared folder the first, of a pattern the first match."""
     outputs = {path for _, path, _ in bench.declared(Role.OUTPUT)}
     named = set(texts(bench.values)) - outputs
-    found = [
+    files = [
         Path(text) for text in sorted(named) if "\0" not in text and path_exists(f"{bench.source}/{text}", file=True)
     ]
     for _, path, _ in bench.declared(Role.INPUT):
@@ -52,8 +52,8 @@ def declared_inputs(bench: Bench) -> list[Path]:
             below = next(iter(walk(bench.source / name)), None)
             if below is not None and below.is_file():
                 within = below.is_relative_to(bench.source)
-                found.append(below.relative_to(bench.source) if within else below)
-    return list(dict.fromkeys(found))
+                files.append(below.relative_to(bench.source) if within else below)
+    return list(dict.fromkeys(files))
 
 
 def _notices(sandbox: Sandbox, path: Path) -> bool:

@@ -39,12 +39,12 @@ class LocalTracker(Tracker):
             part.write_text(text, encoding="utf-8", errors="backslashreplace")  # half of a surrogate pair
         self._stream = open_append(self.path)  # unbuffered, so that each line is in the file at once
 
-    def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:
+    def start(self, pipeline: str, job: str, config: Mapping[str, object] | None, time: float) -> None:
         """Mark the start of an attempt."""
         line: dict[str, Any] = {"time": time, **self._pass, "pipeline": pipeline, "job": job, "event": "start"}
         self._append([line if config is None else {**line, "config": _strict(config)}])
 
-    def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
+    def watch(self, pipeline: str, job: str, values: Mapping[str, object], step: int | None, time: float) -> None:
         """Append one line per value."""
         step_field = {} if step is None else {"step": step}
         head = {"time": time, **self._pass, "pipeline": pipeline, "job": job}
@@ -67,7 +67,7 @@ class LocalTracker(Tracker):
         """Close the file."""
         self._stream.close()
 
-    def _append(self, lines: list[dict[str, Any]]) -> None:
+    def _append(self, lines: list[dict[str, object]]) -> None:
         data = memoryview("".join(json.dumps(line, allow_nan=False, default=str) + "\n" for line in lines).encode())
         with self._lock:
             while data:
@@ -142,7 +142,7 @@ def repair(path: Path) -> None:
             stream.truncate(keep)
 
 
-def _strict(value: Any) -> Any:
+def _strict(value: object) -> Any:
     """A config as strict JSON has it: `.nan` and `.inf` in it become strings."""
     if isinstance(value, Mapping):
         return {

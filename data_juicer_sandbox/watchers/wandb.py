@@ -48,7 +48,7 @@ class WandbTracker(Tracker):
             self._file.unlink(missing_ok=True)
         self._wandb: Any = None  # the library's run, opened by the first job that starts
 
-    def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:
+    def start(self, pipeline: str, job: str, config: Mapping[str, object] | None, time: float) -> None:
         """Open the W&B run if it is not open yet, and record the job's config."""
         run, name = self._open(), _name(pipeline, job)
         run.define_metric(f"{name}.step", hidden=True)
@@ -56,7 +56,7 @@ class WandbTracker(Tracker):
         if config is not None:
             run.config.update({name: dict(config)}, allow_val_change=True)
 
-    def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
+    def watch(self, pipeline: str, job: str, values: Mapping[str, object], step: int | None, time: float) -> None:
         """Log the values in one call; those without a step also go into the run's summary table."""
         name = _name(pipeline, job)
         step_value = {} if step is None else {f"{name}.step": step}

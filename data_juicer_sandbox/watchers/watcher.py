@@ -68,7 +68,7 @@ class Watcher:
         project: str,
         experiment: str,
         names: Sequence[str] | None,
-        config: Mapping[str, Any],
+        config: Mapping[str, object],
         resume: bool = True,
         group: str | None = None,
     ) -> Self:
@@ -99,7 +99,7 @@ class Watcher:
         """The watcher of one job."""
         return JobWatcher(self, pipeline, meta_name)
 
-    def start(self, pipeline: str, meta_name: str, config: Mapping[str, Any] | None = None) -> None:
+    def start(self, pipeline: str, meta_name: str, config: Mapping[str, object] | None = None) -> None:
         """Start an attempt of a job. Its first value replaces all values of earlier attempts in `query`.
 
         Args:
@@ -110,7 +110,7 @@ class Watcher:
         masked, now = None if config is None else mask(dict(config)), time.time()
         self._each(lambda tracker: tracker.start(pipeline, meta_name, masked, now))
 
-    def watch(self, pipeline: str, meta_name: str, values: Mapping[str, Any], step: int | None = None) -> None:
+    def watch(self, pipeline: str, meta_name: str, values: Mapping[str, object], step: int | None = None) -> None:
         """Record what a job measured."""
         flat, now = mask(dict(flat_values(values))), time.time()
         if flat:
@@ -150,7 +150,7 @@ class JobWatcher:
     def __init__(self, watcher: Watcher, pipeline: str, meta_name: str):
         self._watcher, self._pipeline, self._meta_name = watcher, pipeline, meta_name
 
-    def watch(self, values: Mapping[str, Any], step: int | None = None) -> None:
+    def watch(self, values: Mapping[str, object], step: int | None = None) -> None:
         """Record numbers (nested mappings are flattened with dots) under this job's name."""
         self._watcher.watch(self._pipeline, self._meta_name, values, step)
 

@@ -71,12 +71,12 @@ class PathRelocator:
                 recipe[key_path[0]] = self.relocate(path)
         return replace(resolved, extra_configs=extra, dj_configs=recipe)
 
-    def _relocate_output(self, value: Any) -> Any:
+    def _relocate_output(self, value: object) -> Any:
         if isinstance(value, str):
             return self.relocate(value)
         return [self._relocate_output(item) for item in value] if isinstance(value, list) else value
 
-    def _relocate_reference(self, value: Any) -> Any:
+    def _relocate_reference(self, value: object) -> Any:
         """A copy in which every path that a job of this config writes is relocated."""
         if isinstance(value, Mapping):
             return {key: self._relocate_reference(item) for key, item in value.items()}

@@ -42,7 +42,7 @@ def resolve_parameter(name: str, planned_jobs: Sequence[PlannedJob]) -> list[tup
 
 
 def resolve_overrides(
-    values: Mapping[str, Any], planned_jobs: Sequence[PlannedJob], where: Callable[[str], Where]
+    values: Mapping[str, object], planned_jobs: Sequence[PlannedJob], where: Callable[[str], Where]
 ) -> tuple[Overrides, list[ConfigError]]:
     """Resolve parameter values to overrides; return these and the errors in names and values."""
     overrides: Overrides = {}
@@ -70,7 +70,7 @@ def with_overrides(
 
 
 def check_values(
-    name: str, values: Iterable[Any], planned_jobs: Sequence[PlannedJob], where: Where
+    name: str, values: Iterable[object], planned_jobs: Sequence[PlannedJob], where: Where
 ) -> list[ConfigError]:
     """Errors of a parameter: no job or OP has its name, or a value is not allowed at its key."""
     targets = resolve_parameter(name, planned_jobs)
@@ -84,7 +84,7 @@ def check_values(
     return []
 
 
-def _faults(planned_job: PlannedJob, key: str, value: Any) -> Iterator[tuple[str, str | None]]:
+def _faults(planned_job: PlannedJob, key: str, value: object) -> Iterator[tuple[str, str | None]]:
     """Message and hint of each fault of a value at a key of a job, as far as the configs are known."""
     config_key = ConfigKey.parse(key)
     config, path = config_key.config, config_key.path

@@ -128,7 +128,7 @@ def recipe_paths(recipe: Mapping[str, Any], role: Role) -> Iterator[tuple[KeyPat
                 yield from ((("dataset", "configs", index, "path"), path) for path in _texts(entry.get("path")))
 
 
-def texts(value: Any) -> Iterator[str]:
+def texts(value: object) -> Iterator[str]:
     """Every string inside a value."""
     if isinstance(value, Mapping):
         for item in value.values():
@@ -137,7 +137,7 @@ def texts(value: Any) -> Iterator[str]:
         yield from _texts(value)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):

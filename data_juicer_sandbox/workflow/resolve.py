@@ -79,7 +79,7 @@ def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> Resol
 
 
 def _load_config(
-    job: Job, name: str, value: Any, variables: Mapping[str, str], files: list[str]
+    job: Job, name: str, value: object, variables: Mapping[str, str], files: list[str]
 ) -> dict[str, Any] | None:
     """A copy of a config that is written as a mapping, or as the path of a file that contains one."""
     if isinstance(value, list) and len(value) == 1:
@@ -141,7 +141,7 @@ def visible_keys(job: Job, finished: Finished) -> list[str]:
     return list(dict.fromkeys(keys))
 
 
-def _single_or_multi_source(recipe: dict[str, Any]) -> dict[str, Any]:
+def _single_or_multi_source(recipe: dict[str, object]) -> dict[str, Any]:
     """A recipe whose `dataset_path` is one path: a list of one is unwrapped, several become Data-Juicer's `dataset`."""
     paths = recipe.get("dataset_path")
     if not isinstance(paths, list):
