@@ -32,7 +32,7 @@ class Factory:
         """All types by name, including plug-ins, as `module:Class`."""
         return {**plugins(self.name), **{name: _HERE + target for name, target in self.builtin.items()}}
 
-    def find(self, type_name: str | None) -> type[Any]:
+    def find(self, type_name: str | None) -> type[Component]:
         """The class of a type: a known name, or a dotted path such as `my_pkg.my_mod.MyTrainer`.
 
         Raises:

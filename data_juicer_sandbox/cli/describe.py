@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.errors import ConfigError
@@ -95,12 +94,12 @@ def _users(factory: Factory) -> Iterator[str]:
                 yield name
 
 
-def describe(name: str, component: type[Any], facts: dict[str, str] | None = None) -> Described:
+def describe(name: str, component: type[object], facts: dict[str, str] | None = None) -> Described:
     """Any component class."""
     summary, text = _docstring(component)
     facts = dict(facts or {})
-    if getattr(component, "outputs", None):
-        facts["outputs"] = ", ".join(component.outputs)
+    if outputs := getattr(component, "outputs", None):
+        facts["outputs"] = ", ".join(outputs)
     if facts.get("factory"):
         facts["class"] = f"{component.__module__}.{component.__qualname__}"
     return Described(name, summary, text, tuple(_parameters(component)), facts)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import KeyPath
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 AddProblem = Callable[..., None]
 """Records a problem: the message, the path of the key, a hint."""
@@ -27,10 +27,10 @@ class Choice:
         probabilities: how likely each is; None for all the same.
     """
 
-    values: tuple[Any, ...]
+    values: tuple[JsonValue, ...]
     probabilities: tuple[float, ...] | None = None
 
-    def examples(self) -> tuple[Any, ...]:
+    def examples(self) -> tuple[object, ...]:
         """Values to check a target with."""
         return self.values
 
@@ -58,7 +58,7 @@ class Range:
         """Whether only whole numbers come."""
         return isinstance(self.low, int) and isinstance(self.high, int) and isinstance(self.step, int)
 
-    def examples(self) -> tuple[Any, ...]:
+    def examples(self) -> tuple[object, ...]:
         """Values to check a target with."""
         ends = (self.low, self.high)
         return ends if self.rounded is None else tuple(nearest(end, self.rounded) for end in ends)
@@ -80,7 +80,7 @@ class Normal:
     log: bool = False
     rounded: float | None = None
 
-    def examples(self) -> tuple[Any, ...]:
+    def examples(self) -> tuple[object, ...]:
         """Values to check a target with."""
         return (self.finish(self.mu),)
 
@@ -163,7 +163,7 @@ SHAPES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 """Distributions by name: the keys each needs, and those it may have."""
 
 
-def _distribution(name: str, spec: dict[str, Any], path: KeyPath, add_problem: AddProblem) -> Distribution | None:
+def _distribution(name: str, spec: ConfigValues, path: KeyPath, add_problem: AddProblem) -> Distribution | None:
     distribution = spec.pop("distribution", None) or _guess(spec)
     if not isinstance(distribution, str) or distribution not in SHAPES:
         if distribution is None:
@@ -213,7 +213,7 @@ def _guess(spec: Mapping[str, object]) -> str | None:
     return "normal" if "mu" in spec or "sigma" in spec else None
 
 
-def _choice(name: str, spec: Mapping[str, Any], path: KeyPath, add_problem: AddProblem) -> Choice | None:
+def _choice(name: str, spec: ConfigValues, path: KeyPath, add_problem: AddProblem) -> Choice | None:
     values, probabilities = spec["values"], spec.get("probabilities")
     if not isinstance(values, list) or not values:
         add_problem(f"parameter {name!r}: `values` must be a list that is not empty", (*path, "values"))

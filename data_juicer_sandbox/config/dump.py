@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import yaml
 
 from data_juicer_sandbox.config.limits import MAX_BYTES
@@ -19,7 +17,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _represent_text(dumper: _Dumper, text: str) -> Any:
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
     """A text; with line breaks of other alphabets only as escapes, since the reader turns them into blanks."""
     text.encode()  # half of a surrogate pair is not a character: the reader refuses it
     style = '"' if set("\x85\u2028\u2029") & set(text) else None

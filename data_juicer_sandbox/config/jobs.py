@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import fill
@@ -15,6 +14,7 @@ from data_juicer_sandbox.context.keys import CONFIGS, PREVIOUS, ConfigKey
 from data_juicer_sandbox.context.provenance import BOOKKEEPING
 from data_juicer_sandbox.errors import ConfigError, ResolveError
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 JOB_KEYS = ("hook", "meta_name", "input", "output", "local", "dj_configs", "extra_configs")
 RESERVED = ("meta_name", BOOKKEEPING)
@@ -105,7 +105,7 @@ class JobReader:
             path=path,
         )
 
-    def _configs(self, entry: dict[str, object], key: str, source: Source, path: KeyPath) -> Any:
+    def _configs(self, entry: dict[str, object], key: str, source: Source, path: KeyPath) -> str | ConfigValues | None:
         value = entry.get(key)
         if value is not None and not isinstance(value, (dict, str)):
             self._add_problem(
@@ -118,7 +118,7 @@ class JobReader:
             return None
         return filled
 
-    def _setting(self, value: object, source: Source, path: KeyPath) -> dict[str, Any]:
+    def _setting(self, value: object, source: Source, path: KeyPath) -> ConfigValues:
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -129,7 +129,7 @@ class JobReader:
                 hint = "as in `dj_configs.dataset_path` or `extra_configs.model`"
                 what = f"{shown(key)} does not start with {' or '.join(CONFIGS)}"
                 self._add_problem(what, source, (*path, key), hint)
-        filled: dict[str, Any] = self._fill(value, source, path)
+        filled: ConfigValues = self._fill(value, source, path)
         return filled
 
     def _input(self, value: object, source: Source, path: KeyPath) -> dict[str, str]:
@@ -171,7 +171,7 @@ class JobReader:
                     "names must be unique within a pipeline",
                 )
 
-    def _fill(self, value: object, source: Source, path: KeyPath) -> Any:
+    def _fill(self, value: object, source: Source, path: KeyPath) -> JsonValue:
         def unknown(name: str) -> None:
             hint = suggest(name, self.variables) + "; write $${ for a literal ${"
             self._add_problem(f"unknown variable ${{{name}}}", source, path, hint)

@@ -6,7 +6,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import escape, fill, find_variable
@@ -20,6 +20,7 @@ from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.context.keys import PREVIOUS
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, Problems, TooManyProblems, Where
 from data_juicer_sandbox.secrets import remember_all, shown
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.config.sweep import Sweep
@@ -167,17 +168,17 @@ class _Loading:
 
     def _fill(
         self, value: object, variables: Mapping[str, str], key: str, unknown: Callable[[str], None] = lambda name: None
-    ) -> Any:
+    ) -> JsonValue:
         try:
             return fill(value, variables, unknown, self._budget)
         except ConfigError as error:
             self.add_problem(error.what, (key,))
             return "x" if isinstance(value, str) else {}
 
-    def _parameters(self, variables: Mapping[str, str]) -> dict[str, Any]:
+    def _parameters(self, variables: Mapping[str, str]) -> ConfigValues:
         parameters = self.values["parameters"] or {}
         unknown: list[str] = []
-        filled: dict[str, Any] = self._fill(parameters, variables, "parameters", unknown.append)
+        filled: ConfigValues = self._fill(parameters, variables, "parameters", unknown.append)
         for name in dict.fromkeys(unknown):
             path = ("parameters", *find_variable(parameters, name))
             hint = suggest(name, variables) + "; write $${ for a literal ${"
@@ -243,7 +244,7 @@ class _Loading:
             pipelines.append(reader.pipeline(str(name), lists, path))
         return pipelines
 
-    def _numbered_entries(self, items: list[object]) -> list[tuple[int, tuple[Any, Any]]]:
+    def _numbered_entries(self, items: list[object]) -> list[tuple[int, tuple[JsonValue, JsonValue]]]:
         entries = []
         for index, entry in enumerate(items):
             if isinstance(entry, dict) and len(entry) == 1:

@@ -41,7 +41,7 @@ class NotPlain(pickle.UnpicklingError):
         self.names = names
 
 
-def loads(data: bytes) -> Any:
+def loads(data: bytes) -> object:
     """Read a pickle of plain values.
 
     Args:
@@ -60,15 +60,15 @@ def loads(data: bytes) -> Any:
 class _Reader:
     def __init__(self, data: bytes):
         self._data, self._at = data, 0
-        self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
+        self._stack: list[object] = []
+        self._memo: dict[int, object] = {}
         self._depths: dict[int, int] = {}  # by id: all containers stay alive, since nothing is ever popped and dropped
-        self._kept: list[Any] = []
+        self._kept: list[object] = []
         self._copies_left = min(MAX_COPIED, len(data) + 10_000)
         self._repeats_left = FREE_REPEATS + REPEATS_PER_BYTE * len(data)
         self._hashes: dict[int, Counts] = {}  # by id of the container, as `_depths`
 
-    def read(self) -> Any:
+    def read(self) -> object:
         while True:
             code = self._take(1)
             if code == pickle.STOP:
@@ -124,7 +124,7 @@ class _Reader:
     def _depth(self, value: object) -> int:
         return self._depths.get(id(value), 0) if isinstance(value, _CONTAINERS) else 0
 
-    def _above_mark(self) -> list[Any]:
+    def _above_mark(self) -> list[object]:
         for index in range(len(self._stack) - 1, -1, -1):
             if self._stack[index] is _MARK:
                 items = self._stack[index + 1 :]
@@ -132,7 +132,7 @@ class _Reader:
                 return items
         raise ValueError("a mark is missing")
 
-    def _pop(self, count: int) -> list[Any]:
+    def _pop(self, count: int) -> list[object]:
         items = self._stack[-count:] if count else []
         if len(items) < count or any(item is _MARK for item in items):
             raise ValueError("a value is missing")
@@ -148,7 +148,7 @@ class _Reader:
         refuse_collisions(items, {})
         self._container(frozenset(items), 1 + max(map(self._depth, items), default=0))
 
-    def _fill(self, container_type: type, items: list[object], put: Callable[[Any, list[Any]], Any]) -> None:
+    def _fill(self, container_type: type, items: list[object], put: Callable[[Any, list[object]], None]) -> None:
         target = self._stack[-1]
         if type(target) is not container_type:
             raise ValueError(f"a {container_type.__name__} is missing")
@@ -225,7 +225,7 @@ def _pairs(target: dict[object, object], items: list[object]) -> None:
     target.update(zip(keys, items[1::2], strict=True))
 
 
-_HANDLERS: dict[bytes, Callable[[_Reader], Any]] = {
+_HANDLERS: dict[bytes, Callable[[_Reader], object]] = {
     pickle.PROTO: lambda r: r._take(1),
     pickle.FRAME: lambda r: r._take(8),
     pickle.MARK: lambda r: r._push(_MARK),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+
+from data_juicer_sandbox.types import JsonValue
 
 BOOKKEEPING = "__job__"
 """The key of a record's provenance beside its outputs in the checkpoint."""
@@ -27,14 +28,14 @@ class Trace:
 
     config: Mapping[str, str] = field(default_factory=dict)
     code: Mapping[str, str] | None = None
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    outputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    outputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changed_inputs: Sequence[str] = ()
     missing_inputs: Sequence[str] = ()
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, JsonValue]:
         """The shape that the checkpoint stores: without the parts that the record lacks."""
-        plain: dict[str, Any] = {"config": dict(self.config)}
+        plain: dict[str, JsonValue] = {"config": dict(self.config)}
         if self.code is not None:
             plain["code"] = dict(self.code)
         plain.update(inputs=dict(self.inputs), outputs=dict(self.outputs))
@@ -89,19 +90,19 @@ class Provenance:
     seconds: float | None = None
     error: str | None = None
     trace: Trace | None = None
-    other: Mapping[str, Any] = field(default_factory=dict)
+    other: Mapping[str, object] = field(default_factory=dict)
 
     @property
-    def inputs(self) -> Mapping[str, Any]:
+    def inputs(self) -> Mapping[str, Sequence[str]]:
         """The fingerprints of the files that the job read, by path; empty without a trace."""
         return {} if self.trace is None else self.trace.inputs
 
     @property
-    def outputs(self) -> Mapping[str, Any]:
+    def outputs(self) -> Mapping[str, Sequence[str]]:
         """The fingerprints of the files that the job wrote, by path; empty without a trace."""
         return {} if self.trace is None else self.trace.outputs
 
-    def plain(self, *, trace: bool = True) -> dict[str, Any]:
+    def plain(self, *, trace: bool = True) -> dict[str, JsonValue]:
         """The shape that the checkpoint stores under `__job__`.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.io.data_files import ENDINGS, is_data
@@ -13,6 +13,7 @@ from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks.base import Hook, arguments
 from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.signatures import build
+from data_juicer_sandbox.types import ConfigValues
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.workflow.resolve import ResolvedJob
@@ -49,7 +50,7 @@ class ProbeViaModelInferHook(Hook):
         """True: the hook reads the recipe to draw the sample."""
         return True
 
-    def run(self, resolved: ResolvedJob, job: JobRun) -> Any:
+    def run(self, resolved: ResolvedJob, job: JobRun) -> object:
         """Draw the sample, then build and run the evaluator on it."""
         component = resolved.component or self.component_class(resolved.extra_configs)
         keyword_arguments = arguments(component, None, resolved.extra_configs)
@@ -70,7 +71,7 @@ class GeneralProbeHook(Hook):
 _SOURCES = ("dataset_path", "dataset", "generated_dataset_config")
 
 
-def with_dataset(recipe: Mapping[str, object], dataset_path: str | None) -> dict[str, Any]:
+def with_dataset(recipe: Mapping[str, object], dataset_path: str | None) -> ConfigValues:
     """The recipe with a data set: its own, else `dataset_path` of the component.
 
     Raises:

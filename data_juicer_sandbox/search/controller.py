@@ -7,11 +7,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.search.space import draw
+from data_juicer_sandbox.types import JsonValue
 from data_juicer_sandbox.validation.sweep import combinations
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class TrialSpec:
     """
 
     number: int
-    values: Mapping[str, Any]
+    values: Mapping[str, JsonValue]
     again: bool = False
 
 

@@ -11,9 +11,10 @@ import json
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.config.distributions import Choice, Distribution, Normal, Parameter, Range, nearest
+from data_juicer_sandbox.types import JsonValue
 
 if TYPE_CHECKING:
     import optuna
@@ -23,7 +24,7 @@ _TAIL = 1e-9
 """Smallest distance of a quantile from 0 and 1: the quantile function of a normal is infinite there."""
 
 
-def draw(trial: optuna.Trial, parameters: Iterable[Parameter]) -> dict[str, Any]:
+def draw(trial: optuna.Trial, parameters: Iterable[Parameter]) -> dict[str, JsonValue]:
     """The values of a trial's parameters, by name.
 
     Args:
@@ -33,7 +34,7 @@ def draw(trial: optuna.Trial, parameters: Iterable[Parameter]) -> dict[str, Any]
     return {parameter.name: _value(trial, parameter.name, parameter.distribution) for parameter in parameters}
 
 
-def _value(trial: optuna.Trial, name: str, distribution: Distribution) -> Any:
+def _value(trial: optuna.Trial, name: str, distribution: Distribution) -> JsonValue:
     if isinstance(distribution, Choice):
         if len(distribution.values) == 1:
             return distribution.values[0]
@@ -56,12 +57,12 @@ def _value(trial: optuna.Trial, name: str, distribution: Distribution) -> Any:
     return value if distribution.step is None else nearest(value, distribution.step)  # 0.3, not 0.30000000000000004
 
 
-def grid(parameters: Iterable[Parameter]) -> dict[str, list[Any]]:
+def grid(parameters: Iterable[Parameter]) -> dict[str, list[JsonValue]]:
     """The search space of Optuna's grid sampler: all values of each parameter that has more than one.
 
     A choice with probabilities is represented by a quantile per value; values of probability 0 are omitted.
     """
-    space: dict[str, list[Any]] = {}
+    space: dict[str, list[JsonValue]] = {}
     for parameter in parameters:
         distribution = parameter.distribution
         if isinstance(distribution, Choice) and distribution.probabilities is not None:
@@ -88,7 +89,7 @@ def format_parameters(values: Mapping[str, object]) -> str:
     return ", ".join(parts)
 
 
-def _choices(choice: Choice) -> dict[Any, Any]:
+def _choices(choice: Choice) -> dict[str | int | float | bool | None, JsonValue]:
     """The values keyed by what Optuna can store: scalars unchanged, lists and mappings as JSON."""
     plain = (str, int, float, bool, type(None))
     return {value if isinstance(value, plain) else json.dumps(value): value for value in choice.values}

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.plain_json import flatten
+from data_juicer_sandbox.types import JsonValue
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class RunInfo:
     work_dir: Path
     project: str
     experiment: str
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     resume: bool
     group: str | None = None
 
@@ -57,7 +57,7 @@ class Tracker:
         """Close the tracker at the end of the run."""
 
 
-def flat_values(values: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
+def flat_values(values: Mapping[str, object]) -> Iterator[tuple[str, bool | int | float | str | None]]:
     """Flatten nested mappings and lists to `outer.inner.0`, and convert NumPy and tensor values to plain ones.
 
     Other objects become text, since some tables contain text beside their numbers.
@@ -73,13 +73,13 @@ def flat_values(values: Mapping[str, object]) -> Iterator[tuple[str, Any]]:
             yield name, str(value)
 
 
-def to_json(value: object) -> Any:
+def to_json(value: object) -> JsonValue:
     """Convert a value to strict JSON: NaN and the infinities become strings."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
 
 
-def from_json(value: object) -> Any:
+def from_json(value: object) -> JsonValue:
     """The inverse of `to_json`."""
     return float(value) if value in ("NaN", "Infinity", "-Infinity") else value

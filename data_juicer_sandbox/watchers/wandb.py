@@ -9,7 +9,6 @@ import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from data_juicer_sandbox.config.schema import ANONYMOUS
@@ -17,6 +16,7 @@ from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.plain_json import loads
+from data_juicer_sandbox.types import LibraryObject
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker
 
 RUN_FILE = "wandb_run.json"
@@ -46,7 +46,7 @@ class WandbTracker(Tracker):
         self._file = run.work_dir / RUN_FILE
         if not run.resume:
             self._file.unlink(missing_ok=True)
-        self._wandb: Any = None  # the library's run, opened by the first job that starts
+        self._wandb: LibraryObject = None  # the library's run, opened by the first job that starts
 
     def start(self, pipeline: str, job: str, config: Mapping[str, object] | None, time: float) -> None:
         """Open the W&B run if it is not open yet, and record the job's config."""
@@ -69,7 +69,7 @@ class WandbTracker(Tracker):
         if self._wandb is not None:
             self._wandb.finish()
 
-    def _open(self) -> Any:
+    def _open(self) -> LibraryObject:
         if self._wandb is None:
             wandb = load("wandb", extra="wandb")
             self._wandb = wandb.init(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -13,6 +13,7 @@ from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.plugins import import_object, plugins
 from data_juicer_sandbox.secrets import mask, shown
+from data_juicer_sandbox.types import Metrics
 from data_juicer_sandbox.watchers import local
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker, flat_values
 from data_juicer_sandbox.watchers.wandb import configured
@@ -118,7 +119,7 @@ class Watcher:
                 lambda tracker: tracker.watch(pipeline, meta_name, flat, None if step is None else int(step), now)
             )
 
-    def query(self, meta_name: str, pipeline: str | None = None) -> dict[str, Any]:
+    def query(self, meta_name: str, pipeline: str | None = None) -> Metrics:
         """The last value of every key that a job's latest attempt watched, read from the disk."""
         return local.last_values(self._metrics, meta_name, pipeline)
 
@@ -154,7 +155,7 @@ class JobWatcher:
         """Record numbers (nested mappings are flattened with dots) under this job's name."""
         self._watcher.watch(self._pipeline, self._meta_name, values, step)
 
-    def query(self, meta_name: str) -> dict[str, Any]:
+    def query(self, meta_name: str) -> Metrics:
         """The last values that the job of this name watched: in this pipeline, else in any."""
         return self._watcher.query(meta_name, self._pipeline) or self._watcher.query(meta_name)
 

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import xxhash
 
@@ -76,7 +75,7 @@ class FingerprintCache:
             stamps = [self.get(path) for path in paths]
         return {path: stamp for path, stamp in zip(paths, stamps, strict=True) if stamp}
 
-    def is_unchanged(self, path: str, stamp: Sequence[Any]) -> bool:
+    def is_unchanged(self, path: str, stamp: Sequence[str]) -> bool:
         """Whether a file or folder still has a fingerprint; it is read only if its quick key differs."""
         try:
             if len(stamp) == 2 and stamp[0] == quick_key(path):
@@ -88,7 +87,7 @@ class FingerprintCache:
         return now is not None and now[1] == stamp[-1]
 
 
-def content_of(stamp: Sequence[object]) -> str:
+def content_of(stamp: Sequence[str]) -> str:
     """The content digest of a fingerprint, including those of earlier versions."""
     return str(stamp[-1])
 
