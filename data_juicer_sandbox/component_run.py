@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.components.base import Component, JobRun, NullJob, Role
 from data_juicer_sandbox.config.limits import MAX_DEPTH
@@ -23,6 +22,7 @@ from data_juicer_sandbox.signatures import build, parameters
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.silent_view import SilentView
 from data_juicer_sandbox.terminal.view import View
+from data_juicer_sandbox.types import JsonValue, LibraryObject
 from data_juicer_sandbox.validation.outputs import check_output
 from data_juicer_sandbox.workflow.planned_job import texts
 
@@ -31,7 +31,7 @@ _NAME = "component"
 
 def run_component(
     component: str | type[object], /, *, factory: str | None = None, view: View | None = None, **values: object
-) -> Any:
+) -> LibraryObject:
     """Run one component and return what it returns: one output, or a tuple of several.
 
     The arguments are checked and converted like the `extra_configs` of a job. An output file that exists is replaced
@@ -70,7 +70,7 @@ def run_component(
     remember_all(values)
     instance = build(cls, values)
     folder = Path(tempfile.mkdtemp(prefix="dj_sandbox_"))
-    result: Any = None
+    result: object = None
     try:
         with only_run_of_process(), preserved_process():
             logs.setup(folder / logs.FILE, debug=False)
@@ -93,7 +93,7 @@ def run_component(
     return result
 
 
-def plain_value(value: object, depth: int = 0) -> Any:
+def plain_value(value: object, depth: int = 0) -> JsonValue:
     """A value as a config file could hold it: paths as text, tuples as lists, mappings as dicts.
 
     Raises:
@@ -154,5 +154,5 @@ def _guard(cls: type[object], values: Mapping[str, object], folder: Path) -> Out
     return guard
 
 
-def _as_list(result: object) -> Any:
+def _as_list(result: object) -> object:
     return list(result) if isinstance(result, tuple) else result

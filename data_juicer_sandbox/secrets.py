@@ -193,9 +193,9 @@ def remember_environment() -> None:
         _remember_urls(value)
 
 
-def _with_masked_keys(items: Iterable[tuple[object, object]]) -> dict[Any, Any]:
+def _with_masked_keys(items: Iterable[tuple[object, object]]) -> dict[object, object]:
     """A mapping whose keys hold no secret; keys that have become equal are numbered."""
-    masked: dict[Any, Any] = {}
+    masked: dict[object, object] = {}
     for key, item in items:
         shown_key = _mask_patterns(key) if isinstance(key, str) else key
         number = 2
@@ -206,7 +206,7 @@ def _with_masked_keys(items: Iterable[tuple[object, object]]) -> dict[Any, Any]:
     return masked
 
 
-def _mask_entry(key: str, value: object) -> Any:
+def _mask_entry(key: str, value: object) -> object:
     if value is None or (isinstance(value, str) and not value) or not is_secret(key) or _is_number(value):
         return mask(value)
     if key.rpartition(".")[2].lower().endswith("token") and not _is_credential(value):

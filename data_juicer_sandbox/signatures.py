@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from data_juicer_sandbox.components.base import Role, Written
 from data_juicer_sandbox.config.suggestions import suggest
@@ -20,11 +20,11 @@ class Parameter:
     """One parameter of a constructor."""
 
     name: str
-    hint: Any
+    hint: object
     """Its type, without the role."""
     role: Role | None
     required: bool
-    default: Any
+    default: object
     written: Written = Written.BY_NAME
     """How an output is written."""
 
@@ -38,7 +38,8 @@ class Problem:
     hint: str | None = None
 
 
-_SIGNATURES: dict[type[Any], tuple[dict[str, Parameter], bool]] = {}
+T = TypeVar("T")
+_SIGNATURES: dict[type[object], tuple[dict[str, Parameter], bool]] = {}
 
 
 def parameters(cls: type[object]) -> tuple[dict[str, Parameter], bool]:
@@ -102,7 +103,7 @@ def check(
     return problems
 
 
-def build(cls: type[object], values: Mapping[str, object]) -> Any:
+def build(cls: type[T], values: Mapping[str, object]) -> T:
     """Create a component.
 
     Raises:
@@ -121,7 +122,7 @@ def build(cls: type[object], values: Mapping[str, object]) -> Any:
     )
 
 
-def _convert(parameter: Parameter, value: object) -> Any:
+def _convert(parameter: Parameter, value: object) -> object:
     if _uses_default(parameter, value):
         return parameter.default
     if parameter.role is not None:
@@ -134,7 +135,7 @@ def _uses_default(parameter: Parameter, value: object) -> bool:
     return value is None and not parameter.required and not has_type(None, parameter.hint)
 
 
-def _paths(value: object, hint: object) -> Any:
+def _paths(value: object, hint: object) -> object:
     """Paths as the parameter takes them: a list with one path as this path where the parameter takes no list, and a
     list of lists, which results from combining the outputs of several jobs, as one list.
     """

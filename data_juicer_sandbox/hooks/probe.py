@@ -13,7 +13,7 @@ from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks.base import Hook, arguments
 from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.signatures import build
-from data_juicer_sandbox.types import ConfigValues
+from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.workflow.resolve import ResolvedJob
@@ -56,7 +56,7 @@ class ProbeViaModelInferHook(Hook):
         keyword_arguments = arguments(component, None, resolved.extra_configs)
         if resolved.dj_configs is not None:
             recipe = with_dataset(resolved.dj_configs, keyword_arguments.get("dataset_path"))
-            executor = build(FACTORIES["DataExecutorFactory"].find(None), {"dj_configs": recipe})
+            executor: LibraryObject = build(FACTORIES["DataExecutorFactory"].find(None), {"dj_configs": recipe})
             keyword_arguments["dataset_path"] = unsampled_path(recipe) or executor.sample(job)
         return build(component, keyword_arguments).run(job)
 

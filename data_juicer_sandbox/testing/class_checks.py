@@ -10,11 +10,11 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.components.base import Component
 from data_juicer_sandbox.signatures import argument_texts, check, own_argument_texts, parameters
 from data_juicer_sandbox.testing.reporting import Check, report
+from data_juicer_sandbox.types import JsonValue
 
 HEAVY = (
     "accelerate", "bitsandbytes", "data_juicer", "datasets", "deepspeed", "diffusers", "evalscope", "jax", "lm_eval",
@@ -153,7 +153,7 @@ def _heavy(modules: list[str]) -> str:
     return ", ".join(sorted({name.partition(".")[0] for name in modules}.intersection(HEAVY)))
 
 
-def _ask(cls: type[object], request: Mapping[str, object], folder: Path) -> dict[str, Any]:
+def _ask(cls: type[object], request: Mapping[str, object], folder: Path) -> dict[str, JsonValue]:
     """The answer of `constructor_probe` in a new process."""
     try:
         file = inspect.getfile(cls)

@@ -8,7 +8,6 @@ import pickle
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -113,7 +112,7 @@ def portable_values(bench: Bench) -> Iterator[str]:
                     yield f"the attribute {name!r} differs after its value went through {medium}"
 
 
-def _attributes(bench: Bench, values: Mapping[str, object]) -> dict[str, Any]:
+def _attributes(bench: Bench, values: Mapping[str, object]) -> dict[str, object]:
     """The attributes that are named as a parameter, as far as they are plain."""
     built = vars(build(bench.cls, values))
     plain = (str, int, bool, list, dict, type(None))
@@ -235,11 +234,11 @@ def repeatable(bench: Bench, deterministic: bool) -> Iterator[str]:
         yield "a second run with the same values returns another result"
 
 
-def _as_list(result: object) -> Any:
+def _as_list(result: object) -> object:
     return list(result) if isinstance(result, tuple) else result
 
 
-def _encoded(result: object) -> Any:
+def _encoded(result: object) -> bytes | None:
     """A result in a form that can be compared; None if the checkpoint cannot keep it, which another check reports."""
     try:
         results = result if isinstance(result, tuple) else (result,)

@@ -82,7 +82,7 @@ def main() -> None:
     os.chdir(request["folder"])
     recorder = Recorder(os.path.realpath(request["folder"]), request.get("writable"))
     sys.addaudithook(recorder)
-    answer: dict[str, Any] = {}
+    answer: dict[str, object] = {}
     try:
         cls = load(request["module"], request["file"], request["name"])
         answer["imported"] = sorted(sys.modules)

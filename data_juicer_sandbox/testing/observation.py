@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.component_run import plain_value
 from data_juicer_sandbox.components.base import Component, JobRun, Role, Written
@@ -21,6 +20,7 @@ from data_juicer_sandbox.output_guard import LEDGER, OutputGuard, OutputLedger
 from data_juicer_sandbox.signatures import build, parameters
 from data_juicer_sandbox.testing.process_state import ProcessState
 from data_juicer_sandbox.testing.recorders import Events, Interruption, RecordedTask, RecordingGuard, RecordingJob
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 from data_juicer_sandbox.validation.outputs import check_output
 from data_juicer_sandbox.workflow.planned_job import recipe_paths, texts
 
@@ -77,7 +77,7 @@ class Bench:
     ):
         self.cls, self.metrics = cls, metrics
         self.source = folder.resolve()
-        self.values: dict[str, Any] = _relative(plain_value(dict(values)), (folder.absolute(), self.source))
+        self.values: ConfigValues = _relative(plain_value(dict(values)), (folder.absolute(), self.source))
         self.project = temporary.resolve() / "project"
         self.job_folder = f"{WORK_DIR}/jobs/anonymous/{NAME}"
         self._first: Observation | None = None
@@ -190,7 +190,7 @@ def unfinished_tasks(tasks: list[RecordedTask]) -> list[str]:
     return [task.description for task in tasks if task.open]
 
 
-def _relative(value: object, folders: tuple[Path, ...]) -> Any:
+def _relative(value: object, folders: tuple[Path, ...]) -> JsonValue:
     """Values with the absolute paths below a folder made relative to it; the folder may have several names."""
     if isinstance(value, str):
         for folder in folders:

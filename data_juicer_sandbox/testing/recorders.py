@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.files import real_path
 from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.output_guard import OutputGuard
+from data_juicer_sandbox.types import Metrics
 
 WATCH = "watch"
 PROGRESS = "progress"
@@ -109,7 +109,7 @@ class RecordingJob:
         if step is not None:
             self._events.happened(WATCH)
 
-    def query(self, meta_name: str) -> dict[str, Any]:
+    def query(self, meta_name: str) -> Metrics:
         """The metrics of another job."""
         return dict(self._metrics.get(meta_name, {}))
 
