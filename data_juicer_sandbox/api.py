@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -27,6 +26,7 @@ from data_juicer_sandbox.errors import ConfigError, ConfigErrors
 from data_juicer_sandbox.results import Results, load_results
 from data_juicer_sandbox.terminal.silent_view import SilentView
 from data_juicer_sandbox.terminal.view import View
+from data_juicer_sandbox.types import ConfigValues
 from data_juicer_sandbox.validation import validate, validated_jobs
 from data_juicer_sandbox.watchers import local
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
@@ -105,7 +105,11 @@ class Sandbox:
     """
 
     def __init__(
-        self, config: str | os.PathLike[str] | Mapping[str, Any], *, trust_checkpoint: bool = False, **overrides: Any
+        self,
+        config: str | os.PathLike[str] | Mapping[str, object],
+        *,
+        trust_checkpoint: bool = False,
+        **overrides: object,
     ):
         if isinstance(config, Mapping):
             self._source = Source(_MEMORY, plain_value(config))
@@ -114,7 +118,7 @@ class Sandbox:
                 self._source = read_source(os.fspath(config))
             except ConfigError as error:
                 raise ConfigErrors([error]) from error
-        self._overrides: dict[str, Any] = plain_value(overrides)
+        self._overrides: ConfigValues = plain_value(overrides)
         self._trust_checkpoint = trust_checkpoint
 
     @property

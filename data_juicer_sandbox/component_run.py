@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.components.base import Component, JobRun, NullJob, Role
 from data_juicer_sandbox.config.limits import MAX_DEPTH
@@ -23,6 +22,7 @@ from data_juicer_sandbox.signatures import build, parameters
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.silent_view import SilentView
 from data_juicer_sandbox.terminal.view import View
+from data_juicer_sandbox.types import JsonValue, LibraryObject
 from data_juicer_sandbox.validation.outputs import check_output
 from data_juicer_sandbox.workflow.planned_job import texts
 
@@ -30,8 +30,8 @@ _NAME = "component"
 
 
 def run_component(
-    component: str | type[Any], /, *, factory: str | None = None, view: View | None = None, **values: Any
-) -> Any:
+    component: str | type[object], /, *, factory: str | None = None, view: View | None = None, **values: object
+) -> LibraryObject:
     """Run one component and return what it returns: one output, or a tuple of several.
 
     The arguments are checked and converted like the `extra_configs` of a job. An output file that exists is replaced
@@ -70,7 +70,7 @@ def run_component(
     remember_all(values)
     instance = build(cls, values)
     folder = Path(tempfile.mkdtemp(prefix="dj_sandbox_"))
-    result: Any = None
+    result: object = None
     try:
         with only_run_of_process(), preserved_process():
             logs.setup(folder / logs.FILE, debug=False)
@@ -93,7 +93,7 @@ def run_component(
     return result
 
 
-def plain_value(value: Any, depth: int = 0) -> Any:
+def plain_value(value: object, depth: int = 0) -> JsonValue:
     """A value as a config file could hold it: paths as text, tuples as lists, mappings as dicts.
 
     Raises:
@@ -128,7 +128,7 @@ def _find(name: str, factory: str | None) -> type[Component]:
     raise ConfigError(f"unknown component {name!r}", hint=suggest(name, type_names))
 
 
-def _guard(cls: type[Any], values: Mapping[str, Any], folder: Path) -> OutputGuard:
+def _guard(cls: type[object], values: Mapping[str, object], folder: Path) -> OutputGuard:
     """The guard of the outputs; what earlier calls wrote is recorded in the user's cache folder.
 
     Raises:
@@ -154,5 +154,5 @@ def _guard(cls: type[Any], values: Mapping[str, Any], folder: Path) -> OutputGua
     return guard
 
 
-def _as_list(result: Any) -> Any:
+def _as_list(result: object) -> object:
     return list(result) if isinstance(result, tuple) else result

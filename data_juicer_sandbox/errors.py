@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 MAX_PROBLEMS = 200
 """Reading a config stops after this number of problems."""
@@ -56,7 +55,7 @@ class ConfigErrors(ConfigError):
         count, more = len(self.problems), " or more" if len(problems) >= MAX_PROBLEMS else ""
         super().__init__(f"{count}{more} error{'s' if count != 1 else ''} in the config")
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.problems, self.warnings)
 
     def __str__(self) -> str:

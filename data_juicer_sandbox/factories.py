@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from data_juicer_sandbox.components.base import Component
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.plugins import import_object, plugins
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import LibraryObject
 
 _HERE = "data_juicer_sandbox.components."
 
@@ -32,7 +32,7 @@ class Factory:
         """All types by name, including plug-ins, as `module:Class`."""
         return {**plugins(self.name), **{name: _HERE + target for name, target in self.builtin.items()}}
 
-    def find(self, type_name: str | None) -> type[Any]:
+    def find(self, type_name: str | None) -> type[Component]:
         """The class of a type: a known name, or a dotted path such as `my_pkg.my_mod.MyTrainer`.
 
         Raises:
@@ -44,7 +44,7 @@ class Factory:
             raise ConfigError(f"{component_class.__module__}.{component_class.__name__} is not a component", hint=hint)
         return component_class
 
-    def _find(self, name: Any) -> type[Any]:
+    def _find(self, name: object) -> type[LibraryObject]:
         if name is not None and not isinstance(name, str):
             raise ConfigError(f"`type` is a name, not {shown(name)}")
         if name in self.builtin:
@@ -60,7 +60,7 @@ class Factory:
         raise ConfigError(f"unknown type {name!r} for {self.name}", hint=hint)
 
 
-def import_class(target: str) -> type[Any]:
+def import_class(target: str) -> type[LibraryObject]:
     """The class at `package.module:Class` or `package.module.Class`.
 
     Raises:

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch, fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -97,7 +96,7 @@ class OutputLedger:
         else:
             self._append({"path": name, "size": state[0], "mtime": state[1]})
 
-    def _append(self, entry: dict[str, Any]) -> None:
+    def _append(self, entry: dict[str, object]) -> None:
         with open_append(self._file) as stream:
             # A line break in front: the last line may have been cut by a full disk.
             stream.write(b"\n" + json.dumps(entry).encode() + b"\n")

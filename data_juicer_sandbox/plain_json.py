@@ -21,7 +21,7 @@ def loads(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def flatten(value: Any, path: str = "", *, keep_empty: bool = False) -> Iterator[tuple[str, Any]]:
+def flatten(value: object, path: str = "", *, keep_empty: bool = False) -> Iterator[tuple[str, Any]]:
     """The values inside nested mappings, lists and tuples, by their dotted paths (`outer.inner.0`).
 
     Args:
@@ -42,6 +42,6 @@ def flatten(value: Any, path: str = "", *, keep_empty: bool = False) -> Iterator
         yield from flatten(item, f"{path}.{key}" if path else key, keep_empty=keep_empty)
 
 
-def fingerprint(value: Any) -> str:
+def fingerprint(value: object) -> str:
     """128-bit XXH3 of a plain value as JSON, in hex; the order of keys does not matter."""
     return str(xxhash.xxh3_128_hexdigest(json.dumps(value, sort_keys=True, default=repr).encode()))

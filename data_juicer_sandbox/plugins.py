@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
 
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.secrets import shorten, shown
+from data_juicer_sandbox.types import LibraryObject
 
 
 @cache
@@ -20,7 +20,7 @@ def plugins(group: str) -> dict[str, str]:
     return {point.name: point.value for point in entry_points(group=f"data_juicer_sandbox.{group}")}
 
 
-def import_object(target: str) -> Any:
+def import_object(target: str) -> LibraryObject:
     """Import the object at `package.module:name` or `package.module.name`.
 
     Raises:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.report import REPORT_FILE
+from data_juicer_sandbox.types import JsonValue, LibraryObject
 from data_juicer_sandbox.watchers import local
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Results:
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
-    def __getitem__(self, key: str) -> Any:
+    def __getitem__(self, key: str) -> LibraryObject:
         """The output at `pipeline.job.output`, or a part of it by further dots (`main.eval.scores.0.accuracy`).
 
         Raises:
@@ -177,9 +178,9 @@ def load_results(work_dir: str | Path, *, trust_checkpoint: bool = False) -> Res
     return Results(folder, context)
 
 
-def _latest_attempts(path: Path) -> Iterator[Mapping[str, Any]]:
+def _latest_attempts(path: Path) -> Iterator[Mapping[str, JsonValue]]:
     """The values of a metrics file, without those of attempts that a later attempt replaced."""
-    attempts: dict[tuple[int, str, str], list[Mapping[str, Any]]] = {}
+    attempts: dict[tuple[int, str, str], list[Mapping[str, JsonValue]]] = {}
     for record in local.read(path):
         key = (record.get("iteration", 1), record["pipeline"], record["job"])
         if "name" not in record:
@@ -192,5 +193,5 @@ def _latest_attempts(path: Path) -> Iterator[Mapping[str, Any]]:
         yield from rows
 
 
-def _is_whole(step: Any) -> bool:
+def _is_whole(step: float | None) -> bool:
     return step is None or step != step or float(step).is_integer()

@@ -100,7 +100,7 @@ def is_secret(key: str) -> bool:
     return words[-1] == "token" and not _VOCABULARY.intersection(words)
 
 
-def mask(value: Any) -> Any:
+def mask(value: object) -> Any:
     """A copy with every secret replaced by '***': by the names of keys, and by the looks of strings.
 
     Mappings, lists, tuples and sets are gone through; other objects come back as they are. Numbers are never secrets. A
@@ -121,7 +121,7 @@ def mask(value: Any) -> Any:
     return value
 
 
-def mask_known(value: Any) -> Any:
+def mask_known(value: object) -> Any:
     """A copy of a result without the secrets that are remembered or have the looks of one.
 
     The names of its keys make nothing a secret: `{"token": "word"}` is what a model said.
@@ -157,7 +157,7 @@ def shorten(text: str, limit: int, ending: str = "") -> str:
     return text if len(text) <= limit else text[:limit] + ending
 
 
-def shown(value: Any, limit: int = 60, key: str = "") -> str:
+def shown(value: object, limit: int = 60, key: str = "") -> str:
     """A value for an error message: its `repr`, masked, then cut.
 
     Args:
@@ -168,7 +168,7 @@ def shown(value: Any, limit: int = 60, key: str = "") -> str:
     return shorten(repr(_mask_entry(key, value)), limit)
 
 
-def remember_all(value: Any) -> None:
+def remember_all(value: object) -> None:
     """Remember the secrets of a config, so that they are masked in every text from now on."""
     mask(value)
 
@@ -193,9 +193,9 @@ def remember_environment() -> None:
         _remember_urls(value)
 
 
-def _with_masked_keys(items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+def _with_masked_keys(items: Iterable[tuple[object, object]]) -> dict[object, object]:
     """A mapping whose keys hold no secret; keys that have become equal are numbered."""
-    masked: dict[Any, Any] = {}
+    masked: dict[object, object] = {}
     for key, item in items:
         shown_key = _mask_patterns(key) if isinstance(key, str) else key
         number = 2
@@ -206,7 +206,7 @@ def _with_masked_keys(items: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     return masked
 
 
-def _mask_entry(key: str, value: Any) -> Any:
+def _mask_entry(key: str, value: object) -> object:
     if value is None or (isinstance(value, str) and not value) or not is_secret(key) or _is_number(value):
         return mask(value)
     if key.rpartition(".")[2].lower().endswith("token") and not _is_credential(value):
@@ -215,14 +215,14 @@ def _mask_entry(key: str, value: Any) -> Any:
     return MASK
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     """Whether it is a number (a truth value is one), or a list of numbers."""
     if isinstance(value, (list, tuple)):
         return all(_is_number(item) for item in value)
     return isinstance(value, Number)
 
 
-def _remember_strings(value: Any) -> None:
+def _remember_strings(value: object) -> None:
     if isinstance(value, str):
         remember(value)
     elif isinstance(value, Mapping):
@@ -233,12 +233,12 @@ def _remember_strings(value: Any) -> None:
             _remember_strings(item)
 
 
-def _is_credential(value: Any) -> bool:
+def _is_credential(value: object) -> bool:
     """Under a key such as `my_token`: a string that is not itself a special token like `<|user|>` or `[PAD]`."""
     return isinstance(value, str) and not (value[:1] in "<[" and value[-1:] in ">]")
 
 
-def _mask_after(items: list[Any] | tuple[Any, ...], index: int, item: Any) -> Any:
+def _mask_after(items: list[object] | tuple[object, ...], index: int, item: object) -> Any:
     """An item of a list, which is a secret if the flag before it says so: `['--api-key', 'x']`."""
     before = items[index - 1] if index else None
     if isinstance(item, str) and isinstance(before, str) and before.startswith("--") and "=" not in before:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from data_juicer_sandbox.components.base import Role, Written
 from data_juicer_sandbox.config.suggestions import suggest
@@ -20,11 +20,11 @@ class Parameter:
     """One parameter of a constructor."""
 
     name: str
-    hint: Any
+    hint: object
     """Its type, without the role."""
     role: Role | None
     required: bool
-    default: Any
+    default: object
     written: Written = Written.BY_NAME
     """How an output is written."""
 
@@ -38,17 +38,18 @@ class Problem:
     hint: str | None = None
 
 
-_SIGNATURES: dict[type[Any], tuple[dict[str, Parameter], bool]] = {}
+T = TypeVar("T")
+_SIGNATURES: dict[type[object], tuple[dict[str, Parameter], bool]] = {}
 
 
-def parameters(cls: type[Any]) -> tuple[dict[str, Parameter], bool]:
+def parameters(cls: type[object]) -> tuple[dict[str, Parameter], bool]:
     """The parameters of a class by name, and whether it takes others too (`**kwargs`)."""
     if cls not in _SIGNATURES:
         _SIGNATURES[cls] = _read_signature(cls)
     return _SIGNATURES[cls]
 
 
-def _read_signature(cls: type[Any]) -> tuple[dict[str, Parameter], bool]:
+def _read_signature(cls: type[object]) -> tuple[dict[str, Parameter], bool]:
     try:
         signature = inspect.signature(cls)
         # The constructor's own names, not those of the module the class was imported into.
@@ -68,7 +69,9 @@ def _read_signature(cls: type[Any]) -> tuple[dict[str, Parameter], bool]:
     return declared, any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
 
-def check(cls: type[Any], values: Mapping[str, Any], skip: Callable[[str], bool] = lambda name: False) -> list[Problem]:
+def check(
+    cls: type[object], values: Mapping[str, object], skip: Callable[[str], bool] = lambda name: False
+) -> list[Problem]:
     """Check the values for a constructor.
 
     Args:
@@ -100,7 +103,7 @@ def check(cls: type[Any], values: Mapping[str, Any], skip: Callable[[str], bool]
     return problems
 
 
-def build(cls: type[Any], values: Mapping[str, Any]) -> Any:
+def build(cls: type[T], values: Mapping[str, object]) -> T:
     """Create a component.
 
     Raises:
@@ -119,7 +122,7 @@ def build(cls: type[Any], values: Mapping[str, Any]) -> Any:
     )
 
 
-def _convert(parameter: Parameter, value: Any) -> Any:
+def _convert(parameter: Parameter, value: object) -> object:
     if _uses_default(parameter, value):
         return parameter.default
     if parameter.role is not None:
@@ -127,12 +130,12 @@ def _convert(parameter: Parameter, value: Any) -> Any:
     return convert(value, parameter.hint, parameter.name)
 
 
-def _uses_default(parameter: Parameter, value: Any) -> bool:
+def _uses_default(parameter: Parameter, value: object) -> bool:
     """Whether null stands for the default, since the parameter has one and its type excludes null."""
     return value is None and not parameter.required and not has_type(None, parameter.hint)
 
 
-def _paths(value: Any, hint: Any) -> Any:
+def _paths(value: object, hint: object) -> object:
     """Paths as the parameter takes them: a list with one path as this path where the parameter takes no list, and a
     list of lists, which results from combining the outputs of several jobs, as one list.
     """
@@ -144,7 +147,7 @@ def _paths(value: Any, hint: Any) -> Any:
     return value
 
 
-def argument_texts(cls: type[Any]) -> dict[str, str]:
+def argument_texts(cls: type[object]) -> dict[str, str]:
     """The Args section of a class and of those it derives from, its own text first."""
     texts: dict[str, str] = {}
     for base in reversed(cls.__mro__):
@@ -152,7 +155,7 @@ def argument_texts(cls: type[Any]) -> dict[str, str]:
     return texts
 
 
-def own_argument_texts(cls: type[Any]) -> dict[str, str]:
+def own_argument_texts(cls: type[object]) -> dict[str, str]:
     """The Args section of a class's own docstring: text by parameter."""
     from docstring_parser import DocstringStyle, parse
 

@@ -13,6 +13,7 @@ import msgspec
 from data_juicer_sandbox.config.yaml_source import parse
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.secrets import shorten, shown
+from data_juicer_sandbox.types import JsonValue, LibraryObject
 
 _MAX_TEXT = 1 << 20
 """Characters of a text that may stand for a value of another type."""
@@ -25,7 +26,7 @@ class ConversionError(ValueError):
     """A value does not have the type; the message names both."""
 
 
-def convert(value: Any, hint: Any, name: str = "") -> Any:
+def convert(value: object, hint: object, name: str = "") -> LibraryObject:
     """Convert a value to a type.
 
     A text is read as YAML where the type takes no text: "5" for an int, "[a, b]" for a list. NumPy scalars become plain
@@ -66,7 +67,7 @@ def convert(value: Any, hint: Any, name: str = "") -> Any:
     raise ConversionError(f"expected {spell(hint)}, got {described}" + (f" ({reason})" if reason else ""))
 
 
-def has_type(value: Any, hint: Any) -> bool:
+def has_type(value: object, hint: object) -> bool:
     """Whether a value has a type without any conversion of texts."""
     try:
         _convert(value, hint)
@@ -75,7 +76,7 @@ def has_type(value: Any, hint: Any) -> bool:
     return True
 
 
-def spell(hint: Any) -> str:
+def spell(hint: object) -> str:
     """A type as a person writes it: `list[str] | null`, `int >= 1`, `0 < float < 1`."""
     if hint is type(None):
         return "null"
@@ -91,7 +92,7 @@ def spell(hint: Any) -> str:
     return getattr(hint, "__name__", str(hint))
 
 
-def _spell_bounds(base: str, notes: tuple[Any, ...]) -> str:
+def _spell_bounds(base: str, notes: tuple[object, ...]) -> str:
     bounds = [(sign, getattr(note, key)) for note in notes if isinstance(note, msgspec.Meta) for key, sign in _BOUNDS]
     lower = next(((sign, bound) for sign, bound in bounds if bound is not None and sign.startswith(">")), None)
     upper = next(((sign, bound) for sign, bound in bounds if bound is not None and sign.startswith("<")), None)
@@ -100,7 +101,7 @@ def _spell_bounds(base: str, notes: tuple[Any, ...]) -> str:
     return f"{base} {' '.join(map(str, lower or upper or ()))}".rstrip()
 
 
-def _convert(value: Any, hint: Any) -> Any:
+def _convert(value: object, hint: object) -> LibraryObject:
     """A value as `msgspec` converts it; the members of a union one after the other, which `msgspec` restricts."""
     if hint in (Any, object, inspect.Parameter.empty):
         return value
@@ -118,7 +119,7 @@ def _convert(value: Any, hint: Any) -> Any:
     return msgspec.convert(value, hint, dec_hook=_create)
 
 
-def _create(hint: Any, value: Any) -> Any:
+def _create(hint: LibraryObject, value: object) -> object:
     """Create an object of a type that `msgspec` does not know."""
     if isinstance(value, hint):
         return value
@@ -133,11 +134,11 @@ def _nested_reason(error: Exception) -> str:
     return shorten(text, 200, "...") if isinstance(error, msgspec.ValidationError) and " - at `$" in text else ""
 
 
-def _without_numpy(value: Any) -> Any:
+def _without_numpy(value: LibraryObject) -> LibraryObject:
     return value.item() if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () else value
 
 
-def _read_text(text: str) -> Any:
+def _read_text(text: str) -> JsonValue:
     """The value that a text stands for as YAML.
 
     Raises:
@@ -148,7 +149,7 @@ def _read_text(text: str) -> Any:
     return parse(text, "its text").value
 
 
-def _with_read_texts(value: Any) -> Any:
+def _with_read_texts(value: object) -> JsonValue:
     """A list or mapping in which texts that stand for numbers or booleans are these."""
     if isinstance(value, str):
         read = _read_text(value) if len(value) < 100 else value
@@ -160,7 +161,7 @@ def _with_read_texts(value: Any) -> Any:
     return value
 
 
-def unpack_annotation(hint: Any) -> tuple[Any, list[Any]]:
+def unpack_annotation(hint: object) -> tuple[LibraryObject, list[object]]:
     """A type without its notes such as `Role`, and these notes; also those inside a union with None."""
     if get_origin(hint) is Annotated:
         base, *notes = get_args(hint)

@@ -14,7 +14,6 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from data_juicer_sandbox.files import digest
@@ -40,7 +39,7 @@ class UserCode:
         self._digests: dict[str, str] = {}
         self._modules: dict[str, list[str]] = {}
 
-    def digests(self, classes: Sequence[type[Any] | None], configs: Any) -> dict[str, str]:
+    def digests(self, classes: Sequence[type[object] | None], configs: object) -> dict[str, str]:
         """The content digest of each module of the user's code, by the module's name.
 
         Args:
@@ -89,7 +88,7 @@ def source_file(name: str) -> Path | None:
     return file if file is not None and file.suffix == ".py" and file.is_file() else None
 
 
-def class_modules(cls: type[Any] | None) -> list[str]:
+def class_modules(cls: type[object] | None) -> list[str]:
     """The user's modules that define a class and its bases. Of installed packages, only that of the class counts."""
     if cls is None or not _is_user_module(cls.__module__):
         return []
@@ -126,7 +125,7 @@ def modules_of(text: str) -> list[str]:
     return modules
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

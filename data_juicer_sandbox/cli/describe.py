@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.errors import ConfigError
@@ -95,18 +94,18 @@ def _users(factory: Factory) -> Iterator[str]:
                 yield name
 
 
-def describe(name: str, component: type[Any], facts: dict[str, str] | None = None) -> Described:
+def describe(name: str, component: type[object], facts: dict[str, str] | None = None) -> Described:
     """Any component class."""
     summary, text = _docstring(component)
     facts = dict(facts or {})
-    if getattr(component, "outputs", None):
-        facts["outputs"] = ", ".join(component.outputs)
+    if outputs := getattr(component, "outputs", None):
+        facts["outputs"] = ", ".join(outputs)
     if facts.get("factory"):
         facts["class"] = f"{component.__module__}.{component.__qualname__}"
     return Described(name, summary, text, tuple(_parameters(component)), facts)
 
 
-def _parameters(component: type[Any]) -> Iterator[Described.Parameter]:
+def _parameters(component: type[object]) -> Iterator[Described.Parameter]:
     texts = argument_texts(component)
     for name, parameter in parameters(component)[0].items():
         role = f" ({_ROLES[parameter.role]})" if parameter.role else ""
@@ -114,11 +113,11 @@ def _parameters(component: type[Any]) -> Iterator[Described.Parameter]:
         yield Described.Parameter(name, spell(parameter.hint) + role, default, texts.get(name, ""))
 
 
-def _default(value: Any) -> str:
+def _default(value: object) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def _docstring(thing: type[Any]) -> tuple[str, str]:
+def _docstring(thing: type[object]) -> tuple[str, str]:
     """First line, and all paragraphs before the sections."""
     text = re.split(r"\n\s*(?:Args|Attributes|Returns|Raises):\s*\n", inspect.getdoc(thing) or "", maxsplit=1)[
         0

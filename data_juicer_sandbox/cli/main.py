@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.terminal.streams import flush_stdout, surviving_outputs
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 COMMANDS = {
     "run": "run a config (the default: `dj-sandbox --config FILE`)",
@@ -67,7 +71,7 @@ def _command(arguments: list[str]) -> str:
     return arguments[0] if arguments and arguments[0] in COMMANDS else "run"
 
 
-def command_parser(command: str) -> Any:
+def command_parser(command: str) -> ArgumentParser:
     """The parser of a command, for its `--help` and for the reference pages."""
     module = command_module(command)
     if command == "run":
@@ -81,7 +85,7 @@ def command_parser(command: str) -> Any:
     return parser
 
 
-def command_module(command: str) -> Any:
+def command_module(command: str) -> ModuleType:
     """The module of a command."""
     return import_module(f"data_juicer_sandbox.cli.{_MODULES.get(command, command)}")
 

@@ -11,12 +11,16 @@ import argparse
 import os
 import sys
 import types
-from typing import Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from data_juicer_sandbox.config.keys import KEYS, Key
 from data_juicer_sandbox.config.yaml_source import parse
 from data_juicer_sandbox.errors import ConfigError, SandboxError
 from data_juicer_sandbox.secrets import mask_text, shorten
+from data_juicer_sandbox.types import ConfigValues, JsonValue, LibraryObject
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
 
 _TEXT_ONLY = "dj_sandbox_text"
 ENVIRONMENT = "DJ_SANDBOX"
@@ -31,7 +35,7 @@ _SHOWN = 500
 """Characters of a message about the command line; it may hold a whole argument."""
 
 
-def parser(command: str, description: str, epilog: str | None = None) -> Any:
+def parser(command: str, description: str, epilog: str | None = None) -> ArgumentParser:
     """The parser of a command that takes a config."""
     from jsonargparse import ArgumentParser, set_loader, set_parsing_settings
 
@@ -57,7 +61,7 @@ def parser(command: str, description: str, epilog: str | None = None) -> Any:
             help="read a checkpoint of an earlier version that holds Python objects; only if it is your own",
         )
     for key in KEYS.values():
-        switch: dict[str, Any] = {"nargs": "?", "const": "true"} if key.type is bool else {}
+        switch: dict[str, LibraryObject] = {"nargs": "?", "const": "true"} if key.type is bool else {}
         word = {bool: "true|false", int: "N", list | dict | None: "YAML"}.get(key.type, "VALUE")
         argument_parser.add_argument(
             f"--{key.name}", type=str, default=argparse.SUPPRESS, metavar=word, help=key.help, **switch
@@ -65,7 +69,7 @@ def parser(command: str, description: str, epilog: str | None = None) -> Any:
     return argument_parser
 
 
-def read(argument_parser: Any, arguments: list[str]) -> tuple[dict[str, Any], dict[str, Any]] | int:
+def read(argument_parser: ArgumentParser, arguments: list[str]) -> tuple[ConfigValues, ConfigValues] | int:
     """Parse the command line.
 
     Returns:
@@ -107,7 +111,7 @@ def _source(name: str, arguments: list[str]) -> str:
     return flag if by_flag else f"{ENVIRONMENT}_{name.upper()}"
 
 
-def _value(key: Key, text: str, source: str) -> Any:
+def _value(key: Key, text: str, source: str) -> JsonValue:
     """The value of a flag or variable. Whether its type is right, the config's reader says.
 
     Raises:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.errors import SandboxError
 
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
 NAME = "plan"
 
 
-def parser() -> Any:
+def parser() -> ArgumentParser:
     """The command's parser."""
     return options.parser(
         NAME, "Show the execution plan (dry run): for each job its inputs, whether it will run, and why."

@@ -6,20 +6,23 @@ import shlex
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.cli.main import PRINT
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, SandboxError
 from data_juicer_sandbox.secrets import mask, mask_text
+from data_juicer_sandbox.types import ConfigValues
 
 if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
     from data_juicer_sandbox.api import Sandbox
 
 NAME = "run"
 
 
-def parser(epilog: str | None = None) -> Any:
+def parser(epilog: str | None = None) -> ArgumentParser:
     """The command's parser.
 
     Args:
@@ -44,7 +47,7 @@ def run(arguments: list[str], epilog: str | None = None) -> int:
     return _run(settings["config"], overrides, settings.get("trust_checkpoint", False))
 
 
-def _run(path: str, overrides: dict[str, Any], trust_checkpoint: bool) -> int:
+def _run(path: str, overrides: dict[str, object], trust_checkpoint: bool) -> int:
     from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.engine.interruption import interruptible
     from data_juicer_sandbox.terminal import logs
@@ -96,7 +99,7 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         screen.close()
 
 
-def _print_config(path: str, overrides: dict[str, Any]) -> int:
+def _print_config(path: str, overrides: ConfigValues) -> int:
     from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.config.dump import dump_config
     from data_juicer_sandbox.config.interpolation import escape
@@ -123,7 +126,7 @@ def _refuse(error: ConfigErrors) -> int:
     return error.exit_code
 
 
-def _command(path: str, overrides: dict[str, Any]) -> str:
+def _command(path: str, overrides: dict[str, object]) -> str:
     """The command that continues this run."""
     import json
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.errors import ConfigErrors
 from data_juicer_sandbox.secrets import mask_text
 
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
 NAME = "validate"
 
 
-def parser() -> Any:
+def parser() -> ArgumentParser:
     """The command's parser."""
     return options.parser(NAME, "Validate a config without running it: show all errors, with file and line.")
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import KeyPath
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 AddProblem = Callable[..., None]
 """Records a problem: the message, the path of the key, a hint."""
@@ -27,10 +27,10 @@ class Choice:
         probabilities: how likely each is; None for all the same.
     """
 
-    values: tuple[Any, ...]
+    values: tuple[JsonValue, ...]
     probabilities: tuple[float, ...] | None = None
 
-    def examples(self) -> tuple[Any, ...]:
+    def examples(self) -> tuple[object, ...]:
         """Values to check a target with."""
         return self.values
 
@@ -58,7 +58,7 @@ class Range:
         """Whether only whole numbers come."""
         return isinstance(self.low, int) and isinstance(self.high, int) and isinstance(self.step, int)
 
-    def examples(self) -> tuple[Any, ...]:
+    def examples(self) -> tuple[object, ...]:
         """Values to check a target with."""
         ends = (self.low, self.high)
         return ends if self.rounded is None else tuple(nearest(end, self.rounded) for end in ends)
@@ -80,7 +80,7 @@ class Normal:
     log: bool = False
     rounded: float | None = None
 
-    def examples(self) -> tuple[Any, ...]:
+    def examples(self) -> tuple[object, ...]:
         """Values to check a target with."""
         return (self.finish(self.mu),)
 
@@ -114,7 +114,7 @@ def nearest(value: float, step: float) -> float:
     return steps * step if isinstance(step, int) else float(f"{steps * step:.12g}")
 
 
-def read_parameters(specs: Any, path: KeyPath, add_problem: AddProblem, prefix: str = "") -> Iterator[Parameter]:
+def read_parameters(specs: object, path: KeyPath, add_problem: AddProblem, prefix: str = "") -> Iterator[Parameter]:
     """The parameters of a sweep; those of a nested `parameters` are named with dots."""
     if not isinstance(specs, Mapping) or not specs:
         add_problem("`parameters` must be a mapping of names to distributions", path)
@@ -163,7 +163,7 @@ SHAPES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 """Distributions by name: the keys each needs, and those it may have."""
 
 
-def _distribution(name: str, spec: dict[str, Any], path: KeyPath, add_problem: AddProblem) -> Distribution | None:
+def _distribution(name: str, spec: ConfigValues, path: KeyPath, add_problem: AddProblem) -> Distribution | None:
     distribution = spec.pop("distribution", None) or _guess(spec)
     if not isinstance(distribution, str) or distribution not in SHAPES:
         if distribution is None:
@@ -201,7 +201,7 @@ def _distribution(name: str, spec: dict[str, Any], path: KeyPath, add_problem: A
     return _range(name, distribution, spec["min"], spec["max"], step, path, add_problem)
 
 
-def _guess(spec: Mapping[str, Any]) -> str | None:
+def _guess(spec: Mapping[str, object]) -> str | None:
     """The distribution that W&B takes where none is named."""
     if "value" in spec:
         return "constant"
@@ -213,7 +213,7 @@ def _guess(spec: Mapping[str, Any]) -> str | None:
     return "normal" if "mu" in spec or "sigma" in spec else None
 
 
-def _choice(name: str, spec: Mapping[str, Any], path: KeyPath, add_problem: AddProblem) -> Choice | None:
+def _choice(name: str, spec: ConfigValues, path: KeyPath, add_problem: AddProblem) -> Choice | None:
     values, probabilities = spec["values"], spec.get("probabilities")
     if not isinstance(values, list) or not values:
         add_problem(f"parameter {name!r}: `values` must be a list that is not empty", (*path, "values"))
@@ -238,7 +238,7 @@ def _choice(name: str, spec: Mapping[str, Any], path: KeyPath, add_problem: AddP
     return Choice(tuple(values), tuple(map(float, probabilities)))
 
 
-def _same_kind(value: Any, others: list[Any]) -> bool:
+def _same_kind(value: object, others: list[object]) -> bool:
     """`1` and `True` are equal to Python, and two values to us."""
     return any(other == value and type(other) is type(value) for other in others)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import yaml
 
 from data_juicer_sandbox.config.limits import MAX_BYTES
@@ -14,12 +12,12 @@ from data_juicer_sandbox.errors import ConfigError
 class _Dumper(yaml.SafeDumper):
     """Quotes what the reader would take for something else than a text; writes no anchors."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         """Whether a value is written out each time it occurs."""
         return True
 
 
-def _represent_text(dumper: _Dumper, text: str) -> Any:
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
     """A text; with line breaks of other alphabets only as escapes, since the reader turns them into blanks."""
     text.encode()  # half of a surrogate pair is not a character: the reader refuses it
     style = '"' if set("\x85\u2028\u2029") & set(text) else None
@@ -32,7 +30,7 @@ for _type in (set, bytes):  # a config has none of these
     _Dumper.add_representer(_type, _Dumper.represent_undefined)
 
 
-def dump_config(value: Any) -> str:
+def dump_config(value: object) -> str:
     """A config as YAML, keys in their order.
 
     Texts are written as they are: one that the reader would fill in (`${name}`) is escaped beforehand, by

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from data_juicer_sandbox.config.limits import Budget
+from data_juicer_sandbox.types import JsonValue
 
 _VARIABLE = re.compile(r"\$(\$)?\{([^{}]*)\}")
 
 
-def escape(value: Any) -> Any:
+def escape(value: object) -> JsonValue:
     """A copy of `value` whose strings `fill` gives back as they are here: every `${...}` gets one more `$` in front."""
     if isinstance(value, str):
         return _VARIABLE.sub(lambda match: f"${match[0]}", value)
@@ -22,7 +22,7 @@ def escape(value: Any) -> Any:
     return value
 
 
-def find_variable(value: Any, name: str) -> tuple[str | int, ...]:
+def find_variable(value: object, name: str) -> tuple[str | int, ...]:
     """The key path of the first string in a value that contains `${name}`, for the line in an error.
 
     Args:
@@ -38,7 +38,9 @@ def find_variable(value: Any, name: str) -> tuple[str | int, ...]:
     return ()
 
 
-def fill(value: Any, variables: Mapping[str, str], unknown: Callable[[str], None], budget: Budget | None = None) -> Any:
+def fill(
+    value: object, variables: Mapping[str, str], unknown: Callable[[str], None], budget: Budget | None = None
+) -> JsonValue:
     """A copy of `value` in which every `${name}` of every string is replaced; `$${` gives a literal `${`.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import fill
@@ -15,6 +14,7 @@ from data_juicer_sandbox.context.keys import CONFIGS, PREVIOUS, ConfigKey
 from data_juicer_sandbox.context.provenance import BOOKKEEPING
 from data_juicer_sandbox.errors import ConfigError, ResolveError
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 JOB_KEYS = ("hook", "meta_name", "input", "output", "local", "dj_configs", "extra_configs")
 RESERVED = ("meta_name", BOOKKEEPING)
@@ -34,7 +34,7 @@ class JobReader:
         self.source, self.variables, self.problems = source, variables, problems
         self._budget = Budget()
 
-    def pipeline(self, name: str, lists: Mapping[Phase, Any], path: KeyPath) -> Pipeline:
+    def pipeline(self, name: str, lists: Mapping[Phase, object], path: KeyPath) -> Pipeline:
         """Read a pipeline; a job that cannot be read is left out, and its faults noted."""
         jobs: list[Job] = []
         for phase in Phase:
@@ -51,7 +51,7 @@ class JobReader:
         self._names(jobs)
         return Pipeline(name, tuple(jobs))
 
-    def _job(self, pipeline: str, phase: Phase, position: int, entry: Any, path: KeyPath) -> Job | None:
+    def _job(self, pipeline: str, phase: Phase, position: int, entry: object, path: KeyPath) -> Job | None:
         source = self.source
         if isinstance(entry, str):
             try:
@@ -105,7 +105,7 @@ class JobReader:
             path=path,
         )
 
-    def _configs(self, entry: dict[str, Any], key: str, source: Source, path: KeyPath) -> Any:
+    def _configs(self, entry: dict[str, object], key: str, source: Source, path: KeyPath) -> str | ConfigValues | None:
         value = entry.get(key)
         if value is not None and not isinstance(value, (dict, str)):
             self._add_problem(
@@ -118,7 +118,7 @@ class JobReader:
             return None
         return filled
 
-    def _setting(self, value: Any, source: Source, path: KeyPath) -> dict[str, Any]:
+    def _setting(self, value: object, source: Source, path: KeyPath) -> ConfigValues:
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -129,10 +129,10 @@ class JobReader:
                 hint = "as in `dj_configs.dataset_path` or `extra_configs.model`"
                 what = f"{shown(key)} does not start with {' or '.join(CONFIGS)}"
                 self._add_problem(what, source, (*path, key), hint)
-        filled: dict[str, Any] = self._fill(value, source, path)
+        filled: ConfigValues = self._fill(value, source, path)
         return filled
 
-    def _input(self, value: Any, source: Source, path: KeyPath) -> dict[str, str]:
+    def _input(self, value: object, source: Source, path: KeyPath) -> dict[str, str]:
         inputs = self._setting(value, source, path)
         for key, value in inputs.items():
             if not isinstance(value, str):
@@ -140,7 +140,7 @@ class JobReader:
                 self._add_problem(f"`input` must map to keys of the context, not {value!r}", source, (*path, key), hint)
         return {key: value for key, value in inputs.items() if _is_setting(key) and isinstance(value, str)}
 
-    def _output(self, value: Any, source: Source, path: KeyPath) -> tuple[str, ...] | None:
+    def _output(self, value: object, source: Source, path: KeyPath) -> tuple[str, ...] | None:
         if value is None:
             return None
         names = [value] if isinstance(value, str) else value
@@ -171,7 +171,7 @@ class JobReader:
                     "names must be unique within a pipeline",
                 )
 
-    def _fill(self, value: Any, source: Source, path: KeyPath) -> Any:
+    def _fill(self, value: object, source: Source, path: KeyPath) -> JsonValue:
         def unknown(name: str) -> None:
             hint = suggest(name, self.variables) + "; write $${ for a literal ${"
             self._add_problem(f"unknown variable ${{{name}}}", source, path, hint)
@@ -186,7 +186,7 @@ class JobReader:
         self.problems.append(ConfigError(what, where=source.where(path), hint=hint))
 
 
-def _is_setting(key: Any) -> bool:
+def _is_setting(key: object) -> bool:
     """Whether a key of `local` or `input` names a config of the job, or a key in it."""
     try:
         ConfigKey.parse(str(key))

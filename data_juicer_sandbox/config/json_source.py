@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined]
-from typing import Any
 
 from data_juicer_sandbox.config.limits import MAX_DIGITS, MAX_VALUES
 from data_juicer_sandbox.errors import ConfigError, Where
+from data_juicer_sandbox.types import JsonValue
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
@@ -25,7 +25,7 @@ class NotJson(Exception):
         self.line = line
 
 
-def parse_json(text: str, file: str, max_depth: int) -> tuple[Any, dict[tuple[str | int, ...], int]]:
+def parse_json(text: str, file: str, max_depth: int) -> tuple[JsonValue, dict[tuple[str | int, ...], int]]:
     """Read a JSON text.
 
     Args:
@@ -52,7 +52,7 @@ class _Reader:
         self._count = 0
         self._lines: dict[tuple[str | int, ...], int] = {}
 
-    def read(self) -> tuple[Any, dict[tuple[str | int, ...], int]]:
+    def read(self) -> tuple[JsonValue, dict[tuple[str | int, ...], int]]:
         value = self._value((), 0)
         if self._peek():
             raise self._not_json("extra data after the value")
@@ -76,7 +76,7 @@ class _Reader:
             raise self._not_json(f"{sign!r} is missing")
         self._at += 1
 
-    def _value(self, path: tuple[str | int, ...], depth: int) -> Any:
+    def _value(self, path: tuple[str | int, ...], depth: int) -> JsonValue:
         sign = self._peek()
         self._count += 1
         if self._count > MAX_VALUES:
@@ -102,8 +102,8 @@ class _Reader:
         self._at = end
         return str(value)
 
-    def _object(self, path: tuple[str | int, ...], depth: int) -> dict[str, Any]:
-        pairs: dict[str, Any] = {}
+    def _object(self, path: tuple[str | int, ...], depth: int) -> dict[str, JsonValue]:
+        pairs: dict[str, JsonValue] = {}
         self._take("{")
         sign = self._peek()
         while sign != "}":
@@ -125,8 +125,8 @@ class _Reader:
         self._at += 1
         return pairs
 
-    def _list(self, path: tuple[str | int, ...], depth: int) -> list[Any]:
-        items: list[Any] = []
+    def _list(self, path: tuple[str | int, ...], depth: int) -> list[JsonValue]:
+        items: list[JsonValue] = []
         self._take("[")
         while self._peek() != "]":
             if items:
@@ -135,12 +135,12 @@ class _Reader:
         self._take("]")
         return items
 
-    def _number_or_word(self) -> Any:
+    def _number_or_word(self) -> JsonValue:
         number = _NUMBER.match(self._text, self._at)
         if number:
             digits = number[0]
             if number[1] or number[2]:
-                value: Any = float(digits)
+                value: float = float(digits)
             elif len(digits) > MAX_DIGITS:
                 raise self._refuse(f"an integer of {len(digits):,} digits")
             else:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from types import UnionType
 
 from data_juicer_sandbox.config.schema import Phase
+from data_juicer_sandbox.types import JsonValue
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Key:
     """
 
     name: str
-    type: Any
-    default: Any
+    type: type | UnionType
+    default: JsonValue
     help: str
     choices: tuple[str, ...] = ()
     positive: bool = False

@@ -6,12 +6,13 @@ brackets crash the C library that builds the values.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import yaml
 
 from data_juicer_sandbox.errors import ConfigError, Where
+from data_juicer_sandbox.types import LibraryObject
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 100
@@ -31,7 +32,7 @@ MAX_NAME = 200
 LARGE_KEY = (1 << 61) - 1
 """Integers below it have hashes of their own; from here on thousands can share one, and a mapping takes hours."""
 
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Base: LibraryObject = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Budget:
 class _Size:
     """The expanded size of a part of a text."""
 
-    start: Any = None
+    start: LibraryObject = None
     """The event that it starts with."""
     values: int = 1
     characters: int = 0
@@ -98,7 +99,7 @@ class _Count:
         self._written = 0
         self._repeated = _Size(values=0)
 
-    def read(self, events: Any) -> None:
+    def read(self, events: Iterable[LibraryObject]) -> None:
         for event in events:
             if isinstance(event, yaml.CollectionEndEvent):
                 size = self._open.pop()
@@ -113,7 +114,7 @@ class _Count:
                 else:
                     self._node(event)
 
-    def _node(self, event: Any) -> None:
+    def _node(self, event: LibraryObject) -> None:
         size = _Size(event)
         if event.anchor:
             self._anchors[event.anchor] = size
@@ -129,7 +130,7 @@ class _Count:
             what = f"nested more than {MAX_DEPTH} levels deep"
             raise self._refuse(event, what, "check the brackets and the indentation")
 
-    def _alias(self, event: Any) -> _Size:
+    def _alias(self, event: LibraryObject) -> _Size:
         size = self._anchors.get(event.anchor, _Size(closed=True))  # the reader refuses one without an anchor
         if not size.closed:
             raise self._refuse(size.start, "an anchor contains itself")
@@ -148,11 +149,11 @@ class _Count:
             self._open[-1].values += size.values
             self._open[-1].characters += size.characters
 
-    def _refuse(self, event: Any, what: str, hint: str | None = None) -> ConfigError:
+    def _refuse(self, event: object, what: str, hint: str | None = None) -> ConfigError:
         return ConfigError(what, where=_event_position(event, self._file), hint=hint)
 
 
-def _is_number(event: Any) -> bool:
+def _is_number(event: LibraryObject) -> bool:
     """Whether a scalar is to be read as a number: by its tag, or by its looks where it has neither tag nor quotes."""
     tags = [event.tag]
     if event.implicit[0]:
@@ -160,5 +161,5 @@ def _is_number(event: Any) -> bool:
     return bool({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}.intersection(tags))
 
 
-def _event_position(event: Any, file: str) -> Where:
+def _event_position(event: LibraryObject, file: str) -> Where:
     return Where(file, event.start_mark.line + 1 if event.start_mark else None)

@@ -6,7 +6,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import escape, fill, find_variable
@@ -20,12 +20,13 @@ from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.context.keys import PREVIOUS
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, Problems, TooManyProblems, Where
 from data_juicer_sandbox.secrets import remember_all, shown
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.config.sweep import Sweep
 
 
-def load(path: str, overrides: Mapping[str, Any] | None = None) -> tuple[SandboxConfig | None, list[ConfigError]]:
+def load(path: str, overrides: Mapping[str, object] | None = None) -> tuple[SandboxConfig | None, list[ConfigError]]:
     """Read a config file.
 
     Args:
@@ -58,7 +59,7 @@ def read_source(path: str) -> Source:
 
 
 def load_source(
-    source: Source, overrides: Mapping[str, Any] | None = None
+    source: Source, overrides: Mapping[str, object] | None = None
 ) -> tuple[SandboxConfig | None, list[ConfigError]]:
     """Like `load`, for the content of a config.
 
@@ -73,7 +74,7 @@ def load_source(
         return None, loading.problems
 
 
-def load_or_raise(path: str, overrides: Mapping[str, Any] | None = None) -> SandboxConfig:
+def load_or_raise(path: str, overrides: Mapping[str, object] | None = None) -> SandboxConfig:
     """Like `load`, but raises the errors.
 
     Raises:
@@ -88,7 +89,7 @@ def load_or_raise(path: str, overrides: Mapping[str, Any] | None = None) -> Sand
 class _Loading:
     """Reads one config: its values and its problems."""
 
-    def __init__(self, source: Source, overrides: dict[str, Any]):
+    def __init__(self, source: Source, overrides: dict[str, object]):
         self.source, self.overrides = source, overrides
         self.problems: list[ConfigError] = Problems()
         self._budget = Budget()
@@ -166,18 +167,18 @@ class _Loading:
         return variables
 
     def _fill(
-        self, value: Any, variables: Mapping[str, str], key: str, unknown: Callable[[str], None] = lambda name: None
-    ) -> Any:
+        self, value: object, variables: Mapping[str, str], key: str, unknown: Callable[[str], None] = lambda name: None
+    ) -> JsonValue:
         try:
             return fill(value, variables, unknown, self._budget)
         except ConfigError as error:
             self.add_problem(error.what, (key,))
             return "x" if isinstance(value, str) else {}
 
-    def _parameters(self, variables: Mapping[str, str]) -> dict[str, Any]:
+    def _parameters(self, variables: Mapping[str, str]) -> ConfigValues:
         parameters = self.values["parameters"] or {}
         unknown: list[str] = []
-        filled: dict[str, Any] = self._fill(parameters, variables, "parameters", unknown.append)
+        filled: ConfigValues = self._fill(parameters, variables, "parameters", unknown.append)
         for name in dict.fromkeys(unknown):
             path = ("parameters", *find_variable(parameters, name))
             hint = suggest(name, variables) + "; write $${ for a literal ${"
@@ -243,7 +244,7 @@ class _Loading:
             pipelines.append(reader.pipeline(str(name), lists, path))
         return pipelines
 
-    def _numbered_entries(self, items: list[Any]) -> list[tuple[int, tuple[Any, Any]]]:
+    def _numbered_entries(self, items: list[object]) -> list[tuple[int, tuple[JsonValue, JsonValue]]]:
         entries = []
         for index, entry in enumerate(items):
             if isinstance(entry, dict) and len(entry) == 1:
@@ -255,13 +256,13 @@ class _Loading:
         return entries
 
 
-def _has_type(value: Any, expected: Any) -> bool:
+def _has_type(value: object, expected: object) -> bool:
     """Whether a value is of a type or union of types; a bool is not an int."""
     choices = get_args(expected) if isinstance(expected, types.UnionType) else (expected,)
     return any(type(value) is choice for choice in choices)
 
 
-def _describe_type(expected: Any) -> str:
+def _describe_type(expected: object) -> str:
     words = {
         str: "text",
         bool: "true or false",

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.errors import Where
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.config.sweep import Sweep
@@ -49,11 +50,11 @@ class Job:
     """Whether the user gave `meta_name`; if not it is made from phase, position and hook."""
     input: Mapping[str, str] = field(default_factory=dict)
     output: tuple[str, ...] | None = None
-    local: Mapping[str, Any] = field(default_factory=dict)
-    updates: Mapping[str, Any] = field(default_factory=dict)
+    local: Mapping[str, JsonValue] = field(default_factory=dict)
+    updates: Mapping[str, JsonValue] = field(default_factory=dict)
     """What an earlier pass or a search sets, over all else: key to set, value."""
-    dj_configs: Any = None
-    extra_configs: Any = None
+    dj_configs: str | ConfigValues | None = None
+    extra_configs: str | ConfigValues | None = None
     source: Source = field(default_factory=lambda: Source("<memory>", None), compare=False, repr=False)
     path: KeyPath = field(default=(), compare=False, repr=False)
 
@@ -102,7 +103,7 @@ class SandboxConfig:
     hpo_config: str | None = None
     sweep: Sweep | None = None
     """What `hpo_config` says."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     """Values set over all else, by the names that a search gives them."""
     max_iter_num: int = 1
     iter_targets: tuple[Target, ...] = ()
@@ -114,7 +115,7 @@ class SandboxConfig:
     watchers: tuple[str, ...] | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     """What `${...}` may name."""
-    content: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    content: Mapping[str, JsonValue] = field(default_factory=dict, compare=False, repr=False)
     """What the file says, the flags and environment variables over it."""
     overridden: frozenset[str] = field(default_factory=frozenset, compare=False, repr=False)
     """The keys that came by flag or environment variable."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any
 
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.distributions import AddProblem, Parameter, read_parameters
@@ -14,6 +13,7 @@ from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import Source
 from data_juicer_sandbox.errors import ConfigError, Problems, TooManyProblems, Where
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 METHODS = ("grid", "random", "bayes")
 _NUMBERS: dict[str, tuple[type, ...]] = {
@@ -54,7 +54,7 @@ class Named:
     """A sampler or pruner of Optuna by its class's name, with the arguments of its constructor."""
 
     name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Sweep:
     patience: int | None = None
     backend: str = "optuna"
     plots: bool = True
-    content: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    content: Mapping[str, JsonValue] = field(default_factory=dict, compare=False, repr=False)
     source: Source = field(default_factory=lambda: Source("<memory>", None), compare=False, repr=False)
 
     @property
@@ -152,7 +152,7 @@ def read_sweep(path: str, variables: Mapping[str, str]) -> tuple[Sweep | None, l
         return None, [*problems, ConfigError(error.what, where=source.where())]
 
 
-def _sweep(content: dict[str, Any], source: Source, add_problem: AddProblem) -> Sweep:
+def _sweep(content: ConfigValues, source: Source, add_problem: AddProblem) -> Sweep:
     for key, value in content.items():
         if key not in KNOWN:
             add_problem(f"unknown key {shown(key)}", (key,), suggest(str(key), KNOWN))
@@ -207,7 +207,7 @@ def _sweep(content: dict[str, Any], source: Source, add_problem: AddProblem) -> 
     )
 
 
-def _metrics(value: Any, key: str, add_problem: AddProblem) -> list[Metric]:
+def _metrics(value: object, key: str, add_problem: AddProblem) -> list[Metric]:
     entries = value if isinstance(value, list) else [value]
     metrics: list[Metric] = []
     for index, entry in enumerate(entries):
@@ -220,7 +220,7 @@ def _metrics(value: Any, key: str, add_problem: AddProblem) -> list[Metric]:
     return metrics
 
 
-def _metric(entry: Any, path: sources.KeyPath, add_problem: AddProblem) -> Metric | None:
+def _metric(entry: object, path: sources.KeyPath, add_problem: AddProblem) -> Metric | None:
     if isinstance(entry, str):
         entry = {"name": entry}
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
@@ -239,7 +239,7 @@ def _metric(entry: Any, path: sources.KeyPath, add_problem: AddProblem) -> Metri
 
 
 def _pruner(
-    values: Mapping[str, Any], metrics: Sequence[Metric], add_problem: AddProblem
+    values: Mapping[str, object], metrics: Sequence[Metric], add_problem: AddProblem
 ) -> tuple[Named | None, Metric | None]:
     """`early_terminate` as Optuna's successive halving, or a `pruner` of Optuna by name; and what it judges by."""
     if "early_terminate" in values and "pruner" in values:
@@ -273,7 +273,7 @@ def _pruner(
 
 
 def _reports(
-    settings: Mapping[str, Any], metrics: Sequence[Metric], path: sources.KeyPath, add_problem: AddProblem
+    settings: Mapping[str, object], metrics: Sequence[Metric], path: sources.KeyPath, add_problem: AddProblem
 ) -> Metric | None:
     """What the pruner judges by. Its goal is that of the search's metric of this name; another name needs its own.
 
@@ -308,7 +308,7 @@ def _means(reported: str, metric: str) -> bool:
     return fnmatchcase(metric, reported) or fnmatchcase(metric_in_pipeline, reported) or metric == reported_in_pipeline
 
 
-def _named(entry: Any, key: str, add_problem: AddProblem) -> tuple[Named | None, dict[str, Any]]:
+def _named(entry: object, key: str, add_problem: AddProblem) -> tuple[Named | None, ConfigValues]:
     """A class by name, or by name and arguments; `metric` and `goal` are not among these."""
     if isinstance(entry, str):
         return Named(entry), {}

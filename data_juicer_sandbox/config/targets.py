@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 from data_juicer_sandbox.config.schema import Target
 from data_juicer_sandbox.context.keys import CONTEXT_KEY_FORM, ContextKey
 from data_juicer_sandbox.errors import ResolveError
+from data_juicer_sandbox.types import JsonValue
 
 _FORM = re.compile(r"^\s*(?P<key>[^\s<>=]+)\s*(?P<op>>=|<=|==|>|<)\s*(?P<number>\S+)\s*$")
 
 
-def read_targets(entries: Any, add_problem: Callable[..., None]) -> tuple[Target, ...]:
+def read_targets(entries: JsonValue, add_problem: Callable[..., None]) -> tuple[Target, ...]:
     """The targets of a config; `add_problem(what, path, hint)` is called for each invalid one."""
     targets = []
     for index, text in enumerate([entries] if isinstance(entries, str) else entries or []):

@@ -9,18 +9,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from data_juicer_sandbox.config.json_source import NotJson, parse_json
 from data_juicer_sandbox.config.limits import LARGE_KEY, MAX_BYTES, MAX_DEPTH, check_limits, path_problem
 from data_juicer_sandbox.errors import ConfigError, Where
+from data_juicer_sandbox.types import JsonValue, LibraryObject
 
 KeyPath = tuple[str | int, ...]
 """The path to a value: keys of mappings, indexes of lists."""
 
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Base: LibraryObject = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 _TAG = "tag:yaml.org,2002:"
@@ -33,7 +33,7 @@ class ConfigLoader(_Base):
     What has a type that no config holds (sets, bytes, pairs) is an error with its line.
     """
 
-    def construct_object(self, node: Any, deep: bool = False) -> Any:
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> LibraryObject:
         """A value. An invalid number or date (5,000 digits, month 13) is an error with its line."""
         type_name = node.tag.removeprefix(_TAG)
         if node.tag == f"{_TAG}{type_name}" and type_name in _NO_VALUES:
@@ -47,7 +47,7 @@ class ConfigLoader(_Base):
             )
             raise self._fault(node, f"{node.value!r:.30} cannot be read as a value: {reason}") from error
 
-    def _fault(self, node: Any, what: str) -> yaml.constructor.ConstructorError:
+    def _fault(self, node: yaml.Node, what: str) -> yaml.constructor.ConstructorError:
         return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
 
 
@@ -77,7 +77,7 @@ class Source:
     """
 
     file: str
-    value: Any
+    value: JsonValue
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
 
     def where(self, path: KeyPath = ()) -> Where:
@@ -192,7 +192,9 @@ def parse(text: str, file: str) -> Source:
         loader.dispose()
 
 
-def _walk(loader: Any, node: Any, path: KeyPath, lines: dict[KeyPath, int], file: str, above: tuple[int, ...]) -> None:
+def _walk(
+    loader: LibraryObject, node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], file: str, above: tuple[int, ...]
+) -> None:
     """Note the line of everything below a node; refuse YAML features that configs do not support."""
     lines.setdefault(path, node.start_mark.line + 1)
     if id(node) in above:
@@ -202,7 +204,7 @@ def _walk(loader: Any, node: Any, path: KeyPath, lines: dict[KeyPath, int], file
         for index, child in enumerate(node.value):
             _walk(loader, child, (*path, index), lines, file, above)
     elif isinstance(node, yaml.MappingNode):
-        key_lines: dict[Any, int] = {}
+        key_lines: dict[object, int] = {}
         for key_node, child in node.value:
             line = key_node.start_mark.line + 1
             if key_node.tag == "tag:yaml.org,2002:merge":

@@ -9,16 +9,25 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox.context.hash_limits import refuse_collisions
 from data_juicer_sandbox.context.time_zones import checked_zone, frequency_name, zone_name
+from data_juicer_sandbox.types import LibraryObject
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+    from pandas.api.extensions import ExtensionArray
 
 TAG = "__dj_value__"
 """The key that tells an encoded value from a mapping of the user's."""
 
-Encode = Callable[[Any, str], Any]
-Decode = Callable[[Any], Any]
+Encoded = dict[str, Any]
+"""The encoded form of a value, as the checkpoint holds it: plain containers and scalars."""
+Encode = Callable[[object, str], object]
+Decode = Callable[[object], Any]
 
 _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,9}|[mM]8(\[\d{0,9}[A-Za-zμ]{1,7}\])?)")
 """The types of NumPy arrays that are stored: those of Arrow, and those with the same bytes."""
@@ -41,7 +50,7 @@ class Unsupported(Exception):
     """A value that has no encoded form; says what it is."""
 
 
-def is_array(value: Any) -> bool:
+def is_array(value: object) -> bool:
     """Whether a value is a NumPy array, or a frame, series or index of pandas. Imports neither."""
     value_type = type(value)
     if value_type.__module__.startswith("numpy"):
@@ -51,7 +60,7 @@ def is_array(value: Any) -> bool:
     )
 
 
-def encode(value: Any, encode_other: Encode) -> dict[str, Any]:
+def encode(value: LibraryObject, encode_other: Encode) -> Encoded:
     """The plain form of an array, frame, series or index.
 
     Args:
@@ -80,7 +89,7 @@ def encode(value: Any, encode_other: Encode) -> dict[str, Any]:
     return _encode_index(value, encode_other)
 
 
-def decode(value: dict[str, Any], decode_other: Decode) -> Any:
+def decode(value: Encoded, decode_other: Decode) -> LibraryObject:
     """The reverse of `encode`.
 
     Raises:
@@ -112,7 +121,7 @@ def decode(value: dict[str, Any], decode_other: Decode) -> Any:
     return _decode_index(value, decode_other)
 
 
-def _encode_index(index: Any, encode_other: Encode) -> dict[str, Any]:
+def _encode_index(index: pd.Index, encode_other: Encode) -> Encoded:
     type_name = type(index).__name__
     names = encode_other(list(index.names), "names")
     if type_name == "RangeIndex":
@@ -131,7 +140,7 @@ def _encode_index(index: Any, encode_other: Encode) -> dict[str, Any]:
     return {TAG: "index", "data": _encode_column(index.array, encode_other), "names": names, "freq": freq}
 
 
-def _decode_index(value: dict[str, Any], decode_other: Decode) -> Any:
+def _decode_index(value: Encoded, decode_other: Decode) -> pd.Index:
     import pandas as pd
 
     names = decode_other(value["names"])
@@ -150,7 +159,7 @@ def _decode_index(value: dict[str, Any], decode_other: Decode) -> Any:
     return pd.Index(data, dtype=data.dtype, name=names[0])
 
 
-def _encode_column(array: Any, encode_other: Encode) -> dict[str, Any]:
+def _encode_column(array: ExtensionArray, encode_other: Encode) -> Encoded:
     """A column: an extension array of pandas, or one of NumPy's numbers or Python's objects in a pandas dress."""
     import pandas as pd
 
@@ -189,7 +198,7 @@ def _encode_column(array: Any, encode_other: Encode) -> dict[str, Any]:
     return _encode_numbers(numbers)
 
 
-def _decode_column(value: dict[str, Any], decode_other: Decode) -> Any:
+def _decode_column(value: Encoded, decode_other: Decode) -> np.ndarray | ExtensionArray:
     import numpy as np
     import pandas as pd
 
@@ -212,7 +221,7 @@ def _decode_column(value: dict[str, Any], decode_other: Decode) -> Any:
         return pd.Categorical.from_codes(_decode_numbers(value["codes"]), categories, ordered=bool(value["ordered"]))
     if type_name == "strings":
         na_value = np.nan if value["na_is_nan"] else pd.NA
-        dtype: Any = pd.StringDtype(str(value["storage"]), na_value=na_value)
+        dtype: LibraryObject = pd.StringDtype(str(value["storage"]), na_value=na_value)
         return pd.array(_read_texts(value["data"]), dtype=dtype)
     if type_name == "datetimes":
         utc = pd.DatetimeIndex(_decode_numbers(value["data"])).tz_localize("UTC")
@@ -223,7 +232,7 @@ def _decode_column(value: dict[str, Any], decode_other: Decode) -> Any:
     raise ValueError(f"unknown kind of column {type_name!r:.40}")
 
 
-def _encode_numbers(array: Any) -> dict[str, Any]:
+def _encode_numbers(array: np.ndarray) -> Encoded:
     """A NumPy array of numbers, times or fixed-length texts."""
     import numpy as np
 
@@ -236,7 +245,7 @@ def _encode_numbers(array: Any) -> dict[str, Any]:
     return {TAG: "ndarray", "dtype": array.dtype.str, "shape": list(array.shape), "data": _write(_storable(native))}
 
 
-def _decode_numbers(value: dict[str, Any]) -> Any:
+def _decode_numbers(value: Encoded) -> np.ndarray:
     import numpy as np
 
     match = _DTYPE.fullmatch(str(value["dtype"]))
@@ -270,7 +279,7 @@ def _lists(shape: Sequence[int]) -> int:
     return count
 
 
-def _storable(flat: Any) -> Any:
+def _storable(flat: np.ndarray) -> np.ndarray:
     """The same bytes as numbers of a type that Arrow has."""
     import numpy as np
 
@@ -284,7 +293,7 @@ def _storable(flat: Any) -> Any:
     return flat
 
 
-def _write(numbers: Any) -> bytes:
+def _write(numbers: object) -> bytes:
     import pyarrow as pa
 
     return _write_column(pa.array(numbers))
@@ -299,7 +308,7 @@ def _write_texts(texts: list[str | None]) -> bytes:
         raise Unsupported("a text with half of a surrogate pair") from error
 
 
-def _write_column(column: Any) -> bytes:
+def _write_column(column: object) -> bytes:
     import pyarrow as pa
 
     batch = pa.record_batch([column], names=["values"])
@@ -309,7 +318,7 @@ def _write_column(column: Any) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _read(data: bytes) -> Any:
+def _read(data: bytes) -> np.ndarray:
     """The numbers of a stream of one column, as a NumPy array of its own."""
     import numpy as np
     import pyarrow as pa
@@ -331,7 +340,7 @@ def _read_texts(data: bytes) -> list[str | None]:
     return list(column.to_pylist())
 
 
-def _read_column(data: bytes) -> Any:
+def _read_column(data: bytes) -> pa.Array:
     """The one column of an Arrow stream of one batch, validated.
 
     Raises:

@@ -13,11 +13,11 @@ import shutil
 import stat
 import time
 from pathlib import Path
-from typing import Any
 
 import xxhash
 
 from data_juicer_sandbox.context import pickle_reader
+from data_juicer_sandbox.context.arrays import Encoded
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.context.readable import to_json_value
 from data_juicer_sandbox.context.tagged_values import decode, encode
@@ -46,7 +46,7 @@ class Checkpoint:
         self.previous = work_dir / PREVIOUS
         self.readable = work_dir / READABLE
         self._texts: dict[int, tuple[JobRecord, str]] = {}
-        self._encoded: dict[int, tuple[JobRecord, dict[str, Any]]] = {}
+        self._encoded: dict[int, tuple[JobRecord, Encoded]] = {}
         self._seen: set[int] = set()
 
     def exists(self) -> bool:
@@ -86,7 +86,7 @@ class Checkpoint:
             failure = CheckpointError(f"the checkpoint cannot be written: {error.strerror}", where=str(self.path))
             raise _run_failed(failure) from error
 
-    def _encode(self, record: JobRecord, written: set[int]) -> dict[str, Any]:
+    def _encode(self, record: JobRecord, written: set[int]) -> Encoded:
         """A record as plain Python. It is encoded once, since records do not change.
 
         Args:
@@ -219,7 +219,7 @@ def _load(path: Path, trust: bool = False) -> ContextInfos:
         raise CheckpointError(f"the checkpoint cannot be used: {error}", where=str(path)) from error
 
 
-def _value(body: bytes, path: Path, trust: bool) -> Any:
+def _value(body: bytes, path: Path, trust: bool) -> object:
     """The content of a checkpoint: plain Python, read without the `pickle` module.
 
     An earlier version also stored objects of NumPy, pandas and datetime. `unpickler` builds those from a list of

@@ -15,7 +15,7 @@ MAX_EQUAL_HASHES = 100
 _MODULUS = sys.hash_info.modulus
 _CRAFTABLE = (tuple, frozenset, complex)
 
-Counts = dict[int, tuple[Any, int]]
+Counts = dict[int, tuple[object, int]]
 """Hash -> the first key that had it, and how many others had it."""
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from data_juicer_sandbox.context.key_paths import get_path
 from data_juicer_sandbox.context.keys import ContextKey
 from data_juicer_sandbox.context.provenance import BOOKKEEPING, Provenance
 from data_juicer_sandbox.errors import ResolveError
+from data_juicer_sandbox.types import LibraryObject
 
 
 @dataclass
@@ -23,7 +23,7 @@ class JobRecord:
     """
 
     meta_name: str
-    outputs: dict[str, Any]
+    outputs: dict[str, LibraryObject]
     provenance: Provenance = field(default_factory=Provenance)
 
     @property
@@ -36,7 +36,7 @@ class JobRecord:
         """Whether the job finished without an error."""
         return self.provenance.status == "done"
 
-    def plain(self, *, trace: bool = True) -> dict[str, Any]:
+    def plain(self, *, trace: bool = True) -> dict[str, LibraryObject]:
         """The record in the guide's shape, with the provenance under `__job__` beside the outputs.
 
         Args:
@@ -45,7 +45,7 @@ class JobRecord:
         return {"meta_name": self.meta_name, **self.outputs, BOOKKEEPING: self.provenance.plain(trace=trace)}
 
     @classmethod
-    def from_plain(cls, value: Any) -> JobRecord:
+    def from_plain(cls, value: object) -> JobRecord:
         """The reverse of `plain`.
 
         Raises:
@@ -120,7 +120,7 @@ class ContextInfos:
             for pipeline in sorted(self.current, key=lambda name: first.get(name, len(order)))
         }
 
-    def __getitem__(self, key: str) -> Any:
+    def __getitem__(self, key: str) -> LibraryObject:
         record, path = self._find_output(key)
         if record is not None:
             return get_path(record.outputs, path) if path else dict(record.outputs)
@@ -140,7 +140,7 @@ class ContextInfos:
                     return record, key.path
         return None, ""
 
-    def plain(self) -> list[dict[str, list[dict[str, Any]]]]:
+    def plain(self) -> list[dict[str, list[dict[str, LibraryObject]]]]:
         """The guide's shape: per iteration `{pipeline: [{meta_name, output: value, ..., __job__: {...}}, ...]}`."""
         return [
             {pipeline: [record.plain() for record in records.values()] for pipeline, records in iteration.items()}
@@ -148,7 +148,7 @@ class ContextInfos:
         ]
 
     @classmethod
-    def from_plain(cls, value: Any) -> ContextInfos:
+    def from_plain(cls, value: object) -> ContextInfos:
         """The reverse of `plain`.
 
         Raises:

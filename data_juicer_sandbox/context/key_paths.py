@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from data_juicer_sandbox.errors import ResolveError
+from data_juicer_sandbox.types import LibraryObject
 
 
-def get_path(value: Any, path: str) -> Any:
+def get_path(value: object, path: str) -> LibraryObject:
     """The part of a value at a dotted path such as `paths.0` or `scores.val.loss`.
 
     Keys that contain dots are found too: the longest matching key is tried first.
@@ -33,7 +33,7 @@ def get_path(value: Any, path: str) -> Any:
     return value
 
 
-def set_path(config: Any, path: Sequence[str], value: Any) -> Any:
+def set_path(config: object, path: Sequence[str], value: object) -> LibraryObject:
     """A copy of `config` with `value` at a path. Missing mappings are created, and lists from their first item on.
 
     Only the containers on the path are copied.

@@ -41,7 +41,7 @@ class NotPlain(pickle.UnpicklingError):
         self.names = names
 
 
-def loads(data: bytes) -> Any:
+def loads(data: bytes) -> object:
     """Read a pickle of plain values.
 
     Args:
@@ -60,15 +60,15 @@ def loads(data: bytes) -> Any:
 class _Reader:
     def __init__(self, data: bytes):
         self._data, self._at = data, 0
-        self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
+        self._stack: list[object] = []
+        self._memo: dict[int, object] = {}
         self._depths: dict[int, int] = {}  # by id: all containers stay alive, since nothing is ever popped and dropped
-        self._kept: list[Any] = []
+        self._kept: list[object] = []
         self._copies_left = min(MAX_COPIED, len(data) + 10_000)
         self._repeats_left = FREE_REPEATS + REPEATS_PER_BYTE * len(data)
         self._hashes: dict[int, Counts] = {}  # by id of the container, as `_depths`
 
-    def read(self) -> Any:
+    def read(self) -> object:
         while True:
             code = self._take(1)
             if code == pickle.STOP:
@@ -108,23 +108,23 @@ class _Reader:
 
     # What puts a value on the stack
 
-    def _push(self, value: Any) -> None:
+    def _push(self, value: object) -> None:
         self._stack.append(value)
 
-    def _container(self, value: Any, depth: int = 1) -> None:
+    def _container(self, value: object, depth: int = 1) -> None:
         self._set_depth(value, depth)
         self._kept.append(value)
         self._stack.append(value)
 
-    def _set_depth(self, value: Any, depth: int) -> None:
+    def _set_depth(self, value: object, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
         self._depths[id(value)] = depth
 
-    def _depth(self, value: Any) -> int:
+    def _depth(self, value: object) -> int:
         return self._depths.get(id(value), 0) if isinstance(value, _CONTAINERS) else 0
 
-    def _above_mark(self) -> list[Any]:
+    def _above_mark(self) -> list[object]:
         for index in range(len(self._stack) - 1, -1, -1):
             if self._stack[index] is _MARK:
                 items = self._stack[index + 1 :]
@@ -132,7 +132,7 @@ class _Reader:
                 return items
         raise ValueError("a mark is missing")
 
-    def _pop(self, count: int) -> list[Any]:
+    def _pop(self, count: int) -> list[object]:
         items = self._stack[-count:] if count else []
         if len(items) < count or any(item is _MARK for item in items):
             raise ValueError("a value is missing")
@@ -140,7 +140,7 @@ class _Reader:
             del self._stack[-count:]
         return items
 
-    def _tuple(self, items: list[Any]) -> None:
+    def _tuple(self, items: list[object]) -> None:
         self._container(tuple(items), 1 + max(map(self._depth, items), default=0))
 
     def _frozenset(self) -> None:
@@ -148,7 +148,7 @@ class _Reader:
         refuse_collisions(items, {})
         self._container(frozenset(items), 1 + max(map(self._depth, items), default=0))
 
-    def _fill(self, container_type: type, items: list[Any], put: Callable[[Any, list[Any]], Any]) -> None:
+    def _fill(self, container_type: type, items: list[object], put: Callable[[Any, list[object]], None]) -> None:
         target = self._stack[-1]
         if type(target) is not container_type:
             raise ValueError(f"a {container_type.__name__} is missing")
@@ -186,14 +186,14 @@ class _Reader:
             self._pay_for(value)
         self._stack.append(value)
 
-    def _pay_for(self, value: Any) -> None:
+    def _pay_for(self, value: object) -> None:
         """Count what a repeated text, run of bytes or integer adds to all that is unfolded."""
         size = len(value) if isinstance(value, str | bytes) else value.bit_length() // 3 if type(value) is int else 0
         self._repeats_left -= size
         if self._repeats_left < 0:
             raise ValueError("its repeated texts unfold to too many characters")
 
-    def _copy(self, value: Any) -> Any:
+    def _copy(self, value: object) -> Any:
         """A copy of a container, so that what is unfolded is paid for where it is copied."""
         self._copies_left -= 1
         if self._copies_left < 0:
@@ -217,7 +217,7 @@ _CALLS = (
 )  # fmt: skip
 
 
-def _pairs(target: dict[Any, Any], items: list[Any]) -> None:
+def _pairs(target: dict[object, object], items: list[object]) -> None:
     if len(items) % 2:
         raise ValueError("a value is missing")
     # Equal keys of many mappings take memory once; the pickle holds each of them.
@@ -225,7 +225,7 @@ def _pairs(target: dict[Any, Any], items: list[Any]) -> None:
     target.update(zip(keys, items[1::2], strict=True))
 
 
-_HANDLERS: dict[bytes, Callable[[_Reader], Any]] = {
+_HANDLERS: dict[bytes, Callable[[_Reader], object]] = {
     pickle.PROTO: lambda r: r._take(1),
     pickle.FRAME: lambda r: r._take(8),
     pickle.MARK: lambda r: r._push(_MARK),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+
+from data_juicer_sandbox.types import JsonValue
 
 BOOKKEEPING = "__job__"
 """The key of a record's provenance beside its outputs in the checkpoint."""
@@ -27,14 +28,14 @@ class Trace:
 
     config: Mapping[str, str] = field(default_factory=dict)
     code: Mapping[str, str] | None = None
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    outputs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    outputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     changed_inputs: Sequence[str] = ()
     missing_inputs: Sequence[str] = ()
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, JsonValue]:
         """The shape that the checkpoint stores: without the parts that the record lacks."""
-        plain: dict[str, Any] = {"config": dict(self.config)}
+        plain: dict[str, JsonValue] = {"config": dict(self.config)}
         if self.code is not None:
             plain["code"] = dict(self.code)
         plain.update(inputs=dict(self.inputs), outputs=dict(self.outputs))
@@ -45,7 +46,7 @@ class Trace:
         return plain
 
     @classmethod
-    def from_plain(cls, value: Any) -> Trace:
+    def from_plain(cls, value: object) -> Trace:
         """The reverse of `plain`; parts may be missing.
 
         Raises:
@@ -89,19 +90,19 @@ class Provenance:
     seconds: float | None = None
     error: str | None = None
     trace: Trace | None = None
-    other: Mapping[str, Any] = field(default_factory=dict)
+    other: Mapping[str, object] = field(default_factory=dict)
 
     @property
-    def inputs(self) -> Mapping[str, Any]:
+    def inputs(self) -> Mapping[str, Sequence[str]]:
         """The fingerprints of the files that the job read, by path; empty without a trace."""
         return {} if self.trace is None else self.trace.inputs
 
     @property
-    def outputs(self) -> Mapping[str, Any]:
+    def outputs(self) -> Mapping[str, Sequence[str]]:
         """The fingerprints of the files that the job wrote, by path; empty without a trace."""
         return {} if self.trace is None else self.trace.outputs
 
-    def plain(self, *, trace: bool = True) -> dict[str, Any]:
+    def plain(self, *, trace: bool = True) -> dict[str, JsonValue]:
         """The shape that the checkpoint stores under `__job__`.
 
         Args:
@@ -113,7 +114,7 @@ class Provenance:
         return {**plain, **self.other}
 
     @classmethod
-    def from_plain(cls, value: Any) -> Provenance:
+    def from_plain(cls, value: object) -> Provenance:
         """The reverse of `plain`; parts may be missing.
 
         Raises:
@@ -138,11 +139,11 @@ class Provenance:
 _SCALARS = tuple(part.name for part in fields(Provenance) if part.name not in ("trace", "other"))
 
 
-def _is_time(value: Any) -> bool:
+def _is_time(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_SECONDS
 
 
-def _is_digest_entry(entry: tuple[Any, Any]) -> bool:
+def _is_digest_entry(entry: tuple[object, object]) -> bool:
     """Whether a name has a digest, or the parts of a fingerprint."""
     name, digests = entry
     if not isinstance(name, str):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.context.arrays import is_array
+from data_juicer_sandbox.types import JsonValue, LibraryObject
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LONG_RANGE = 1000
 """Length from which a range is written as its bounds, which is all that the checkpoint stores of a range."""
@@ -17,7 +21,7 @@ The checkpoint holds each of these texts once, so a small file could fill a disk
 """
 
 
-def to_json_value(value: Any) -> Any:
+def to_json_value(value: object) -> JsonValue:
     """The value as JSON has it; what JSON lacks becomes text.
 
     Args:
@@ -37,12 +41,14 @@ def to_json_value(value: Any) -> Any:
         return f"a {type(value).__name__} that cannot be shown: {error}"
 
 
-def _from_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
+def _from_mapping(value: Mapping[object, object]) -> dict[str, JsonValue]:
     """The mapping with texts as keys; a key whose text another key has too is followed by its type."""
     texts = [str(key) for key in value]
     if len(set(texts)) == len(texts):
         return {text: to_json_value(item) for text, item in zip(texts, value.values(), strict=True)}
-    texts_to_values: dict[str, Any] = {key: to_json_value(item) for key, item in value.items() if isinstance(key, str)}
+    texts_to_values: dict[str, JsonValue] = {
+        key: to_json_value(item) for key, item in value.items() if isinstance(key, str)
+    }
     for key, item in value.items():
         if not isinstance(key, str):
             text = str(key)
@@ -52,7 +58,7 @@ def _from_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
     return texts_to_values
 
 
-def _from_array(value: Any) -> Any:
+def _from_array(value: LibraryObject) -> object:
     """An array, frame, series or index as plain values.
 
     A frame is `{column: {label: value}}`, a series `{label: value}`. Where that form would lose or repeat too much, it
@@ -79,7 +85,7 @@ def _from_array(value: Any) -> Any:
     }
 
 
-def _items(column: Any) -> Any:
+def _items(column: pd.Series | pd.Index) -> JsonValue:
     """The items of a series or an index; its categories and their numbers, where it would repeat too much."""
     if type(column).__name__ == "RangeIndex":
         return str(column) if len(column) > LONG_RANGE else list(column)
@@ -89,14 +95,14 @@ def _items(column: Any) -> Any:
     return {"categories": _items(column.dtype.categories), "codes": codes.tolist()}
 
 
-def _is_unique(index: Any) -> bool:
+def _is_unique(index: pd.Index) -> bool:
     try:
         return bool(index.is_unique)
     except TypeError:  # its items cannot be hashed
         return False
 
 
-def _repeats_too_much(column: Any) -> bool:
+def _repeats_too_much(column: pd.Series | pd.Index) -> bool:
     """Whether the categories of a series or an index unfold to too many characters."""
     if type(column.dtype).__name__ != "CategoricalDtype":
         return False
@@ -111,7 +117,7 @@ def _repeats_too_much(column: Any) -> bool:
     return sum(characters) > MAX_REPEATED
 
 
-def _characters(index: Any) -> int:
+def _characters(index: pd.Index) -> int:
     """Characters of the texts among the labels of an index."""
     if type(index).__name__ == "RangeIndex":
         return 0
@@ -120,5 +126,5 @@ def _characters(index: Any) -> int:
     return sum(sum(map(_length, label)) if isinstance(label, tuple) else _length(label) for label in index)
 
 
-def _length(label: Any) -> int:
+def _length(label: object) -> int:
     return len(label) if isinstance(label, str) else 0

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import PurePath
-from typing import Any
 
 from data_juicer_sandbox.context.arrays import Unsupported, is_array
 from data_juicer_sandbox.context.hash_limits import refuse_collisions
 from data_juicer_sandbox.context.tagged_values import MAX_DEPTH, MAX_INT_BITS, decode, encode, is_pandas_scalar
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.types import LibraryObject
 
 _SCALARS = (bool, int, float, str, bytes, type(None), complex, datetime, date)
 
 
-def to_plain(value: Any, name: str, depth: int = 0) -> Any:
+def to_plain(value: LibraryObject, name: str, depth: int = 0) -> LibraryObject:
     """A value as the context keeps it: paths become text, NumPy scalars Python numbers, containers are copied.
 
     Args:
@@ -55,7 +55,7 @@ def to_plain(value: Any, name: str, depth: int = 0) -> Any:
     )
 
 
-def _distinct(items: list[Any], name: str) -> list[Any]:
+def _distinct(items: list[object], name: str) -> list[object]:
     """The keys of a mapping, or the items of a set, after they were made plain.
 
     Raises:
@@ -78,7 +78,7 @@ def _of_base(value: str | int | float) -> str | int | float:
     return int.__int__(value) if isinstance(value, int) else float.__float__(value)
 
 
-def _from_numpy(value: Any, name: str, depth: int) -> Any:
+def _from_numpy(value: LibraryObject, name: str, depth: int) -> object:
     """A value of NumPy: an array stays one, a scalar becomes a number of Python.
 
     Raises:
@@ -102,7 +102,7 @@ def _from_numpy(value: Any, name: str, depth: int) -> Any:
     return to_plain(scalar, name, depth)
 
 
-def _encodable(value: Any, name: str, depth: int) -> Any:
+def _encodable(value: object, name: str, depth: int) -> object:
     """The value, if the checkpoint can hold it: a frame may hold objects of any kind.
 
     It is also decoded, so that what cannot be read again fails its job here, and not all jobs when the run resumes.

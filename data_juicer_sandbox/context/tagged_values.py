@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from data_juicer_sandbox.context import arrays
 from data_juicer_sandbox.context.arrays import TAG, Unsupported
 from data_juicer_sandbox.context.hash_limits import refuse_collisions
 from data_juicer_sandbox.context.time_zones import checked_zone, zone_key, zone_name
+from data_juicer_sandbox.types import LibraryObject
 
+T = TypeVar("T", str, bytes)
 _SCALARS = (bool, int, float, str, bytes, type(None))
 _COMPOUND = (list, tuple, set, frozenset, dict)
 _SIMPLE = (bool, float, type(None))
@@ -28,7 +30,9 @@ SHORT = 64
 """Characters of a text that a pickle may refer to instead of a copy. `pickle_reader.REPEATS_PER_BYTE` allows for it."""
 
 
-def encode(value: Any, name: str = "value", depth: int = 0, encoded_ids: set[int] | None = None) -> Any:
+def encode(
+    value: LibraryObject, name: str = "value", depth: int = 0, encoded_ids: set[int] | None = None
+) -> LibraryObject:
     """A value as a tree of plain containers and scalars, none of which occurs in it twice.
 
     Args:
@@ -77,7 +81,7 @@ def encode(value: Any, name: str = "value", depth: int = 0, encoded_ids: set[int
     return _encode_pandas_scalar(value, name)
 
 
-def _unshared(value: Any, encoded_ids: set[int] | None) -> Any:
+def _unshared(value: T, encoded_ids: set[int] | None) -> T:
     """A long text or run of bytes; a copy of it where it was encoded before, since a pickle would refer to it."""
     if encoded_ids is None:
         return value
@@ -87,12 +91,12 @@ def _unshared(value: Any, encoded_ids: set[int] | None) -> Any:
     return value
 
 
-def _has_dict(key: Any) -> bool:
+def _has_dict(key: object) -> bool:
     """Whether the encoded form of a key cannot be a key itself."""
     return type(key) is dict or (isinstance(key, tuple | frozenset) and any(map(_has_dict, key)))
 
 
-def decode(value: Any) -> Any:
+def decode(value: LibraryObject) -> LibraryObject:
     """The reverse of `encode`.
 
     Raises:
@@ -111,7 +115,7 @@ def decode(value: Any) -> Any:
         raise ValueError(f"a value of kind {str(value[TAG])[:40]!r} is damaged: {error}") from error
 
 
-def _decode_tagged(value: dict[str, Any]) -> Any:
+def _decode_tagged(value: arrays.Encoded) -> object:
     type_tag = value[TAG]
     if type_tag == "mapping":
         pairs = [(decode(key), decode(item)) for key, item in value["data"]]
@@ -134,13 +138,13 @@ def _decode_tagged(value: dict[str, Any]) -> Any:
     return arrays.decode(value, decode)
 
 
-def is_pandas_scalar(value: Any) -> bool:
+def is_pandas_scalar(value: object) -> bool:
     """Whether a value is a time, a duration, or one of the markers of missing values of pandas."""
     value_type = type(value)
     return value_type.__module__.partition(".")[0] == "pandas" and value_type.__name__ in _PANDAS_SCALARS
 
 
-def _encode_pandas_scalar(value: Any, name: str) -> Any:
+def _encode_pandas_scalar(value: LibraryObject, name: str) -> object:
     """What columns of Python objects hold beside plain values: `NA`, `NaT`, times."""
     type_name = type(value).__name__
     if type(value).__module__.partition(".")[0] == "pandas":
@@ -157,7 +161,7 @@ def _encode_pandas_scalar(value: Any, name: str) -> Any:
     raise Unsupported(f"{name} holds a {type(value).__module__}.{type(value).__qualname__}")
 
 
-def _decode_pandas_scalar(value: dict[str, Any]) -> Any:
+def _decode_pandas_scalar(value: arrays.Encoded) -> object:
     import numpy as np
     import pandas as pd
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from datetime import timezone, tzinfo
-from typing import Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from pandas.tseries.offsets import BaseOffset
 
 _NAME = re.compile(r"(?!dateutil/)[A-Za-z0-9_+\-/:]{1,64}|tzlocal\(\)")
 """pandas reads `dateutil/<path>` as the path of a file; no encoded value has such a name."""
@@ -30,11 +33,11 @@ def zone_name(zone: tzinfo) -> str | None:
     return name if rebuilt == zone or str(rebuilt) == str(zone) else None
 
 
-def checked_zone(name: str) -> Any:
+def checked_zone(name: str) -> tzinfo | None:
     """The time zone of a name that `zone_name` gave.
 
     Raises:
-        ValueError: it is no such name.
+        ValueError: the text is not such a name.
         KeyError: this machine has no zone of the name.
     """
     import pandas as pd
@@ -54,7 +57,7 @@ def zone_key(zone: tzinfo | None) -> str | None:
         return None
 
 
-def frequency_name(frequency: Any) -> str | None:
+def frequency_name(frequency: BaseOffset) -> str | None:
     """The name by which pandas builds the frequency of an index; None if there is none, as for own business days."""
     from pandas.tseries.frequencies import to_offset
 

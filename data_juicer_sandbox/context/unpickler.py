@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import pickle  # only through the restricted unpickler below
-from typing import Any
 
 _MODULES: dict[str, str] = {
     "builtins": "set frozenset complex bytearray slice range",
@@ -58,17 +57,17 @@ class Refused(pickle.UnpicklingError):
 
 
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> object:
         """Look up a class on the list.
 
         Raises:
             Refused: it is not there.
         """
         if (module, name) not in ALLOWED:
-            raise Refused(f"it names {module}.{name}, which is no plain value")
+            raise Refused(f"it names {module}.{name}, which is not a plain value")
         return super().find_class(module, name)
 
-    def persistent_load(self, pid: Any) -> Any:
+    def persistent_load(self, pid: object) -> object:
         """Refuse references to things outside.
 
         Raises:
@@ -77,7 +76,7 @@ class _Unpickler(pickle.Unpickler):
         raise Refused("it refers to something outside of it")
 
 
-def loads(data: bytes) -> Any:
+def loads(data: bytes) -> object:
     """Load a pickle that holds nothing but plain values, NumPy and pandas.
 
     Raises:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -22,6 +21,7 @@ from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.errors import ResolveError, SandboxError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import LibraryObject, Metrics
 from data_juicer_sandbox.workflow.fingerprints import FingerprintCache
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.overrides import Overrides, resolve_parameter, with_overrides
@@ -46,7 +46,7 @@ class Iterations:
         kept: labels of the jobs that were kept.
     """
 
-    history: list[dict[str, Any]]
+    history: list[Metrics]
     reason: str
     ran: list[str]
     kept: list[str]
@@ -107,7 +107,7 @@ def plan_iterations(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], c
 
 
 def prepare_jobs(
-    config: SandboxConfig, planned_jobs: Sequence[PlannedJob], number: int, updates: Mapping[str, Any]
+    config: SandboxConfig, planned_jobs: Sequence[PlannedJob], number: int, updates: Mapping[str, object]
 ) -> tuple[list[PlannedJob], PathRelocator]:
     """The jobs of an iteration, updated with results of the previous one, and the relocator of their outputs.
 
@@ -126,7 +126,7 @@ def prepare_jobs(
     return jobs, PathRelocator.of(Path(config.work_dir), folder, jobs)
 
 
-def carried_results(config: SandboxConfig, context: ContextInfos, number: int) -> dict[str, Any]:
+def carried_results(config: SandboxConfig, context: ContextInfos, number: int) -> dict[str, LibraryObject]:
     """The results of the previous iteration that `iter_updater` passes on, by the key that they set."""
     if number == 1:
         return {}
@@ -136,7 +136,7 @@ def carried_results(config: SandboxConfig, context: ContextInfos, number: int) -
     }
 
 
-def iteration_result(context: ContextInfos, key: str, number: int) -> Any:
+def iteration_result(context: ContextInfos, key: str, number: int) -> LibraryObject:
     """A result of an iteration.
 
     Raises:
@@ -152,11 +152,11 @@ def iteration_result(context: ContextInfos, key: str, number: int) -> Any:
     raise TargetError(f"{key!r} is not among the results of iteration {number}")
 
 
-def _history_row(config: SandboxConfig, context: ContextInfos, number: int) -> dict[str, Any]:
+def _history_row(config: SandboxConfig, context: ContextInfos, number: int) -> Metrics:
     values = {target.key: target_value(context, target, number) for target in config.iter_targets}
     holding = [_OPS[target.op](values[target.key], target.number) for target in config.iter_targets]
     records = [record for pipeline in context.iterations[number - 1].values() for record in pipeline.values()]
-    row: dict[str, Any] = {"iteration": number, **values}
+    row: Metrics = {"iteration": number, **values}
     if holding:
         row["targets hold"] = all(holding) if config.iter_targets_mode == "all" else any(holding)
     return {**row, "seconds": round(sum(record.provenance.seconds or 0.0 for record in records), 3)}
@@ -176,7 +176,7 @@ def target_value(context: ContextInfos, target: Target, number: int) -> float:
     return value
 
 
-def stop_reason(config: SandboxConfig, history: Sequence[Mapping[str, Any]]) -> str | None:
+def stop_reason(config: SandboxConfig, history: Sequence[Metrics]) -> str | None:
     """The reason to stop after these iterations, or None to continue."""
     if history[-1].get("targets hold"):
         return "the targets hold" if len(config.iter_targets) > 1 else "the target holds"
@@ -193,13 +193,13 @@ def stop_reason(config: SandboxConfig, history: Sequence[Mapping[str, Any]]) -> 
     return None
 
 
-def _distance(target: Target, row: Mapping[str, Any]) -> float:
+def _distance(target: Target, row: Metrics) -> float:
     """A loss of a target's value: smaller is better, also beyond the target."""
     value = float(row[target.key])
     return -value if ">" in target.op else value if "<" in target.op else abs(value - target.number)
 
 
-def _write_history(folder: Path, history: Sequence[Mapping[str, Any]], reason: str | None) -> None:
+def _write_history(folder: Path, history: Sequence[Mapping[str, object]], reason: str | None) -> None:
     with replacing(folder / HISTORY) as part:
         text = json.dumps({"written": time.time(), "stopped": reason, "iterations": list(history)}, indent=1)
         part.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

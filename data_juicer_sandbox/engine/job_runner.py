@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -101,7 +100,7 @@ def run_job(
 def _written_paths(
     planned_job: PlannedJob,
     resolved: ResolvedJob,
-    outputs: Mapping[str, Any],
+    outputs: Mapping[str, object],
     read_paths: Iterable[str],
     finished: Finished,
 ) -> list[str]:
@@ -158,7 +157,7 @@ def cause(error: BaseException) -> str:
     return mask_text(str(error) if isinstance(error, SandboxError) else f"{type(error).__name__}: {error}")
 
 
-def name_outputs(planned_job: PlannedJob, result: Any) -> dict[str, Any]:
+def name_outputs(planned_job: PlannedJob, result: object) -> dict[str, object]:
     """Name the results of a job: a tuple holds several results, any other value, also a falsy one, is a single result.
 
     Raises:

@@ -152,7 +152,7 @@ def config_change(before: Mapping[str, str], resolved: ResolvedJob) -> str | Non
     return f"config changed: {shown}"
 
 
-def _recorded_outputs(record: JobRecord | None) -> Mapping[str, Fingerprint]:
+def _recorded_outputs(record: JobRecord | None) -> Mapping[str, Sequence[str]]:
     """The fingerprints of a job's outputs in its record, by path."""
     return record.provenance.outputs if record else {}
 

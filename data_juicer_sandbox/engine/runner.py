@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -196,7 +195,7 @@ def _stopped(error: BaseException | None) -> TrialPruned | None:
 def differs(before: JobRecord, now: JobRecord) -> bool:
     """Whether the outputs of two runs of a job differ: in values, or in the content of files."""
 
-    def output_digests(record: JobRecord) -> dict[str, Any]:
+    def output_digests(record: JobRecord) -> dict[str, str]:
         return {path: content_of(stamp) for path, stamp in record.provenance.outputs.items()}
 
     return output_digests(before) != output_digests(now) or repr(before.outputs) != repr(now.outputs)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import ContextInfos
@@ -19,10 +18,10 @@ class Table:
 
     title: str
     columns: list[str]
-    rows: list[list[Any]]
+    rows: Sequence[Sequence[object]]
 
 
-def format_outputs(outputs: Mapping[str, Any], limit: int = 120) -> str:
+def format_outputs(outputs: Mapping[str, object], limit: int = 120) -> str:
     """A job's outputs on one line, secrets masked."""
     parts = [f"{name} = {_short(value)}" for name, value in mask(outputs).items()]
     return shorten(", ".join(parts), limit, "…")
@@ -44,7 +43,7 @@ def tables(context: ContextInfos) -> Iterator[Table]:
                 yield Table(title, ["value"], [[value]])
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, str):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import FACTORIES, import_class
 from data_juicer_sandbox.signatures import build, parameters
+from data_juicer_sandbox.types import ConfigValues
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.workflow.resolve import ResolvedJob
@@ -36,7 +37,7 @@ class Hook:
     from_recipe: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def component_class(cls, extra_configs: dict[str, Any] | None) -> type[Any]:
+    def component_class(cls, extra_configs: ConfigValues | None) -> type[Component]:
         """The component class of a job.
 
         Raises:
@@ -49,18 +50,18 @@ class Hook:
         return import_class(cls.component)
 
     @classmethod
-    def takes_recipe(cls, component: type[Any]) -> bool:
+    def takes_recipe(cls, component: type[object]) -> bool:
         """Whether a job of this hook with this component reads its `dj_configs`."""
         return "dj_configs" in parameters(component)[0]
 
     @classmethod
-    def outputs(cls, component: type[Any]) -> tuple[str, ...] | None:
+    def outputs(cls, component: type[object]) -> tuple[str, ...] | None:
         """The outputs of the hook with this component; None if they are not known before the run."""
         declared: tuple[str, ...] | None = getattr(component, "outputs", None)
         return declared
 
     @classmethod
-    def build(cls, resolved: ResolvedJob) -> Any:
+    def build(cls, resolved: ResolvedJob) -> Component:
         """Build the component of a resolved job.
 
         Raises:
@@ -69,12 +70,14 @@ class Hook:
         component = resolved.component or cls.component_class(resolved.extra_configs)
         return build(component, arguments(component, resolved.dj_configs, resolved.extra_configs))
 
-    def run(self, resolved: ResolvedJob, job: JobRun) -> Any:
+    def run(self, resolved: ResolvedJob, job: JobRun) -> object:
         """Build the component and run it."""
         return self.build(resolved).run(job)
 
 
-def arguments(component: type[Any], recipe: dict[str, Any] | None, extra_configs: dict[str, Any]) -> dict[str, Any]:
+def arguments(
+    component: type[object], recipe: dict[str, object] | None, extra_configs: dict[str, object]
+) -> ConfigValues:
     """The keyword arguments of a component: `extra_configs` without `type`, and the recipe if it accepts one."""
     accepted_names, _ = parameters(component)
     keyword_arguments = {

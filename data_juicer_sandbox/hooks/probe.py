@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.io.data_files import ENDINGS, is_data
@@ -13,6 +13,7 @@ from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks.base import Hook, arguments
 from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.signatures import build
+from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.workflow.resolve import ResolvedJob
@@ -45,17 +46,17 @@ class ProbeViaModelInferHook(Hook):
     from_recipe = ("dataset_path",)
 
     @classmethod
-    def takes_recipe(cls, component: type[Any]) -> bool:
+    def takes_recipe(cls, component: type[object]) -> bool:
         """True: the hook reads the recipe to draw the sample."""
         return True
 
-    def run(self, resolved: ResolvedJob, job: JobRun) -> Any:
+    def run(self, resolved: ResolvedJob, job: JobRun) -> object:
         """Draw the sample, then build and run the evaluator on it."""
         component = resolved.component or self.component_class(resolved.extra_configs)
         keyword_arguments = arguments(component, None, resolved.extra_configs)
         if resolved.dj_configs is not None:
             recipe = with_dataset(resolved.dj_configs, keyword_arguments.get("dataset_path"))
-            executor = build(FACTORIES["DataExecutorFactory"].find(None), {"dj_configs": recipe})
+            executor: LibraryObject = build(FACTORIES["DataExecutorFactory"].find(None), {"dj_configs": recipe})
             keyword_arguments["dataset_path"] = unsampled_path(recipe) or executor.sample(job)
         return build(component, keyword_arguments).run(job)
 
@@ -70,7 +71,7 @@ class GeneralProbeHook(Hook):
 _SOURCES = ("dataset_path", "dataset", "generated_dataset_config")
 
 
-def with_dataset(recipe: Mapping[str, Any], dataset_path: str | None) -> dict[str, Any]:
+def with_dataset(recipe: Mapping[str, object], dataset_path: str | None) -> ConfigValues:
     """The recipe with a data set: its own, else `dataset_path` of the component.
 
     Raises:
@@ -85,7 +86,7 @@ def with_dataset(recipe: Mapping[str, Any], dataset_path: str | None) -> dict[st
     return {**recipe, "dataset_path": dataset_path}
 
 
-def unsampled_path(recipe: Mapping[str, Any]) -> str | None:
+def unsampled_path(recipe: Mapping[str, object]) -> str | None:
     """The path of the recipe's data set if it is used without sampling, so that its rows stay unchanged; else None."""
     path = recipe.get("dataset_path")
     ratio, algo = recipe.get("data_probe_ratio"), recipe.get("data_probe_algo")

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.plain_json import flatten
 from data_juicer_sandbox.report import html
 from data_juicer_sandbox.report.data import RunData, read_run
 
-Rows = list[list[Any]]
+Rows = list[list[object]]
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def compare(work_dirs: Sequence[Path], pattern: str = "*") -> Comparison:
     runs = [read_run(Path(folder)) for folder in work_dirs]
     values = [_values(run) for run in runs]
     configs = [dict(flatten(run.config)) for run in runs]
-    metrics = [row for row in _side_by_side(values) if fnmatchcase(row[0], pattern)]
+    metrics = [row for row in _side_by_side(values) if fnmatchcase(str(row[0]), pattern)]
     return Comparison(
         _names(runs), metrics, [row for row in _side_by_side(configs) if len(set(map(repr, row[1:]))) > 1]
     )
@@ -54,11 +53,11 @@ def render(comparison: Comparison) -> str:
     return html.page("Comparison of runs", parts)
 
 
-def _values(run: RunData) -> dict[str, Any]:
+def _values(run: RunData) -> dict[str, object]:
     return {f"{job.label}.{key}": value for job in run.measured for key, value in job.last.items()}
 
 
-def _side_by_side(columns: Sequence[dict[str, Any]]) -> Rows:
+def _side_by_side(columns: Sequence[dict[str, object]]) -> Rows:
     keys = dict.fromkeys(key for column in columns for key in column)
     return [[key, *(column.get(key) for column in columns)] for key in keys]
 

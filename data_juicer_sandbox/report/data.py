@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.config.schema import ANONYMOUS
 from data_juicer_sandbox.context.provenance import BOOKKEEPING
 from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.secrets import mask
+from data_juicer_sandbox.types import JsonValue
 from data_juicer_sandbox.watchers import local
 
 CONTEXT_FILE = "context_infos.json"
@@ -25,8 +25,8 @@ class JobRow:
     """Counted from 1."""
     pipeline: str
     name: str
-    outputs: dict[str, Any]
-    job: dict[str, Any]
+    outputs: dict[str, JsonValue]
+    job: dict[str, JsonValue]
     """Hook, phase, status, started, ended, seconds, error."""
 
     @property
@@ -41,7 +41,7 @@ class Measured:
 
     pipeline: str
     name: str
-    last: dict[str, Any] = field(default_factory=dict)
+    last: dict[str, JsonValue] = field(default_factory=dict)
     series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     """Step and value of every number that was recorded with a step, by key."""
 
@@ -56,7 +56,7 @@ class RunData:
     """A run as it lies on disk."""
 
     work_dir: Path
-    config: dict[str, Any]
+    config: dict[str, JsonValue]
     jobs: list[JobRow]
     measured: list[Measured]
 
@@ -84,7 +84,7 @@ def read_run(work_dir: Path) -> RunData:
     )
 
 
-def _jobs(context: dict[str, Any]) -> Iterator[JobRow]:
+def _jobs(context: dict[str, JsonValue]) -> Iterator[JobRow]:
     for number, iteration in enumerate(context.get("iterations", []), 1):
         for pipeline, records in iteration.items():
             for record in records:
@@ -110,7 +110,7 @@ def _measured(path: Path) -> list[Measured]:
     return list(measured.values())
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, JsonValue]:
     if not path.is_file():
         return {}
     try:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import xxhash
 
@@ -59,7 +58,7 @@ def _seal(text: bytes) -> bytes:
     return f"<!-- {xxhash.xxh3_128_hexdigest(text)} -->\n".encode()
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A table; a cell that is `Raw` is taken as it is."""
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     body = "".join("<tr>" + "".join(cell(value) for value in row) + "</tr>\n" for row in rows)
@@ -70,7 +69,7 @@ class Raw(str):
     """Text that is HTML already."""
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """A table's cell: numbers at the right, long text folded."""
     if isinstance(value, Raw):
         return f"<td>{value}</td>"
@@ -86,7 +85,7 @@ def figure(value: float) -> str:
     return f"{value:,}".replace(",", "\u202f") if isinstance(value, int) else f"{value:.6g}"
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """Any value as text, folded where it is long."""
     if value is None:
         return ""

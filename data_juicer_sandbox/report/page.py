@@ -6,12 +6,12 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any
 
 from data_juicer_sandbox.report import html
 from data_juicer_sandbox.report.data import JobRow, Measured, RunData
 from data_juicer_sandbox.report.plots import line_plot
 from data_juicer_sandbox.terminal.view import duration
+from data_juicer_sandbox.types import JsonValue
 
 _SHOWN_ROWS = 60
 
@@ -62,7 +62,7 @@ def _jobs(jobs: Sequence[JobRow]) -> Iterator[str]:
     yield html.table(columns, rows)
 
 
-def _output(name: str, value: Any) -> str:
+def _output(name: str, value: JsonValue) -> str:
     content = f'<span class="dim">table of {len(value)} rows, below</span>' if is_table(value) else html.text(value)
     return f"<div>{escape(name)}: {content}</div>"
 
@@ -86,7 +86,7 @@ def _metrics(measured: Sequence[Measured]) -> Iterator[str]:
         yield shown if len(rows) <= _SHOWN_ROWS else html.fold(f"{len(rows)} metrics", shown)
 
 
-def _change(before: Any, after: Any) -> str | None:
+def _change(before: JsonValue, after: JsonValue) -> str | None:
     if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (before, after)):
         return None
     if not before or before != before or after != after or abs(before) == float("inf"):
@@ -137,7 +137,7 @@ def _tables(jobs: Sequence[JobRow]) -> Iterator[str]:
         yield shown if len(value) <= _SHOWN_ROWS else html.fold(f"{len(value)} rows", shown)
 
 
-def is_table(value: Any) -> bool:
+def is_table(value: object) -> bool:
     """Whether an output is a list of mappings, such as the scores of several data sets."""
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
 

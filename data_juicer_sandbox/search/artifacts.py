@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -20,6 +20,9 @@ from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.output_guard import OutputLedger
 from data_juicer_sandbox.search.controller import ERROR, PARAMETERS, SECONDS, SearchController
 from data_juicer_sandbox.secrets import mask
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 TRIALS, BEST, FRONT, PLOTS = "trials.csv", "best.yaml", "front", "plots"
 _SEARCH_KEYS = ("hpo_config", "resume", "max_hours", "patience")
@@ -121,7 +124,7 @@ class SearchArtifacts:
         sign = -1 if self.sweep.metrics[0].maximize else 1
         front = [trial.number for trial in self.controller.best()]
 
-        def rank(trial: Any) -> tuple[int, int, float, int]:
+        def rank(trial: FrozenTrial) -> tuple[int, int, float, int]:
             done = trial.state.name == "COMPLETE"
             return (trial.number not in front, not done, sign * trial.values[0] if done else 0.0, trial.number)
 
@@ -144,7 +147,7 @@ class SearchArtifacts:
             f"trials ({counts}{more}): {self.controller.reason}", ["trial", "state", *metrics, *names, "seconds"], rows
         )
 
-    def _config(self, trial: Any, path: Path, folder: str) -> str:
+    def _config(self, trial: FrozenTrial, path: Path, folder: str) -> str:
         """The complete config of a trial: the search's config with the trial's values and another work directory.
 
         Args:

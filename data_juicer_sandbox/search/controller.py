@@ -7,12 +7,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.search.space import draw
+from data_juicer_sandbox.types import JsonValue
 from data_juicer_sandbox.validation.sweep import combinations
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
 
 OWNER, PARAMETERS, SECONDS, ERROR, OVER_LIMIT = "owner", "parameters", "seconds", "error", "surplus"
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
@@ -29,7 +34,7 @@ class TrialSpec:
     """
 
     number: int
-    values: Mapping[str, Any]
+    values: Mapping[str, JsonValue]
     again: bool = False
 
 
@@ -65,7 +70,7 @@ class SearchController:
         study: an `optuna.Study`; other processes may share its storage.
     """
 
-    def __init__(self, config: SandboxConfig, sweep: Sweep, study: Any):
+    def __init__(self, config: SandboxConfig, sweep: Sweep, study: optuna.Study):
         import optuna
 
         self._optuna, self.sweep, self.study = optuna, sweep, study
@@ -81,7 +86,7 @@ class SearchController:
         """Why pruning never happens: no job reports the metric that the pruner uses. None if one does."""
         self._begun: float | None = None
         self._owner = f"{socket.gethostname()}:{Path(config.work_dir).resolve()}"
-        self._live: dict[int, Any] = {}
+        self._live: dict[int, optuna.Trial] = {}
         self._abandoned_ids = self._find_abandoned()
 
     def ask(self) -> TrialSpec | None:
@@ -131,7 +136,7 @@ class SearchController:
         else:
             self.study.tell(trial, state=states.PRUNED if outcome.state == PRUNED else states.FAIL)
 
-    def trials(self) -> list[Any]:
+    def trials(self) -> list[FrozenTrial]:
         """All trials of the search so far, as `optuna.trial.FrozenTrial`."""
         trials = self.study.get_trials(deepcopy=False)
         return [trial for trial in trials if OVER_LIMIT not in trial.user_attrs]
@@ -144,7 +149,7 @@ class SearchController:
             if trial.state.name == "COMPLETE" and trial.user_attrs.get(OWNER) == self._owner
         ]
 
-    def best(self) -> list[Any]:
+    def best(self) -> list[FrozenTrial]:
         """The best trial; with several metrics the Pareto front, sorted by the first metric."""
         completed = [trial for trial in self.trials() if trial.state.name == "COMPLETE"]
         if not completed:
@@ -194,7 +199,7 @@ class SearchController:
                 return f"no gain in {trials_without_gain} trials (patience {self.patience})"
         return None
 
-    def _reached(self, trial: Any) -> bool:
+    def _reached(self, trial: FrozenTrial) -> bool:
         return all(
             metric.target is None or (value >= metric.target if metric.maximize else value <= metric.target)
             for metric, value in zip(self.sweep.metrics, trial.values, strict=True)

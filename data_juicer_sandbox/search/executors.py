@@ -5,13 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -37,7 +37,7 @@ GRACE = 20.0
 class Worker:
     """A process that runs trials; `trial` is the one in progress."""
 
-    process: Any
+    process: BaseProcess
     pipe: Connection
     trial: TrialSpec | None = None
 
@@ -174,7 +174,12 @@ def _stop_workers(workers: list[Worker]) -> None:
 
 
 def _worker_main(
-    pipe: Connection, config: SandboxConfig, sweep: Sweep, records: list[Any], cores: list[int], trust_checkpoint: bool
+    pipe: Connection,
+    config: SandboxConfig,
+    sweep: Sweep,
+    records: Sequence[tuple[str, object]],
+    cores: list[int],
+    trust_checkpoint: bool,
 ) -> None:
     """The main function of a worker process: receive a trial, run it, send its result."""
     parent = multiprocessing.parent_process()
@@ -206,7 +211,9 @@ def _run_trial(trials: Trials, spec: TrialSpec, pipe: Connection) -> TrialResult
         logs.close()
 
 
-def _worker_trials(config: SandboxConfig, sweep: Sweep, records: list[Any], trust_checkpoint: bool) -> Trials:
+def _worker_trials(
+    config: SandboxConfig, sweep: Sweep, records: Sequence[tuple[str, object]], trust_checkpoint: bool
+) -> Trials:
     from data_juicer_sandbox.context.checkpoint import Checkpoint
     from data_juicer_sandbox.context.infos import ContextInfos
     from data_juicer_sandbox.terminal.plain_view import PlainView

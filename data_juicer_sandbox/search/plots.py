@@ -6,7 +6,8 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -16,12 +17,18 @@ from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.search.controller import PARAMETERS
 from data_juicer_sandbox.search.study import EXTRA
+from data_juicer_sandbox.types import LibraryObject
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
 
 MAX_CONTOUR_PARAMETERS = 5
 """Parameters in a contour plot: it has a panel for each pair."""
 
 
-def draw_all(sweep: Sweep, trials: Sequence[Any], folder: Path) -> list[str]:
+def draw_all(sweep: Sweep, trials: Sequence[FrozenTrial], folder: Path) -> list[str]:
     """Draw the plots that the trials allow: history, slice, contour, importances, intermediate values, Pareto front.
 
     Args:
@@ -47,7 +54,7 @@ def draw_all(sweep: Sweep, trials: Sequence[Any], folder: Path) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for index, metric in enumerate(sweep.metrics):
-            options: dict[str, Any] = {"target_name": metric.name}
+            options: dict[str, LibraryObject] = {"target_name": metric.name}
             if multi_objective:
                 options["target"] = lambda trial, index=index: trial.values[index]
             suffix = f"_{index + 1}" if multi_objective else ""
@@ -62,10 +69,12 @@ def draw_all(sweep: Sweep, trials: Sequence[Any], folder: Path) -> list[str]:
     return [name for name in file_names if name]
 
 
-def _metric_plots(optuna: Any, study: Any, names: list[str], options: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+def _metric_plots(
+    optuna: ModuleType, study: Study, names: list[str], options: dict[str, LibraryObject]
+) -> dict[str, Callable[[], LibraryObject]]:
     """The plots of one metric by name."""
     plots = optuna.visualization.matplotlib
-    plot_functions: dict[str, Callable[[], Any]] = {
+    plot_functions: dict[str, Callable[[], LibraryObject]] = {
         "history": lambda: plots.plot_optimization_history(study, **options)
     }
     if names:
@@ -77,7 +86,7 @@ def _metric_plots(optuna: Any, study: Any, names: list[str], options: dict[str, 
     return plot_functions
 
 
-def _save(path: Path, draw: Callable[[], Any]) -> str:
+def _save(path: Path, draw: Callable[[], LibraryObject]) -> str:
     """Draw one plot into a file; return its name, or an empty string if it cannot be drawn."""
     from matplotlib import pyplot
 
@@ -97,7 +106,7 @@ def _save(path: Path, draw: Callable[[], Any]) -> str:
         pyplot.close("all")
 
 
-def _importances(optuna: Any, study: Any, target: Any, names: list[str]) -> list[str]:
+def _importances(optuna: ModuleType, study: Study, target: LibraryObject, names: list[str]) -> list[str]:
     """The parameters, most important first."""
     try:
         return list(optuna.importance.get_param_importances(study, params=names, target=target))
@@ -105,10 +114,10 @@ def _importances(optuna: Any, study: Any, target: Any, names: list[str]) -> list
         return names
 
 
-def _study_of_values(optuna: Any, sweep: Sweep, trials: Sequence[Any]) -> tuple[Any, list[str]]:
+def _study_of_values(optuna: ModuleType, sweep: Sweep, trials: Sequence[FrozenTrial]) -> tuple[Study, list[str]]:
     """An in-memory study that holds the parameter values instead of the quantiles they were drawn from."""
     optuna_distributions = optuna.distributions
-    distributions: dict[str, Any] = {}
+    distributions: dict[str, BaseDistribution] = {}
     for parameter in sweep.parameters:
         values = [trial.user_attrs[PARAMETERS][parameter.name] for trial in trials if _counts(trial)]
         if isinstance(parameter.distribution, Choice):
@@ -142,9 +151,9 @@ def _study_of_values(optuna: Any, sweep: Sweep, trials: Sequence[Any]) -> tuple[
     return study, list(distributions)
 
 
-def _counts(trial: Any) -> bool:
+def _counts(trial: FrozenTrial) -> bool:
     return PARAMETERS in trial.user_attrs and trial.state.name in ("COMPLETE", "PRUNED")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> str | int | float | bool | None:
     return value if isinstance(value, str | int | float | bool | None) else json.dumps(value)

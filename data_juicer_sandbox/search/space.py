@@ -11,16 +11,20 @@ import json
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.config.distributions import Choice, Distribution, Normal, Parameter, Range, nearest
+from data_juicer_sandbox.types import JsonValue
+
+if TYPE_CHECKING:
+    import optuna
 
 DRAWN = " (drawn)"
 _TAIL = 1e-9
 """Smallest distance of a quantile from 0 and 1: the quantile function of a normal is infinite there."""
 
 
-def draw(trial: Any, parameters: Iterable[Parameter]) -> dict[str, Any]:
+def draw(trial: optuna.Trial, parameters: Iterable[Parameter]) -> dict[str, JsonValue]:
     """The values of a trial's parameters, by name.
 
     Args:
@@ -30,7 +34,7 @@ def draw(trial: Any, parameters: Iterable[Parameter]) -> dict[str, Any]:
     return {parameter.name: _value(trial, parameter.name, parameter.distribution) for parameter in parameters}
 
 
-def _value(trial: Any, name: str, distribution: Distribution) -> Any:
+def _value(trial: optuna.Trial, name: str, distribution: Distribution) -> JsonValue:
     if isinstance(distribution, Choice):
         if len(distribution.values) == 1:
             return distribution.values[0]
@@ -53,12 +57,12 @@ def _value(trial: Any, name: str, distribution: Distribution) -> Any:
     return value if distribution.step is None else nearest(value, distribution.step)  # 0.3, not 0.30000000000000004
 
 
-def grid(parameters: Iterable[Parameter]) -> dict[str, list[Any]]:
+def grid(parameters: Iterable[Parameter]) -> dict[str, list[JsonValue]]:
     """The search space of Optuna's grid sampler: all values of each parameter that has more than one.
 
     A choice with probabilities is represented by a quantile per value; values of probability 0 are omitted.
     """
-    space: dict[str, list[Any]] = {}
+    space: dict[str, list[JsonValue]] = {}
     for parameter in parameters:
         distribution = parameter.distribution
         if isinstance(distribution, Choice) and distribution.probabilities is not None:
@@ -77,7 +81,7 @@ def grid(parameters: Iterable[Parameter]) -> dict[str, list[Any]]:
     return space
 
 
-def format_parameters(values: Mapping[str, Any]) -> str:
+def format_parameters(values: Mapping[str, object]) -> str:
     """Format parameters as one line."""
     parts = (
         f"{name} = {value:.5g}" if isinstance(value, float) else f"{name} = {value}" for name, value in values.items()
@@ -85,7 +89,7 @@ def format_parameters(values: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _choices(choice: Choice) -> dict[Any, Any]:
+def _choices(choice: Choice) -> dict[str | int | float | bool | None, JsonValue]:
     """The values keyed by what Optuna can store: scalars unchanged, lists and mappings as JSON."""
     plain = (str, int, float, bool, type(None))
     return {value if isinstance(value, plain) else json.dumps(value): value for value in choice.values}

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import xxhash
 
@@ -17,7 +18,16 @@ from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.search.space import grid
 from data_juicer_sandbox.secrets import mask_text
+from data_juicer_sandbox.types import LibraryObject
 from data_juicer_sandbox.watchers.local import repair
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial, TrialState
 
 EXTRA = "search"
 JOURNAL = "study.journal"
@@ -32,7 +42,7 @@ class StudyError(SandboxError):
     exit_code = 2
 
 
-def open_study(sweep: Sweep, name: str, work_dir: Path, definition_digest: str) -> Any:
+def open_study(sweep: Sweep, name: str, work_dir: Path, definition_digest: str) -> Study:
     """Create or load the study of a search.
 
     Args:
@@ -68,7 +78,7 @@ def open_study(sweep: Sweep, name: str, work_dir: Path, definition_digest: str) 
     return study
 
 
-def _open(optuna: Any, sweep: Sweep, name: str, work_dir: Path) -> Any:
+def _open(optuna: ModuleType, sweep: Sweep, name: str, work_dir: Path) -> Study:
     return optuna.create_study(
         storage=_local_storage(optuna, work_dir / JOURNAL)
         if sweep.storage is None
@@ -83,12 +93,12 @@ def _open(optuna: Any, sweep: Sweep, name: str, work_dir: Path) -> Any:
     )
 
 
-def digest(*parts: Any) -> str:
+def digest(*parts: object) -> str:
     """A digest of the definition of a search; trials with the same digest are comparable."""
     return str(xxhash.xxh3_128_hexdigest(repr(parts).encode()))
 
 
-def _storage(optuna: Any, storage: str) -> Any:
+def _storage(optuna: ModuleType, storage: str) -> str | BaseStorage:
     if "://" in storage:
         return storage
     refuse_special(Path(storage))
@@ -110,45 +120,51 @@ def _is_journal(path: Path) -> bool:
         return False
 
 
-def _local_storage(optuna: Any, journal: Path) -> Any:
+def _local_storage(optuna: ModuleType, journal: Path) -> str | BaseStorage:
     """The journal in the work directory, repaired after a killed run: no other process uses it."""
     repair(journal)
     journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)  # Optuna would wait half a minute for its owner
     return _storage(optuna, str(journal))
 
 
-def seeded(optuna: Any, sweep: Sweep) -> Any:
+def seeded(optuna: ModuleType, sweep: Sweep) -> BaseSampler:
     """A sampler whose draws for a trial depend on the seed, the trial's number and the trials before it.
 
     Optuna's samplers draw from one random stream: restarted after a crash they would repeat the numbers of the first
     trials, and two processes would draw the same numbers. Here each trial has its own stream.
     """
     make = _sampler(optuna, sweep)
-    base: Any = optuna.samplers.BaseSampler
+    base: LibraryObject = optuna.samplers.BaseSampler
 
     class Seeded(base):
         def __init__(self) -> None:
             self._number, self._inner = -1, make(sweep.seed)
 
-        def _of(self, trial: Any) -> Any:
+        def _of(self, trial: FrozenTrial) -> BaseSampler:
             if trial.number != self._number:
                 text = f"{sweep.seed}/{trial.number}".encode()
                 self._number, self._inner = trial.number, make(xxhash.xxh32_intdigest(text))
             return self._inner
 
-        def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
+        def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
             return self._of(trial).infer_relative_search_space(study, trial)
 
-        def sample_relative(self, study: Any, trial: Any, space: Any) -> Any:
-            return self._of(trial).sample_relative(study, trial, space)
+        def sample_relative(
+            self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        ) -> dict[str, LibraryObject]:
+            return self._of(trial).sample_relative(study, trial, search_space)
 
-        def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
-            return self._of(trial).sample_independent(study, trial, name, distribution)
+        def sample_independent(
+            self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        ) -> LibraryObject:
+            return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
 
-        def before_trial(self, study: Any, trial: Any) -> None:
+        def before_trial(self, study: Study, trial: FrozenTrial) -> None:
             self._of(trial).before_trial(study, trial)
 
-        def after_trial(self, study: Any, trial: Any, state: Any, values: Sequence[float] | None) -> None:
+        def after_trial(
+            self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+        ) -> None:
             with suppress(RuntimeError):  # an exhausted grid calls study.stop(); the controller decides when to stop
                 self._of(trial).after_trial(study, trial, state, values)
 
@@ -158,7 +174,7 @@ def seeded(optuna: Any, sweep: Sweep) -> Any:
     return Seeded()
 
 
-def _sampler(optuna: Any, sweep: Sweep) -> Callable[[int], Any]:
+def _sampler(optuna: ModuleType, sweep: Sweep) -> Callable[[int], BaseSampler]:
     """Return a function that builds the search's sampler with a given seed."""
     samplers = optuna.samplers
     configured_sampler = sweep.sampler
@@ -175,7 +191,7 @@ def _sampler(optuna: Any, sweep: Sweep) -> Callable[[int], Any]:
         return lambda seed: samplers.GridSampler(space, seed=sweep.seed)  # one order for all trials
     sampler = configured_sampler
 
-    def make(seed: int) -> Any:
+    def make(seed: int) -> BaseSampler:
         import inspect
         import warnings
 
@@ -189,7 +205,7 @@ def _sampler(optuna: Any, sweep: Sweep) -> Callable[[int], Any]:
     return make
 
 
-def _build_pruner(module: Any, pruner: Named, negated: bool) -> Any:
+def _build_pruner(module: ModuleType, pruner: Named, negated: bool) -> BasePruner:
     """Build a pruner; where it gets negated values, a bound in its arguments is negated too."""
     arguments = dict(pruner.arguments)
     if negated and pruner.name == "ThresholdPruner":

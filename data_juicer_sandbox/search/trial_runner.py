@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from loguru import logger
 
@@ -23,6 +22,7 @@ from data_juicer_sandbox.errors import CheckpointError, SandboxError
 from data_juicer_sandbox.files import make_folder, move_aside
 from data_juicer_sandbox.search.controller import COMPLETE, FAILED, PRUNED, TrialResult, TrialSpec
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import Metrics
 from data_juicer_sandbox.watchers.base import flat_values
 from data_juicer_sandbox.watchers.local import CONFIG_FILE, FILE, last_values
 from data_juicer_sandbox.watchers.watcher import Watcher
@@ -54,7 +54,7 @@ class TrialWatcher(Watcher):
         """The names watched with steps if the pruner's metric is not among them, else None."""
         return None if self.name is None or self._pruning_metric is not None else tuple(self._other_metrics)
 
-    def watch(self, pipeline: str, meta_name: str, values: Mapping[str, Any], step: int | None = None) -> None:
+    def watch(self, pipeline: str, meta_name: str, values: Mapping[str, object], step: int | None = None) -> None:
         """Record what a job measured.
 
         Raises:
@@ -76,7 +76,7 @@ class TrialWatcher(Watcher):
             if self.report(int(step), float(value)):
                 raise TrialPruned(f"{name} is {value:.5g} at step {step}")
 
-    def query(self, meta_name: str, pipeline: str | None = None) -> dict[str, Any]:
+    def query(self, meta_name: str, pipeline: str | None = None) -> Metrics:
         """The last values that a job watched: a job of this trial, else a job that all trials share."""
         values = super().query(meta_name, pipeline)
         return values if values or self.shared is None else last_values(self.shared, meta_name, pipeline)
@@ -248,7 +248,7 @@ def metric_value(metric: Metric, context: ContextInfos, watcher: Watcher) -> flo
         MetricError: it is missing or not a number.
     """
     watched_key = WatchedKey.parse(metric.name)
-    value: Any = None
+    value: object = None
     labels = [metric.name, *(f"{pipeline}.{metric.name}" for pipeline in context.current)]
     for label in labels:
         try:

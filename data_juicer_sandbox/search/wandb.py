@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -19,6 +18,7 @@ from data_juicer_sandbox.search.controller import COMPLETE, FAILED, TrialResult,
 from data_juicer_sandbox.search.space import format_parameters
 from data_juicer_sandbox.search.trial_runner import FOLDER, Trials
 from data_juicer_sandbox.terminal.view import View
+from data_juicer_sandbox.types import ConfigValues, JsonValue, LibraryObject
 
 FILE = "wandb_sweep.json"
 _SANDBOX_KEYS = (
@@ -27,7 +27,7 @@ _SANDBOX_KEYS = (
 )  # fmt: skip
 
 
-def wandb_sweep_config(sweep: Sweep) -> dict[str, Any]:
+def wandb_sweep_config(sweep: Sweep) -> ConfigValues:
     """The sweep config in W&B's format, without the keys that only this package uses.
 
     Nested parameters get dotted names, since a trial's values are looked up by them.
@@ -79,7 +79,7 @@ def run_agent(config: SandboxConfig, sweep: Sweep, trials: Trials, screen: View)
     wandb.agent(sweep_id, function=run_next_trial, project=config.project_name, count=sweep.max_trials)
 
 
-def _tell(run: Any, sweep: Sweep, outcome: TrialResult) -> None:
+def _tell(run: LibraryObject, sweep: Sweep, outcome: TrialResult) -> None:
     if outcome.state == COMPLETE:
         run.log({metric.name: value for metric, value in zip(sweep.metrics, outcome.values, strict=True)})
     run.summary["state"] = outcome.state
@@ -88,7 +88,7 @@ def _tell(run: Any, sweep: Sweep, outcome: TrialResult) -> None:
         run.finish(exit_code=1)
 
 
-def _reporter(run: Any, sweep: Sweep) -> Any:
+def _reporter(run: LibraryObject, sweep: Sweep) -> Callable[[int, float], bool]:
     """Return a function that sends intermediate values to W&B; W&B's agent itself ends runs early."""
     name = (sweep.reports or sweep.metrics[0]).name
 
@@ -107,7 +107,7 @@ def _next_number(work_dir: Path) -> int:
     return max(numbers, default=-1) + 1
 
 
-def _get_by_path(value: Any, path: tuple[str | int, ...]) -> Any:
+def _get_by_path(value: JsonValue, path: tuple[str | int, ...]) -> JsonValue:
     for key in path:
         value = value[key]
     return value

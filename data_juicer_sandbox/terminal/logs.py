@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger
 from loguru._logger import Core
@@ -20,6 +20,7 @@ from loguru._logger import Core
 from data_juicer_sandbox.files import open_append
 from data_juicer_sandbox.secrets import mask_text, remember_environment
 from data_juicer_sandbox.terminal.streams import report_loss_to
+from data_juicer_sandbox.types import LibraryObject
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -70,7 +71,7 @@ class _Logs:
         logger.remove()
         logger.configure(extra={"job": "-"}, patcher=lambda record: None)
         # A traceback must not show the values of variables (diagnose), since they may contain API keys.
-        plain: dict[str, Any] = {"colorize": False, "backtrace": False, "diagnose": False, "catch": True}
+        plain: dict[str, LibraryObject] = {"colorize": False, "backtrace": False, "diagnose": False, "catch": True}
         logger.add(self._to_file, level="DEBUG", format=_FILE_FORMAT, **plain)
         level = "DEBUG" if self.debug else "WARNING"
         logger.add(self._to_terminal, level=level, format=self._terminal_format, filter=self._for_terminal, **plain)

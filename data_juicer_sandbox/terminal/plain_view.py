@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TextIO
 
 from data_juicer_sandbox.terminal.view import View, cell, duration, is_number
 
@@ -67,7 +67,7 @@ class PlainView(View):
         self.stream.write(text + "\n")
         self.stream.flush()
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Write a table."""
         texts = [list(columns), *([cell(value) for value in row] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*texts, strict=True)]

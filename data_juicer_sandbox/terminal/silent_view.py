@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from data_juicer_sandbox.terminal.view import View
 
@@ -46,7 +45,7 @@ class SilentView(View):
     def message(self, text: str) -> None:
         """Show nothing."""
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Show nothing."""
 
     @contextmanager

@@ -105,7 +105,7 @@ class SurvivingStream:
         return iter(self._stream)
 
     @property
-    def buffer(self) -> Any:
+    def buffer(self) -> _Buffer:
         """The binary stream, which survives too."""
         return _Buffer(self._stream.buffer, self)  # type: ignore[attr-defined]
 
@@ -116,7 +116,7 @@ class SurvivingStream:
                 self._stream.write(text)
         return len(text)
 
-    def writelines(self, lines: Iterable[Any]) -> None:
+    def writelines(self, lines: Iterable[object]) -> None:
         """Write, or drop, several texts."""
         for line in lines:
             self.write(line)
@@ -164,7 +164,7 @@ class _Buffer:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def write(self, data: Any) -> int:
+    def write(self, data: bytes) -> int:
         if not self._text.is_gone:
             with self._text.surviving():
                 self._stream.write(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.base import Task
@@ -83,7 +83,7 @@ class View(ABC):
         """Show a line of text."""
 
     @abstractmethod
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Show a table; numbers are aligned right."""
 
     @abstractmethod
@@ -104,13 +104,13 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """Format a table's cell: floats with at most five digits, None as an empty text."""
     if value is None:
         return ""
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """Whether a cell is a number, which is aligned right."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -10,11 +10,11 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.components.base import Component
 from data_juicer_sandbox.signatures import argument_texts, check, own_argument_texts, parameters
 from data_juicer_sandbox.testing.reporting import Check, report
+from data_juicer_sandbox.types import JsonValue
 
 HEAVY = (
     "accelerate", "bitsandbytes", "data_juicer", "datasets", "deepspeed", "diffusers", "evalscope", "jax", "lm_eval",
@@ -29,7 +29,11 @@ _TIMEOUT = 120
 
 
 def check_component_class(
-    cls: type[Any], values: Mapping[str, Any] | None = None, *, folder: Path | str = ".", skip: Collection[str] = ()
+    cls: type[object],
+    values: Mapping[str, object] | None = None,
+    *,
+    folder: Path | str = ".",
+    skip: Collection[str] = (),
 ) -> None:
     """Check a component class without running it: its parameters, its docstring, its constructor.
 
@@ -45,7 +49,7 @@ def check_component_class(
     report(f"{cls.__module__}.{cls.__qualname__}", class_checks(cls, values, Path(folder)), skip)
 
 
-def class_checks(cls: type[Any], values: Mapping[str, Any] | None, folder: Path) -> dict[str, Check]:
+def class_checks(cls: type[object], values: Mapping[str, object] | None, folder: Path) -> dict[str, Check]:
     """The checks of a class by name."""
     return {
         "derives_from_component": lambda: derives_from_component(cls),
@@ -57,7 +61,7 @@ def class_checks(cls: type[Any], values: Mapping[str, Any] | None, folder: Path)
     }
 
 
-def derives_from_component(cls: type[Any]) -> Iterator[str]:
+def derives_from_component(cls: type[object]) -> Iterator[str]:
     """The class derives from `Component`, and has all of its methods."""
     if not issubclass(cls, Component):
         yield "it does not derive from data_juicer_sandbox.components.base.Component"
@@ -65,7 +69,7 @@ def derives_from_component(cls: type[Any]) -> Iterator[str]:
         yield f"it does not define {', '.join(missing)}"
 
 
-def typed_parameters(cls: type[Any]) -> Iterator[str]:
+def typed_parameters(cls: type[object]) -> Iterator[str]:
     """Every parameter of the constructor has a type, and can be set from a config."""
     parameters(cls)  # raises if an annotation cannot be evaluated
     for name, parameter in inspect.signature(cls).parameters.items():
@@ -77,22 +81,22 @@ def typed_parameters(cls: type[Any]) -> Iterator[str]:
             yield f"{name!r} has no type annotation, so a config's value of any type is accepted"
 
 
-def documented_parameters(cls: type[Any]) -> Iterator[str]:
+def documented_parameters(cls: type[object]) -> Iterator[str]:
     """The docstring describes the class and every parameter, and no other."""
     text = inspect.cleandoc(cls.__doc__ or "")
     if not text or text.startswith("Args:"):
         yield "the class has no docstring with a first sentence; it is what the reference page and `list` show"
     documented = argument_texts(cls)
-    known, open_ended = parameters(cls)
-    for name in known:
+    declared, open_ended = parameters(cls)
+    for name in declared:
         if not documented.get(name):
             yield f"the section `Args` of the docstring does not describe {name!r}"
     for name in own_argument_texts(cls):
-        if name.lstrip("*") not in known and not open_ended:
+        if name.lstrip("*") not in declared and not open_ended:
             yield f"the section `Args` of the docstring describes {name!r}, which is not a parameter"
 
 
-def fitting_defaults(cls: type[Any]) -> Iterator[str]:
+def fitting_defaults(cls: type[object]) -> Iterator[str]:
     """Every default is a value that a config could hold for its parameter."""
     for name, parameter in parameters(cls)[0].items():
         if not parameter.required and parameter.default is not None:
@@ -101,7 +105,7 @@ def fitting_defaults(cls: type[Any]) -> Iterator[str]:
                 yield f"the default of {problem.what}"
 
 
-def named_outputs(cls: type[Any]) -> Iterator[str]:
+def named_outputs(cls: type[object]) -> Iterator[str]:
     """`outputs` is None, or a tuple of distinct names."""
     outputs = getattr(cls, "outputs", None)
     if outputs is None:
@@ -114,20 +118,20 @@ def named_outputs(cls: type[Any]) -> Iterator[str]:
         yield f"`outputs` has a name twice: {', '.join(outputs)}"
 
 
-def light_constructor(cls: type[Any], values: Mapping[str, Any] | None, folder: Path) -> Iterator[str]:
+def light_constructor(cls: type[object], values: Mapping[str, object] | None, folder: Path) -> Iterator[str]:
     """The module and the constructor import no heavy library, and the constructor does no work."""
     request = {} if values is None else {"values": dict(values)}
     yield from _constructor_problems(cls, request, folder)
 
 
-def light_tracker_constructor(cls: type[Any]) -> Iterator[str]:
+def light_tracker_constructor(cls: type[object]) -> Iterator[str]:
     """The same for a tracker, whose constructor may write below its work directory."""
     with tempfile.TemporaryDirectory(prefix="dj_sandbox_") as temporary:
         work_dir = Path(temporary).resolve()
         yield from _constructor_problems(cls, {"run": str(work_dir), "writable": str(work_dir)}, work_dir)
 
 
-def _constructor_problems(cls: type[Any], request: Mapping[str, Any], folder: Path) -> Iterator[str]:
+def _constructor_problems(cls: type[object], request: Mapping[str, object], folder: Path) -> Iterator[str]:
     if "<locals>" in cls.__qualname__:
         yield "the class is defined inside a function, so no config can name it; define it at the module's top level"
         return
@@ -149,7 +153,7 @@ def _heavy(modules: list[str]) -> str:
     return ", ".join(sorted({name.partition(".")[0] for name in modules}.intersection(HEAVY)))
 
 
-def _ask(cls: type[Any], request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _ask(cls: type[object], request: Mapping[str, object], folder: Path) -> dict[str, JsonValue]:
     """The answer of `constructor_probe` in a new process."""
     try:
         file = inspect.getfile(cls)

@@ -8,11 +8,10 @@ import pickle
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from data_juicer_sandbox.components.base import Role, Written
+from data_juicer_sandbox.components.base import Component, Role, Written
 from data_juicer_sandbox.context.serialization import to_plain
 from data_juicer_sandbox.context.tagged_values import encode
 from data_juicer_sandbox.errors import SandboxError
@@ -26,13 +25,13 @@ from data_juicer_sandbox.workflow.planned_job import texts
 
 
 def check_component(
-    cls: type[Any],
-    values: Mapping[str, Any],
+    cls: type[Component],
+    values: Mapping[str, object],
     *,
     folder: Path | str,
     deterministic: bool = True,
     hook: str = "GeneralProbeHook",
-    metrics: Mapping[str, Mapping[str, Any]] | None = None,
+    metrics: Mapping[str, Mapping[str, object]] | None = None,
     skip: Collection[str] = (),
 ) -> None:
     """Check a component: its class, its constructor, and several runs of it.
@@ -104,22 +103,22 @@ def portable_values(bench: Bench) -> Iterator[str]:
         if bench.values != passed_values:
             yield "the constructor changes a value that is passed to it; copy the value first"
             bench.values = copy.deepcopy(passed_values)
-        for way, values in (
+        for medium, values in (
             ("YAML", yaml.safe_load(yaml.safe_dump(passed_values))),
             ("pickle", pickle.loads(pickle.dumps(passed_values))),  # noqa: S301  # of this line
         ):
             for name, value in _attributes(bench, values).items():
                 if value != attributes.get(name):
-                    yield f"the attribute {name!r} differs after its value went through {way}"
+                    yield f"the attribute {name!r} differs after its value went through {medium}"
 
 
-def _attributes(bench: Bench, values: Mapping[str, Any]) -> dict[str, Any]:
+def _attributes(bench: Bench, values: Mapping[str, object]) -> dict[str, object]:
     """The attributes that are named as a parameter, as far as they are plain."""
-    made = vars(build(bench.cls, values))
+    built = vars(build(bench.cls, values))
     plain = (str, int, bool, list, dict, type(None))
     return {
         name: copy.deepcopy(value)
-        for name, value in made.items()
+        for name, value in built.items()
         if name in parameters(bench.cls)[0] and isinstance(value, plain)
     }
 
@@ -152,9 +151,9 @@ def declared_results(bench: Bench) -> Iterator[str]:
 
 def paths_with_roles(bench: Bench) -> Iterator[str]:
     """Every parameter that names a file or folder of the inputs says that it is a path."""
-    known = parameters(bench.cls)[0]
+    declared = parameters(bench.cls)[0]
     for name, value in bench.values.items():
-        if name not in known or known[name].role is not None or not isinstance(value, str) or not value:
+        if name not in declared or declared[name].role is not None or not isinstance(value, str) or not value:
             continue
         if "\0" not in value and len(value) < 1000 and (bench.source / value).exists():
             yield (
@@ -235,11 +234,11 @@ def repeatable(bench: Bench, deterministic: bool) -> Iterator[str]:
         yield "a second run with the same values returns another result"
 
 
-def _as_list(result: Any) -> Any:
+def _as_list(result: object) -> object:
     return list(result) if isinstance(result, tuple) else result
 
 
-def _encoded(result: Any) -> Any:
+def _encoded(result: object) -> bytes | None:
     """A result in a form that can be compared; None if the checkpoint cannot keep it, which another check reports."""
     try:
         results = result if isinstance(result, tuple) else (result,)

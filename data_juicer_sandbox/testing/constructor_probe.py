@@ -37,7 +37,7 @@ class Recorder:
         self.active = False
         self.events: list[str] = []
 
-    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
         """An audit event of the interpreter."""
         if not self.active or (event != "open" and event not in WORK):
             return
@@ -82,7 +82,7 @@ def main() -> None:
     os.chdir(request["folder"])
     recorder = Recorder(os.path.realpath(request["folder"]), request.get("writable"))
     sys.addaudithook(recorder)
-    answer: dict[str, Any] = {}
+    answer: dict[str, object] = {}
     try:
         cls = load(request["module"], request["file"], request["name"])
         answer["imported"] = sorted(sys.modules)
@@ -101,12 +101,12 @@ def main() -> None:
         before = set(sys.modules)
         started = time.process_time()
         recorder.active = True
-        made = make()
+        built = make()
         recorder.active = False
         answer["seconds"] = time.process_time() - started
         answer["constructed"] = sorted(set(sys.modules) - before)
         answer["events"] = list(dict.fromkeys(recorder.events))
-        del made
+        del built
     except BaseException as error:
         recorder.active = False
         answer["error"] = f"{type(error).__name__}: {error}"

@@ -12,15 +12,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.component_run import plain_value
-from data_juicer_sandbox.components.base import JobRun, Role, Written
+from data_juicer_sandbox.components.base import Component, JobRun, Role, Written
 from data_juicer_sandbox.files import guarded_by, make_folder, real_path
 from data_juicer_sandbox.output_guard import LEDGER, OutputGuard, OutputLedger
 from data_juicer_sandbox.signatures import build, parameters
 from data_juicer_sandbox.testing.process_state import ProcessState
 from data_juicer_sandbox.testing.recorders import Events, Interruption, RecordedTask, RecordingGuard, RecordingJob
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 from data_juicer_sandbox.validation.outputs import check_output
 from data_juicer_sandbox.workflow.planned_job import recipe_paths, texts
 
@@ -41,7 +41,7 @@ class Observation:
         state_changes: what it left in the process.
     """
 
-    result: Any
+    result: object
     error: BaseException | None
     before: dict[str, str]
     after: dict[str, str]
@@ -69,15 +69,15 @@ class Bench:
 
     def __init__(
         self,
-        cls: type[Any],
-        values: Mapping[str, Any],
+        cls: type[Component],
+        values: Mapping[str, object],
         folder: Path,
         temporary: Path,
-        metrics: Mapping[str, Mapping[str, Any]],
+        metrics: Mapping[str, Mapping[str, object]],
     ):
         self.cls, self.metrics = cls, metrics
         self.source = folder.resolve()
-        self.values: dict[str, Any] = _relative(plain_value(dict(values)), (folder.absolute(), self.source))
+        self.values: ConfigValues = _relative(plain_value(dict(values)), (folder.absolute(), self.source))
         self.project = temporary.resolve() / "project"
         self.job_folder = f"{WORK_DIR}/jobs/anonymous/{NAME}"
         self._first: Observation | None = None
@@ -132,11 +132,11 @@ class Bench:
 
     def declared(self, role: Role) -> Iterator[tuple[str, str, Written]]:
         """The name, path and kind of every path that the values declare."""
-        known = parameters(self.cls)[0]
+        parameter_by_name = parameters(self.cls)[0]
         for name, value in self.values.items():
-            if name in known and known[name].role is role:
+            if name in parameter_by_name and parameter_by_name[name].role is role:
                 for path in texts(value):
-                    yield name, path, known[name].written
+                    yield name, path, parameter_by_name[name].written
         recipe = self.values.get("dj_configs")
         if isinstance(recipe, Mapping):
             for _, path in recipe_paths(recipe, role):
@@ -146,8 +146,8 @@ class Bench:
         """Whether a relative path lies in the job's own folder."""
         return name.startswith(self.job_folder + "/")
 
-    def _run(self, events: Events) -> Any:
-        made = build(self.cls, copy.deepcopy(self.values))
+    def _run(self, events: Events) -> object:
+        component = build(self.cls, copy.deepcopy(self.values))
         work_dir = self.project / WORK_DIR
         work_dir.mkdir()
         folder = Path(WORK_DIR) / "jobs" / "anonymous" / NAME
@@ -159,14 +159,14 @@ class Bench:
         recorder = RecordingJob(events, self.metrics)
         with guarded_by(RecordingGuard(guard, events)):
             try:
-                return made.run(JobRun("anonymous", NAME, folder, recorder, recorder))
+                return component.run(JobRun("anonymous", NAME, folder, recorder, recorder))
             finally:
                 guard.settle()
 
 
 def file_digests(folder: Path) -> dict[str, str]:
     """The digest of every file, and the target of every link, by its path relative to a folder."""
-    found = {}
+    digests = {}
     for root, folders, names in os.walk(folder):
         for name in sorted({*names, *(item for item in folders if Path(root, item).is_symlink())}):
             path = Path(root, name)
@@ -176,8 +176,8 @@ def file_digests(folder: Path) -> dict[str, str]:
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
             else:
                 digest = "no file"
-            found[str(path.relative_to(folder))] = digest
-    return dict(sorted(found.items()))
+            digests[str(path.relative_to(folder))] = digest
+    return dict(sorted(digests.items()))
 
 
 def is_below(path: Path, folder: Path) -> bool:
@@ -190,7 +190,7 @@ def unfinished_tasks(tasks: list[RecordedTask]) -> list[str]:
     return [task.description for task in tasks if task.open]
 
 
-def _relative(value: Any, folders: tuple[Path, ...]) -> Any:
+def _relative(value: object, folders: tuple[Path, ...]) -> JsonValue:
     """Values with the absolute paths below a folder made relative to it; the folder may have several names."""
     if isinstance(value, str):
         for folder in folders:

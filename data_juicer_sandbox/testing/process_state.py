@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from data_juicer_sandbox.types import LibraryObject
 
 _GRACE = 1.0
 """Seconds in which a thread or process that was told to end may end."""
@@ -105,7 +106,7 @@ def _current_folder() -> Path | None:
         return None
 
 
-def _signals() -> dict[signal.Signals, Any]:
+def _signals() -> dict[signal.Signals, LibraryObject]:
     """The handlers of all signals; empty outside the main thread, where they cannot be set."""
     if threading.current_thread() is not threading.main_thread():
         return {}
@@ -122,21 +123,21 @@ def _sinks() -> list[int]:
 
 def _children() -> set[int]:
     """The ids of the child processes; empty on a system without `/proc`."""
-    found: set[int] = set()
+    children: set[int] = set()
     for file in Path("/proc/self/task").glob("*/children"):
         try:
-            found.update(map(int, file.read_text().split()))
+            children.update(map(int, file.read_text().split()))
         except OSError:  # the thread has ended
             continue
-    return found
+    return children
 
 
-def _numpy_state() -> tuple[Any, ...] | None:
+def _numpy_state() -> tuple[LibraryObject, ...] | None:
     """The state of NumPy's random numbers, comparable; None if NumPy is not imported."""
     if "numpy" not in sys.modules:
         return None
     import numpy as np
 
-    state: Any = np.random.get_state()
+    state: LibraryObject = np.random.get_state()
     name, keys, *rest = state
     return (name, keys.tobytes(), *rest)

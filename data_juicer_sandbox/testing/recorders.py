@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.files import real_path
 from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.output_guard import OutputGuard
+from data_juicer_sandbox.types import Metrics
 
 WATCH = "watch"
 PROGRESS = "progress"
@@ -100,16 +100,16 @@ class RecordingJob:
         metrics: what `query` returns by the name of the job.
     """
 
-    def __init__(self, events: Events, metrics: Mapping[str, Mapping[str, Any]]):
+    def __init__(self, events: Events, metrics: Mapping[str, Mapping[str, object]]):
         self._events, self._metrics = events, metrics
 
-    def watch(self, values: Mapping[str, Any], step: int | None = None) -> None:
+    def watch(self, values: Mapping[str, object], step: int | None = None) -> None:
         """Count a value that a search could stop at."""
         dict(values)
         if step is not None:
             self._events.happened(WATCH)
 
-    def query(self, meta_name: str) -> dict[str, Any]:
+    def query(self, meta_name: str) -> Metrics:
         """The metrics of another job."""
         return dict(self._metrics.get(meta_name, {}))
 

@@ -52,5 +52,5 @@ def _problems(check: Check) -> list[str]:
 def describe(error: BaseException) -> str:
     """An error with its type, and the line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}".removesuffix(": ") + place
+    position = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}".removesuffix(": ") + position

@@ -6,7 +6,6 @@ import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -15,6 +14,7 @@ from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.files import path_exists, walk
 from data_juicer_sandbox.testing.observation import NAME, WORK_DIR, Bench
+from data_juicer_sandbox.types import ConfigValues
 from data_juicer_sandbox.workflow.planned_job import texts
 
 
@@ -44,7 +44,7 @@ def declared_inputs(bench: Bench) -> list[Path]:
     """The files that the values name, except outputs: of a declared folder the first, of a pattern the first match."""
     outputs = {path for _, path, _ in bench.declared(Role.OUTPUT)}
     named = set(texts(bench.values)) - outputs
-    found = [
+    files = [
         Path(text) for text in sorted(named) if "\0" not in text and path_exists(f"{bench.source}/{text}", file=True)
     ]
     for _, path, _ in bench.declared(Role.INPUT):
@@ -52,8 +52,8 @@ def declared_inputs(bench: Bench) -> list[Path]:
             below = next(iter(walk(bench.source / name)), None)
             if below is not None and below.is_file():
                 within = below.is_relative_to(bench.source)
-                found.append(below.relative_to(bench.source) if within else below)
-    return list(dict.fromkeys(found))
+                files.append(below.relative_to(bench.source) if within else below)
+    return list(dict.fromkeys(files))
 
 
 def _notices(sandbox: Sandbox, path: Path) -> bool:
@@ -69,10 +69,10 @@ def _notices(sandbox: Sandbox, path: Path) -> bool:
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _config(bench: Bench, hook: str) -> dict[str, Any]:
+def _config(bench: Bench, hook: str) -> ConfigValues:
     """A config of one job with the component."""
     values = dict(bench.values)
-    job: dict[str, Any] = {"hook": hook, "meta_name": NAME}
+    job: ConfigValues = {"hook": hook, "meta_name": NAME}
     if isinstance(values.get("dj_configs"), dict):
         job["dj_configs"] = values.pop("dj_configs")
     job["extra_configs"] = {"type": f"{bench.cls.__module__}.{bench.cls.__qualname__}", **values}

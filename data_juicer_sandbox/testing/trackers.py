@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
@@ -25,7 +24,7 @@ from data_juicer_sandbox.watchers.watcher import Watcher
 Stored = Callable[[Path], bytes]
 """What a tracker stored for the run in a work directory."""
 
-VALUES: tuple[Any, ...] = (
+VALUES: tuple[object, ...] = (
     True, False, 0, -1, 2**80, 0.5, float("nan"), float("inf"), float("-inf"), 1e-320, None, "", "text",
     "two\nlines", "\u00e4\u4e2d\U0001f600", "\0", "\ud800", "x" * 100_000,
 )  # fmt: skip
@@ -37,7 +36,7 @@ STEPS = (None, 0, 1, 1, 0, 10**12)
 
 
 def check_tracker(
-    cls: type[Any], *, folder: Path | str, stored: Stored | None = None, skip: Collection[str] = ()
+    cls: type[Tracker], *, folder: Path | str, stored: Stored | None = None, skip: Collection[str] = ()
 ) -> None:
     """Check a tracker.
 
@@ -59,20 +58,20 @@ def check_tracker(
 class _Bench:
     """A tracker class and the folder in which its runs are made."""
 
-    def __init__(self, cls: type[Any], folder: Path, stored: Stored):
+    def __init__(self, cls: type[Tracker], folder: Path, stored: Stored):
         self.cls, self._folder, self.stored = cls, folder, stored
 
     def work_dir(self) -> Path:
         """A new work directory."""
         return Path(tempfile.mkdtemp(dir=self._folder))
 
-    def make(self, work_dir: Path, resume: bool = True, config: Mapping[str, Any] | None = None) -> Any:
+    def make(self, work_dir: Path, resume: bool = True, config: Mapping[str, object] | None = None) -> Tracker:
         """A new tracker."""
         run = RunInfo(work_dir, "project", "experiment", mask(dict(config or {"work_dir": "out"})), resume)
         return self.cls(run)
 
     @contextmanager
-    def tracker(self) -> Iterator[Any]:
+    def tracker(self) -> Iterator[Tracker]:
         """A tracker that is closed at the end of the block."""
         tracker = self.make(self.work_dir())
         try:
@@ -109,12 +108,12 @@ def derives_from_tracker(bench: _Bench) -> Iterator[str]:
 
 def plain_values(bench: _Bench) -> Iterator[str]:
     """`start` and `watch` take every plain value, name and step."""
-    starts: tuple[Any, ...] = (
+    starts: tuple[Mapping[str, object] | None, ...] = (
         None,
         {},
         {"dj_configs": None, "extra_configs": {"a": [1, float("nan"), None, {"b": "\ud800"}]}},
     )
-    watches: list[tuple[str, dict[str, Any], int | None]] = [
+    watches: list[tuple[str, dict[str, object], int | None]] = [
         (f"watch of {_short(value)}", {"x": value}, 1) for value in VALUES
     ]
     watches += [(f"watch of the name {_short(name)}", {name: 1}, 1) for name in NAMES]
@@ -130,21 +129,21 @@ def plain_values(bench: _Bench) -> Iterator[str]:
                 yield f"{title} raises {describe(error)}"
 
 
-def _start(tracker: Any, config: Mapping[str, Any] | None) -> None:
+def _start(tracker: Tracker, config: Mapping[str, object] | None) -> None:
     tracker.start("pipeline", "job", config, 1.5)
 
 
-def _watch(tracker: Any, values: Mapping[str, Any], step: int | None) -> None:
+def _watch(tracker: Tracker, values: Mapping[str, object], step: int | None) -> None:
     tracker.watch("pipeline", "job", values, step, 1.5)
 
 
 def any_order(bench: _Bench) -> Iterator[str]:
     """A run may have no job, several iterations and several calls of `sync`; `close` may be called twice."""
 
-    def value(tracker: Any) -> None:
+    def value(tracker: Tracker) -> None:
         tracker.watch("p", "job", {"x": 1}, None, 1.0)
 
-    sequences: dict[str, list[Callable[[Any], Any]]] = {
+    sequences: dict[str, list[Callable[[Tracker], object]]] = {
         "close of a run without a job": [lambda t: t.close()],
         "sync of a run without a job": [lambda t: t.sync(), lambda t: t.close()],
         "a value of a job that was not started": [value, lambda t: t.close()],
@@ -211,9 +210,9 @@ def no_secrets(bench: _Bench) -> Iterator[str]:
         else:
             os.environ["OPENAI_API_KEY"] = before
     stored = bench.stored(work_dir)
-    for place, secret in secrets.items():
+    for position, secret in secrets.items():
         if secret.encode() in stored:
-            yield f"a secret {place} is stored; store only what `start`, `watch` and `run.config` hold"
+            yield f"a secret {position} is stored; store only what `start`, `watch` and `run.config` hold"
 
 
 def harmless_failure(bench: _Bench) -> Iterator[str]:
@@ -269,7 +268,7 @@ def _unique() -> str:
     return f"conformance{uuid.uuid4().hex}"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = ascii(value)
     return text if len(text) <= 40 else f"{text[:40]}..."
 

@@ -15,19 +15,21 @@ import socket
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 from loguru import logger
 
 from data_juicer_sandbox.components.processes.hardware import cores
 from data_juicer_sandbox.errors import JobError, MissingDependency, SandboxError
 from data_juicer_sandbox.tools.gguf_to_folder import gguf_file
+from data_juicer_sandbox.types import LibraryObject
 
 HOST = "127.0.0.1"
 _PROMPT_CACHE_MIB = 512
 
 
-def serve(file: Path, port: int = 8000, parallel: int = 4, context: int = 2048, threads: int | None = None) -> Any:
+def serve(
+    file: Path, port: int = 8000, parallel: int = 4, context: int = 2048, threads: int | None = None
+) -> LibraryObject:
     """Load a model and serve it until the returned server is deleted.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 from data_juicer_sandbox.components.base import Role, Written
@@ -55,7 +54,7 @@ def check_output_paths(planned_job: PlannedJob, work_dir: str, config_files: Ite
 
 
 def declared_outputs(
-    planned_job: PlannedJob, extra_configs: Mapping[str, Any], recipe: Mapping[str, Any] | None
+    planned_job: PlannedJob, extra_configs: Mapping[str, object], recipe: Mapping[str, object] | None
 ) -> Iterator[tuple[KeyPath, str, Written]]:
     """Key path, path and kind of every local output that a job's configs declare."""
     if planned_job.component is not None:

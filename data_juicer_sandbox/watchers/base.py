@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.plain_json import flatten
+from data_juicer_sandbox.types import JsonValue
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class RunInfo:
     work_dir: Path
     project: str
     experiment: str
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     resume: bool
     group: str | None = None
 
@@ -41,10 +41,10 @@ class Tracker:
     def __init__(self, run: RunInfo):
         self.run = run
 
-    def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:
+    def start(self, pipeline: str, job: str, config: Mapping[str, object] | None, time: float) -> None:
         """A job starts a new attempt; `config` is its masked config, if known."""
 
-    def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
+    def watch(self, pipeline: str, job: str, values: Mapping[str, object], step: int | None, time: float) -> None:
         """Record values: flat, each a plain bool, int, float or string, or None."""
 
     def turn_to(self, iteration: int) -> None:
@@ -57,7 +57,7 @@ class Tracker:
         """Close the tracker at the end of the run."""
 
 
-def flat_values(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def flat_values(values: Mapping[str, object]) -> Iterator[tuple[str, bool | int | float | str | None]]:
     """Flatten nested mappings and lists to `outer.inner.0`, and convert NumPy and tensor values to plain ones.
 
     Other objects become text, since some tables contain text beside their numbers.
@@ -73,13 +73,13 @@ def flat_values(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, str(value)
 
 
-def to_json(value: Any) -> Any:
+def to_json(value: object) -> JsonValue:
     """Convert a value to strict JSON: NaN and the infinities become strings."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
 
 
-def from_json(value: Any) -> Any:
+def from_json(value: object) -> JsonValue:
     """The inverse of `to_json`."""
     return float(value) if value in ("NaN", "Infinity", "-Infinity") else value

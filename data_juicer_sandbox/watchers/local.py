@@ -12,10 +12,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.files import open_append, refuse_special, replacing
 from data_juicer_sandbox.plain_json import loads
+from data_juicer_sandbox.types import JsonValue, Metrics
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker, from_json, to_json
 
 FILE = "metrics.jsonl"
@@ -39,12 +39,12 @@ class LocalTracker(Tracker):
             part.write_text(text, encoding="utf-8", errors="backslashreplace")  # half of a surrogate pair
         self._stream = open_append(self.path)  # unbuffered, so that each line is in the file at once
 
-    def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:
+    def start(self, pipeline: str, job: str, config: Mapping[str, object] | None, time: float) -> None:
         """Mark the start of an attempt."""
-        line: dict[str, Any] = {"time": time, **self._pass, "pipeline": pipeline, "job": job, "event": "start"}
+        line: dict[str, JsonValue] = {"time": time, **self._pass, "pipeline": pipeline, "job": job, "event": "start"}
         self._append([line if config is None else {**line, "config": _strict(config)}])
 
-    def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
+    def watch(self, pipeline: str, job: str, values: Mapping[str, object], step: int | None, time: float) -> None:
         """Append one line per value."""
         step_field = {} if step is None else {"step": step}
         head = {"time": time, **self._pass, "pipeline": pipeline, "job": job}
@@ -67,14 +67,14 @@ class LocalTracker(Tracker):
         """Close the file."""
         self._stream.close()
 
-    def _append(self, lines: list[dict[str, Any]]) -> None:
+    def _append(self, lines: list[dict[str, object]]) -> None:
         data = memoryview("".join(json.dumps(line, allow_nan=False, default=str) + "\n" for line in lines).encode())
         with self._lock:
             while data:
                 data = data[self._stream.write(data) :]
 
 
-def read(path: Path, *, containing: bytes = b"") -> Iterator[dict[str, Any]]:
+def read(path: Path, *, containing: bytes = b"") -> Iterator[dict[str, JsonValue]]:
     """The records of a `metrics.jsonl`, NaN and infinities as floats; incomplete lines left by a crash are skipped.
 
     Args:
@@ -97,7 +97,7 @@ def read(path: Path, *, containing: bytes = b"") -> Iterator[dict[str, Any]]:
                 yield record
 
 
-def last_values(path: Path, job: str, pipeline: str | None = None) -> dict[str, Any]:
+def last_values(path: Path, job: str, pipeline: str | None = None) -> Metrics:
     """The last value of every key that the latest attempt of a job watched; attempts that watched nothing do not count.
 
     Args:
@@ -105,7 +105,7 @@ def last_values(path: Path, job: str, pipeline: str | None = None) -> dict[str, 
         job: the job's `meta_name`.
         pipeline: its pipeline; None: the latest attempt in any pipeline.
     """
-    values_by_pipeline: dict[str, dict[str, Any]] = {}
+    values_by_pipeline: dict[str, Metrics] = {}
     restarted: set[str] = set()
     latest = ""
     for record in read(path, containing=f'"job": {json.dumps(job)}'.encode()):
@@ -142,7 +142,7 @@ def repair(path: Path) -> None:
             stream.truncate(keep)
 
 
-def _strict(value: Any) -> Any:
+def _strict(value: object) -> JsonValue:
     """A config as strict JSON has it: `.nan` and `.inf` in it become strings."""
     if isinstance(value, Mapping):
         return {

@@ -9,7 +9,6 @@ import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from data_juicer_sandbox.config.schema import ANONYMOUS
@@ -17,6 +16,7 @@ from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.plain_json import loads
+from data_juicer_sandbox.types import LibraryObject
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker
 
 RUN_FILE = "wandb_run.json"
@@ -46,9 +46,9 @@ class WandbTracker(Tracker):
         self._file = run.work_dir / RUN_FILE
         if not run.resume:
             self._file.unlink(missing_ok=True)
-        self._wandb: Any = None  # the library's run, opened by the first job that starts
+        self._wandb: LibraryObject = None  # the library's run, opened by the first job that starts
 
-    def start(self, pipeline: str, job: str, config: Mapping[str, Any] | None, time: float) -> None:
+    def start(self, pipeline: str, job: str, config: Mapping[str, object] | None, time: float) -> None:
         """Open the W&B run if it is not open yet, and record the job's config."""
         run, name = self._open(), _name(pipeline, job)
         run.define_metric(f"{name}.step", hidden=True)
@@ -56,7 +56,7 @@ class WandbTracker(Tracker):
         if config is not None:
             run.config.update({name: dict(config)}, allow_val_change=True)
 
-    def watch(self, pipeline: str, job: str, values: Mapping[str, Any], step: int | None, time: float) -> None:
+    def watch(self, pipeline: str, job: str, values: Mapping[str, object], step: int | None, time: float) -> None:
         """Log the values in one call; those without a step also go into the run's summary table."""
         name = _name(pipeline, job)
         step_value = {} if step is None else {f"{name}.step": step}
@@ -69,7 +69,7 @@ class WandbTracker(Tracker):
         if self._wandb is not None:
             self._wandb.finish()
 
-    def _open(self) -> Any:
+    def _open(self) -> LibraryObject:
         if self._wandb is None:
             wandb = load("wandb", extra="wandb")
             self._wandb = wandb.init(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -13,6 +13,7 @@ from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.plugins import import_object, plugins
 from data_juicer_sandbox.secrets import mask, shown
+from data_juicer_sandbox.types import Metrics
 from data_juicer_sandbox.watchers import local
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker, flat_values
 from data_juicer_sandbox.watchers.wandb import configured
@@ -68,7 +69,7 @@ class Watcher:
         project: str,
         experiment: str,
         names: Sequence[str] | None,
-        config: Mapping[str, Any],
+        config: Mapping[str, object],
         resume: bool = True,
         group: str | None = None,
     ) -> Self:
@@ -99,7 +100,7 @@ class Watcher:
         """The watcher of one job."""
         return JobWatcher(self, pipeline, meta_name)
 
-    def start(self, pipeline: str, meta_name: str, config: Mapping[str, Any] | None = None) -> None:
+    def start(self, pipeline: str, meta_name: str, config: Mapping[str, object] | None = None) -> None:
         """Start an attempt of a job. Its first value replaces all values of earlier attempts in `query`.
 
         Args:
@@ -110,7 +111,7 @@ class Watcher:
         masked, now = None if config is None else mask(dict(config)), time.time()
         self._each(lambda tracker: tracker.start(pipeline, meta_name, masked, now))
 
-    def watch(self, pipeline: str, meta_name: str, values: Mapping[str, Any], step: int | None = None) -> None:
+    def watch(self, pipeline: str, meta_name: str, values: Mapping[str, object], step: int | None = None) -> None:
         """Record what a job measured."""
         flat, now = mask(dict(flat_values(values))), time.time()
         if flat:
@@ -118,7 +119,7 @@ class Watcher:
                 lambda tracker: tracker.watch(pipeline, meta_name, flat, None if step is None else int(step), now)
             )
 
-    def query(self, meta_name: str, pipeline: str | None = None) -> dict[str, Any]:
+    def query(self, meta_name: str, pipeline: str | None = None) -> Metrics:
         """The last value of every key that a job's latest attempt watched, read from the disk."""
         return local.last_values(self._metrics, meta_name, pipeline)
 
@@ -150,11 +151,11 @@ class JobWatcher:
     def __init__(self, watcher: Watcher, pipeline: str, meta_name: str):
         self._watcher, self._pipeline, self._meta_name = watcher, pipeline, meta_name
 
-    def watch(self, values: Mapping[str, Any], step: int | None = None) -> None:
+    def watch(self, values: Mapping[str, object], step: int | None = None) -> None:
         """Record numbers (nested mappings are flattened with dots) under this job's name."""
         self._watcher.watch(self._pipeline, self._meta_name, values, step)
 
-    def query(self, meta_name: str) -> dict[str, Any]:
+    def query(self, meta_name: str) -> Metrics:
         """The last values that the job of this name watched: in this pipeline, else in any."""
         return self._watcher.query(meta_name, self._pipeline) or self._watcher.query(meta_name)
 

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import xxhash
 
@@ -76,7 +75,7 @@ class FingerprintCache:
             stamps = [self.get(path) for path in paths]
         return {path: stamp for path, stamp in zip(paths, stamps, strict=True) if stamp}
 
-    def is_unchanged(self, path: str, stamp: Sequence[Any]) -> bool:
+    def is_unchanged(self, path: str, stamp: Sequence[str]) -> bool:
         """Whether a file or folder still has a fingerprint; it is read only if its quick key differs."""
         try:
             if len(stamp) == 2 and stamp[0] == quick_key(path):
@@ -88,7 +87,7 @@ class FingerprintCache:
         return now is not None and now[1] == stamp[-1]
 
 
-def content_of(stamp: Sequence[Any]) -> str:
+def content_of(stamp: Sequence[str]) -> str:
     """The content digest of a fingerprint, including those of earlier versions."""
     return str(stamp[-1])
 
@@ -148,7 +147,7 @@ def _exists(path: str) -> bool:
     return path_exists(path) or (is_pattern(path) and bool(glob.glob(path, recursive=True)))  # noqa: PTH207
 
 
-def _program_files(extra_configs: Mapping[str, Any], written: set[str]) -> Iterator[str]:
+def _program_files(extra_configs: Mapping[str, object], written: set[str]) -> Iterator[str]:
     """The files that a program's arguments name relative to its working directory `cwd`, without its outputs."""
     cwd, outputs = extra_configs.get("cwd"), {os.path.abspath(path) for path in written}  # noqa: PTH100
     if not isinstance(cwd, str):
@@ -171,7 +170,7 @@ def declared_inputs(planned_job: PlannedJob, resolved: ResolvedJob) -> list[str]
     return declared
 
 
-def output_paths(planned_job: PlannedJob, resolved: ResolvedJob, outputs: Mapping[str, Any]) -> list[str]:
+def output_paths(planned_job: PlannedJob, resolved: ResolvedJob, outputs: Mapping[str, object]) -> list[str]:
     """Every existing file and folder that a finished job names in its results, or declares as an output."""
     paths = {
         text

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.signatures import parameters
+from data_juicer_sandbox.types import JsonValue
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths
 from data_juicer_sandbox.workflow.resolve import ResolvedJob
 
@@ -71,12 +71,12 @@ class PathRelocator:
                 recipe[key_path[0]] = self.relocate(path)
         return replace(resolved, extra_configs=extra, dj_configs=recipe)
 
-    def _relocate_output(self, value: Any) -> Any:
+    def _relocate_output(self, value: object) -> object:
         if isinstance(value, str):
             return self.relocate(value)
         return [self._relocate_output(item) for item in value] if isinstance(value, list) else value
 
-    def _relocate_reference(self, value: Any) -> Any:
+    def _relocate_reference(self, value: object) -> JsonValue:
         """A copy in which every path that a job of this config writes is relocated."""
         if isinstance(value, Mapping):
             return {key: self._relocate_reference(item) for key, item in value.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.context.key_paths import set_path
@@ -12,9 +11,10 @@ from data_juicer_sandbox.context.keys import ConfigKey, SettingKey
 from data_juicer_sandbox.errors import ConfigError, ResolveError, Where
 from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.signatures import check, parameters
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, plan_job
 
-Overrides = dict[str, dict[str, Any]]
+Overrides = dict[str, ConfigValues]
 """Maps the id of a job to the values to set, by key (`dj_configs.process.0.text_length_filter.min_len`)."""
 
 
@@ -42,7 +42,7 @@ def resolve_parameter(name: str, planned_jobs: Sequence[PlannedJob]) -> list[tup
 
 
 def resolve_overrides(
-    values: Mapping[str, Any], planned_jobs: Sequence[PlannedJob], where: Callable[[str], Where]
+    values: Mapping[str, object], planned_jobs: Sequence[PlannedJob], where: Callable[[str], Where]
 ) -> tuple[Overrides, list[ConfigError]]:
     """Resolve parameter values to overrides; return these and the errors in names and values."""
     overrides: Overrides = {}
@@ -70,7 +70,7 @@ def with_overrides(
 
 
 def check_values(
-    name: str, values: Iterable[Any], planned_jobs: Sequence[PlannedJob], where: Where
+    name: str, values: Iterable[object], planned_jobs: Sequence[PlannedJob], where: Where
 ) -> list[ConfigError]:
     """Errors of a parameter: no job or OP has its name, or a value is not allowed at its key."""
     targets = resolve_parameter(name, planned_jobs)
@@ -84,7 +84,7 @@ def check_values(
     return []
 
 
-def _faults(planned_job: PlannedJob, key: str, value: Any) -> Iterator[tuple[str, str | None]]:
+def _faults(planned_job: PlannedJob, key: str, value: object) -> Iterator[tuple[str, str | None]]:
     """Message and hint of each fault of a value at a key of a job, as far as the configs are known."""
     config_key = ConfigKey.parse(key)
     config, path = config_key.config, config_key.path
@@ -138,7 +138,7 @@ def _overlaps(path: tuple[str, ...], key_path: Sequence[str]) -> bool:
     return all(a == b for a, b in zip(path, key_path, strict=False))
 
 
-def _process(planned_job: PlannedJob) -> list[Any]:
+def _process(planned_job: PlannedJob) -> list[JsonValue]:
     takes = bool(planned_job.hook and planned_job.component and planned_job.hook.takes_recipe(planned_job.component))
     process = (planned_job.recipe.value or {}).get("process") if takes else None
     return process if isinstance(process, list) else []

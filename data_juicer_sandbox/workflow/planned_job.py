@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from data_juicer_sandbox.components.base import Role
+from data_juicer_sandbox.components.base import Component, Role
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import fill, find_variable
 from data_juicer_sandbox.config.schema import Job
@@ -20,6 +19,7 @@ from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.hooks.base import Hook
 from data_juicer_sandbox.secrets import remember_all
 from data_juicer_sandbox.signatures import parameters
+from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class JobConfig:
     """
 
     name: str
-    value: dict[str, Any] | None
+    value: ConfigValues | None
     is_known: bool
     source: Source
     path: KeyPath
@@ -59,7 +59,7 @@ class PlannedJob:
 
     job: Job
     hook: type[Hook] | None
-    component: type[Any] | None
+    component: type[Component] | None
     recipe: JobConfig
     extra: JobConfig
     problems: list[ConfigError] = field(default_factory=list)
@@ -112,7 +112,7 @@ def plan_job(job: Job, variables: Mapping[str, str]) -> PlannedJob:
     return PlannedJob(job, hook, component, recipe, extra, problems)
 
 
-def recipe_paths(recipe: Mapping[str, Any], role: Role) -> Iterator[tuple[KeyPath, str]]:
+def recipe_paths(recipe: Mapping[str, JsonValue], role: Role) -> Iterator[tuple[KeyPath, str]]:
     """Key path and path of the data sets that a recipe reads, or of the export that it writes."""
     if role is Role.OUTPUT and isinstance(recipe.get("export_path"), str):
         yield ("export_path",), recipe["export_path"]
@@ -128,7 +128,7 @@ def recipe_paths(recipe: Mapping[str, Any], role: Role) -> Iterator[tuple[KeyPat
                 yield from ((("dataset", "configs", index, "path"), path) for path in _texts(entry.get("path")))
 
 
-def texts(value: Any) -> Iterator[str]:
+def texts(value: object) -> Iterator[str]:
     """Every string inside a value."""
     if isinstance(value, Mapping):
         for item in value.values():
@@ -137,7 +137,7 @@ def texts(value: Any) -> Iterator[str]:
         yield from _texts(value)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
+from data_juicer_sandbox.components.base import Component
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import fill
 from data_juicer_sandbox.config.schema import Job
@@ -16,6 +16,7 @@ from data_juicer_sandbox.context.key_paths import get_path, set_path
 from data_juicer_sandbox.context.keys import PREVIOUS, ConfigKey, ContextKey
 from data_juicer_sandbox.errors import ConfigError, JobError, ResolveError
 from data_juicer_sandbox.secrets import shown
+from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 Finished = Sequence[tuple[str, JobRecord]]
 """Pipeline and record of the jobs that ran before, in order."""
@@ -34,10 +35,10 @@ class ResolvedJob:
     """
 
     job: Job
-    dj_configs: dict[str, Any] | None
-    extra_configs: dict[str, Any]
+    dj_configs: ConfigValues | None
+    extra_configs: ConfigValues
     files: tuple[str, ...]
-    component: type[Any] | None = None
+    component: type[Component] | None = None
 
 
 def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> ResolvedJob:
@@ -53,7 +54,7 @@ def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> Resol
         JobError: a config file is missing or not a mapping.
     """
     files: list[str] = []
-    configs: dict[str, Any] = {
+    configs: dict[str, ConfigValues | None] = {
         "dj_configs": _load_config(job, "dj_configs", job.dj_configs, variables, files),
         "extra_configs": _load_config(job, "extra_configs", job.extra_configs, variables, files),
     }
@@ -79,8 +80,8 @@ def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> Resol
 
 
 def _load_config(
-    job: Job, name: str, value: Any, variables: Mapping[str, str], files: list[str]
-) -> dict[str, Any] | None:
+    job: Job, name: str, value: object, variables: Mapping[str, str], files: list[str]
+) -> ConfigValues | None:
     """A copy of a config that is written as a mapping, or as the path of a file that contains one."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -100,7 +101,7 @@ def _load_config(
     return deepcopy(dict(value)) if value is not None else None
 
 
-def _fetch(job: Job, key: str, source: str, finished: Finished) -> Any:
+def _fetch(job: Job, key: str, source: str, finished: Finished) -> LibraryObject:
     """The value of a context key, resolved relative to this job."""
     record, context_key = _find_record(job, source, finished)
     if record is not None:
@@ -141,7 +142,7 @@ def visible_keys(job: Job, finished: Finished) -> list[str]:
     return list(dict.fromkeys(keys))
 
 
-def _single_or_multi_source(recipe: dict[str, Any]) -> dict[str, Any]:
+def _single_or_multi_source(recipe: dict[str, object]) -> ConfigValues:
     """A recipe whose `dataset_path` is one path: a list of one is unwrapped, several become Data-Juicer's `dataset`."""
     paths = recipe.get("dataset_path")
     if not isinstance(paths, list):

@@ -42,8 +42,8 @@ def check(recipe: Mapping[str, JsonValue], skip: Callable[[RecipePath], bool] = 
         recipe: the recipe.
         skip: whether the value at a path will be set later, so that its current value is not checked.
     """
-    found = (problem for problem in _problems(recipe, skip) if not skip(problem.path))
-    return list(islice(found, MAX_PROBLEMS))
+    problems = (problem for problem in _problems(recipe, skip) if not skip(problem.path))
+    return list(islice(problems, MAX_PROBLEMS))
 
 
 def _problems(recipe: Mapping[str, JsonValue], skip: Callable[[RecipePath], bool]) -> Iterator[Problem]:
