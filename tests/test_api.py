@@ -299,3 +299,26 @@ except AttributeError as error:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (Path(dj.__file__).parent / "py.typed").is_file()
+
+
+@pytest.mark.slow
+def test_a_type_checker_knows_what_a_run_returns(folder):
+    """An editor completes `dj.Sandbox(...).run().ran`: no value on the way is of an unknown type."""
+    pytest.importorskip("mypy")
+    script = folder / "script.py"
+    script.write_text(
+        "import data_juicer_sandbox as dj\n"
+        'sandbox = dj.Sandbox("x.yaml")\n'
+        "reveal_type(sandbox.run())\n"
+        "reveal_type(sandbox.run().ran)\n"
+        "reveal_type(sandbox.plan().steps)\n"
+    )
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-m", "mypy", "--config-file", str(root / "pyproject.toml"), str(script)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
+    revealed = [line.rpartition("Revealed type is ")[2] for line in done.stdout.splitlines() if "Revealed" in line]
+    assert revealed == [
+        '"data_juicer_sandbox.results.Results"',
+        '"tuple[str, ...]"',
+        '"tuple[data_juicer_sandbox.engine.planner.Step, ...]"',
+    ], done.stdout + done.stderr
