@@ -30,7 +30,7 @@ TICK = 20_000_000
 """Nanoseconds. A file may change twice within one tick of the file system's clock, at most 10 ms on Linux."""
 
 SLOW_TO_READ = 64 << 20
-"""Bytes from which on a wait of one tick is cheaper than to read the file once more."""
+"""Bytes above which waiting for one tick is cheaper than reading the file again."""
 
 _LONGEST_START = 180
 _TEMPORARY = re.compile(r"\..*\.part-[0-9a-f]{16}(?:-\d+|\.\w+)?", re.DOTALL)
@@ -59,7 +59,7 @@ _guard: WriteGuard | None = None
 
 @contextmanager
 def guarded_by(guard: WriteGuard) -> Iterator[None]:
-    """Let a guard decide on all that this process writes while the block runs."""
+    """Set the guard that decides about all outputs of this process while the block runs."""
     global _guard
     before, _guard = _guard, guard
     try:
@@ -104,7 +104,7 @@ def claim(path: str | Path, *, folder: bool = False) -> None:
 
 
 def refuse_replacing(path: Path, folder: bool, owner: Owner) -> None:
-    """Refuse to put a file where a folder is, a folder where a file is, or a folder where somebody else's is.
+    """Refuse to replace a folder by a file, a file by a folder, or a folder of another owner.
 
     Raises:
         JobError: one of these, or a device or pipe is there.
@@ -309,12 +309,12 @@ def quick_key(path: str | Path) -> str:
 
 
 def state_key(status: os.stat_result) -> str:
-    """The quick key of a file, of its status."""
+    """The quick key of a file, computed from its status."""
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
 
 
 def last_change(path: str | Path) -> int:
-    """When a file, or the latest of a folder, was last written, renamed or replaced: nanoseconds since the epoch."""
+    """The latest ctime of a file, or of the files of a folder, in nanoseconds since the epoch."""
     path = Path(path)
     changes = [file.stat().st_ctime_ns for file in walk(path)]
     return max(changes) if changes else path.stat().st_ctime_ns

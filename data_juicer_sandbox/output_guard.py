@@ -29,7 +29,7 @@ RUN_FILES = (
 )  # fmt: skip
 """Files that the program itself writes into a work directory."""
 RUN_FOLDERS = ("jobs", "trials", "front", "plots", "wandb", "previous_*")
-"""Folders of it there, as patterns. A job writes only to its own folder in them."""
+"""Patterns of the folders that the program writes there. A job writes only to its own folder in them."""
 
 _PATTERN = re.compile(r"[*?\[]")
 
@@ -73,7 +73,7 @@ class OutputLedger:
         self._counts: dict[str, int] = {}
 
     def wrote(self, path: Path) -> bool:
-        """Whether a run of this work directory wrote what is at a path now."""
+        """Whether a run of this work directory wrote the present content of a path."""
         name = self._name(path)
         self._read()  # a worker process of the same run may have added it
         return name in self._states and self._states[name] == _state(path)
@@ -106,7 +106,7 @@ class OutputLedger:
         return str(real.relative_to(self.work_dir)) if real.is_relative_to(self.work_dir) else str(real)
 
     def _read(self) -> None:
-        """Read what was appended since the last time, whole lines only."""
+        """Read the complete lines that were appended since the last call."""
         try:
             refuse_special(self._file)
             if self._file.stat().st_size <= self._at:
@@ -133,7 +133,7 @@ class OutputLedger:
 
 
 def _state(path: Path) -> tuple[int, int] | None:
-    """Size and time of change of a file, a link not followed; None where there is nothing."""
+    """Size and mtime of a file or of a link itself; None if the path does not exist."""
     try:
         status = path.lstat()
     except OSError:
@@ -201,7 +201,7 @@ class OutputGuard:
         self.ledger.settle(final, part)
 
     def _move_foreign(self, path: Path) -> Path | None:
-        """Rename a file that is not as a job of this work directory left it; returns its new path."""
+        """Rename a file that no job of this work directory wrote in its present state; returns its new path."""
         # A file with another name too is never written in place: the other name may be a copy of the user's.
         if not os.path.lexists(path) or (path.lstat().st_nlink == 1 and self.ledger.wrote(path)):
             return None
@@ -258,7 +258,7 @@ class OutputGuard:
             raise JobError(f"{existing} is a file, but a folder is needed there", hint="choose another path")
 
     def _refuse_links(self, path: Path) -> None:
-        """No link inside the work directory is followed: it would lead out of what belongs to the run."""
+        """Refuse an output behind a link inside the work directory: the link leads to files outside of the run."""
         absolute, real = Path(os.path.abspath(path)), real_path(path)  # noqa: PTH100
         if absolute.is_relative_to(self._work_dir) and not real.is_relative_to(self.ledger.work_dir):
             what = f"{path} is outside of the work directory, behind a symbolic link"
@@ -299,7 +299,7 @@ class _Source:
         self.is_folder = os.path.isdir(self.target)  # noqa: PTH112  # pathlib raises for too long a name
 
     def refuse_output(self, path: Path, real: Path, folder: bool) -> None:
-        """Refuse an output that is this input, belongs to it, or holds it."""
+        """Refuse an output that is this input, lies in it, or contains it."""
         if self.is_pattern:
             if matches(path, self.path):
                 raise JobError(

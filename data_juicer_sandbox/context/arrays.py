@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pandas.api.extensions import ExtensionArray
 
 TAG = "__dj_value__"
-"""The key that tells an encoded value from a mapping of the user's."""
+"""The key that marks an encoded value, in contrast to a mapping of the user."""
 
 Encoded = dict[str, Any]
 """The encoded form of a value, as the checkpoint holds it: plain containers and scalars."""
@@ -47,7 +47,7 @@ _MASKED = {
 
 
 class Unsupported(Exception):
-    """A value that has no encoded form; says what it is."""
+    """A value cannot be encoded; the message names its type."""
 
 
 def is_array(value: object) -> bool:
@@ -160,7 +160,7 @@ def _decode_index(value: Encoded, decode_other: Decode) -> pd.Index:
 
 
 def _encode_column(array: ExtensionArray, encode_other: Encode) -> Encoded:
-    """A column: an extension array of pandas, or one of NumPy's numbers or Python's objects in a pandas dress."""
+    """A column: a pandas extension array, or a NumPy array of numbers or Python objects."""
     import pandas as pd
 
     dtype = array.dtype
@@ -280,7 +280,7 @@ def _lists(shape: Sequence[int]) -> int:
 
 
 def _storable(flat: np.ndarray) -> np.ndarray:
-    """The same bytes as numbers of a type that Arrow has."""
+    """The same bytes as an array of a type that Arrow supports."""
     import numpy as np
 
     column_type = flat.dtype.kind
@@ -319,7 +319,7 @@ def _write_column(column: object) -> bytes:
 
 
 def _read(data: bytes) -> np.ndarray:
-    """The numbers of a stream of one column, as a NumPy array of its own."""
+    """The numbers of an Arrow stream with one column, as a new NumPy array."""
     import numpy as np
     import pyarrow as pa
 

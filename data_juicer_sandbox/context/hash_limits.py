@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 MAX_EQUAL_HASHES = 100
-"""Different keys of one container that may have the same hash."""
+"""Maximum number of different keys with the same hash in one container."""
 _MODULUS = sys.hash_info.modulus
 _CRAFTABLE = (tuple, frozenset, complex)
 

@@ -1,4 +1,4 @@
-"""One run at a time on a work directory.
+"""The lock of a work directory: one run at a time.
 
 An open-file-description lock (`F_OFD_SETLK`, Linux): it belongs to the descriptor that took it. A POSIX record lock
 would end when anything in this process closes the file, as a job does that reads all files of its work directory. The
@@ -29,7 +29,7 @@ from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.files import refuse_special
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""What a file system without locks answers."""
+"""Error numbers of a file system without locks."""
 _SET = getattr(fcntl, "F_OFD_SETLK", 37)
 _WHOLE_FILE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 """`struct flock` of 64-bit Linux: type, whence, start, length, pid."""
@@ -82,7 +82,7 @@ def _open(path: Path) -> int:
 
 
 def _open_folder(work_dir: Path) -> int | None:
-    """The folder, to be locked; None where it may be written but not listed."""
+    """A descriptor of the folder for its lock; None if the folder may be written but not listed."""
     try:
         return os.open(work_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -90,7 +90,7 @@ def _open_folder(work_dir: Path) -> int | None:
 
 
 def _lock_folder(folder: int, work_dir: Path) -> None:
-    """Lock the folder itself, where the file system can.
+    """Lock the folder itself, if the file system supports it.
 
     Raises:
         WorkDirError: another run has it.
@@ -148,7 +148,7 @@ def _forget_in_children() -> None:
 
 
 def _close_all() -> None:
-    """A child has no part in the lock; closing its copy of a descriptor leaves the parent's lock as it is."""
+    """Close the descriptors in forked children; this does not release the lock of the parent."""
     for descriptor in list(_held):
         with suppress(OSError):
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Read a pickle that holds plain Python values only, without the pickle machine: no opcode here can call anything.
+"""Read a pickle that holds plain Python values only, without the `pickle` module: no opcode here can call code.
 
 The reader knows the opcodes that `pickle.dumps` writes for dict, list, tuple, set, frozenset, str, bytes, int, float,
 bool and None (protocol 2 to 4). Each other opcode, such as those that name a class, ends it. Length fields must fit
@@ -17,7 +17,7 @@ from typing import Any
 from data_juicer_sandbox.context.hash_limits import Counts, refuse_collisions
 
 MAX_DEPTH = 200
-"""Levels of containers in one another."""
+"""Maximum nesting depth of containers."""
 MAX_COPIED = 1_000_000
 """Values that repeated containers may unfold to, in all; no more than the file has bytes, and 10,000."""
 FREE_REPEATS = 128 << 20
@@ -92,7 +92,7 @@ class _Reader:
         return struct.unpack(form, self._take(struct.calcsize(form)))[0]
 
     def _refusal(self, code: bytes) -> pickle.UnpicklingError:
-        """The error of an opcode that is not read here."""
+        """The error for an opcode that this reader refuses."""
         if code == pickle.GLOBAL or code == pickle.INST:
             lines = self._data[self._at : self._at + 1000].split(b"\n")
             names = b".".join(lines[:2]).decode("utf-8", "replace")
@@ -194,7 +194,7 @@ class _Reader:
             raise ValueError("its repeated texts unfold to too many characters")
 
     def _copy(self, value: object) -> Any:
-        """A copy of a container, so that what is unfolded is paid for where it is copied."""
+        """A copy of a container; the copied values are counted against the limit."""
         self._copies_left -= 1
         if self._copies_left < 0:
             raise ValueError("its repeated parts unfold to too many values")

@@ -22,7 +22,7 @@ The checkpoint holds each of these texts once, so a small file could fill a disk
 
 
 def to_json_value(value: object) -> JsonValue:
-    """The value as JSON has it; what JSON lacks becomes text.
+    """Convert a value to JSON types; values of other types become text.
 
     Args:
         value: a value of the context.

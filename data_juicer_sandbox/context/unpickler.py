@@ -53,7 +53,7 @@ ALLOWED: frozenset[tuple[str, str]] = frozenset(
 
 
 class Refused(pickle.UnpicklingError):
-    """The pickle names something that is not on the list."""
+    """The pickle names a class or function that is not on the list."""
 
 
 class _Unpickler(pickle.Unpickler):
