@@ -16,7 +16,7 @@ _SCALARS = (bool, int, float, str, bytes, type(None), complex, datetime, date)
 
 
 def to_plain(value: LibraryObject, name: str, depth: int = 0) -> LibraryObject:
-    """Convert a value to the form that the context keeps: paths become text, NumPy scalars numbers; containers are copied.
+    """Convert a value to the form that the context keeps: paths become text, NumPy scalars numbers, containers copies.
 
     Args:
         value: what a component put out.
