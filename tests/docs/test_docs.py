@@ -107,6 +107,7 @@ def test_the_component_of_the_developer_guide_runs(tmp_path, dj_sandbox):
     assert context["iterations"][0]["anonymous"][0]["characters"] == longest
 
 
+@pytest.mark.slow
 def test_the_test_of_the_developer_guide_passes(tmp_path):
     for name, code in zip(("my_parts", "test_my_parts"), blocks(DEVELOPER, "python"), strict=True):
         (tmp_path / f"{name}.py").write_text(code)

@@ -85,6 +85,7 @@ def test_the_scripts_of_the_tutorial_compile_and_its_numbers_fit_its_config():
     assert f"{len(seeds)} seeds" in texts["how_sure.py"]
 
 
+@pytest.mark.slow
 def test_a_short_form_of_the_tutorial_runs(tmp_path):
     """Two seeds and a tiny budget; every script of the tutorial reads its results."""
     write_files(tmp_path)
