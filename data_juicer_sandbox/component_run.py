@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from data_juicer_sandbox.components.base import Component, JobRun, NullJob, Role
+from data_juicer_sandbox.components.base import Component, JobRun, NullJob, Role, Written
 from data_juicer_sandbox.config.limits import MAX_DEPTH
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.engine.process_state import preserved_process
@@ -23,8 +23,8 @@ from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.silent_view import SilentView
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.types import JsonValue, LibraryObject
-from data_juicer_sandbox.validation.outputs import check_output
-from data_juicer_sandbox.workflow.planned_job import texts
+from data_juicer_sandbox.validation.outputs import check_output, is_remote
+from data_juicer_sandbox.workflow.planned_job import recipe_paths, texts
 
 _NAME = "component"
 
@@ -88,7 +88,7 @@ def run_component(
             finally:
                 logs.close()
     finally:
-        if not any(text.startswith(str(folder)) for text in texts(_as_list(result))):
+        if not _names_path_in(folder, result):
             shutil.rmtree(folder, ignore_errors=True)
     return result
 
@@ -146,7 +146,13 @@ def _guard(cls: type[object], values: Mapping[str, object], folder: Path) -> Out
         if name in declared and declared[name].role in (Role.INPUT, Role.MODEL)
         for path in texts(value)
     ]
+    recipe = values.get("dj_configs")
+    recipe = recipe if isinstance(recipe, Mapping) else {}
+    inputs += [path for _, path in recipe_paths(recipe, Role.INPUT)]
     guard = OutputGuard(cache, _NAME, inputs, OutputLedger(cache), folder)
+    for _, path in recipe_paths(recipe, Role.OUTPUT):
+        if not is_remote(path) and "{" not in path:  # not a pattern that Data-Juicer fills in
+            check_output(guard, path, Written.FILE)
     for name, value in values.items():
         if name in declared and declared[name].role is Role.OUTPUT:
             for path in texts(value):
@@ -154,5 +160,9 @@ def _guard(cls: type[object], values: Mapping[str, object], folder: Path) -> Out
     return guard
 
 
-def _as_list(result: object) -> object:
-    return list(result) if isinstance(result, tuple) else result
+def _names_path_in(folder: Path, result: object) -> bool:
+    """Whether a result contains a path in a folder; also true for a result that is nested too deeply to search."""
+    try:
+        return any(text.startswith(str(folder)) for text in texts(plain_value(result)))
+    except ConfigError:
+        return True

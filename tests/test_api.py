@@ -261,6 +261,14 @@ def test_a_component_alone_destroys_nothing():
     assert Path("rows.jsonl").read_text() == '{"text": "two"}\n'
 
 
+def test_the_data_set_of_a_recipe_is_an_input():
+    Path("rows.jsonl").write_text('{"text": "a text"}\n')
+    recipe = {"dataset_path": "rows.jsonl", "export_path": "rows.jsonl", "process": [{"text_length_filter": {}}]}
+    with pytest.raises(dj.JobError, match="is an input of the job"):
+        dj.run_component("data_juicer", factory="DataExecutorFactory", dj_configs=recipe)
+    assert [path.name for path in Path().glob("*.jsonl")] == ["rows.jsonl"]
+
+
 def test_a_temporary_folder_stays_only_for_results_in_it(monkeypatch, folder):
     monkeypatch.setenv("TMPDIR", str(folder))
     import tempfile
@@ -268,8 +276,10 @@ def test_a_temporary_folder_stays_only_for_results_in_it(monkeypatch, folder):
     monkeypatch.setattr(tempfile, "tempdir", None)
     dj.run_component(TOY + "Give", value=1)
     assert list(folder.glob("dj_sandbox_*")) == []
-    path = dj.run_component(IN_PROCESS + "WriteInFolder", name="model.txt")
-    assert Path(path).read_text() == "model"
+    for as_path in (False, True):
+        path = dj.run_component(IN_PROCESS + "WriteInFolder", name="model.txt", as_path=as_path)
+        assert isinstance(path, Path) is as_path
+        assert Path(path).read_text() == "model"
 
 
 def test_errors_can_be_pickled(config):

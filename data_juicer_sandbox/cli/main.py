@@ -33,14 +33,24 @@ def main(arguments: list[str] | None = None) -> int:
         arguments = sys.argv[1:] if arguments is None else arguments
         try:
             code = _main(arguments)
-        except SystemExit as exit_:  # argparse, after `--help` or an error
-            code = exit_.code if isinstance(exit_.code, int) else 0
+        except SystemExit as exit_:  # argparse, after `--help` or an error; or a component of the user's
+            code = exit_code(exit_)
         # The results of a run are its files: it goes on without a terminal. What another command prints is its result.
         is_run = _command(arguments) == "run" and not {PRINT, "--version", "--help", "-h"}.intersection(arguments)
         if code == 0 and not is_run and (reason := flush_stdout()):
             print(f"dj-sandbox: the output could not be written: {reason}", file=sys.stderr)
             return 2
         return code
+
+
+def exit_code(error: SystemExit) -> int:
+    """The exit code that the interpreter would use: a text is printed, and means 1."""
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code
+    print(error.code, file=sys.stderr)
+    return 1
 
 
 def _main(arguments: list[str]) -> int:

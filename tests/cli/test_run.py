@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from data_juicer_sandbox.cli.main import main
+from data_juicer_sandbox.cli.main import exit_code, main
 
 
 def give(value=1, **keys):
@@ -156,3 +156,10 @@ def test_it_is_a_module_too():
         [sys.executable, "-m", "data_juicer_sandbox.cli.main", "--version"], capture_output=True, text=True, check=True
     )
     assert made.stdout.startswith("dj-sandbox ")
+
+
+@pytest.mark.parametrize(("raised", "code"), [(None, 0), (0, 0), (3, 3), ("no data", 1)])
+def test_exit_codes_of_system_exit(raised, code, capsys):
+    """As the interpreter treats them: `sys.exit("no data")` must not look like success."""
+    assert exit_code(SystemExit(raised)) == code
+    assert capsys.readouterr().err == ("no data\n" if raised == "no data" else "")

@@ -58,12 +58,12 @@ CASES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("GeneralDataExecutorFactory", "dj_to_easyanimate_video_dataset_conversion"): (".json", READS),
     ("DataEvaluatorFactory", "dj_text_quality_classifier"): ("new files", MODEL),
     ("ModelInferEvaluatorFactory", "huggingface"): (".jsonl", MODEL),
-    ("ModelInferEvaluatorFactory", "modelscope"): (".jsonl", {**MODEL, "task": "text-classification"}),
-    ("ModelTrainExecutorFactory", "huggingface"): ("new files", MODEL),
+    ("ModelInferEvaluatorFactory", "modelscope"): (".jsonl", {**MODEL, "task": "classification"}),
+    ("ModelTrainExecutorFactory", "huggingface"): ("new files", {**MODEL, "method": "full"}),
     ("ModelTrainExecutorFactory", "modelscope"): ("new files", {**MODEL, "trainer_name": "nlp-base-trainer"}),
     ("ModelTrainExecutorFactory", "trl_sft"): ("new files", MODEL),
     ("ModelTrainExecutorFactory", "trl_dpo"): ("new files", MODEL),
-    ("ModelTrainExecutorFactory", "trl_grpo"): ("new files", {**MODEL, "reward_funcs": "toy_lab.steps.reward"}),
+    ("ModelTrainExecutorFactory", "trl_grpo"): ("new files", {**MODEL, "reward": "toy_lab.steps.reward"}),
     ("ModelTrainExecutorFactory", "text_quality_classifier"): (
         "folder", {"positive_path": DATA, "negative_path": "questions.jsonl", "held_out": 0}
     ),

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import data_juicer_sandbox as dj
@@ -68,14 +69,15 @@ class WriteInFolder(Component):
 
     Args:
         name: the name of the file.
+        as_path: return a `Path` object.
     """
 
     outputs = ("path",)
 
-    def __init__(self, name: str):
-        self.name = name
+    def __init__(self, name: str, as_path: bool = False):
+        self.name, self.as_path = name, as_path
 
-    def run(self, job: JobRun) -> str:
+    def run(self, job: JobRun) -> str | Path:
         path = job.folder / self.name
         path.write_text("model")
-        return str(path)
+        return path if self.as_path else str(path)
