@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from data_juicer_sandbox.api import Sandbox
 from data_juicer_sandbox.cli.main import main
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.factories import FACTORIES
@@ -46,7 +47,7 @@ CASES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("DataPoolManipulatorFactory", "data_pool_duplication"): ("new files", {**READS, "duplicating_times": [2]}),
     ("DataPoolManipulatorFactory", "data_pool_downsampling"): ("new files", {**READS, "target_num_samples": 2}),
     ("DataPoolManipulatorFactory", "data_pool_merging"): (".jsonl", READS),
-    ("DataPoolManipulatorFactory", "data_pool_mixing"): (".jsonl", {**READS, "target_num_samples": 2}),
+    ("DataPoolManipulatorFactory", "data_pool_mixing"): (".jsonl", {**READS, "total_num_samples": 2}),
     ("DataPoolManipulatorFactory", "data_pool_cartesian_join"): (
         "new files", {"dataset_path_1": DATA, "dataset_path_2": "questions.jsonl"}
     ),
@@ -121,6 +122,23 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("out/jobs/anonymous/notes.txt").write_text("the user's own")
     Path("out/linked").symlink_to(Path("keep").absolute())
     return folder
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_every_case_is_a_valid_config(case, project, monkeypatch):
+    """A case with a wrong parameter would be refused for that, and would show nothing about its output."""
+    monkeypatch.setenv("OPENAI_API_KEY", "none-needed-here")
+    output, keys = CASES[case]
+    path = f"new{output}" if output.startswith(".") else "new"
+    config = config_for(HOOKS[case[0]], output_key(case), path, {"type": case[1], **keys}, "existing file")
+    assert Sandbox(config).validate() == []
+
+
+def output_key(case: tuple[str, str]) -> str:
+    """The parameter that names the output of a case."""
+    if CASES[case][0] != "program":
+        return "export_path"
+    return "metrics_file" if case[0] == "ModelEvaluatorFactory" else "result"
 
 
 def output_path(kind: str, output: str) -> str | None:
@@ -219,7 +237,7 @@ def test_nothing_of_the_user_is_lost(case, kind, project, monkeypatch, capsys):
     path = output_path(kind, output)
     if case[1] == "python_docs_corpus" and kind not in REFUSED:
         pytest.skip("reads the whole standard library, and writes as `inline_rows` does")
-    key = "export_path" if output != "program" else "metrics_file" if case[0] == "ModelEvaluatorFactory" else "result"
+    key = output_key(case)
     reads_data = DATA in keys.values()
     refused = kind in REFUSED and (reads_data or kind in ALWAYS_REFUSED)
     config = config_for(HOOKS[case[0]], key, path, {"type": case[1], **keys}, kind)
