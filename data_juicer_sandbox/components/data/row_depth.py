@@ -1,4 +1,4 @@
-"""Rows that are nested too deeply for Arrow, which ends the process on them, found before Data-Juicer reads them."""
+"""Refuse rows that are nested too deeply, before Data-Juicer reads them: Arrow crashes the process on such rows."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.errors import JobError, Where
 
 MAX_DEPTH = 500
-"""Levels of lists and objects in one another. Arrow takes a few thousand, less in threads."""
+"""Maximum nesting depth of lists and objects. Arrow supports a few thousand levels, fewer in threads."""
 _ENDINGS = (".jsonl", ".ndjson", ".json")
 _SIGNS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
 
 
 def refuse_deep_rows(path: str | Path) -> None:
-    """Look through the JSON files of a data set.
+    """Check the nesting depth of every row in the JSON files of a data set.
 
     Args:
-        path: a file or a folder; files of other formats are not looked at.
+        path: a file or a folder; files of other formats are not checked.
 
     Raises:
         JobError: a row is nested more than `MAX_DEPTH` levels deep; names file and line.
     """
     for file in _json_files(Path(path)):
         for number, line in numbered_lines(file):
-            # Only a line with so many brackets can be so deep: few are looked at sign by sign.
+            # Counting brackets is fast, and excludes almost all lines from the exact check.
             if line.count(b"[") + line.count(b"{") > MAX_DEPTH and _depth(line) > MAX_DEPTH:
                 what = f"a row that is nested more than {MAX_DEPTH} levels deep"
                 raise JobError(what, where=Where(str(file), number), hint="remove it, or keep that part as a text")
@@ -44,7 +44,7 @@ def _json_files(path: Path) -> Iterator[Path]:
 
 
 def _depth(line: bytes) -> int:
-    """How deep the lists and objects of a line lie in one another at most; brackets in texts do not count."""
+    """The nesting depth of the lists and objects of a line; brackets inside strings do not count."""
     deepest = depth = 0
     for match in _SIGNS.finditer(line):
         sign = match[0]
