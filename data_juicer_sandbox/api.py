@@ -1,37 +1,30 @@
-"""The Python API: `Sandbox` checks, plans and runs a config. The command line calls nothing else."""
+"""The Python API: `Sandbox` checks, plans and runs a config. The command line calls nothing else.
+
+`execution` is imported by `plan` and `run` only, so that `validate` stays fast.
+"""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from loguru import logger
-
-from data_juicer_sandbox import report
-from data_juicer_sandbox.component_run import plain_value, run_component
-from data_juicer_sandbox.config.loader import load_source, read_source
+from data_juicer_sandbox.config.loader import load_source, plain_value, read_source
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.yaml_source import Source
-from data_juicer_sandbox.context.checkpoint import READABLE, Checkpoint
-from data_juicer_sandbox.context.infos import ContextInfos
-from data_juicer_sandbox.engine.iterations import iterate, plan_iterations
-from data_juicer_sandbox.engine.planner import Step
-from data_juicer_sandbox.engine.runner import JobFailed, RunContext
-from data_juicer_sandbox.engine.session import session
-from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors
-from data_juicer_sandbox.results import Results, load_results
-from data_juicer_sandbox.terminal.silent_view import SilentView
-from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.types import ConfigValues
 from data_juicer_sandbox.validation import validate, validated_jobs
-from data_juicer_sandbox.watchers import local
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
-__all__ = ["JobFailed", "Plan", "Results", "Sandbox", "load_results", "run_component"]
+if TYPE_CHECKING:
+    from data_juicer_sandbox.engine.planner import Step
+    from data_juicer_sandbox.engine.summary import Table
+    from data_juicer_sandbox.results import Results
+    from data_juicer_sandbox.terminal.view import View
+
+__all__ = ["Plan", "Sandbox"]
 
 _MEMORY = "the config"
 """Names a config that was passed as a mapping in errors."""
@@ -58,6 +51,8 @@ class Plan:
     @property
     def table(self) -> Table:
         """The plan as the command line shows it: run or keep, job, hook, what it reads from, why."""
+        from data_juicer_sandbox.engine.summary import Table
+
         rows = [
             ["run" if step.runs else "keep", step.label, step.planned_job.job.hook, ", ".join(step.reads), step.reason]
             for step in self.steps
@@ -159,16 +154,10 @@ class Sandbox:
             ConfigErrors: the config is wrong.
             CheckpointError: there is a checkpoint, and it is damaged.
         """
-        config, planned_jobs, _ = self._checked(resume)
-        checkpoint = Checkpoint(Path(config.work_dir))
-        context = ContextInfos()
-        if config.resume and checkpoint.exists():
-            context = checkpoint.read(trust=self._trust_checkpoint)
-        if config.sweep is not None:
-            from data_juicer_sandbox.search import search
+        from data_juicer_sandbox.execution import plan_steps
 
-            return Plan(tuple(search.plan_search(config, config.sweep, planned_jobs, context)), config.resume)
-        return Plan(tuple(plan_iterations(config, planned_jobs, context)), config.resume)
+        config, planned_jobs, _ = self._checked(resume)
+        return Plan(tuple(plan_steps(config, planned_jobs, self._trust_checkpoint)), config.resume)
 
     def run(self, *, resume: bool | None = None, view: View | None = None) -> Results:
         """Run the jobs. Afterwards logging, environment and standard streams of the process are as they were before.
@@ -184,26 +173,10 @@ class Sandbox:
             CheckpointError: the checkpoint is damaged, or could not be written.
             JobFailed: a job failed; the results of all jobs before it are kept, and `load_results` reads them.
         """
+        from data_juicer_sandbox.execution import execute
+
         config, planned_jobs, warnings = self._checked(resume)
-        screen = view or SilentView()
-        with session(config, screen, self._trust_checkpoint) as run_context:
-            for warning in warnings:
-                logger.warning(warning)
-            screen.run_started(len(config.pipelines), len(planned_jobs))
-            try:
-                results = _run_jobs(config, planned_jobs, run_context)
-            except JobFailed:
-                _draw_report(Path(config.work_dir))
-                raise
-            return Results(
-                Path(config.work_dir),
-                run_context.context,
-                results.ran,
-                results.kept,
-                results.seconds,
-                results.tables,
-                (*results.notes, *_draw_report(Path(config.work_dir))),
-            )
+        return execute(config, planned_jobs, warnings, view, self._trust_checkpoint)
 
     def _load(self, resume: bool | None) -> tuple[SandboxConfig, list[ConfigError]]:
         overrides = self._overrides if resume is None else {**self._overrides, "resume": resume}
@@ -218,29 +191,3 @@ class Sandbox:
             raise ConfigErrors([*errors, *validate(config).problems])
         planned_jobs, warnings = validated_jobs(config)
         return config, planned_jobs, warnings
-
-
-def _run_jobs(config: SandboxConfig, planned_jobs: list[PlannedJob], run_context: RunContext) -> Results:
-    """Run the iterations, or the search if there is one."""
-    started, work_dir = time.time(), Path(config.work_dir)
-    if config.sweep is not None:
-        from data_juicer_sandbox.search.search import search  # Optuna's import takes 1.5 seconds
-
-        outcome = search(config, config.sweep, planned_jobs, run_context)
-        ran, kept, tables, notes = outcome.ran, outcome.kept, outcome.tables, outcome.notes
-    else:
-        iterations = iterate(config, planned_jobs, run_context)
-        several = len(iterations.history) > 1 or bool(config.iter_targets)
-        ran, kept, tables, notes = iterations.ran, iterations.kept, (iterations.table(),) if several else (), ()
-    seconds = time.time() - started
-    return Results(work_dir, run_context.context, tuple(ran), tuple(kept), seconds, tuple(tables), tuple(notes))
-
-
-def _draw_report(work_dir: Path) -> list[str]:
-    """Write the report page; returns the lines that name the files of the run. A failed report fails no run."""
-    notes = [f"results: {work_dir / READABLE}", f"metrics: {work_dir / local.FILE}"]
-    try:
-        notes.insert(0, f"report:  {report.build(work_dir)}")
-    except Exception as error:
-        logger.opt(exception=error).warning("the report could not be drawn: {}", error)
-    return notes

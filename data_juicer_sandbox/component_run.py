@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from data_juicer_sandbox.components.base import Component, JobRun, NullJob, Role, Written
-from data_juicer_sandbox.config.limits import MAX_DEPTH
+from data_juicer_sandbox.config.loader import plain_value
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.engine.process_state import preserved_process
 from data_juicer_sandbox.engine.session import only_run_of_process
@@ -22,7 +22,7 @@ from data_juicer_sandbox.signatures import build, parameters
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.silent_view import SilentView
 from data_juicer_sandbox.terminal.view import View
-from data_juicer_sandbox.types import JsonValue, LibraryObject
+from data_juicer_sandbox.types import LibraryObject
 from data_juicer_sandbox.validation.outputs import check_output, is_remote
 from data_juicer_sandbox.workflow.planned_job import recipe_paths, texts
 
@@ -91,23 +91,6 @@ def run_component(
         if not _names_path_in(folder, result):
             shutil.rmtree(folder, ignore_errors=True)
     return result
-
-
-def plain_value(value: object, depth: int = 0) -> JsonValue:
-    """A value as a config file could hold it: paths as text, tuples as lists, mappings as dicts.
-
-    Raises:
-        ConfigError: it is nested too deeply, or contains itself.
-    """
-    if depth > MAX_DEPTH:
-        raise ConfigError(f"values are nested more than {MAX_DEPTH} levels deep")
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, Mapping):
-        return {plain_value(key): plain_value(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain_value(item, depth + 1) for item in value]
-    return value
 
 
 def _find(name: str, factory: str | None) -> type[Component]:

@@ -26,6 +26,7 @@ LAYERS = (
     ("engine",),
     ("search", "report", "component_run"),
     ("results",),
+    ("execution",),
     ("api",),
     ("cli", "tools", "testing"),
 )

@@ -68,7 +68,7 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         sandbox: the config.
         command: the command that continues the run.
     """
-    from data_juicer_sandbox.api import JobFailed
+    from data_juicer_sandbox.engine.runner import JobFailed
     from data_juicer_sandbox.engine.summary import tables
     from data_juicer_sandbox.terminal.progress import view_for
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -12,7 +13,7 @@ from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import escape, fill, find_variable
 from data_juicer_sandbox.config.jobs import JobReader
 from data_juicer_sandbox.config.keys import KEYS
-from data_juicer_sandbox.config.limits import MAX_NAME, Budget, path_problem
+from data_juicer_sandbox.config.limits import MAX_DEPTH, MAX_NAME, Budget, path_problem
 from data_juicer_sandbox.config.schema import ANONYMOUS, Phase, Pipeline, SandboxConfig
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.targets import read_targets
@@ -84,6 +85,23 @@ def load_or_raise(path: str, overrides: Mapping[str, object] | None = None) -> S
     if problems or config is None:
         raise ConfigErrors(problems)
     return config
+
+
+def plain_value(value: object, depth: int = 0) -> JsonValue:
+    """A value as a config file could hold it: paths as text, tuples as lists, mappings as dicts.
+
+    Raises:
+        ConfigError: it is nested too deeply, or contains itself.
+    """
+    if depth > MAX_DEPTH:
+        raise ConfigError(f"values are nested more than {MAX_DEPTH} levels deep")
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {plain_value(key): plain_value(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_value(item, depth + 1) for item in value]
+    return value
 
 
 class _Loading:
