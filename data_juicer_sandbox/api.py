@@ -115,14 +115,17 @@ class Sandbox:
                 raise ConfigErrors([error]) from error
         self._overrides: ConfigValues = plain_value(overrides)
         self._trust_checkpoint = trust_checkpoint
+        self._valid_config: SandboxConfig | None = None
 
     @property
     def config(self) -> SandboxConfig:
-        """The typed config.
+        """The typed config, as it was when it was last validated.
 
         Raises:
             ConfigErrors: a key has the wrong type or name; lists all errors of the config.
         """
+        if self._valid_config is not None:
+            return self._valid_config
         config, errors = self._load(None)
         if errors:
             raise ConfigErrors([*errors, *validate(config).problems])
@@ -142,6 +145,7 @@ class Sandbox:
         warnings = [str(warning) for warning in findings.warnings]
         if errors or findings.problems:
             raise ConfigErrors([*errors, *findings.problems], warnings)
+        self._valid_config = config
         return warnings
 
     def plan(self, *, resume: bool | None = None) -> Plan:
