@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,13 @@ from hypothesis import settings
 settings.register_profile("sandbox", deadline=None)  # no test asserts a time, this way neither
 settings.load_profile("sandbox")
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports a library that reads it
+# Processes that tests start use compiled modules, as an installed package does; each would compile 130 modules itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# `nohup` and background commands of a shell ignore these signals; the processes that tests interrupt would inherit it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 SUPPORT = Path(__file__).parent / "support"
 sys.path.insert(0, str(SUPPORT))
 
