@@ -10,13 +10,16 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.data.counting import InputRowCounter
-from data_juicer_sandbox.components.data.dj_runtime import dj_runtime
+from data_juicer_sandbox.components.data.dj_runtime import DataJuicerRuntime, dj_runtime
 from data_juicer_sandbox.components.data.exporting import exporting
 from data_juicer_sandbox.components.data.overall_table import overall_values, write_table
-from data_juicer_sandbox.components.data.sources import with_sources
+from data_juicer_sandbox.components.data.rows.results import Kept
+from data_juicer_sandbox.components.data.rows.session import open_rows
+from data_juicer_sandbox.components.data.sources import local_data, with_dataset_configs, without_data
+from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
-from data_juicer_sandbox.types import ConfigValues
+from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 
 class DataJuicerAnalyzer(Component):
@@ -31,13 +34,15 @@ class DataJuicerAnalyzer(Component):
         dj_configs: the recipe; the stats of all its filters and taggers are computed, other OPs are not applied.
         plots: also draw Data-Juicer's figures (histograms, box plots, correlations). They take about a second per stat
             and need the extra `plots`; Data-Juicer itself always draws them.
+        skip_bad_rows: number of rows that may be invalid; they are named in the log and skipped.
     """
 
     outputs = ("analyzed_path",)
 
-    def __init__(self, dj_configs: ConfigValues, plots: bool = False):
+    def __init__(self, dj_configs: ConfigValues, plots: bool = False, skip_bad_rows: NonNegativeInt = 0):
         self.dj_configs = dj_configs
         self.plots = plots
+        self.skip_bad_rows = skip_bad_rows
 
     def run(self, job: JobRun) -> str:
         """Analyze the data set.
@@ -47,10 +52,12 @@ class DataJuicerAnalyzer(Component):
             `<name of export_path>_<job>_analyzed.jsonl` next to the recipe's `export_path`, or in the job's folder.
 
         Raises:
-            JobError: the data set is missing, the recipe is invalid or has no OP with stats, or an OP failed.
+            JobError: the data set is missing or has a bad row, the recipe is invalid or has no OP with stats, or an OP
+                failed.
         """
-        recipe = with_sources(self.dj_configs)
         started = time.perf_counter()
+        data = local_data(self.dj_configs)
+        recipe = with_dataset_configs(self.dj_configs) if data is None else without_data(self.dj_configs)
         final = analyzed_path(recipe, job)
         recipe |= {
             "export_path": str(final),
@@ -63,23 +70,41 @@ class DataJuicerAnalyzer(Component):
             recipe["executor_type"] = "default"
         with dj_runtime(job, plots=self.plots) as dj:
             config = dj.config(recipe)
-            with exporting(str(final)) as export:
-                config.export_path = export.part
+            if data is None:
+                table, rows_in = _loaded_by_data_juicer(dj, config, str(final))
+            else:
+                rows = open_rows(dj, config, data, skip_bad_rows=self.skip_bad_rows)
                 analyzer = dj.analyzer(config)
-                # The rows contain the stats, so a second file with the stats alone is not needed.
-                analyzer.exporter.export_stats = False
-                rows = InputRowCounter(dj, analyzer)
-                analyzer.run(skip_return=True)
-                table = analyzer.overall_result
-                if table is None or table.empty:
-                    raise JobError("the recipe has no OP that computes stats", hint="add filters to `process`")
+                analyzer.exporter.export_stats = analyzer.exporter.export_ds = False
+                result = analyzer.run(dataset=rows.dataset)
+                table, rows_in = _checked(analyzer.overall_result), rows.handed.rows_in
+                with replacing(final) as part, part.open("wb", buffering=1 << 20) as stream:
+                    stream.writelines(rows.result(result, Kept(stats=True)).lines())
         with replacing(job.folder / "overall.csv") as part:
             table.to_csv(part)
         values = overall_values(table)
         write_table(job.folder, values)
         seconds = time.perf_counter() - started
-        job.watcher.watch({**values, "rows_in": rows.count(), "seconds": seconds})
+        job.watcher.watch({**values, "rows_in": rows_in, "seconds": seconds})
         return str(final)
+
+
+def _loaded_by_data_juicer(dj: DataJuicerRuntime, config: LibraryObject, final: str) -> tuple[LibraryObject, int]:
+    """Analyze a data set that Data-Juicer loads, such as one on a hub; return the table and the number of rows."""
+    with exporting(final) as export:
+        config.export_path = export.part
+        analyzer = dj.analyzer(config)
+        # The rows contain the stats, so a second file with the stats alone is not needed.
+        analyzer.exporter.export_stats = False
+        rows = InputRowCounter(dj, analyzer)
+        analyzer.run(skip_return=True)
+        return _checked(analyzer.overall_result), rows.count()
+
+
+def _checked(table: LibraryObject) -> LibraryObject:
+    if table is None or table.empty:
+        raise JobError("the recipe has no OP that computes stats", hint="add filters to `process`")
+    return table
 
 
 def analyzed_path(recipe: ConfigValues, job: JobRun) -> Path:

@@ -78,6 +78,9 @@ class Op:
         params: the parameters by name, including those that all OPs have.
         stats: the stats that it writes into `__dj__stats__`.
         bounds: the parameters that are bounds of stats.
+        key_params: the parameters that name a field, and that its code uses, such as `text_key`.
+        fields: the names of fields, among other keys, that stand in its code.
+        tagging: whether it writes into `__dj__meta__` only.
     """
 
     name: str
@@ -86,6 +89,9 @@ class Op:
     params: Mapping[str, Param]
     stats: tuple[str, ...]
     bounds: tuple[Bound, ...]
+    key_params: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    tagging: bool = False
 
 
 class Catalogue:
@@ -124,7 +130,17 @@ class Catalogue:
             for bound in raw["bounds"]
             if bound["param"] in params
         )
-        return Op(name, raw["category"], raw["doc"], params, tuple(raw["stats"]), bounds)
+        return Op(
+            name,
+            raw["category"],
+            raw["doc"],
+            params,
+            tuple(raw["stats"]),
+            bounds,
+            tuple(raw["key_params"]),
+            tuple(raw["fields"]),
+            raw["tagging"],
+        )
 
 
 @functools.cache

@@ -16,6 +16,9 @@ from data_juicer_sandbox.types import JsonValue
 
 CATEGORIES = ("mapper", "filter", "deduplicator", "selector", "grouper", "aggregator", "pipeline")
 _REGISTRY = "OPERATORS"
+_TAGGING = "TAGGING_OPS"
+_FIELD_READERS = ("get", "pop", "setdefault")
+_FIELD_NAME = re.compile(r"[^\W\d][\w.-]{0,60}")
 
 
 @dataclass
@@ -84,10 +87,14 @@ def _classes(tree: ast.Module, category: str) -> Iterator[_Class]:
 
 def _registered(op_class: _Class) -> Iterator[str]:
     """The names under which a class is registered as an OP."""
+    yield from _registrations(op_class, _REGISTRY)
+
+
+def _registrations(op_class: _Class, registry: str) -> Iterator[str]:
     for decorator in op_class.node.decorator_list:
         if (
             isinstance(decorator, ast.Call)
-            and ast.unparse(decorator.func) == f"{_REGISTRY}.register_module"
+            and ast.unparse(decorator.func) == f"{registry}.register_module"
             and decorator.args
             and (name := _text(decorator.args[0], op_class.constants))
         ):
@@ -139,9 +146,35 @@ def _op(op_class: _Class, classes: dict[str, _Class], stat_names: dict[str, str]
         "filters": any(ancestor.name == "Filter" for ancestor in lineage),
         "doc": (ast.get_docstring(op_class.node) or "").split("\n\n")[0].replace("\n", " "),
         "params": params,
+        "key_params": sorted({name for ancestor in op_classes for name in _key_params(ancestor.node)}),
+        "fields": sorted({name for ancestor in op_classes for name in _field_names(ancestor.node)}),
+        "tagging": any(True for _ in _registrations(op_class, _TAGGING)),
         "stats": stats,
         "bounds": _bounds(process, stat_names) if process is not None and op_class.category == "filter" else [],
     }
+
+
+def _key_params(node: ast.ClassDef) -> Iterator[str]:
+    """The parameters with a field's name that a class uses: `self.text_key`."""
+    for child in ast.walk(node):
+        of_self = isinstance(child, ast.Attribute) and getattr(child.value, "id", "") == "self"
+        if of_self and child.attr.endswith(("_key", "_keys", "_field", "_fields")):  # type: ignore[attr-defined]
+            yield child.attr  # type: ignore[attr-defined]
+
+
+def _field_names(node: ast.ClassDef) -> Iterator[str]:
+    """The texts that a class uses as a key: `x["images"]`, `x.get("images")`, `"images" in x`."""
+    for child in ast.walk(node):
+        if isinstance(child, ast.Subscript):
+            key: ast.expr = child.slice
+        elif isinstance(child, ast.Call) and getattr(child.func, "attr", "") in _FIELD_READERS and child.args:
+            key = child.args[0]
+        elif isinstance(child, ast.Compare) and isinstance(child.ops[0], (ast.In, ast.NotIn)):
+            key = child.left
+        else:
+            continue
+        if isinstance(key, ast.Constant) and isinstance(key.value, str) and _FIELD_NAME.fullmatch(key.value):
+            yield key.value
 
 
 def _params(init: ast.FunctionDef) -> dict[str, JsonValue]:

@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.data import isolation
+from data_juicer_sandbox.components.data.exact_json import exact_json
 from data_juicer_sandbox.errors import JobError, SandboxError
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
@@ -59,11 +60,6 @@ class DataJuicerRuntime:
             config = get_init_configs({**defaults, **recipe}, load_configs_only=True)
         except (Exception, SystemExit) as error:
             raise JobError(f"Data-Juicer does not accept the recipe: {error}") from error
-        if config.export_shard_size > 0 and not config.use_cache and config.executor_type == "default":
-            # Its export workers would look for files that are already deleted, and it would wait forever.
-            raise JobError(
-                "`export_shard_size` needs Data-Juicer's cache", hint="leave out use_cache and use_checkpoint"
-            )
         return config
 
     def executor(self, config: LibraryObject) -> LibraryObject:
@@ -77,6 +73,62 @@ class DataJuicerRuntime:
         from data_juicer.core import Analyzer
 
         return Analyzer(config)
+
+    def dataset(self, arrow: Path, fingerprint: str) -> LibraryObject:
+        """The data set in an Arrow file.
+
+        Args:
+            arrow: the file.
+            fingerprint: changes with its content, for Data-Juicer's cache.
+        """
+        from data_juicer.core.data import NestedDataset
+        from datasets import Dataset
+
+        dataset = Dataset.from_file(str(arrow))
+        dataset._fingerprint = fingerprint
+        return NestedDataset(dataset)
+
+    def of_parquet(self, files: Sequence[Path], folder: Path) -> LibraryObject:
+        """The data set in parquet files, with a cache in `folder`."""
+        from data_juicer.core.data import NestedDataset
+        from datasets import Dataset
+
+        return NestedDataset(Dataset.from_parquet([str(file) for file in files], cache_dir=str(folder / "parquet")))
+
+    def drawn(
+        self,
+        dataset: LibraryObject,
+        ranges: Sequence[tuple[int, int]],
+        weights: Sequence[float],
+        max_rows: int | None,
+    ) -> LibraryObject:
+        """Draw rows of several data sets, as Data-Juicer does for `max_sample_num`; all rows if it is not set."""
+        if not max_rows:
+            return dataset
+        from data_juicer.core.data import NestedDataset
+        from data_juicer.core.data.dataset_builder import get_sample_numbers
+        from data_juicer.utils.sample import random_sample
+        from datasets import concatenate_datasets
+
+        parts = []
+        for (start, end), weight, number in zip(ranges, weights, get_sample_numbers(weights, max_rows), strict=True):
+            if number > 0 and end > start:
+                parts.append(random_sample(dataset.select(range(start, end)), weight, number))
+        return NestedDataset(concatenate_datasets(parts))
+
+    def encrypt(self, file: Path, key_path: str) -> None:
+        """Encrypt a file in place, as Data-Juicer does for `encrypt_before_export`."""
+        from data_juicer.utils.encryption_utils import encrypt_file, load_fernet_key
+
+        encrypt_file(str(file), str(file), load_fernet_key(key_path or None))
+
+    def upload(self, file: Path, target: str, executor: LibraryObject) -> None:
+        """Copy a file to S3 or HDFS, with the access that Data-Juicer's exporter has."""
+        from fsspec.core import url_to_fs
+
+        options = dict(executor.exporter.storage_options or {})
+        system = options.pop("filesystem", None) or url_to_fs(target, **options)[0]
+        system.put_file(str(file), target)
 
     def write_jsonl(self, dataset: LibraryObject, path: Path) -> None:
         """Write a data set with Data-Juicer's exporter."""
@@ -107,6 +159,7 @@ def dj_runtime(job: JobRun, *, plots: bool = False) -> Iterator[DataJuicerRuntim
             _import()
         stack.enter_context(isolation.output_to_log())
         stack.enter_context(_globals_restored(folder))
+        stack.enter_context(exact_json())
         stack.enter_context(_bars(job))
         if not plots:
             stack.enter_context(_no_figures())
@@ -123,7 +176,7 @@ def dj_runtime(job: JobRun, *, plots: bool = False) -> Iterator[DataJuicerRuntim
 
 
 def _clean(folder: Path) -> None:
-    for name in ("cache", "tmp"):
+    for name in ("cache", "tmp", "rows"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 

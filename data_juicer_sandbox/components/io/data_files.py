@@ -12,7 +12,9 @@ from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import is_pattern, is_special, path_exists, walk
 
 COMPRESSED = (".gz", ".zst")
-FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+FORMATS = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet", ".csv": "csv", ".tsv": "tsv",
+}  # fmt: skip
 ENDINGS = (*FORMATS, *(suffix + packed for packed in COMPRESSED for suffix in FORMATS if suffix != ".parquet"))
 """Endings of data files; all formats except parquet may be compressed."""
 

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.data_files import COMPRESSED, file_format
 from data_juicer_sandbox.errors import JobError, Where
 
 
-def numbered_lines(file: Path) -> Iterator[tuple[int, bytes]]:
+def numbered_lines(file: Path, allowance: Allowance | None = None) -> Iterator[tuple[int, bytes]]:
     """Yield the number (from 1) and the bytes of every row.
 
     Rows of JSON Lines keep their bytes, including line breaks; blank lines are skipped but counted. In the other

@@ -28,8 +28,10 @@ def test_result_is_that_of_py_data_juicer(
     watched = dataclasses.replace(job, progress=recorder)
     path = DataJuicerExecutor({**recipe, "export_path": str(tmp_path / "out/kept.jsonl")}).run(watched)
     assert path == str(tmp_path / "out/kept.jsonl")
-    for name in ("kept.jsonl", "kept_stats.jsonl"):
-        assert (tmp_path / "out" / name).read_bytes() == (plain / name).read_bytes()
+    assert (tmp_path / "out/kept.jsonl").read_bytes() == (plain / "kept.jsonl").read_bytes()
+    stats = zip(read_rows(tmp_path / "out/kept_stats.jsonl"), read_rows(plain / "kept_stats.jsonl"), strict=True)
+    for ours, theirs in stats:  # py-data-juicer cuts floats after ten decimals
+        assert ours["__dj__stats__"] == pytest.approx(theirs["__dj__stats__"], abs=1e-10)
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["kept.jsonl", "kept_stats.jsonl"]
     kept = list(read_rows(path))
     assert 0 < len(kept) < 120
@@ -129,7 +131,6 @@ def test_op_errors_are_skipped_only_on_request(dataset: str, job: JobRun, quiet:
         ({"dataset_path": "{dataset}", "np": 0}, "does not accept the recipe"),
         ({"dataset_path": "{dataset}", "process": [{"no_such_filter": {}}]}, "no_such_filter"),
         ({"dataset_path": "{dataset}", "text_keys": "body"}, "body"),
-        ({"dataset_path": "{dataset}", "export_shard_size": 9, "use_cache": False}, "needs Data-Juicer's cache"),
     ],
 )
 def test_what_the_user_can_mend(recipe: dict[str, Any], said: str, dataset: str, job: JobRun) -> None:
@@ -163,7 +164,7 @@ def test_several_data_sets_and_blanks_in_a_path(jsonl: Callable[..., str], proce
 
 
 def test_shards_are_all_named(dataset: str, job: JobRun, tmp_path: Path) -> None:
-    recipe = {"dataset_path": dataset, "process": [], "np": 2, "export_shard_size": 4000}
+    recipe = {"dataset_path": dataset, "process": [], "np": 2, "export_shard_size": 4000, "use_cache": False}
     paths = DataJuicerExecutor({**recipe, "export_path": str(tmp_path / "s/all.jsonl")}).run(job)
     assert isinstance(paths, list)
     assert len(paths) > 1

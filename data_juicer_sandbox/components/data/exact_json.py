@@ -1,0 +1,51 @@
+"""Columns of JSON texts in the `datasets` library keep their values exactly.
+
+By itself it cuts floats after ten decimals, loses the last digits of others, and takes the text "2" for the number 2.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from data_juicer_sandbox.components.data import isolation
+from data_juicer_sandbox.types import LibraryObject
+
+
+@contextmanager
+def exact_json() -> Iterator[None]:
+    """Replace the parts of `datasets` that encode and decode such columns, while the block runs."""
+    import datasets.arrow_writer as arrow_writer
+    import datasets.features.features as features
+    import datasets.utils.json as json_utils
+    import pyarrow as pa
+
+    original = arrow_writer.TypedSequence._arrow_array
+
+    def arrow_array(sequence: LibraryObject, type: LibraryObject = None) -> LibraryObject:
+        feature = sequence.try_type or sequence.type
+        if isinstance(feature, features.Json) and isinstance(sequence.data, list):
+            texts = [None if value is None else dumps(value) for value in sequence.data]
+            return pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts, pa.string()))
+        return original(sequence, type)
+
+    with ExitStack() as stack:
+        stack.enter_context(isolation.swapped(arrow_writer.TypedSequence, "_arrow_array", arrow_array))
+        for module in (json_utils, features, arrow_writer):
+            stack.enter_context(isolation.swapped(module, "ujson_dumps", dumps))
+        for module in (json_utils, features):
+            stack.enter_context(isolation.swapped(module, "ujson_loads", json.loads))
+        yield
+
+
+def dumps(value: object) -> str:
+    """Encode a value; numbers and arrays of NumPy as those of Python."""
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: LibraryObject) -> object:
+    for method in ("tolist", "isoformat", "as_py"):
+        if hasattr(value, method):
+            return getattr(value, method)()
+    raise TypeError(f"a value of type {type(value).__name__} cannot be stored as JSON")
