@@ -62,7 +62,10 @@ def execute(
             logger.warning(warning)
         screen.run_started(len(config.pipelines), len(planned_jobs))
         try:
-            results = _run_jobs(config, planned_jobs, run_context)
+            try:
+                results = _run_jobs(config, planned_jobs, run_context)
+            finally:
+                run_context.checkpoint.finish(run_context.context)
         except JobFailed:
             _draw_report(work_dir)
             raise

@@ -227,6 +227,19 @@ def open_append(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "r+b", buffering=0)
 
 
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file for reading, without waiting for a pipe or device.
+
+    Raises:
+        OSError: it does not exist, cannot be read, or is not a regular file.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        yield stream
+
+
 def _break_hard_link(path: Path) -> None:
     """Give a file of its own to a path that shares one with another path, such as a copy made by `cp -al`."""
     if not path.exists() or path.stat().st_nlink == 1:

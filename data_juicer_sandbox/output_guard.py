@@ -23,7 +23,8 @@ from data_juicer_sandbox.plain_json import loads
 
 LEDGER = "written_files.jsonl"
 RUN_FILES = (
-    ".lock", "context_infos.pkl", "context_infos.prev.pkl", "context_infos.json", "sandbox.log", "metrics.jsonl",
+    ".lock", "context_infos.pkl", "context_infos.prev.pkl", "context_infos.json", "context_infos.journal",
+    "sandbox.log", "metrics.jsonl",
     "config.json", "iterations.json", "report.html", "wandb_run.json", "wandb_sweep.json", "study.journal",
     "trials.csv", "best.yaml", LEDGER,
 )  # fmt: skip

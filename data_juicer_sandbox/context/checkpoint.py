@@ -1,16 +1,20 @@
 """The checkpoint: `context_infos.pkl` and its readable copy. Only this module reads and writes these files.
 
+After a job, the checkpoint is written as a whole, or the job is added to the journal (`journal.py`), so that a run of
+many short jobs does not spend its time on writing the same records again and again.
+
 The pickle is followed by a comment with its digest, which `pickle.load` ignores: any changed byte is detected here, and
 the file can still be loaded without this package.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import pickle  # written with it; read by `pickle_reader`
 import shutil
-import stat
 import time
 from pathlib import Path
 
@@ -19,11 +23,12 @@ import xxhash
 from data_juicer_sandbox.context import pickle_reader
 from data_juicer_sandbox.context.arrays import Encoded
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.context.journal import Entry, Journal, encode_entry, replay
 from data_juicer_sandbox.context.readable import to_json_value
 from data_juicer_sandbox.context.tagged_values import decode, encode
 from data_juicer_sandbox.context.unpickler import ALLOWED, loads
 from data_juicer_sandbox.errors import CheckpointError
-from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.files import open_regular, replacing
 from data_juicer_sandbox.secrets import mask_known
 
 NAME = "context_infos.pkl"
@@ -32,6 +37,8 @@ READABLE = "context_infos.json"
 _SEAL = b"\n#xxh3_128 "
 MAX_BYTES = 4 << 30
 """The largest checkpoint that is written or read."""
+WRITING_SHARE = 0.05
+"""Maximum share of a run's time that is spent on writing the whole checkpoint; 0: only at its beginning and end."""
 
 
 class Checkpoint:
@@ -48,6 +55,11 @@ class Checkpoint:
         self._texts: dict[int, tuple[JobRecord, str]] = {}
         self._encoded: dict[int, tuple[JobRecord, Encoded]] = {}
         self._seen: set[int] = set()
+        self._journal = Journal(work_dir)
+        self._base: str | None = None
+        self._base_size = 0
+        self._next_write = 0.0
+        self._has_replayed = False
 
     def exists(self) -> bool:
         """Whether a checkpoint exists, valid or not."""
@@ -59,6 +71,7 @@ class Checkpoint:
         Raises:
             CheckpointError: it cannot be written. The previous checkpoint is unchanged.
         """
+        started = time.monotonic()
         written: set[int] = set()
         iterations = [
             {
@@ -68,23 +81,73 @@ class Checkpoint:
             for iteration in context.iterations
         ]
         body = pickle.dumps(iterations, protocol=4)
-        if len(body) > MAX_BYTES:
-            what = f"the checkpoint would have {len(body):,} bytes, and {MAX_BYTES:,} are allowed"
-            raise _run_failed(
-                CheckpointError(
-                    what, where=str(self.path), hint="return the paths of large files instead of their content"
-                )
-            )
+        self._check_size(len(body))
+        digest = _digest(body)
+        self._base = None
         try:
             with replacing(self.path, durable=True) as part:
-                part.write_bytes(body + _SEAL + _digest(body))
+                part.write_bytes(body + _SEAL + digest + b"\n")
                 self._keep_previous()
             with replacing(self.readable) as part:
                 # Half of a surrogate pair cannot be written as UTF-8; its escaped form is what JSON has for it.
                 part.write_text(self._readable(context), encoding="utf-8", errors="backslashreplace")
+            self._journal.clear()
         except OSError as error:
-            failure = CheckpointError(f"the checkpoint cannot be written: {error.strerror}", where=str(self.path))
-            raise _run_failed(failure) from error
+            raise _not_written(error, self.path) from error
+        self._base, self._base_size = digest.decode(), len(body)
+        self._has_replayed = context.has_removals = False
+        now = time.monotonic()
+        self._next_write = now + (now - started) / WRITING_SHARE if WRITING_SHARE else math.inf
+
+    def is_due(self, context: ContextInfos) -> bool:
+        """Whether the next job is to be saved by `write`: the journal cannot hold the change, or the last `write` was
+        long enough ago.
+        """
+        return self._base is None or context.has_removals or time.monotonic() >= self._next_write
+
+    def append(self, context: ContextInfos, pipeline: str, record: JobRecord) -> None:
+        """Add a record of the current iteration to the journal, and flush it to the disk.
+
+        Args:
+            context: the context, which contains the record. This object wrote it before, and has saved each record
+                that was put into it since.
+            pipeline: the pipeline of the job.
+            record: its record.
+
+        Raises:
+            CheckpointError: it cannot be written. What was saved before is unchanged.
+        """
+        if self._base is None:
+            raise ValueError("`write` comes first")
+        entry = encode_entry(context.index, pipeline, self._encode(record, set()))
+        self._check_size(self._base_size + self._journal.size + len(entry))
+        try:
+            self._journal.append(self._base, entry)
+        except OSError as error:
+            raise _not_written(error, self._journal.path) from error
+
+    def finish(self, context: ContextInfos) -> None:
+        """Write the context, if the journal has entries: of this run, or of one that was killed.
+
+        Raises:
+            CheckpointError: it cannot be written. The previous checkpoint and the journal are unchanged.
+        """
+        if self._has_replayed or not self._journal.is_empty:
+            self.write(context)
+
+    def journal_entries(self) -> list[Entry]:
+        """The records of the journal, whatever checkpoint they add to; the readable copy may be older than both.
+
+        Raises:
+            CheckpointError: the journal is damaged.
+        """
+        return self._journal.entries(None, MAX_BYTES)
+
+    def _check_size(self, size: int) -> None:
+        if size > MAX_BYTES:
+            what = f"the checkpoint would have {size:,} bytes, and {MAX_BYTES:,} are allowed"
+            hint = "return the paths of large files instead of their content"
+            raise _run_failed(CheckpointError(what, where=str(self.path), hint=hint))
 
     def _encode(self, record: JobRecord, written: set[int]) -> Encoded:
         """A record as plain Python. It is encoded once, since records do not change.
@@ -134,7 +197,7 @@ class Checkpoint:
                 shutil.copyfile(self.path, part)
 
     def read(self, *, trust: bool = False) -> ContextInfos:
-        """Load the checkpoint.
+        """Load the checkpoint, and what the journal adds to it.
 
         Args:
             trust: also read a checkpoint of an earlier version with Python objects. A crafted file can run code.
@@ -143,7 +206,7 @@ class Checkpoint:
             CheckpointError: it is damaged or refused; the hint names an earlier valid copy.
         """
         try:
-            return _load(self.path, trust)
+            context, digest = _load(self.path, trust)
         except _Untrusted:
             raise
         except CheckpointError as error:
@@ -156,10 +219,14 @@ class Checkpoint:
             else:
                 hint = f"the copy before it is good: mv {self.previous} {self.path}"
             raise CheckpointError(error.what, where=error.where, hint=hint) from error
+        entries = self._journal.entries(digest, MAX_BYTES)
+        replay(entries, context)
+        self._has_replayed = bool(entries)
+        return context
 
     def set_aside(self, *others: Path) -> Path | None:
         """Move the checkpoint of an old run and the other files of that run into a dated folder beside them."""
-        old = [file for file in (self.path, self.previous, self.readable, *others) if file.exists()]
+        old = [file for file in (self.path, self.previous, self.readable, self._journal.path, *others) if file.exists()]
         if not old:
             return None
         stem = time.strftime("previous_%Y%m%d_%H%M%S")
@@ -178,6 +245,14 @@ def _run_failed(error: CheckpointError) -> CheckpointError:
     return error
 
 
+def _not_written(error: OSError, path: Path) -> CheckpointError:
+    hint = None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        hint = "free some space, then resume: finished jobs are kept"
+    what = f"the checkpoint cannot be written: {error.strerror}"
+    return _run_failed(CheckpointError(what, where=str(path), hint=hint))
+
+
 def _read_bytes(path: Path) -> bytes:
     """The bytes of a regular file of at most `MAX_BYTES`. A pipe or device may be endless.
 
@@ -185,10 +260,8 @@ def _read_bytes(path: Path) -> bytes:
         CheckpointError: it is not a regular file, or too large.
         OSError: it cannot be read.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+    with open_regular(path) as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise CheckpointError("the checkpoint is not a regular file", where=str(path))
         if status.st_size > MAX_BYTES + 100:  # the seal
             what = f"the checkpoint has {status.st_size:,} bytes, and {MAX_BYTES:,} are allowed"
             raise CheckpointError(what, where=str(path))
@@ -196,23 +269,25 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _digest(body: bytes) -> bytes:
-    return xxhash.xxh3_128_hexdigest(body).encode() + b"\n"
+    return xxhash.xxh3_128_hexdigest(body).encode()
 
 
 class _Untrusted(CheckpointError):
     """A checkpoint that only `--trust-checkpoint` reads."""
 
 
-def _load(path: Path, trust: bool = False) -> ContextInfos:
+def _load(path: Path, trust: bool = False) -> tuple[ContextInfos, str]:
+    """The content of a checkpoint, and its digest."""
     try:
         data = _read_bytes(path)
     except OSError as error:
         raise CheckpointError(f"the checkpoint cannot be read: {error.strerror}", where=str(path)) from error
     body, seal, digest = data.rpartition(_SEAL)
-    if seal and digest != _digest(body):
+    body = body if seal else data
+    if seal and digest != _digest(body) + b"\n":
         raise CheckpointError("the checkpoint is damaged: its digest does not fit", where=str(path))
     try:
-        return ContextInfos.from_plain(_value(body if seal else data, path, trust))
+        return ContextInfos.from_plain(_value(body, path, trust)), _digest(body).decode()
     except CheckpointError:
         raise
     except Exception as error:  # the old pickle machine has a dozen kinds of error for a damaged file

@@ -75,6 +75,13 @@ class ContextInfos:
     def __init__(self, iterations: list[Records] | None = None):
         self.iterations: list[Records] = iterations if iterations is not None else [{}]
         self._index = len(self.iterations) - 1
+        self.has_removals = False
+        """Whether records were removed since the checkpoint was last written."""
+
+    @property
+    def index(self) -> int:
+        """The index of the current iteration, from 0."""
+        return self._index
 
     def turn_to(self, number: int) -> None:
         """Select the current iteration, counted from 0; a new iteration has no records."""
@@ -83,6 +90,7 @@ class ContextInfos:
 
     def end_with(self, number: int) -> None:
         """Remove the iterations after this one."""
+        self.has_removals |= len(self.iterations) > number + 1
         del self.iterations[number + 1 :]
         self.turn_to(number)
 
@@ -107,7 +115,8 @@ class ContextInfos:
 
     def drop(self, pipeline: str, phase: str, meta_name: str) -> None:
         """Remove the record of a job that will run again."""
-        self.current.get(pipeline, {}).pop((phase, meta_name), None)
+        removed = self.current.get(pipeline, {}).pop((phase, meta_name), None)
+        self.has_removals |= removed is not None
 
     def arrange(self, order: Sequence[tuple[str, str, str]]) -> None:
         """Sort the current records by a list of (pipeline, phase, name); records that it does not name come last."""

@@ -41,31 +41,32 @@ class NotPlain(pickle.UnpicklingError):
         self.names = names
 
 
-def loads(data: bytes) -> object:
+def loads(data: bytes, *, repeats: bool = True) -> object:
     """Read a pickle of plain values.
 
     Args:
         data: the pickle.
+        repeats: whether it may repeat containers and long texts. What this version writes repeats none.
 
     Raises:
         NotPlain: it names a class or function, or refers to something outside.
         UnpicklingError: it is damaged, or larger when unfolded than is allowed.
     """
     try:
-        return _Reader(data).read()
+        return _Reader(data, repeats).read()
     except (struct.error, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise pickle.UnpicklingError(f"it is damaged: {error}") from error
 
 
 class _Reader:
-    def __init__(self, data: bytes):
+    def __init__(self, data: bytes, repeats: bool):
         self._data, self._at = data, 0
         self._stack: list[object] = []
         self._memo: dict[int, object] = {}
         self._depths: dict[int, int] = {}  # by id: all containers stay alive, since nothing is ever popped and dropped
         self._kept: list[object] = []
-        self._copies_left = min(MAX_COPIED, len(data) + 10_000)
-        self._repeats_left = FREE_REPEATS + REPEATS_PER_BYTE * len(data)
+        self._copies_left = min(MAX_COPIED, len(data) + 10_000) if repeats else 0
+        self._repeats_left = FREE_REPEATS * repeats + REPEATS_PER_BYTE * len(data)
         self._hashes: dict[int, Counts] = {}  # by id of the container, as `_depths`
 
     def read(self) -> object:

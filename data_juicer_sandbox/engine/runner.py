@@ -97,7 +97,10 @@ class PipelineRunner:
         for step in steps:
             logger.info("plan: {} {}: {}", "run " if step.runs else "keep", step.planned_job.job.label, step.reason)
         self._forget(steps)
-        self._run_steps(steps)
+        try:
+            self._run_steps(steps)
+        finally:
+            self._arrange()
 
     def _forget(self, steps: Sequence[Step]) -> None:
         """Drop the records of jobs that will run again: after a crash these jobs must not count as finished."""
@@ -182,9 +185,16 @@ class PipelineRunner:
     def _save(self, pipeline: str, record: JobRecord) -> None:
         self.run_context.watcher.sync()
         self.context.put(pipeline, record)
+        checkpoint = self.run_context.checkpoint
+        if checkpoint.is_due(self.context):
+            self._arrange()
+            checkpoint.write(self.context)
+        else:
+            checkpoint.append(self.context, pipeline, record)
+
+    def _arrange(self) -> None:
         if self.resumed:  # in a new run, records are added in order anyway
             self.context.arrange(self.order)
-        self.run_context.checkpoint.write(self.context)
 
 
 def _stopped(error: BaseException | None) -> TrialPruned | None:

@@ -159,6 +159,10 @@ class Trials:
             outcome = TrialResult(FAILED, error=cause(error))
         finally:
             watcher.close()
+        try:
+            checkpoint.finish(context)
+        except CheckpointError as error:
+            outcome = TrialResult(FAILED, error=cause(error))
         # In a continued trial, a job that an earlier run finished may have reported the metric.
         unreported = watcher.unreported if outcome.state == COMPLETE and not done_before else None
         seconds = before + time.monotonic() - started

@@ -75,9 +75,11 @@ def expected(tmp_path, slow_chain, support_path):
     return left(folder)
 
 
-@pytest.mark.parametrize("point", ["before", "between", "after"])
+@pytest.mark.parametrize("point", ["before", "between", "after", "journal", "torn"])
 def test_killed_at_every_job_boundary(tmp_path, slow_chain, support_path, expected, point):
-    """Killed before the n-th checkpoint is written, between its writing and its renaming, and right after."""
+    """Killed before the n-th record is saved, between the writing and the renaming of the checkpoint, right after; and
+    after and within an entry of the journal.
+    """
     for n in range(1, JOBS + 1):
         folder = tmp_path / f"{point}{n}"
         folder.mkdir()
@@ -85,7 +87,7 @@ def test_killed_at_every_job_boundary(tmp_path, slow_chain, support_path, expect
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL
         said = finish(folder, slow_chain, support_path)
-        done = n if point == "after" else n - 1
+        done = n if point in ("after", "journal") else n - 1
         assert said.count(" kept: ") == done, said  # at most the job in flight is lost
         assert left(folder) == expected
 
