@@ -1,9 +1,11 @@
-"""The errors that this package raises. Imports nothing, so every module can use it."""
+"""The errors that this package raises. Imports nothing heavy, so every module can use it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from data_juicer_sandbox.control_characters import escape_controls
 
 MAX_PROBLEMS = 200
 """Reading a config stops after this number of problems."""
@@ -37,7 +39,7 @@ class SandboxError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text} ({self.hint})" if self.hint else text
+        return escape_controls(f"{text} ({self.hint})" if self.hint else text)
 
 
 class ConfigError(SandboxError):

@@ -11,6 +11,7 @@ import data_juicer_sandbox
 ROOT = Path(data_juicer_sandbox.__file__).parent
 NAME = "data_juicer_sandbox"
 LAYERS = (
+    ("control_characters",),
     ("types", "errors", "secrets", "plain_json", "__init__"),
     ("output_folders", "output_lock", "imports", "plugins"),
     ("files",),

@@ -1,4 +1,6 @@
-"""Logging: all messages go to the run's log file, warnings also to the terminal; secrets are masked in both.
+"""Logging: all messages go to the run's log file, warnings also to the terminal.
+
+In both, secrets are masked and control characters escaped.
 
 Messages of libraries that use the standard `logging` are forwarded to loguru.
 """
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 from loguru import logger
 from loguru._logger import Core
 
+from data_juicer_sandbox.control_characters import escape_controls, log_entry
 from data_juicer_sandbox.files import open_append
 from data_juicer_sandbox.secrets import mask_text, remember_environment
 from data_juicer_sandbox.terminal.streams import report_loss_to
@@ -81,7 +84,7 @@ class _Logs:
             logging.getLogger(name).setLevel(logging.INFO if self.debug else logging.WARNING)
 
     def _to_file(self, message: Message) -> None:
-        self.stream.write(mask_text(str(message)))
+        self.stream.write(log_entry(mask_text(str(message))))
 
     def note_loss(self, text: str) -> None:
         """Write to the log file that the terminal is gone. Does not use loguru: a loguru sink may have detected the
@@ -93,7 +96,7 @@ class _Logs:
             self.stream.write(f"{now:%Y-%m-%d %H:%M:%S}.{milliseconds:03} | WARNING  | - | {__name__} | {text}\n")
 
     def _to_terminal(self, message: Message) -> None:
-        text = mask_text(str(message)).rstrip("\n")
+        text = escape_controls(mask_text(str(message))).rstrip("\n")
         if self.show:
             self.show(text)
         else:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
+from data_juicer_sandbox.control_characters import escape_controls, one_line
 from data_juicer_sandbox.terminal.view import View, cell, duration, is_number
 
 EVERY = 30.0
@@ -64,12 +65,12 @@ class PlainView(View):
 
     def message(self, text: str) -> None:
         """Write a line."""
-        self.stream.write(text + "\n")
+        self.stream.write(escape_controls(text) + "\n")
         self.stream.flush()
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Write a table."""
-        texts = [list(columns), *([cell(value) for value in row] for row in rows)]
+        texts = [list(map(one_line, columns)), *([cell(value) for value in row] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
         align_right = [
             bool(rows) and all(is_number(row[i]) or row[i] is None for row in rows) for i in range(len(columns))

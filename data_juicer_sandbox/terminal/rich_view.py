@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from data_juicer_sandbox.control_characters import escape_controls, one_line
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.plain_view import first_line, indented
 from data_juicer_sandbox.terminal.view import View, cell, duration, is_number
@@ -58,12 +59,12 @@ class RichView(View):
     def pipeline_started(self, name: str) -> None:
         """Show the pipeline's name."""
         if self._pipelines != _NO_TASK:
-            self._bars.update(self._pipelines, completed=self._n_pipelines, note=name)
+            self._bars.update(self._pipelines, completed=self._n_pipelines, note=one_line(name))
         self._n_pipelines += 1
 
     def job_started(self, pipeline: str, job: str, hook: str) -> None:
         """Show the job's name."""
-        self._bars.update(self._jobs, note=f"{pipeline}.{job} ({hook})")
+        self._bars.update(self._jobs, note=one_line(f"{pipeline}.{job} ({hook})"))
 
     def job_kept(self, pipeline: str, job: str, reason: str) -> None:
         """Print why the job does not run again."""
@@ -91,22 +92,22 @@ class RichView(View):
         self.console.print(
             Text.assemble(
                 ("FAILED", "bold red"),
-                f": {job}\n  cause: {indented(cause)}\n  log: {log_path}\n  to continue: ",
-                (command, "bold"),
+                escape_controls(f": {job}\n  cause: {indented(cause)}\n  log: {log_path}\n  to continue: "),
+                (escape_controls(command), "bold"),
             ),
             soft_wrap=True,
         )
 
     def message(self, text: str) -> None:
         """Write a line."""
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(Text(escape_controls(text)), soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Write a table."""
-        table = Table(title=Text(title), title_justify="left")
+        table = Table(title=Text(one_line(title)), title_justify="left")
         for index, column in enumerate(columns):
             numbers = bool(rows) and all(is_number(row[index]) or row[index] is None for row in rows)
-            table.add_column(Text(column), justify="right" if numbers else "left")
+            table.add_column(Text(one_line(column)), justify="right" if numbers else "left")
         for row in rows:
             table.add_row(*(Text(cell(value)) for value in row))
         self.console.print(table)
@@ -114,7 +115,7 @@ class RichView(View):
     @contextmanager
     def task(self, description: str, total: float | None = None) -> Iterator[RichTask]:
         """A task of a component."""
-        bar = self._bars.add_task(f"  {description}", total=total, note="")
+        bar = self._bars.add_task(one_line(f"  {description}"), total=total, note="")
         try:
             yield RichTask(self._bars, bar)
         finally:
@@ -128,11 +129,13 @@ class RichView(View):
     def _line(self, sign: str, colour: str, job: str, rest: str) -> None:
         self._bars.advance(self._jobs)
         self._bars.update(self._jobs, note="")
-        self.console.print(Text.assemble((sign, colour), f" {job}  ", (rest, "dim")), soft_wrap=True)
+        self.console.print(
+            Text.assemble((sign, colour), one_line(f" {job}  "), (escape_controls(rest), "dim")), soft_wrap=True
+        )
 
     def _show(self, text: str) -> None:
         colour = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}.get(text.partition(":")[0], "dim")
-        self.console.print(Text(text, style=colour), soft_wrap=True)
+        self.console.print(Text(escape_controls(text), style=colour), soft_wrap=True)
 
 
 class RichTask:
@@ -147,5 +150,5 @@ class RichTask:
 
     def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
         """Set the completed amount, the total, or the note."""
-        fields = {} if note is None else {"note": note}
+        fields = {} if note is None else {"note": one_line(note)}
         self._bars.update(self._bar, completed=completed, total=total, **fields)  # type: ignore[arg-type]

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TextIO
 
+from data_juicer_sandbox.control_characters import one_line
+
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.base import Task
 
@@ -105,10 +107,10 @@ def duration(seconds: float) -> str:
 
 
 def cell(value: object) -> str:
-    """Format a table's cell: floats with at most five digits, None as an empty text."""
+    """Format a table's cell: floats with at most five digits, None as an empty text, control characters escaped."""
     if value is None:
         return ""
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return f"{value:.5g}" if isinstance(value, float) else one_line(str(value))
 
 
 def is_number(value: object) -> bool:

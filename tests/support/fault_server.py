@@ -26,16 +26,23 @@ class Fault:
     Args:
         kind: a status (`500`, `429`, ...), or one of `drop` (the connection ends without an answer), `cut` (it ends
             within the body), `hang` (no answer ever comes), `slow` (the body comes in pieces, `seconds` in all),
-            `malformed` (half of the JSON), `html` (a page), `no_choices`, `null` (a message without content).
+            `malformed` (half of the JSON), `html` (a page), `no_choices`, `null` (a message without content), `raw`
+            (a response as it is).
         retry_after: what the header of that name says.
         code: of the error.
         seconds: of `slow`.
+        status: of `raw`.
+        body: of `raw`.
+        head: more header lines of `raw`, each with its line break.
     """
 
     kind: int | str
     retry_after: str | None = None
     code: str | None = None
     seconds: float = 0.05
+    status: int = 200
+    body: bytes = b""
+    head: str = ""
 
 
 @dataclass
@@ -181,6 +188,8 @@ class _Connection(asyncio.Protocol):
             message = f"fault {fault.kind} for {prompt}, which came with {headers.get('authorization')}"
             told = {"error": {"message": message, "type": "fault", "code": fault.code}}
             self.transport.write(response(fault.kind, json.dumps(told).encode(), extra))
+        elif fault.kind == "raw":
+            self.transport.write(response(fault.status, fault.body, fault.head))
         elif fault.kind == "drop":
             self.transport.abort()
         elif fault.kind == "cut":

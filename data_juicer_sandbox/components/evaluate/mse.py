@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from statistics import fmean
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
-from data_juicer_sandbox.components.evaluate.pairs import Result, labels_for, measure_all, number, pairs
+from data_juicer_sandbox.components.evaluate.pairs import Result, difference, labels_for, measure_all, number, pairs
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeFloat
 from data_juicer_sandbox.errors import JobError
@@ -60,8 +61,8 @@ class MeanSquaredError(Component):
                 errors += 1
                 unlabelled += true_number is None
             else:
-                difference = prediction - true_number
-                total += difference * difference
+                error = difference(prediction, true_number)
+                total += error * error
         counted = rows - errors
         if self.cost is not None:
             counted = rows - unlabelled
@@ -74,9 +75,11 @@ class MeanSquaredError(Component):
         return {"mse": total / counted, "rows": rows, "format_errors": errors}
 
 
-def _prediction(predicted: object) -> float | None:
+def _prediction(predicted: object) -> float | Fraction | None:
     """The predicted number; for a list, the mean of its numbers."""
     if not isinstance(predicted, list):
         return number(predicted)
     numbers = [value for value in map(number, predicted) if value is not None]
+    if any(isinstance(value, int) for value in numbers):
+        return sum(map(Fraction, numbers), Fraction(0)) / len(numbers)
     return fmean(numbers) if numbers else None

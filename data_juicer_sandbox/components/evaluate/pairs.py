@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from itertools import zip_longest
 
 from data_juicer_sandbox.components.base import JobRun
@@ -13,6 +15,8 @@ from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.types import JsonValue, Metrics
 
 Result = Metrics
+EXACT = 2.0**53
+"""Floats below this hold every integer exactly."""
 
 
 def pairs(
@@ -43,15 +47,39 @@ def pairs(
         yield get_nested(row, predicted_keys), get_nested(label, label_keys)
 
 
-def number(value: object) -> float | None:
-    """Convert a number or a text to a finite number; None if that is not possible."""
+def number(value: object) -> int | float | None:
+    """Convert a number or a text to a finite number; integers stay integers, since floats above 2^53 would merge some.
+
+    Returns:
+        The number; None if the value is none, or lies beyond the range of floats.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         converted = float(value)
+        if converted - converted != 0:
+            return None
+        if abs(converted) < EXACT or isinstance(value, float):
+            return converted
+        return int(value) if isinstance(value, int) else _exact(value, converted)
     except (ValueError, OverflowError):
         return None
-    return converted if converted - converted == 0 else None
+
+
+def _exact(text: str, converted: float) -> int | float:
+    """The number in a text that is too large for an exact float."""
+    try:
+        decimal = Decimal(text)
+    except InvalidOperation:
+        return converted
+    return int(decimal) if decimal == decimal.to_integral_value() else converted
+
+
+def difference(first: float | Fraction, second: float | Fraction) -> float:
+    """The difference of two numbers, rounded only once, also if integers above 2^53 are among them."""
+    if isinstance(first, float) and isinstance(second, float):
+        return first - second
+    return float(Fraction(first) - Fraction(second))
 
 
 def labels_for(datasets: list[str], label_path: str | list[str] | None) -> list[str | None]:

@@ -16,10 +16,12 @@ from data_juicer_sandbox.components.infer.base import (
     as_messages,
     as_text,
 )
+from data_juicer_sandbox.components.infer.remote.address import header_fault, parse_address
 from data_juicer_sandbox.components.io.append_fields import to_json
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.types import ConfigValues
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ class APIInference(LLMInference):
     Reads `dataset_path`, writes `<name>_inference.jsonl` under `export_path`: the rows unchanged, byte for byte, in
     their order, with the answer in the field `infer_res_key` (a list if `sampling_params.n` is above 1). A failed row
     has null there, and `infer_error` with a `kind` (`row`, `timeout`, `connection`, `http_<status>`, `bad_reply`,
-    `parse`) and a `message`; the job continues with the other rows.
+    `parse`) and a `message`; the job continues with the other rows. An answer that is not complete (it reached the
+    maximum number of tokens, or a filter ended it) has the reason in `infer_incomplete`.
 
     Up to `max_concurrency` requests are sent at a time, over persistent connections; answers are stored as they arrive.
     An interrupted job is resumed: stored answers are reused, unless the data, `model`, `sampling_params`, functions or
@@ -46,18 +49,21 @@ class APIInference(LLMInference):
     A request is retried, at most `max_retry_num` times, after status 408, 429 or 5xx, a timeout or a broken connection:
     after a random time of up to `retry_wait`, twice that, four times, ... (at most 60 s), and not before the server's
     `Retry-After`, which applies to all requests. Status 429 and 503 reduce the concurrency. Other error statuses fail
-    the row. A 401 or 404 before any answer, ten in a row, or failures of the first 100 requests end the job.
+    the row, as does an error in a reply with status 200; an exhausted quota ends the job. A 401 or 404 before any
+    answer, ten in a row, or failures of the first 100 requests end the job.
 
-    The API key is read from the environment. Redirects are not followed.
+    The API key is read from the environment. Redirects are not followed. Proxies of the environment are used, unless
+    the server is this machine. A reply of more than 32 MB fails its row.
 
-    Metrics are `rows`, `failed`, `kept` (reused from earlier runs), `prompt_tokens`, `completion_tokens`, `cost`,
-    `seconds`, `rows_per_second`, `tokens_per_second` (completion tokens), `requests`, `retries`. Rows, tokens and cost
-    are those of the whole file, earlier runs included.
+    Metrics are `rows`, `failed`, `incomplete`, `kept` (reused from earlier runs), `prompt_tokens`, `completion_tokens`,
+    `cost`, `seconds`, `rows_per_second`, `tokens_per_second` (completion tokens), `requests`, `retries`. Rows, tokens
+    and cost are those of the whole file, earlier runs included.
 
     Args:
         model: name of the model on the server.
         api_endpoint: URL of the server, such as `http://localhost:8000/v1` (`model_params.base_url` is the same); by
-            default `OPENAI_BASE_URL` of the environment, else OpenAI's server.
+            default `OPENAI_BASE_URL` of the environment, else OpenAI's server. `http://user:password@host/v1` sends
+            basic authentication instead of a key; a query (`?api-version=1`) is sent with every request.
         model_params: arguments of the `openai` client: `timeout` (seconds per request, 600), `default_headers`,
             `default_query`, `organization`, `project`, ...
         sampling_params: more fields of the request: `temperature`, `max_tokens`, `n`, `seed`, `stop`, ...; fields that
@@ -102,6 +108,7 @@ class APIInference(LLMInference):
         skip_missing: bool = False,
         max_failures: float | None = None,
         retry_failed: bool = False,
+        fail_incomplete: bool = False,
     ):
         super().__init__(
             model=model,
@@ -118,10 +125,15 @@ class APIInference(LLMInference):
             skip_missing=skip_missing,
             max_failures=max_failures,
             retry_failed=retry_failed,
+            fail_incomplete=fail_incomplete,
             price_per_million=price_per_million,
         )
-        self.url, self.key_env = _address(api_endpoint, self.model_params), api_key_env
+        self.url, self.key_env = _server_address(api_endpoint, self.model_params), api_key_env
         self.key = self.model_params.pop("api_key", None) or api_key
+        if self.key is not None and (fault := header_fault(str(self.key))):
+            raise ConfigError(f"api_key cannot be sent: {fault}")
+        if self.key is not None and self.url is not None and parse_address(self.url).credentials:
+            raise ConfigError("api_key and the user name in the address cannot both be sent", hint="one is enough")
         if "max_retries" in self.model_params:
             raise ConfigError("model_params.max_retries is not supported", hint="set max_retry_num instead")
         self.endpoint, self.response_path = endpoint, response_path
@@ -187,7 +199,7 @@ class APIInference(LLMInference):
         return to_json({"model": self.model, **prompt_field, **self._settings})
 
 
-def _address(endpoint: str | None, params: ConfigValues) -> str | None:
+def _server_address(endpoint: str | None, params: ConfigValues) -> str | None:
     """The server's URL, from `endpoint` or removed from the parameters.
 
     Raises:
@@ -195,8 +207,15 @@ def _address(endpoint: str | None, params: ConfigValues) -> str | None:
     """
     base_url = params.pop("base_url", None)
     if endpoint and base_url and endpoint.rstrip("/") != str(base_url).rstrip("/"):
-        raise ConfigError(f"api_endpoint {endpoint} and model_params.base_url {base_url} differ", hint="one is enough")
+        raise ConfigError(
+            f"api_endpoint {shown(endpoint)} and model_params.base_url {shown(base_url)} differ", hint="one is enough"
+        )
     url = endpoint or base_url
-    if url is not None and not str(url).startswith(("http://", "https://")):
-        raise ConfigError(f"api_endpoint {url!r} is not a URL", hint="such as http://localhost:8000/v1")
+    if url is not None:
+        try:
+            parse_address(str(url))
+        except ValueError as error:
+            raise ConfigError(
+                f"api_endpoint {shown(url, 200)} {error}", hint="such as http://localhost:8000/v1"
+            ) from None
     return url

@@ -27,7 +27,8 @@ class HuggingFaceInference(LLMInference):
     Reads `dataset_path`, writes `<name>_inference.jsonl` under `export_path`: the rows unchanged, byte for byte, in
     their order, with the answer in the field `infer_res_key` (a list if `sampling_params.n` is above 1). A failed row
     has null there, and `infer_error` with a `kind` (`row`, `prompt`, `too_long`, `parse`) and a `message`; the job
-    continues with the other rows.
+    continues with the other rows. An answer that is not complete (it reached the maximum number of tokens, or
+    a filter ended it) has the reason in `infer_incomplete`.
 
     Prompts are completed in batches of similar length, padded on the left. Messages are rendered by the tokenizer's
     chat template if it has one; otherwise their contents are joined to plain text. A GPU is used if available, in
@@ -40,8 +41,8 @@ class HuggingFaceInference(LLMInference):
     An interrupted job is resumed: stored answers are reused, unless the data, the model, the parameters that determine
     the answers, functions or fields have changed.
 
-    Metrics are `rows`, `failed`, `kept` (reused from earlier runs), `prompt_tokens`, `completion_tokens`, `seconds`,
-    `rows_per_second`, `tokens_per_second` (completion tokens).
+    Metrics are `rows`, `failed`, `incomplete`, `kept` (reused from earlier runs), `prompt_tokens`, `completion_tokens`,
+    `seconds`, `rows_per_second`, `tokens_per_second` (completion tokens).
 
     Args:
         model: a folder, or an id on the Hugging Face hub. The folder of a LoRA adapter (peft) is loaded together with
@@ -78,6 +79,7 @@ class HuggingFaceInference(LLMInference):
         skip_missing: bool = False,
         max_failures: float | None = None,
         retry_failed: bool = False,
+        fail_incomplete: bool = False,
     ):
         super().__init__(
             model=model,
@@ -94,6 +96,7 @@ class HuggingFaceInference(LLMInference):
             skip_missing=skip_missing,
             max_failures=max_failures,
             retry_failed=retry_failed,
+            fail_incomplete=fail_incomplete,
         )
         self.sampling = Sampling.of(self.sampling_params)
         self.chat, self.chat_template_kwargs = chat, chat_template_kwargs or {}

@@ -37,7 +37,8 @@ class VLLMInference(LLMInference):
     Reads `dataset_path`, writes `<name>_inference.jsonl` under `export_path`: the rows unchanged, byte for byte, in
     their order, with the answer in the field `infer_res_key` (a list if `sampling_params.n` is above 1). A failed row
     has null there, and `infer_error` with a `kind` (`row`, `prompt`, `too_long`, `parse`) and a `message`; the job
-    continues with the other rows.
+    continues with the other rows. An answer that is not complete (it reached the maximum number of tokens, or
+    a filter ended it) has the reason in `infer_incomplete`.
 
     vLLM receives `chunk_size` prompts per call and batches them itself; answers are stored when the call ends. An
     interrupted job loses at most one call: it is resumed and stored answers are reused, unless the data, the model, the
@@ -51,8 +52,8 @@ class VLLMInference(LLMInference):
     vLLM requires a specific version of PyTorch: install it in a separate environment, see the extra `vllm`. The model
     stays in memory until the job ends.
 
-    Metrics are `rows`, `failed`, `kept` (reused from earlier runs), `prompt_tokens`, `completion_tokens`, `seconds`,
-    `rows_per_second`, `tokens_per_second` (completion tokens).
+    Metrics are `rows`, `failed`, `incomplete`, `kept` (reused from earlier runs), `prompt_tokens`, `completion_tokens`,
+    `seconds`, `rows_per_second`, `tokens_per_second` (completion tokens).
 
     Args:
         model: a folder, or an id on the Hugging Face hub. The folder of a LoRA adapter (peft) is loaded together with
@@ -89,6 +90,7 @@ class VLLMInference(LLMInference):
         skip_missing: bool = False,
         max_failures: float | None = None,
         retry_failed: bool = False,
+        fail_incomplete: bool = False,
     ):
         super().__init__(
             model=model,
@@ -105,6 +107,7 @@ class VLLMInference(LLMInference):
             skip_missing=skip_missing,
             max_failures=max_failures,
             retry_failed=retry_failed,
+            fail_incomplete=fail_incomplete,
         )
         self.sampling = Sampling.of(self.sampling_params)
         self.chat, self.chat_template_kwargs = chat, chat_template_kwargs or {}
@@ -168,9 +171,11 @@ class VLLMInference(LLMInference):
             for request, output in zip(
                 accepted, engine.generate(prompts, sampling_params, **options) if accepted else (), strict=True
             ):
-                texts = [sample.text for sample in sorted(output.outputs, key=lambda sample: sample.index)]
+                samples = sorted(output.outputs, key=lambda sample: sample.index)
+                reasons = [sample.finish_reason if sample.finish_reason == "length" else None for sample in samples]
                 written = sum(len(sample.token_ids) for sample in output.outputs)
-                on_result(request, Completion(texts, len(output.prompt_token_ids), written))
+                texts, incomplete = [sample.text for sample in samples], reasons if any(reasons) else None
+                on_result(request, Completion(texts, len(output.prompt_token_ids), written, incomplete))
 
     def _engine(self, library: ModuleType, adapter: Adapter | None) -> LibraryObject:
         params = {"tensor_parallel_size": self.tensor_parallel_size, **self.model_params}

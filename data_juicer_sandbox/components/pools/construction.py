@@ -35,7 +35,8 @@ class DataPoolConstruction(Component):
 
     New pools are `<export_path>/<stat>/<name>_<stat>_<part>.jsonl`, parts numbered from 0, the lowest; with
     `ignore_stats`, `<export_path>/<name>_ignore_stats_<part>.jsonl`. Characters of a stat's name that are invalid in a
-    file name become `_`. A part without rows is named in the log and not written.
+    file name become `_`. A part without rows is named in the log and not written, nor are pools of a stat that is the
+    same in all rows, if the order of the rows would decide which rows they get.
 
     Args:
         dataset_path: analysed data set(s): files (jsonl, json with a list, csv, each also .gz or .zst; parquet),
@@ -102,7 +103,10 @@ class DataPoolConstruction(Component):
                 raise JobError(f"{pool.path} has no rows")
             pool_outputs = list(self._parts(job, number, pool))
             if not pool_outputs:
-                raise JobError(f"{pool.path} has too few rows for a pool: {len(pool):,}")
+                raise JobError(
+                    f"{pool.path} has too few rows for a pool: {len(pool):,}",
+                    hint="a stat that is the same in all rows gives no pools",
+                )
             if self.with_control:
                 rows = min(output.content.rows for output in pool_outputs)
                 control = RowSelection(((number, sample_rows(len(pool), rows, self.seed)),), rows)
@@ -129,7 +133,15 @@ class DataPoolConstruction(Component):
             if count < len(order):
                 logger.warning("{}: {:,} of {:,} rows have no {!r}", pool.path, len(order) - count, len(order), stat)
             order = order[:count]
-            for part, (start, end) in self.splitter.by_stat(stat, values[order]):
+            parts = list(self.splitter.by_stat(stat, values[order]))
+            if values[order[0]] == values[order[-1]] and any(end - start < count for _, (start, end) in parts):
+                logger.warning(
+                    "{}: {!r} is {:g} in all rows that have it: its pools would differ only by the order of the rows "
+                    "and are not written",
+                    *(pool.path, stat, values[order[0]]),
+                )
+                continue
+            for part, (start, end) in parts:
                 rows = order[start:end]
                 pool_stats = {"rows": len(rows), "min": float(values[rows[0]]), "max": float(values[rows[-1]])}
                 job.watcher.watch({pool.name: {stat: {part: pool_stats}}})

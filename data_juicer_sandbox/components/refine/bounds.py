@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 from data_juicer_sandbox.components.data import value_types
 from data_juicer_sandbox.components.data.catalogue import Op, Param, catalogue
@@ -13,6 +14,10 @@ from data_juicer_sandbox.types import JsonValue
 
 _UNIT = re.compile(r"(_ratios?|_prob|nsfw_score|lang_score)$")
 _ANY_RATIO = {"aspect_ratios", "video_aspect_ratios", "alpha_token_ratio"}
+_DIGITS = 12
+"""Significant digits of a computed bound."""
+_RELATIVE_ERROR = 1e-12
+"""Error of a computed mean, relative to the largest value: sums of a million floats are more exact."""
 _NO_LESS_THAN_0 = re.compile(
     r"^num_|(_len|_length|_count|_counts|_sizes?|_width|_height|_duration|perplexity|_ratios?)$"
 )
@@ -54,6 +59,9 @@ class RecipeBound:
     def rounded(self, value: float, lowest: float | None = None, highest: float | None = None) -> float | int:
         """The nearest value that the OP accepts, rounded outward, so that rounding never removes rows.
 
+        It is rounded to an integer, or to 12 significant digits, since a computed mean differs from the exact mean in
+        the last digits of a float.
+
         Args:
             value: the computed value.
             lowest: the smallest value of the stat in the data; None if unknown.
@@ -66,7 +74,20 @@ class RecipeBound:
             value = min(value, high)
         if self.integer:
             return math.floor(value) if self.side == "min" else math.ceil(value)
-        return float(value)
+        return self._outward(float(value), lowest, highest)
+
+    def _outward(self, value: float, lowest: float | None, highest: float | None) -> float:
+        """Round a float outward; a number of few digits stays as it is."""
+        margin = _RELATIVE_ERROR * max(abs(value), *(abs(limit or 0) for limit in (lowest, highest)))
+        if self.side == "min" and lowest is not None and 0 <= value - lowest <= margin:
+            return float(lowest)
+        if self.side == "max" and highest is not None and 0 <= highest - value <= margin:
+            return float(highest)
+        if value == float(f"{value:.{_DIGITS}g}"):
+            return value
+        outward = Decimal(value - margin if self.side == "min" else value + margin)
+        rounding = ROUND_FLOOR if self.side == "min" else ROUND_CEILING
+        return float(Context(prec=_DIGITS, rounding=rounding).plus(outward))
 
     def _limits(self, lowest: float | None, highest: float | None) -> tuple[float | None, float | None]:
         low, high = value_types.limits(self.declared.type)

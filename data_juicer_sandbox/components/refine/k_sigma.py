@@ -50,8 +50,8 @@ class KSigmaRefiner(Component):
     ):
         if probe is not None and table_path is not None:
             raise ConfigError("probe and table_path cannot both be set", hint="each names the overall table to use")
-        if not k >= 0:
-            raise ConfigError(f"k is {k}; it must be at least 0")
+        if not 0 <= k < math.inf:
+            raise ConfigError(f"k is {k}; it must be at least 0 and finite")
         self.dj_configs = dj_configs
         self.path_k_sigma_recipe = path_k_sigma_recipe
         self.k = k
@@ -117,6 +117,7 @@ class KSigmaRefiner(Component):
         new_values: dict[RecipeBound, float | int] = {}
         for bound in bounds:
             if self.side != "both" and (self.side == "lower") != (bound.side == "min"):
+                notes += _default_notes(bound, table)
                 continue
             numbers = [table.get(f"{bound.stat}.{row}", math.nan) for row in ("mean", "std", "count")]
             mean, sigma, count = (float(number) for number in numbers)
@@ -137,6 +138,17 @@ class KSigmaRefiner(Component):
                 del changes[bound]
                 _restore(process[bound.index][bound.op], bound)
         return changes, notes
+
+
+def _default_notes(bound: RecipeBound, table: Mapping[str, JsonValue]) -> list[str]:
+    """A note if a bound that stays unset has a default that drops rows, as far as the table shows."""
+    default = bound.number(bound.declared.default)
+    extreme = table.get(f"{bound.stat}.{bound.side}")
+    if bound.old is not None or default is None or not isinstance(extreme, int | float):
+        return []
+    if default <= extreme if bound.side == "min" else default >= extreme:
+        return []
+    return [f"{bound.label} is not set; Data-Juicer's default {default:g} drops rows: {bound.stat} goes to {extreme:g}"]
 
 
 def _restore(args: ConfigValues, bound: RecipeBound) -> None:

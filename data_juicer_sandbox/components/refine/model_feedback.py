@@ -14,6 +14,7 @@ from data_juicer_sandbox.components.refine.bounds import RecipeBound, crossed, r
 from data_juicer_sandbox.components.refine.evidence import ACCEPTED, Cut
 from data_juicer_sandbox.components.refine.feedback_table import read_table
 from data_juicer_sandbox.components.refine.pool_table import read_pools
+from data_juicer_sandbox.components.refine.recipe_effect import bound_effects, kept_ratio
 from data_juicer_sandbox.components.refine.recipe_file import editable, write_recipe
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.types import ConfigValues, JsonValue, Row
@@ -54,8 +55,9 @@ class ModelFeedbackRefiner(Component):
     bound: `op`, `place` in the recipe, `param`, `stat`, `old`, `new`, `accepted`, `verdict`, `gain`, `gain_low`,
     `gain_high` (its interval), `effect` (the difference of the sides in standard deviations of the feedback),
     `rank_correlation` (Spearman's, of stat and feedback), `kept_ratio`, `over` (the number of rows or pools). The kept
-    ratio counts the new bounds only, not the recipe's other bounds and the defaults of OPs. Metrics: `<op>.<param>` of
-    each changed bound, `tried`, `accepted`, `kept_ratio`.
+    ratio counts the new bounds only. `recipe_kept_ratio` also counts the recipe's other bounds and the defaults of its
+    OPs; a warning names the defaults that drop rows. Metrics: `<op>.<param>` of each changed bound, `tried`,
+    `accepted`, `kept_ratio`, `recipe_kept_ratio`.
 
     Args:
         dj_configs: the recipe to refine.
@@ -131,28 +133,41 @@ class ModelFeedbackRefiner(Component):
         recipe = editable(self.dj_configs)
         bounds_and_notes = list(recipe_bounds(recipe["process"]))
         bounds = [item for item in bounds_and_notes if isinstance(item, RecipeBound)]
-        cuts, evidence_source = self._cuts(bounds, job)
+        cuts, evidence_source, stats = self._cuts(bounds, job)
         verdicts = self._choose(cuts, recipe["process"], bounds)
         accepted = [cut for cut, verdict in verdicts if verdict == ACCEPTED]
         kept = _kept_together(accepted)
+        effects = list(bound_effects(recipe["process"], bounds, stats))
+        passing = kept_ratio(effects)
+        changed = {cut.bound for cut in accepted}
         head = [
             f"Refined by the feedback {self.feedback_key!r} of {evidence_source}"
             f" ({'higher' if self.higher_is_better else 'lower'} is better); {kept:.1%} of the rows pass the new"
-            f" bounds. Intervals: {self.confidence:g}, simultaneous.",
+            f" bounds, {passing:.1%} all bounds of the recipe. Intervals: {self.confidence:g}, simultaneous.",
             *(_describe(cut, verdict) for cut, verdict in verdicts),
             *self._untried(bounds, cuts),
+            *(effect.describe() for effect in effects if effect.bound not in changed),
             *(item for item in bounds_and_notes if isinstance(item, str)),
         ]
         for line in head:
             logger.info("model feedback | {}", line)
+        defaults = [effect for effect in effects if effect.is_default]
+        if defaults:
+            logger.warning(
+                "bounds that the recipe does not set have defaults, which drop {:.1%} of the rows: {}",
+                1 - kept_ratio(defaults),
+                ", ".join(f"{effect.bound.label} {effect.value:g}" for effect in defaults),
+            )
         path = self.path_refined_recipe or str(job.folder / "feedback_recipe.yaml")
         write_recipe(path, recipe, head)
         values = {cut.bound.label: cut.value for cut in accepted}
-        job.watcher.watch({**values, "tried": len(cuts), "accepted": len(accepted), "kept_ratio": kept})
+        job.watcher.watch(
+            {**values, "tried": len(cuts), "accepted": len(accepted), "kept_ratio": kept, "recipe_kept_ratio": passing}
+        )
         return path, [cut.row(verdict) for cut, verdict in verdicts]
 
-    def _cuts(self, bounds: list[RecipeBound], job: JobRun) -> tuple[list[Cut], str]:
-        """The best cut of each bound, and a description of the evidence's source."""
+    def _cuts(self, bounds: list[RecipeBound], job: JobRun) -> tuple[list[Cut], str, dict[str, np.ndarray]]:
+        """The best cut of each bound, a description of the evidence's source, and the stats of the rows."""
         stats = {bound.stat for bound in bounds}
         sign = 1.0 if self.higher_is_better else -1.0
         floor, confidence, seed = self.min_keep_ratio, self.confidence, self.seed
@@ -161,15 +176,14 @@ class ModelFeedbackRefiner(Component):
             count, seeds = pools.feedback.shape
             if count < by_pools.MIN_POOLS:
                 raise JobError(f"{count} pools are too few", hint=f"at least {by_pools.MIN_POOLS} are needed")
-            return by_pools.cuts(
-                bounds, pools, sign, floor, confidence, seed
-            ), f"models trained on {count} pools, {seeds} for each"
+            cuts = by_pools.cuts(bounds, pools, sign, floor, confidence, seed)
+            return cuts, f"models trained on {count} pools, {seeds} for each", pools.stats
         rows = read_table(self.analyzed_path, str(self.feedback_path), self.feedback_key, self.id_key, stats)
         if len(rows.feedback) < by_rows.MIN_ROWS:
             what = f"only {len(rows.feedback)} rows have feedback"
             raise JobError(what, hint=f"at least {by_rows.MIN_ROWS} are needed")
         cuts = by_rows.cuts(bounds, rows, sign, floor, confidence, seed, job)
-        return cuts, f"a model on {len(rows.feedback)} rows"
+        return cuts, f"a model on {len(rows.feedback)} rows", rows.stats
 
     def _choose(self, cuts: list[Cut], process: list[JsonValue], bounds: list[RecipeBound]) -> list[tuple[Cut, str]]:
         """Each cut with its verdict, best first; sets the accepted values in `process`."""

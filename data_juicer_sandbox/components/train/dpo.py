@@ -14,7 +14,7 @@ from data_juicer_sandbox.components.train.sft import STEPS
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trl import TrlTrainer, library
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.types import LibraryObject, Metrics, Row
+from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics, Row
 
 
 @dataclass(eq=False)
@@ -47,10 +47,13 @@ class PreferenceTrainer(TrlParameters, TrlTrainer):
         lora: train low-rank adapters instead of the weights. The reference model then needs no memory of its own.
         learning_rate: peak learning rate; by default 1e-6, with LoRA 1e-5.
         warmup_ratio: fraction of the steps in which the learning rate rises, 0 to 1; then it falls to 0 along a cosine.
-        training_args: more arguments of trl's `DPOConfig`, such as `loss_type`.
+        training_args: more arguments of trl's `DPOConfig`, such as `loss_type`; not those that other
+            parameters decide.
     """
 
     rates: ClassVar[dict[bool, float]] = {False: 1e-6, True: 1e-5}
+    arguments_class: ClassVar[str] = "DPOConfig"
+    decided_args: ClassVar[frozenset[str]] = frozenset(("beta", "max_length"))
 
     dataset_path: InputPaths
     model: Model
@@ -82,15 +85,17 @@ class PreferenceTrainer(TrlParameters, TrlTrainer):
                     raise ValueError(f"{keys[name]!r} is empty; without {self.prompt_key!r} it begins with the prompt")
         return fields
 
+    def fixed_arguments(self) -> ConfigValues:
+        """The strength of the KL penalty."""
+        return {"beta": self.beta}
+
     def trainer(
         self, training_task: TrainingTask, rows: LibraryObject, tokenizer: LibraryObject, folder: Path
     ) -> tuple[LibraryObject, int, Metrics]:
         """The DPOTrainer over the rows of the budget, in their order."""
         arguments = self.arguments(
-            "DPOConfig",
             training_task,
             folder,
-            beta=self.beta,
             max_length=self.length(),
             train_sampling_strategy="sequential",  # the rows are ordered below
         )

@@ -56,10 +56,15 @@ class RewardTrainer(TrlParameters, TrlTrainer):
         device_batch_size: completions per device at a time, if a step's completions do not fit. All by default.
         learning_rate: peak learning rate; by default 1e-6, with LoRA 1e-5.
         warmup_ratio: fraction of the steps in which the learning rate rises, 0 to 1; then it falls to 0 along a cosine.
-        training_args: more arguments of trl's `GRPOConfig`, such as `loss_type` or `use_vllm`.
+        training_args: more arguments of trl's `GRPOConfig`, such as `loss_type` or `use_vllm`; not those that other
+            parameters decide.
     """
 
     rates: ClassVar[dict[bool, float]] = {False: 1e-6, True: 1e-5}
+    arguments_class: ClassVar[str] = "GRPOConfig"
+    decided_args: ClassVar[frozenset[str]] = frozenset(
+        ("beta", "num_generations", "temperature", "max_completion_length", "reward_weights")
+    )
 
     dataset_path: InputPaths
     model: Model
@@ -95,21 +100,22 @@ class RewardTrainer(TrlParameters, TrlTrainer):
         reward_fields = {key: value for key, value in row.items() if key not in (self.prompt_key, "completion")}
         return {**reward_fields, "prompt": chat.text_or_messages(row, self.prompt_key)}
 
+    def fixed_arguments(self) -> ConfigValues:
+        """The budget and the sampling of completions."""
+        return {
+            "beta": self.beta,
+            "max_steps": self.max_steps,
+            "num_generations": self.num_generations,
+            "temperature": self.temperature,
+            "max_completion_length": self.max_completion_length,
+            "reward_weights": self.reward_weights,
+        }
+
     def trainer(
         self, training_task: TrainingTask, rows: LibraryObject, tokenizer: LibraryObject, folder: Path
     ) -> tuple[LibraryObject, int, Metrics]:
         """The GRPOTrainer, which samples the prompts itself."""
-        arguments = self.arguments(
-            "GRPOConfig",
-            training_task,
-            folder,
-            beta=self.beta,
-            max_steps=self.max_steps,
-            num_generations=self.num_generations,
-            temperature=self.temperature,
-            max_completion_length=self.max_completion_length,
-            reward_weights=self.reward_weights,
-        )
+        arguments = self.arguments(training_task, folder)
         tokenizer.padding_side = "left"
         grpo_trainer = library().GRPOTrainer(
             model=self.base_model(),
@@ -119,7 +125,8 @@ class RewardTrainer(TrlParameters, TrlTrainer):
             processing_class=tokenizer,
             peft_config=self.adapters(),
         )
-        prompts = self.max_steps * self.batch_size // self.num_generations
+        # a batch of completions serves `num_iterations` steps
+        prompts = -(-self.max_steps // arguments.num_iterations) * self.batch_size // self.num_generations
         return grpo_trainer, self.max_steps, {"train_rows": prompts, "epochs": prompts / len(rows)}
 
     def _names(self) -> list[str]:

@@ -6,7 +6,6 @@ import inspect
 import json
 import math
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,7 @@ from data_juicer_sandbox.components.train import saved
 from data_juicer_sandbox.components.train.callbacks import reporter
 from data_juicer_sandbox.components.train.checkpoints import KEPT, Checkpoints
 from data_juicer_sandbox.components.train.eval_callback import Scoring
-from data_juicer_sandbox.config.suggestions import suggest
-from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.secrets import is_secret
+from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import LibraryObject
 
 if TYPE_CHECKING:
@@ -29,30 +26,11 @@ if TYPE_CHECKING:
 LOG_COUNT = 50
 """How often the metrics of one training are logged."""
 
-_DEFAULTS = {
+OVERRIDABLE = {
     "lr_scheduler_type": "cosine",
     "dataloader_pin_memory": False,
 }
-"""Training arguments that `training_args` may override."""
-
-
-def refuse_secrets(training_args: Mapping[str, object]) -> None:
-    """Refuse training arguments that hold a credential, since transformers pickles all of them into checkpoints.
-
-    Args:
-        training_args: training arguments; the keys of nested mappings are checked too.
-
-    Raises:
-        ConfigError: a key names a credential, such as `hub_token`, and has a value.
-    """
-    for key, value in training_args.items():
-        if isinstance(value, Mapping):
-            refuse_secrets(value)
-        elif value is not None and is_secret(str(key)):
-            raise ConfigError(
-                f"training_args cannot set {key}: it would be stored in every checkpoint (training_args.bin)",
-                hint="set the environment variable HF_TOKEN instead",
-            )
+"""Defaults that `training_args` may override."""
 
 
 def arguments(
@@ -66,9 +44,6 @@ def arguments(
         seed: seed of the data order and of dropout.
         folder: folder of the checkpoints.
         overrides: more arguments; they override those set here.
-
-    Raises:
-        ConfigError: `training_args` names an unknown argument, or one that the component itself sets.
     """
     device_batch_size, accumulation_steps = trainer.per_device()
     on_cpu = torch_env.device() == "cpu"
@@ -93,16 +68,17 @@ def arguments(
         **overrides,
     }
     accepted = inspect.signature(arguments_class).parameters
-    user_arguments = {**_DEFAULTS, **(trainer.training_args or {})}
+    user_arguments = {**OVERRIDABLE, **(trainer.training_args or {})}
     # trl turns gradient checkpointing on by default, which saves memory but costs time
     if (checkpointing := accepted.get("gradient_checkpointing")) and checkpointing.default:
         user_arguments.setdefault("gradient_checkpointing", False)
-    for key in user_arguments:
-        if key in component_arguments or key in ("warmup_steps", "logging_steps", "save_steps"):
-            raise ConfigError(f"training_args cannot set {key}", hint="parameters of the component set it")
-        if key not in accepted:
-            raise ConfigError(f"{arguments_class.__name__} has no argument {key!r}", hint=suggest(key, accepted))
-    training_arguments = arguments_class(**{**user_arguments, **component_arguments})
+    try:
+        training_arguments = arguments_class(**{**user_arguments, **component_arguments})
+    except (TypeError, ValueError) as error:
+        user_keys = ", ".join(trainer.training_args or ()) or "none"
+        raise JobError(
+            f"{arguments_class.__name__} rejects its arguments: {error}", hint=f"training_args: {user_keys}"
+        ) from error
     training_arguments._n_gpu = min(training_arguments.n_gpu, 1)  # with more, DataParallel would multiply the batch
     return training_arguments
 
@@ -128,6 +104,9 @@ def run(
         checkpoints: checkpoints to resume from and to write during training.
         tokens_per_step: tokens of a full batch; None where batches differ.
         scoring: evaluation on held-out texts during training.
+
+    Raises:
+        JobError: the trainer stopped before the last step, so that the budget would not be what is recorded.
     """
     trainer.args.warmup_steps = round(config.warmup_ratio * steps)
     trainer.args.logging_steps = max(1, steps // LOG_COUNT)
@@ -143,6 +122,8 @@ def run(
             trainer.add_callback(scoring.callback(name, job.watcher, task, report))
         trainer.add_callback(checkpoints.marker())
         trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if trainer.state.global_step != steps:
+        raise JobError(f"{name} was trained for {trainer.state.global_step} steps, not for the {steps} of its budget")
     return dict(report.last)
 
 

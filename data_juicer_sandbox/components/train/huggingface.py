@@ -79,7 +79,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         eval_steps: steps between evaluations; the final model is evaluated too.
         eval_max_rows: number of rows of `eval_dataset_path` to score, from its start; all by default.
         training_args: more arguments of transformers' `TrainingArguments`, such as `optim` or
-            `gradient_checkpointing`.
+            `gradient_checkpointing`; not those that the parameters above decide.
     """
 
     unfingerprinted_params: ClassVar[frozenset[str]] = ModelTrainer.unfingerprinted_params | {
@@ -139,6 +139,10 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         if self.method == "scratch" and self.tokenizer_path:
             del params["vocab_size"]
         return {**params, "block_size": block, "max_tokens": self._budget(block)}
+
+    def config_class(self) -> LibraryObject:
+        """The class of transformers' training arguments."""
+        return torch_env.transformers().TrainingArguments
 
     def _budget(self, block: int) -> int:
         if self.max_steps:
@@ -216,7 +220,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         )
         steps = hf_trainer.steps_of(len(blocks), self.batch_size)
         arguments = hf_trainer.arguments(
-            library.TrainingArguments,
+            self.config_class(),
             self,
             training_task.seed,
             checkpoints.folder,

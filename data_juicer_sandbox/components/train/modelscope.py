@@ -25,13 +25,24 @@ from data_juicer_sandbox.components.train.modelscope_link import (
     modifier,
     reporter,
 )
-from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import claim, remove, replacing
 from data_juicer_sandbox.plugins import import_object
 from data_juicer_sandbox.types import ConfigValues
 
 _MEGATRON = ("nlp-gpt3-trainer", "nlp-gpt-moe-trainer", "nlp-plug-trainer")
 """Trainers that compute with megatron_util."""
+_DECIDED = (
+    "model",
+    "train_dataset",
+    "eval_dataset",
+    "work_dir",
+    "seed",
+    "device",
+    "cfg_modify_fn",
+    "max_epochs",
+)
+"""Arguments of a trainer that the component sets."""
 _ROWS = ".rows-"
 
 
@@ -86,6 +97,9 @@ class ModelScopeTrainer(Component):
         trainer_params: ConfigValues | None = None,
         threads: PositiveInt | None = None,
     ):
+        for key in trainer_params or {}:
+            if key in _DECIDED:
+                raise ConfigError(f"trainer_params cannot set {key}", hint="parameters of the component set it")
         self.trainer_name, self.model, self.export_path = trainer_name, model, export_path
         self.dataset_path, self.eval_dataset_path = dataset_path, eval_dataset_path
         self.key_remapping, self.cfg_modify = key_remapping or {}, cfg_modify or {}

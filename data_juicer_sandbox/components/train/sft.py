@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from loguru import logger
 
@@ -50,8 +51,12 @@ class SupervisedTrainer(TrlParameters, TrlTrainer):
         max_length: maximum tokens per row, limited by the model's context; longer rows are truncated.
         learning_rate: peak learning rate; by default 2e-5, with LoRA 2e-4.
         warmup_ratio: fraction of the steps in which the learning rate rises, 0 to 1; then it falls to 0 along a cosine.
-        training_args: more arguments of trl's `SFTConfig`.
+        training_args: more arguments of trl's `SFTConfig`; not those that other
+            parameters decide.
     """
+
+    arguments_class: ClassVar[str] = "SFTConfig"
+    decided_args: ClassVar[frozenset[str]] = frozenset(("max_length", "assistant_only_loss"))
 
     dataset_path: InputPaths
     model: Model
@@ -104,7 +109,6 @@ class SupervisedTrainer(TrlParameters, TrlTrainer):
         """The SFTTrainer over the rows of the budget, in their order."""
         assistant_only = self._assistant_only("messages" in rows.column_names, tokenizer)
         arguments = self.arguments(
-            "SFTConfig",
             training_task,
             folder,
             max_length=self.length(),

@@ -22,11 +22,12 @@ from data_juicer_sandbox.components.train import hf_trainer, launcher
 from data_juicer_sandbox.components.train.callbacks import TrainingDiverged
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.task import TrainingTask
+from data_juicer_sandbox.components.train.training_args import check_training_args
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import claim, digest, output_owner, replacing
 from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.plain_json import fingerprint
-from data_juicer_sandbox.types import ConfigValues, Metrics
+from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics
 from data_juicer_sandbox.user_code import UserCode
 
 
@@ -35,12 +36,16 @@ class ModelTrainer(Component):
 
     Attributes:
         unfingerprinted_params: parameters that do not change the weights.
+        arguments_class: name of the config class that receives `training_args`.
+        decided_args: arguments of that class that this trainer sets, beyond those that all trainers set.
     """
 
     outputs = ("models",)
     unfingerprinted_params: ClassVar[frozenset[str]] = frozenset(
         ("dataset_path", "export_path", "seeds", "save_steps", "max_parallel")
     )
+    arguments_class: ClassVar[str] = "TrainingArguments"
+    decided_args: ClassVar[frozenset[str]] = frozenset()
 
     dataset_path: str | list[str]
     export_path: str | None
@@ -92,11 +97,21 @@ class ModelTrainer(Component):
         return [training_task.folder for training_task in training_tasks]
 
     def check_data(self, job: JobRun, training_tasks: list[TrainingTask]) -> None:
-        """Check the data of all pending models before the first one is trained.
+        """Check the training arguments and the data of all pending models before any data is prepared.
 
         Raises:
-            JobError: the data is invalid.
+            JobError: an argument or the data is invalid.
         """
+        if self.training_args:
+            hf_trainer.arguments(self.config_class(), self, 0, job.folder, **self.fixed_arguments())
+
+    @abstractmethod
+    def config_class(self) -> LibraryObject:
+        """The class of the training arguments; its name is `arguments_class`."""
+
+    def fixed_arguments(self) -> ConfigValues:
+        """Training arguments that depend on this trainer's parameters only."""
+        return {}
 
     def training_tasks(self, job: JobRun) -> list[TrainingTask]:
         """The models to train, in the order of the result.
@@ -203,7 +218,7 @@ class ModelTrainer(Component):
                 f"each process takes {process_batch_size} examples per step, which is not a multiple of "
                 f"device_batch_size {self.device_batch_size}"
             )
-        hf_trainer.refuse_secrets(self.training_args or {})
+        check_training_args(self.training_args or {}, self.arguments_class, self.decided_args)
 
     def refuse(self, names: Iterable[str], why: str) -> None:
         """Reject parameters that do not apply to this configuration.

@@ -101,11 +101,12 @@ class TrlTrainer(ModelTrainer):
         return super().run(job)
 
     def check_data(self, job: JobRun, training_tasks: list[TrainingTask]) -> None:
-        """Check all rows of all data sets.
+        """Check the training arguments, and all rows of all data sets.
 
         Raises:
-            JobError: a row is invalid; the error names its file and line.
+            JobError: an argument or a row is invalid; the error names its file and line.
         """
+        super().check_data(job, training_tasks)
         tokenizer = chat.load_tokenizer(self.model, self.chat_template)
         for path in dict.fromkeys(training_task.path for training_task in training_tasks):
             with job.progress.task(f"checking the rows of {path}"):
@@ -163,9 +164,14 @@ class TrlTrainer(ModelTrainer):
         """The LoRA config for trl; None without LoRA."""
         return lora.lora_config(self) if self.lora else None
 
-    def arguments(self, name: str, training_task: TrainingTask, folder: Path, **overrides: object) -> LibraryObject:
-        """Create the training arguments of a trl trainer, an instance of the trl class `name`."""
-        return hf_trainer.arguments(getattr(library(), name), self, training_task.seed, folder, **overrides)
+    def arguments(self, training_task: TrainingTask, folder: Path, **overrides: object) -> LibraryObject:
+        """Create the training arguments of the trl trainer."""
+        options = {**self.fixed_arguments(), **overrides}
+        return hf_trainer.arguments(self.config_class(), self, training_task.seed, folder, **options)
+
+    def config_class(self) -> LibraryObject:
+        """The config class of the trl trainer."""
+        return getattr(library(), self.arguments_class)
 
     def length(self) -> int:
         """Maximum tokens per example: `max_length`, limited by the model's context."""

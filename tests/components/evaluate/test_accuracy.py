@@ -104,3 +104,21 @@ def test_a_hundred_thousand_rows_cost_little_more_than_reading_them(job, jsonl):
     begun = time.process_time()
     assert Accuracy(path).run(job)[1]["rows"] == 100_000
     assert time.process_time() - begun < reading + 1.0
+
+
+@pytest.mark.parametrize(
+    ("predicted", "label", "same"),
+    [
+        (9007199254740993, 9007199254740992, False),
+        (9007199254740993, 9007199254740993, True),
+        ("9007199254740993", 9007199254740993, True),
+        ("9007199254740993", 9007199254740992, False),
+        ("9007199254740993.0", 9007199254740993, True),
+        (9007199254740993, 9007199254740992.0, False),
+        (9007199254740992, 9007199254740992.0, True),
+        ("1e16", 10**16, True),
+        (10**400, 10**400, False),  # beyond the range of floats: no number
+    ],
+)
+def test_large_integers_are_compared_exactly(job, jsonl, predicted, label, same):
+    assert Accuracy(jsonl("a.jsonl", rows((predicted, label)))).run(job)[1]["accuracy"] == same

@@ -53,3 +53,16 @@ def test_format_errors_at_a_cost(job, jsonl):
     assert MeanSquaredError(jsonl("b.jsonl", rows[1:]), format_error_cost=0).run(job)[1]["mse"] == 0
     with pytest.raises(JobError, match="all 1 rows are format errors"):
         MeanSquaredError(jsonl("c.jsonl", [{"predicted": 1}]), format_error_cost=10).run(job)
+
+
+def test_large_integers_are_subtracted_exactly(job, jsonl):
+    big = 2**53
+    cases = [
+        (big + 1, big, 1),
+        (str(big + 3), big, 9),
+        ([big + 1, big + 3], big, 4),
+        (big + 1, big / 2, (big / 2) ** 2),
+    ]
+    for number, (predicted, label, error) in enumerate(cases):
+        path = jsonl(f"{number}.jsonl", [{"predicted": predicted, "label": label}])
+        assert MeanSquaredError(path).run(job)[1]["mse"] == pytest.approx(error)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from email.utils import formatdate
 from time import time
 
 import pytest
 
 pytest.importorskip("openai", reason="pip install 'data-juicer-sandbox[api]'")
+from data_juicer_sandbox.components.infer.remote.address import is_this_machine
 from data_juicer_sandbox.components.infer.remote.rate_limit import AdaptiveConcurrency, TokenRate
 from data_juicer_sandbox.components.infer.remote.retry import Backoff, retry_after
 from data_juicer_sandbox.components.infer.remote.server import find_endpoint
-from data_juicer_sandbox.components.infer.remote.transport import Reply, is_loopback
+from data_juicer_sandbox.components.infer.remote.transport import Reply
 
 
 def test_waits_double_up_to_a_limit_and_never_undercut_the_server():
@@ -132,6 +134,7 @@ def test_where_the_server_is(monkeypatch):
     )
     assert "from-the" not in repr(found)
     assert find_endpoint("http://here", "own", "KEY", {}).key == "own"
-    local = ("http://localhost:1/v1", "http://127.0.0.1", "http://[::1]:80/v1")
-    assert all(map(is_loopback, local))
-    assert not any(map(is_loopback, ("http://10.0.0.1/v1", "https://localhost.example.org")))
+    own_name = socket.gethostname()
+    local = ("localhost", "127.0.0.1", "::1", "[::1]", "0.0.0.0", "::", "api.localhost", own_name, own_name.upper())
+    assert all(map(is_this_machine, local))
+    assert not any(map(is_this_machine, ("203.0.113.7", "localhost.example.org", "example.org", "2001:db8::1", "")))

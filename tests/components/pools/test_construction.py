@@ -46,12 +46,12 @@ def test_parts_follow_each_other_as_a_stable_sort_puts_them(laid, fresh, data, t
     expected = {}
     for name in NAMES:
         ranked = sorted((value, at) for at, line in enumerate(lines) if (value := number(line, name)) is not None)
-        if ranked:
+        if ranked and (len(ranked) == 1 or ranked[0][0] != ranked[-1][0]):  # a constant stat is not cut by row order
             cuts = [0, (2 * len(ranked) + 3) // 6, (4 * len(ranked) + 3) // 6, len(ranked)]
             expected[name.replace("/", "_")] = [[lines[at] for _, at in ranked[a:b]] for a, b in pairwise(cuts)]
     component = DataPoolConstruction(path, str(tmp_path / "lab" / "out"))
     if not expected:
-        with pytest.raises(JobError, match=r"p0.jsonl has no rows|has numbers"):
+        with pytest.raises(JobError, match=r"p0.jsonl has no rows|has numbers|too few rows"):
             component.run(fresh())
         return
     made = {}
@@ -77,6 +77,19 @@ def test_without_stats_parts_are_the_rows_in_their_order(laid, fresh, data, tmp_
     made = component.run(fresh())
     assert names(made) == [f"p0_ignore_stats_{part}.jsonl" for part in range(-(-len(lines) // 3))]
     assert [split(Path(path).read_bytes()) for path in made] == [lines[at : at + 3] for at in range(0, len(lines), 3)]
+
+
+def test_a_stat_that_is_the_same_in_all_rows_gives_no_pools(job, jsonl, tmp_path, log):
+    path = jsonl("p.jsonl", [row(s=value, constant=0.5) for value in (3, 1, 2)])
+    parts = DataPoolConstruction(path, str(tmp_path / "out")).run(job)
+    assert {Path(part).parent.name for part in parts} == {"s"}
+    assert len(parts) == 3
+    assert "'constant' is 0.5 in all rows that have it: its pools would differ only by the order of the rows" in log[0]
+    for parameters in ({"keep_top": 1}, {"split_num": 2}, {}):
+        with pytest.raises(JobError, match=r"too few rows for a pool: 3 \(a stat that is the same in all rows"):
+            DataPoolConstruction(path, str(tmp_path / "no"), stats_keys="constant", **parameters).run(job)
+    (whole,) = DataPoolConstruction(path, str(tmp_path / "b"), stats_keys="constant", split_quantiles=[0.5]).run(job)
+    assert values(whole) == [3, 1, 2]  # equal values stay together: nothing depends on the order
 
 
 def test_thirds_by_default_ties_keep_their_order(job, jsonl, tmp_path):

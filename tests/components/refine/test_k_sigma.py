@@ -3,16 +3,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.data.overall_table import write_table
 from data_juicer_sandbox.components.data.recipe_check import check
+from data_juicer_sandbox.components.refine.bounds import RecipeBound, recipe_bounds
 from data_juicer_sandbox.components.refine.k_sigma import KSigmaRefiner
 from data_juicer_sandbox.errors import ConfigError, JobError
 
@@ -251,3 +255,44 @@ def test_no_ops(job: JobRun, quiet: NullJob) -> None:
         KSigmaRefiner({"dataset_path": "x"}).run(job)
     with pytest.raises(ConfigError, match="at least 0"):
         KSigmaRefiner({}, k=-1)
+
+
+@given(
+    values=st.lists(st.floats(0, 1e6, allow_subnormal=False), min_size=1, max_size=5),
+    repeat=st.integers(1, 60),
+)
+def test_rounding_never_drops_the_rows_at_the_mean(values: list[float], repeat: int) -> None:
+    """With k 0, a stat that is the same in all rows keeps all rows, whatever float its mean is rounded to."""
+    (bound, *_) = [item for item in recipe_bounds([{"special_characters_filter": {}}]) if isinstance(item, RecipeBound)]
+    for value in values:
+        numbers = [value] * repeat
+        mean = sum(numbers) / len(numbers)
+        low, high = min(numbers), max(numbers)
+        upper = dataclasses.replace(bound, side="max")
+        assert bound.rounded(mean, low, high) <= value or value > 1  # a ratio is at most 1 unless the data are higher
+        assert upper.rounded(mean, low, high) >= value
+
+
+@given(st.lists(st.fractions(0, 1, max_denominator=1000), min_size=2, max_size=30))
+def test_a_computed_bound_is_rounded_outward(fractions: list[Fraction]) -> None:
+    numbers = [float(value) for value in fractions]
+    mean = sum(numbers) / len(numbers)
+    exact = float(sum(fractions) / len(fractions))
+    bounds = [item for item in recipe_bounds([{"special_characters_filter": {}}]) if isinstance(item, RecipeBound)]
+    lower, upper = sorted(bounds, key=lambda bound: bound.side, reverse=True)
+    assert lower.rounded(mean, min(numbers), max(numbers)) <= exact <= upper.rounded(mean, min(numbers), max(numbers))
+
+
+def test_k_0_keeps_a_constant_stat_through_data_juicer_defaults(job: JobRun, quiet: NullJob) -> None:
+    stats = table(special_char_ratio=(0.1 + 0.2, 1e-17, 0.3, 0.3), text_len=(7.000000000000001, 0.0, 7, 7))
+    process: list[Any] = [{"special_characters_filter": {}}, {"text_length_filter": {}}]
+    made = refine(job, quiet, process, stats, k=0)
+    assert made[0]["special_characters_filter"]["min_ratio"] <= 0.3 <= made[0]["special_characters_filter"]["max_ratio"]
+    assert made[1]["text_length_filter"]["min_len"] <= 7 <= made[1]["text_length_filter"]["max_len"]
+
+
+def test_a_default_that_still_drops_rows_is_named(job: JobRun, quiet: NullJob) -> None:
+    quiet.watch(table(text_len=(500, 100, 2, 900)))
+    recipe = {"dataset_path": "rows.jsonl", "process": [{"text_length_filter": {}}]}
+    text = Path(KSigmaRefiner(recipe, side="upper").run(job)).read_text()
+    assert "text_length_filter.min_len is not set; Data-Juicer's default 10 drops rows: text_len goes to 2" in text

@@ -234,3 +234,24 @@ def test_keys_that_do_not_fit(job: JobRun, jsonl: Callable[..., str]) -> None:
 def test_configs_that_make_no_sense(params: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         ModelFeedbackRefiner(RECIPE, **params)
+
+
+def test_the_defaults_of_unset_bounds_are_counted_and_named(
+    job: JobRun, jsonl: Callable[..., str], quiet: NullJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every bound is refused, but a bare `text_length_filter` still drops texts of fewer than 10 characters."""
+    analyzed = [{"id": number, "__dj__stats__": {"text_len": number % 100 + 1}} for number in range(600)]
+    said = [{"id": number, "model": {"score": (number * 37 % 101) / 101}} for number in range(600)]
+    recipe = {"dataset_path": "rows.jsonl", "process": [{"text_length_filter": None}]}
+    path, _ = ModelFeedbackRefiner(
+        recipe,
+        jsonl("analyzed.jsonl", analyzed),
+        jsonl("said.jsonl", said),
+        feedback_key="model.score",
+        higher_is_better=True,
+    ).run(job)
+    text = Path(path).read_text()
+    assert "100.0% of the rows pass the new bounds, 91.0% all bounds of the recipe" in text
+    assert "# text_length_filter.min_len is not set; Data-Juicer's default 10 drops 54 of 600 rows" in text
+    assert quiet.values[-1][1]["recipe_kept_ratio"] == pytest.approx(0.91)
+    assert quiet.values[-1][1]["kept_ratio"] == 1.0

@@ -13,6 +13,7 @@ from loguru import logger
 from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.infer.base import functions
 from data_juicer_sandbox.components.infer.base.dataset import (
+    INCOMPLETE,
     Fields,
     InferenceSettings,
     assemble,
@@ -48,14 +49,15 @@ class LLMInference(Component):
 
     Reads `dataset_path`, writes `<name>_inference.jsonl` under `export_path`: the rows unchanged, byte for byte, in
     their order, with the answer in the field `infer_res_key` (a list for `n` samples). A failed row has null there, and
-    `infer_error` with `kind` and `message`; the job continues with the other rows.
+    `infer_error` with `kind` and `message`; the job continues with the other rows. An answer that is not complete (the
+    model reached the maximum number of tokens, or a filter ended it) has the reason in `infer_incomplete`.
 
     An interrupted job is resumed: stored answers are reused, unless the data or settings that determine the answers
     have changed. Failed rows are repeated after a failed job; after an interrupted job only with `retry_failed`.
 
-    Metrics are `rows`, `failed`, `kept` (reused from earlier runs), `prompt_tokens`, `completion_tokens`, `seconds`,
-    `rows_per_second`, `tokens_per_second` (completion tokens) and, with prices, `cost`; with several data sets also for
-    each, under its name.
+    Metrics are `rows`, `failed`, `incomplete`, `kept` (reused from earlier runs), `prompt_tokens`, `completion_tokens`,
+    `seconds`, `rows_per_second`, `tokens_per_second` (completion tokens) and, with prices, `cost`; with several data
+    sets also for each, under its name.
 
     Args:
         model: the model.
@@ -76,6 +78,7 @@ class LLMInference(Component):
         max_failures: tolerated failed rows per data set: a fraction if below 1, else a count. By default the job fails
             only if every row failed.
         retry_failed: repeat failed rows of an interrupted job.
+        fail_incomplete: whether an answer that is not complete is a failure; else it is only marked and counted.
         price_per_million: price of a million tokens, `input` and `output`.
     """
 
@@ -98,6 +101,7 @@ class LLMInference(Component):
         skip_missing: bool = False,
         max_failures: float | None = None,
         retry_failed: bool = False,
+        fail_incomplete: bool = False,
         price_per_million: Mapping[str, float] | None = None,
     ):
         self.model, self.dataset_path, self.export_path = model, dataset_path, Path(export_path)
@@ -105,9 +109,10 @@ class LLMInference(Component):
         self.samples = int(self.sampling_params.get("n") or 1)
         build, parse = functions.bind(build_messages_func, parse_output_func, func_kwargs)
         fields = Fields(infer_res_key, "infer_error", raw_key)
-        if len({fields.answer, fields.error, fields.raw}) < 3:
-            raise ConfigError(f"infer_res_key {infer_res_key!r}, raw_key {raw_key!r} and 'infer_error' must differ")
-        self.settings = InferenceSettings(build, parse, fields, self.samples, max_rows)
+        if len({fields.answer, fields.error, fields.raw, INCOMPLETE}) < 4:
+            names = f"infer_res_key {infer_res_key!r}, raw_key {raw_key!r}, 'infer_error' and {INCOMPLETE!r}"
+            raise ConfigError(f"{names} must differ")
+        self.settings = InferenceSettings(build, parse, fields, self.samples, max_rows, fail_incomplete)
         self.skip_missing, self.retry_failed, self.price = skip_missing, retry_failed, price_per_million
         check_limit(max_failures)
         self.limit = max_failures
@@ -218,8 +223,12 @@ class LLMInference(Component):
                 logger.warning(
                     "{}: {:,} of {:,} rows failed; in this run: {}", name, journal.failed, rows, summary or "-"
                 )
-            assemble(path, target, self.settings, journal)
-            return throughput.metrics()
+            incomplete = assemble(path, target, self.settings, journal)
+            if incomplete:
+                logger.warning(
+                    "{}: {:,} of {:,} answers are not complete; see `{}`", name, incomplete, rows, INCOMPLETE
+                )
+            return {**throughput.metrics(), "incomplete": incomplete}
 
     @property
     def _names_file(self) -> bool:
@@ -235,6 +244,8 @@ class LLMInference(Component):
 
     def _digest(self, content: str) -> str:
         settings = [self._functions, vars(self.settings.fields), self.settings.max_rows]
+        if self.settings.fail_incomplete:
+            settings.append("fail_incomplete")
         code = UserCode().digests([type(self)], self._functions[:2])
         inputs = mask([type(self).__name__, self.identity(), settings, content, *([code] if code else [])])
         return fingerprint(inputs)

@@ -21,6 +21,8 @@ from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.secrets import shorten
 from data_juicer_sandbox.types import Row
 
+INCOMPLETE = "infer_incomplete"
+"""Field of the reason for which an answer is not complete, only in rows with such an answer."""
 _MESSAGE_LENGTH = 500
 """Maximum characters of a failure's message in a row."""
 
@@ -42,7 +44,7 @@ class Fields:
     def fit(self, new: Mapping[str, object], failed: bool) -> bool:
         """Check that new fields of a row are those of an answer, or of a failure."""
         expected = {self.answer} | ({self.error} if failed else set()) | (set() if self.raw is None else {self.raw})
-        return new.keys() == expected
+        return new.keys() - {INCOMPLETE} == expected and (not failed or INCOMPLETE not in new)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class InferenceSettings:
         fields: fields for the answer.
         samples: answers per row; several are stored as a list.
         max_rows: number of rows from the start of a data set; None: all.
+        fail_incomplete: whether an answer that is not complete is a failure.
     """
 
     build: Callable[[Row], object]
@@ -62,6 +65,7 @@ class InferenceSettings:
     fields: Fields
     samples: int = 1
     max_rows: int | None = None
+    fail_incomplete: bool = False
 
 
 def survey(path: str, max_rows: int | None) -> tuple[int, str]:
@@ -75,17 +79,22 @@ def survey(path: str, max_rows: int | None) -> tuple[int, str]:
 
 def result_fields(settings: InferenceSettings, answer: Completion | Failure) -> tuple[bytes, Failure | None]:
     """The new fields of a row as JSON, and the failure, if any, with its secrets masked. An answer that cannot be
-    parsed is a failure too.
+    parsed is a failure too; one that is not complete is marked, or a failure if the settings say so.
     """
     fields = settings.fields
     raw: str | list[str] | None = None
-    if isinstance(answer, Completion):
+    if isinstance(answer, Completion) and answer.incomplete and settings.fail_incomplete:
+        reasons = ", ".join(dict.fromkeys(filter(None, answer.incomplete)))
+        failure = Failure("incomplete", f"the answer is not complete: {reasons}")
+    elif isinstance(answer, Completion):
         raw = answer.texts[0] if settings.samples == 1 and answer.texts else answer.texts
         try:
             if len(answer.texts) != settings.samples:
                 raise ValueError(f"expected {settings.samples} samples, got {len(answer.texts)}")
             parsed = [settings.parse(text) for text in answer.texts]
             new_fields: Row = {fields.answer: parsed[0] if settings.samples == 1 else parsed}
+            if answer.incomplete:
+                new_fields[INCOMPLETE] = answer.incomplete[0] if settings.samples == 1 else answer.incomplete
             return to_json(new_fields if fields.raw is None else {**new_fields, fields.raw: raw}), None
         except Exception as error:
             # a user's function may raise anything; the error is stored in the row
@@ -128,17 +137,24 @@ def pending_requests(
             yield Request(number, prompt)
 
 
-def assemble(path: str, target: Path, settings: InferenceSettings, journal: Journal) -> None:
-    """Write all rows with their new fields; the file appears only when it is complete."""
-    error_key = settings.fields.error
-    quoted = to_json(error_key)
+def assemble(path: str, target: Path, settings: InferenceSettings, journal: Journal) -> int:
+    """Write all rows with their new fields; the file appears only when it is complete.
+
+    Returns:
+        The number of rows whose answer is not complete.
+    """
+    keys = {to_json(key): key for key in (settings.fields.error, INCOMPLETE)}
+    incomplete = 0
     with replacing(target) as part, part.open("wb") as stream:
         for number, line in enumerate(islice(read_lines(path), settings.max_rows)):
             fields = journal.fields(number)
-            if quoted in line and error_key in parse(line) and error_key in parse(fields):
-                # the row failed in an earlier inference too: replace that error, which needs a new line
-                line = to_json({key: value for key, value in parse(line).items() if key != error_key}) + b"\n"
+            incomplete += INCOMPLETE.encode() in fields and INCOMPLETE in parse(fields)
+            for quoted, key in keys.items():
+                if quoted in line and key in parse(line) and key in parse(fields):
+                    # the row has it from an earlier inference: replace it, which needs a new line
+                    line = to_json({name: value for name, value in parse(line).items() if name != key}) + b"\n"
             stream.write(splice_json(line, fields))
+    return incomplete
 
 
 def _places(path: str) -> Iterator[tuple[Path, int, bytes]]:

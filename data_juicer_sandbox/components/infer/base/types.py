@@ -59,11 +59,13 @@ class Completion:
         texts: the generated texts, one per sample (`n`).
         prompt_tokens: number of prompt tokens, if known.
         completion_tokens: number of generated tokens of all texts together.
+        incomplete: for each text why it is not complete, such as `length`, or None; None if all are complete.
     """
 
     texts: list[str]
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    incomplete: list[str | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,12 @@ class GeneratedText:
     Args:
         text: the generated text.
         tokens: number of generated tokens.
+        complete: whether the model ended the text, not the maximum number of tokens.
     """
 
     text: str
     tokens: int
+    complete: bool = True
 
 
 @dataclass
@@ -84,4 +86,6 @@ def infer_in_batches(
 def _completion(request_state: PendingRequest) -> Completion:
     generated = [sample for _, sample in sorted(request_state.samples.items())]
     tokens = sum(sample.tokens for sample in generated)
-    return Completion([sample.text for sample in generated], len(request_state.tokens), tokens)
+    incomplete = [None if sample.complete else "length" for sample in generated]
+    texts = [sample.text for sample in generated]
+    return Completion(texts, len(request_state.tokens), tokens, incomplete if any(incomplete) else None)

@@ -72,7 +72,7 @@ class Generator:
         text, cut = self._sampling.cut(self._tokenizer.decode(line, skip_special_tokens=True))
         end = next((index for index, token in enumerate(line) if token in self._ends or token == self._pad), None)
         if end is None:
-            return GeneratedText(text, len(line))
+            return GeneratedText(text, len(line), complete=cut)
         return GeneratedText(text, end + (line[end] in self._ends and not cut))
 
     def _generation_config(self, config: LibraryObject) -> LibraryObject:

@@ -6,13 +6,14 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from data_juicer_sandbox.components.infer.base import Completion, Failure, OnResult, Request
 from data_juicer_sandbox.components.infer.remote.rate_limit import AdaptiveConcurrency
-from data_juicer_sandbox.components.infer.remote.reply import ReplyParser
+from data_juicer_sandbox.components.infer.remote.reply import ReplyParser, reported_error
 from data_juicer_sandbox.components.infer.remote.retry import Backoff, Refusals, is_transient, retry_after
 from data_juicer_sandbox.components.infer.remote.server import Server
-from data_juicer_sandbox.components.infer.remote.transport import Unreachable
+from data_juicer_sandbox.components.infer.remote.transport import TooLarge, Unreachable
 
 
 class RequestScheduler:
@@ -78,16 +79,21 @@ class RequestScheduler:
                 reply = await self._server.post(content)
                 if reply.status < 300:
                     answer = self._parser.read(reply)
-                    used = answer.prompt_tokens + answer.completion_tokens
-                    self._limiter.answered(used - tokens if used else 0)
-                    self._refusals.answered()
-                    return answer
+                    error = reported_error(reply) if isinstance(answer, Failure) else None
+                    if error is None:
+                        used = answer.prompt_tokens + answer.completion_tokens
+                        self._limiter.answered(used - tokens if used else 0)
+                        self._refusals.answered()
+                        return answer
+                    reply = replace(reply, status=error.status or reply.status)
                 failure, permanent = self._refusals.judge(reply), not is_transient(reply.status)
                 requested_wait = retry_after(reply)
                 if reply.status in (429, 503):
                     self._limiter.slow_down(sent_at, requested_wait)
             except Unreachable as error:
                 failure, permanent = Failure(error.category, error.message), False
+            except TooLarge as error:
+                failure, permanent = Failure("bad_reply", str(error)), True
             finally:
                 self._limiter.leave()
             if permanent or attempts > self._backoff.retries:

@@ -11,6 +11,7 @@ import msgspec
 from data_juicer_sandbox.components.infer.base import Completion, Failure
 from data_juicer_sandbox.components.infer.remote.transport import Reply
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
+from data_juicer_sandbox.control_characters import one_line
 from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.secrets import shorten
 from data_juicer_sandbox.types import JsonValue
@@ -18,6 +19,8 @@ from data_juicer_sandbox.types import JsonValue
 _decode = msgspec.json.Decoder().decode
 _READ = 1 << 16
 """Maximum bytes of a non-JSON reply that are read for an excerpt."""
+INCOMPLETE = ("length", "max_tokens", "content_filter", "safety")
+"""Values of `finish_reason` that say that the answer is not complete."""
 PATHS = {"chat": "choices.0.message.content", "completions": "choices.0.text"}
 
 
@@ -42,7 +45,7 @@ class ReplyParser:
         usage = body.get("usage") if isinstance(body, dict) else None
         usage = usage if isinstance(usage, dict) else {}
         prompt_tokens, completion_tokens = (_count(usage.get(key)) for key in ("prompt_tokens", "completion_tokens"))
-        texts = []
+        texts, reasons = [], []
         for keys in self.key_paths:
             value = get_nested(body, keys)
             if value is MISSING or value is None:
@@ -50,8 +53,13 @@ class ReplyParser:
                 return Failure(
                     "bad_reply", f"{'.'.join(keys)} {what}{_reason(body, keys)}", prompt_tokens, completion_tokens
                 )
-            texts.append(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        return Completion(texts, prompt_tokens, completion_tokens)
+            try:
+                texts.append(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+            except RecursionError:
+                return Failure("bad_reply", f"{'.'.join(keys)} is nested too deeply", prompt_tokens, completion_tokens)
+            reason = _finish_reason(body, keys)
+            reasons.append(reason if reason in INCOMPLETE else None)
+        return Completion(texts, prompt_tokens, completion_tokens, reasons if any(reasons) else None)
 
     @cached_property
     def key_paths(self) -> list[list[str]]:
@@ -63,23 +71,63 @@ class ReplyParser:
         return [[*keys[:position], str(number), *keys[position + 1 :]] for number in range(self.samples)]
 
 
-def error_of(reply: Reply) -> tuple[str, str | None]:
-    """The error message of a reply, and the error's code if it has one."""
+@dataclass(frozen=True)
+class ServerError:
+    """The error in a reply.
+
+    Args:
+        message: the server's words on one line.
+        names: its code and its type, as far as the reply has them.
+        status: the HTTP status in the error, if it has one.
+    """
+
+    message: str
+    names: frozenset[str] = frozenset()
+    status: int | None = None
+
+
+def error_of(reply: Reply) -> ServerError:
+    """The error of a reply with an error status; without a JSON error, an excerpt."""
     try:
         body = loads(reply.body)
     except ValueError:
-        return _excerpt(reply.body), None
+        return ServerError(_excerpt(reply.body))
     error = body.get("error", body) if isinstance(body, dict) else body
-    if isinstance(error, dict):
-        message = error.get("message") or error.get("detail") or json.dumps(error)
-        return shorten(str(message), 300), str(error["code"]) if error.get("code") else None
-    return shorten(str(error), 300), None
+    if not isinstance(error, dict):
+        return ServerError(_line(error))
+    codes = [error.get(key) for key in ("code", "type", "status")]
+    status = next((int(code) for code in codes if str(code).isdecimal() and 400 <= int(code) < 600), None)
+    message = error.get("message") or error.get("detail") or error
+    return ServerError(_line(message), frozenset(str(code) for code in codes if code), status)
+
+
+def reported_error(reply: Reply) -> ServerError | None:
+    """The error in a reply with a success status, as some gateways send it; None if there is none."""
+    try:
+        body = loads(reply.body)
+    except ValueError:
+        return None
+    return error_of(reply) if isinstance(body, dict) and body.get("error") else None
+
+
+def _finish_reason(body: JsonValue, keys: list[str]) -> str | None:
+    """The reason for which the model stopped, if the reply has one."""
+    reason = get_nested(body, [*keys[:2], "finish_reason"])
+    return reason if isinstance(reason, str) else None
 
 
 def _reason(body: JsonValue, keys: list[str]) -> str:
-    """The reason for which the model stopped, if the reply has one."""
-    reason = get_nested(body, [*keys[:2], "finish_reason"])
-    return f" (finish_reason: {reason})" if isinstance(reason, str) else ""
+    reason = _finish_reason(body, keys)
+    return f" (finish_reason: {one_line(reason)})" if reason else ""
+
+
+def _line(value: JsonValue) -> str:
+    """A value of an error as a short text on one line."""
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        text = "an error that is nested too deeply"
+    return shorten(one_line(" ".join(text.split())), 300)
 
 
 def _count(value: object) -> int:
@@ -88,4 +136,4 @@ def _count(value: object) -> int:
 
 def _excerpt(body: bytes) -> str:
     text = " ".join(body[:_READ].decode("utf-8", "replace").split())
-    return shorten(text, 120, "...") or "it is empty"
+    return shorten(one_line(text), 120, "...") or "it is empty"

@@ -10,6 +10,7 @@ from time import time
 from data_juicer_sandbox.components.infer.base import Failure
 from data_juicer_sandbox.components.infer.remote.reply import error_of
 from data_juicer_sandbox.components.infer.remote.transport import Reply
+from data_juicer_sandbox.control_characters import one_line
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import mask_text
 
@@ -17,8 +18,13 @@ LONGEST_WAIT = 600.0
 """Maximum seconds of a server's Retry-After; if it is longer, the job ends."""
 IN_A_ROW = 10
 """So many errors without an answer in between end the job."""
+_QUOTA = frozenset(
+    ("insufficient_quota", "quota_exceeded", "billing_hard_limit_reached", "billing_not_active", "insufficient_balance")
+)
+"""Codes and types of errors that say that no further request will be answered."""
 _HINTS = {
     401: "check the API key; it is read from {key_env}",
+    402: "the server requires a payment; resume later",
     403: "check that the API key has access to the model",
     404: "check the URL, which often ends in /v1, and the name of the model",
 }
@@ -93,10 +99,12 @@ class Refusals:
                 quota, or too long a Retry-After.
         """
         status = reply.status
-        message, code = error_of(reply)
-        message = mask_text(message)  # some servers repeat the rejected key
-        if status == 429 and code == "insufficient_quota":
+        error = error_of(reply)
+        message = mask_text(error.message)  # some servers repeat the rejected key
+        if _QUOTA & error.names:
             raise JobError(f"{self._url} rejects requests: {message}", hint="the quota is exhausted; resume later")
+        if status < 300:
+            return Failure("bad_reply", f"the server reports an error with status {status}: {message}")
         if is_transient(status) and (wait := retry_after(reply) or 0) > LONGEST_WAIT:
             raise JobError(f"{self._url} requests a wait of {wait:,.0f} s ({status}: {message})", hint="resume later")
         if status in _HINTS:
@@ -105,7 +113,8 @@ class Refusals:
                 hint = _HINTS[status].format(key_env=self._key_env)
                 raise JobError(f"{self._url} returns status {status}: {message}", hint=hint)
         if 300 <= status < 400:
-            message = f"the server redirects to {reply.headers.get('location', 'nowhere')}, which is not followed"
+            target = one_line(reply.headers.get("location", "nowhere"))
+            message = f"the server redirects to {target}, which is not followed"
         return Failure(f"http_{status}", message)
 
 

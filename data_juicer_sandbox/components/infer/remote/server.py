@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 from loguru import logger
 
-from data_juicer_sandbox.components.infer.remote.transport import Connections, KeepAliveTransport, Reply, is_loopback
+from data_juicer_sandbox.components.infer.remote.address import header_fault, is_this_machine, parse_address
+from data_juicer_sandbox.components.infer.remote.transport import Connections, KeepAliveTransport, Reply
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.imports import load
-from data_juicer_sandbox.secrets import mask, remember
+from data_juicer_sandbox.secrets import mask, remember, remember_all
 from data_juicer_sandbox.types import ConfigValues, JsonValue
 
 OPENAI = "https://api.openai.com/v1"
@@ -49,19 +52,32 @@ def find_endpoint(endpoint: str | None, key: str | None, key_env: str, params: M
         params: other arguments of the `openai` client.
 
     Raises:
-        JobError: the server is OpenAI's, and there is no key.
+        JobError: the server is OpenAI's, and there is no key; or the address or the key cannot be sent.
     """
-    url = endpoint or os.environ.get("OPENAI_BASE_URL") or OPENAI
+    text = endpoint or os.environ.get("OPENAI_BASE_URL") or OPENAI
+    remember_all(text)
+    try:
+        address = parse_address(text)
+    except ValueError as error:
+        raise JobError(f"the address of the server {error}", hint="it comes from OPENAI_BASE_URL") from None
+    url = address.url
     api_key = key or os.environ.get(key_env) or ""
     if not api_key and url.startswith(OPENAI):
         raise JobError(
             f"there is no key for {url}", hint=f"export {key_env}=...; or set api_endpoint to another server"
         )
     remember(api_key)
+    if fault := header_fault(api_key):
+        raise JobError(f"the API key in the environment variable {key_env} cannot be sent: {fault}")
     mask(dict(params))  # registers the secrets in headers
-    if api_key and url.startswith("http://") and not is_loopback(url):
-        logger.warning("the key for {} is sent unencrypted: the URL begins with http://", url)
     others = {name: value for name, value in params.items() if name != "timeout"}
+    if address.query:
+        others["default_query"] = {**address.query, **(others.get("default_query") or {})}
+    if address.authorization:
+        remember(address.authorization.partition(" ")[2])
+        others["default_headers"] = {"Authorization": address.authorization, **(others.get("default_headers") or {})}
+    if (api_key or address.credentials) and url.startswith("http://") and not is_this_machine(_host(url)):
+        logger.warning("the key for {} is sent unencrypted: the URL begins with http://", url)
     return Endpoint(url, api_key or NO_KEY, others, params.get("timeout", TIMEOUT))
 
 
@@ -73,11 +89,13 @@ class RequestTemplate:
         url: URL of the requests.
         headers: headers with the key; never shown.
         timeout: timeout of a request in seconds.
+        use_proxy: whether requests are sent through the proxy of the environment.
     """
 
     url: str
     headers: list[tuple[str, str]] = field(repr=False)
     timeout: float | None
+    use_proxy: bool = False
 
 
 async def build_request_template(endpoint: Endpoint, path: str, options: ConfigValues) -> RequestTemplate:
@@ -92,6 +110,9 @@ async def build_request_template(endpoint: Endpoint, path: str, options: ConfigV
         JobError: the client rejects its arguments.
     """
     openai = load("openai", extra="api")
+    for name, value in {**(endpoint.params.get("default_headers") or {}), **(options.get("headers") or {})}.items():
+        if fault := header_fault(str(value)):
+            raise JobError(f"the header {name!r} cannot be sent: {fault}")
     transport = KeepAliveTransport()
     try:
         client = openai.AsyncOpenAI(
@@ -106,7 +127,23 @@ async def build_request_template(endpoint: Endpoint, path: str, options: ConfigV
             await client.post(path, cast_to=httpx2.Response, content=b"{}", options=options)
     except (TypeError, ValueError, openai.OpenAIError) as error:
         raise JobError(f"the openai client rejects model_params: {error}") from error
-    return RequestTemplate(*transport.url_and_headers, endpoint.timeout)
+    url, headers = transport.url_and_headers
+    if proxy := _proxy(url):
+        logger.info("requests to {} are sent through the proxy {} of the environment", endpoint.url, proxy)
+    return RequestTemplate(url, headers, endpoint.timeout, use_proxy=bool(proxy))
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy of the environment for a URL, without credentials; None for this machine."""
+    parts = urlsplit(url)
+    if is_this_machine(_host(url)) or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    return proxy and proxy.rpartition("@")[2]
 
 
 class Server:
@@ -122,7 +159,9 @@ class Server:
 
     async def __aenter__(self) -> Server:
         template = self._template
-        self._connections = Connections(template.url, template.headers, self._max_connections, template.timeout)
+        self._connections = Connections(
+            template.url, template.headers, self._max_connections, template.timeout, use_proxy=template.use_proxy
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -133,5 +172,6 @@ class Server:
 
         Raises:
             Unreachable: no reply was received.
+            TooLarge: the reply is too large.
         """
         return await self._connections.send(content)
