@@ -14,9 +14,12 @@ from data_juicer_sandbox.components.data.dj_runtime import dj_runtime
 from data_juicer_sandbox.components.data.exporting import exporting
 from data_juicer_sandbox.components.data.overall_table import overall_values, write_table
 from data_juicer_sandbox.components.data.sources import with_sources
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.types import ConfigValues
+
+_OVERALL_ROWS = ("count", "mean", "std", "min", "25%", "50%", "75%", "max", "unique", "freq", "top")
 
 
 class DataJuicerAnalyzer(Component):
@@ -34,6 +37,8 @@ class DataJuicerAnalyzer(Component):
     """
 
     outputs = ("analyzed_path",)
+    metrics = metric_keys("rows_in", "seconds", *(f"<stat>.{row}" for row in _OVERALL_ROWS))
+    numbers = number_keys(analyzed_path=())
 
     def __init__(self, dj_configs: ConfigValues, plots: bool = False):
         self.dj_configs = dj_configs

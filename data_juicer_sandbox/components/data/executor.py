@@ -12,6 +12,7 @@ from data_juicer_sandbox.components.data.counting import InputRowCounter
 from data_juicer_sandbox.components.data.dj_runtime import dj_runtime
 from data_juicer_sandbox.components.data.exporting import exporting
 from data_juicer_sandbox.components.data.sources import with_sources
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.types import ConfigValues
@@ -37,6 +38,8 @@ class DataJuicerExecutor(Component):
     """
 
     outputs = ("export_path",)
+    metrics = metric_keys("rows_in", "rows_out", "kept_ratio", "seconds")
+    numbers = number_keys(export_path=())
 
     def __init__(self, dj_configs: ConfigValues, sample_params: ConfigValues | None = None):
         self.dj_configs = dj_configs
