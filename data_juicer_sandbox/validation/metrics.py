@@ -12,12 +12,9 @@ from data_juicer_sandbox.components.metric_keys import (
     literal_glob,
     pattern_glob,
 )
-from data_juicer_sandbox.config.suggestions import suggest
+from data_juicer_sandbox.config.suggestions import nearest_names, suggest
 from data_juicer_sandbox.signatures import parameters
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
-
-_MAX_LISTED = 30
-"""Names in the hint of one error, the nearest first."""
 
 
 def reported_metrics(planned_job: PlannedJob) -> list[tuple[MetricKey, str]] | None:
@@ -75,7 +72,7 @@ def metric_problem(name: str, planned_jobs: Sequence[PlannedJob]) -> tuple[str, 
     else:
         what = f"{label!r} reports no such number"
     names = [text for job, _, _ in matching_jobs for text in _producible(job)]
-    return f"no job will produce the metric {name!r}: {what}", _nearest(name, names, "metrics")
+    return f"no job will produce the metric {name!r}: {what}", nearest_names(name, names, what="metrics")
 
 
 def result_problem(path: str, planned_job: PlannedJob) -> tuple[str, str] | None:
@@ -86,8 +83,8 @@ def result_problem(path: str, planned_job: PlannedJob) -> tuple[str, str] | None
         return None
     keys = numbers[output]
     if not keys:
-        return f"the output {output!r} is not a number", _nearest(path, _number_names(numbers, ""), "numbers")
-    return f"{output!r} has no number {part!r}", _nearest(path, _number_names({output: keys}, ""), "numbers")
+        return f"the output {output!r} is not a number", nearest_names(path, _number_names(numbers, ""), what="numbers")
+    return f"{output!r} has no number {part!r}", nearest_names(path, _number_names({output: keys}, ""), what="numbers")
 
 
 def step_problem(pattern: str, planned_jobs: Sequence[PlannedJob]) -> tuple[str, str] | None:
@@ -106,7 +103,7 @@ def step_problem(pattern: str, planned_jobs: Sequence[PlannedJob]) -> tuple[str,
             if any(intersect(pattern_glob(pattern), (*heads, *as_glob(key))) for key in keys):
                 return None
         names += [f"{planned_job.job.meta_name}.{key}" for key in keys]
-    return f"no job reports {pattern!r} with a step", _nearest(pattern, names, "reported with steps")
+    return f"no job reports {pattern!r} with a step", nearest_names(pattern, names, what="reported with steps")
 
 
 def _matching_jobs(name: str, planned_jobs: Sequence[PlannedJob]) -> Iterator[tuple[PlannedJob, str, bool]]:
@@ -144,14 +141,3 @@ def _producible(planned_job: PlannedJob) -> list[str]:
 def _number_names(numbers: dict[str, tuple[str, ...] | None], prefix: str) -> list[str]:
     keys_by_output = {output: ("",) if keys is None else keys for output, keys in numbers.items()}
     return [f"{prefix}{output}.{key}".rstrip(".") for output, keys in keys_by_output.items() for key in keys]
-
-
-def _nearest(name: str, names: Sequence[str], what: str) -> str:
-    """A did-you-mean hint with at most `_MAX_LISTED` names, the nearest first."""
-    from difflib import SequenceMatcher
-
-    distinct = list(dict.fromkeys(names))
-    if len(distinct) <= _MAX_LISTED:
-        return suggest(name, distinct, what=what)
-    distinct.sort(key=lambda other: SequenceMatcher(None, name[:100], other).ratio(), reverse=True)
-    return f"{suggest(name, distinct[:_MAX_LISTED], what=what)}, and {len(distinct) - _MAX_LISTED} more"

@@ -6,9 +6,11 @@ import inspect
 from collections.abc import Sequence
 from importlib.util import find_spec
 from math import prod
+from types import ModuleType
 
 from data_juicer_sandbox.config.distributions import Choice, Distribution, Range
 from data_juicer_sandbox.config.schema import SandboxConfig
+from data_juicer_sandbox.config.space import draw
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.sweep import Metric, Named, Sweep
 from data_juicer_sandbox.errors import ConfigError, MissingDependency
@@ -17,6 +19,8 @@ from data_juicer_sandbox.validation.metrics import metric_problem, step_problem
 from data_juicer_sandbox.workflow.overrides import check_values, resolve_parameter
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
+_TRIED_OUT = 3
+"""Trials that a sampler draws in memory before the run."""
 EXTRA = "search"
 """The extra of this package that brings Optuna."""
 
@@ -56,7 +60,8 @@ def combinations(sweep: Sweep) -> int | None:
 
 def _size(distribution: Distribution) -> int | None:
     if isinstance(distribution, Choice):
-        return len(distribution.values)
+        probabilities = distribution.probabilities or (1.0,) * len(distribution.values)
+        return sum(probability > 0 for probability in probabilities)
     if isinstance(distribution, Range) and distribution.step:
         return round((distribution.high - distribution.low) / distribution.step) + 1
     return None
@@ -145,7 +150,39 @@ def _check_named(key: str, module: str, named: Named, sweep: Sweep) -> list[Conf
     ]
     if missing:
         return [ConfigError(f"{named.name} needs {', '.join(missing)}", where=sweep.where(key))]
-    return []
+    fault = _try_out(optuna, key, named, sweep) if sweep.parameters and sweep.metrics else None
+    return [ConfigError(f"{named.name} cannot be used here: {fault}", where=sweep.where(key))] if fault else []
+
+
+def _try_out(optuna: ModuleType, key: str, named: Named, sweep: Sweep) -> str | None:
+    """Draw a few trials in memory with a sampler or pruner of the config; returns its error, if there is one.
+
+    It is the only way to know: samplers check their arguments, their packages and the parameters when they draw.
+    """
+    import warnings
+
+    verbosity = optuna.logging.get_verbosity()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        try:
+            arguments = dict(named.arguments)
+            if key == "pruner":
+                getattr(optuna.pruners, named.name)(**arguments)
+                return None
+            if named.name == "GridSampler":  # made from the parameters, which are checked
+                return None
+            sampler = getattr(optuna.samplers, named.name)(**arguments)
+            study = optuna.create_study(directions=[metric.goal for metric in sweep.metrics], sampler=sampler)
+            for number in range(_TRIED_OUT):
+                trial = study.ask()
+                draw(trial, sweep.parameters)
+                study.tell(trial, [float(number)] * len(sweep.metrics))
+        except Exception as error:
+            return " ".join(f"{type(error).__name__}: {error}".split())
+        finally:
+            optuna.logging.set_verbosity(verbosity)
+    return None
 
 
 def _check_wandb(sweep: Sweep) -> list[ConfigError]:
