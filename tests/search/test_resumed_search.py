@@ -130,3 +130,26 @@ def test_failed_trials_of_a_grid_are_done_again_at_the_end_of_a_resumed_search(
     assert started()["check"] == 5
     assert go(lab, sweep, "--resume", "true") == 0
     assert started()["check"] == 5
+
+
+def test_the_page_of_a_search_shows_its_trials_and_the_best_one(lab, sweep, go, table, capsys):
+    assert go(lab, sweep) == 0
+    said = capsys.readouterr().err
+    for line in said.splitlines():
+        if line.strip().startswith(("results:", "metrics:", "trials:", "report:")):
+            assert Path(line.split()[1]).is_file(), line
+    page = Path("out/report.html").read_text()
+    best = min(table(), key=lambda row: float(row["use.learn.loss"]))["number"]
+    assert "9 jobs done" in page  # three shared ones, one in each of six trials
+    assert f"best: trial {best}" in page
+    assert f">{best} best<" in page
+    assert "6 complete" in page
+    assert "<h3>search.trial</h3>" not in page
+
+
+def test_a_search_that_shares_no_job_counts_those_of_its_trials(lab, sweep, go):
+    del lab["pipelines"]["make"]
+    lab["pipelines"]["use"]["execution_job_configs"].pop(0)
+    del lab["pipelines"]["use"]["evaluation_job_configs"]
+    assert go(lab, sweep) == 0
+    assert "6 jobs done" in Path("out/report.html").read_text()
