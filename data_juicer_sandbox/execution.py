@@ -91,7 +91,8 @@ def _run_jobs(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], run_con
 
 def _draw_report(work_dir: Path) -> list[str]:
     """Write the report page; returns the lines that name the files of the run. A failed report fails no run."""
-    notes = [f"results: {work_dir / READABLE}", f"metrics: {work_dir / local.FILE}"]
+    files = {"results:": work_dir / READABLE, "metrics:": work_dir / local.FILE}
+    notes = [f"{label} {path}" for label, path in files.items() if path.is_file()]
     try:
         notes.insert(0, f"report:  {report.build(work_dir)}")
     except Exception as error:

@@ -26,7 +26,7 @@ RUN_FILES = (
     ".lock", "context_infos.pkl", "context_infos.prev.pkl", "context_infos.json", "context_infos.journal",
     "sandbox.log", "metrics.jsonl",
     "config.json", "iterations.json", "report.html", "wandb_run.json", "wandb_sweep.json", "study.journal",
-    "trials.csv", "best.yaml", LEDGER,
+    "trials.csv", "search.json", "best.yaml", LEDGER,
 )  # fmt: skip
 """Files that the program itself writes into a work directory."""
 RUN_FOLDERS = ("jobs", "trials", "front", "plots", "wandb", "previous_*")

@@ -36,6 +36,14 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def _declared_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No built-in component reports a metric that it does not declare."""
+    import reported_metrics
+
+    reported_metrics.check_all_reports(monkeypatch)
+
+
 @pytest.fixture
 def config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Write a config, a mapping or a text, into a folder that is the current one from then on."""

@@ -33,7 +33,9 @@ LAYERS = (
 )
 """From the lowest: a package imports from layers below its own, and from itself."""
 COMPONENTS = (
-    ("base", "names", "number_types"),
+    ("names", "number_types"),
+    ("metric_keys",),
+    ("base",),
     ("io", "processes"),
     ("lm",),
     ("helpers", "command", "data", "quality", "pools", "convert"),

@@ -100,6 +100,9 @@ def describe(name: str, component: type[object], facts: dict[str, str] | None = 
     facts = dict(facts or {})
     if outputs := getattr(component, "outputs", None):
         facts["outputs"] = ", ".join(outputs)
+    metrics = getattr(component, "metrics", None)
+    if metrics != ():
+        facts["metrics"] = "not known before the run" if metrics is None else ", ".join(map(str, metrics))
     if facts.get("factory"):
         facts["class"] = f"{component.__module__}.{component.__qualname__}"
     return Described(name, summary, text, tuple(_parameters(component)), facts)

@@ -13,8 +13,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Protocol
 
+from data_juicer_sandbox.components.metric_keys import MetricKey
 from data_juicer_sandbox.types import Metrics
 
 
@@ -92,9 +94,14 @@ class Component(ABC):
 
     Attributes:
         outputs: names of the values that `run` returns, in order; None if they are not known in advance.
+        metrics: what `run` reports to the watcher; None if it is not known in advance.
+        numbers: the numbers in each output, by its name: `("mean", "0.loss")` for keys in it, `("",)` for an output
+            that is a number, `()` for one without numbers, such as a path. An output that is missing here may hold any.
     """
 
     outputs: ClassVar[tuple[str, ...] | None] = None
+    metrics: ClassVar[tuple[MetricKey, ...] | None] = None
+    numbers: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
     @abstractmethod
     def run(self, job: JobRun) -> Any:

@@ -5,6 +5,7 @@ Source: Weights & Biases, "Sweep configuration options" (names, keys, defaults a
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -218,7 +219,8 @@ def _choice(name: str, spec: ConfigValues, path: KeyPath, add_problem: AddProble
     if not isinstance(values, list) or not values:
         add_problem(f"parameter {name!r}: `values` must be a list that is not empty", (*path, "values"))
         return None
-    if any(value in values[:index] and _same_kind(value, values[:index]) for index, value in enumerate(values)):
+    texts = [value_text(value) for value in values]
+    if len(set(texts)) < len(texts):
         add_problem(f"parameter {name!r}: `values` contains a value twice", (*path, "values"))
         return None
     if probabilities is None:
@@ -238,9 +240,9 @@ def _choice(name: str, spec: ConfigValues, path: KeyPath, add_problem: AddProble
     return Choice(tuple(values), tuple(map(float, probabilities)))
 
 
-def _same_kind(value: object, others: list[object]) -> bool:
-    """`1` and `True` are equal to Python, and two values to us."""
-    return any(other == value and type(other) is type(value) for other in others)
+def value_text(value: JsonValue) -> str:
+    """The JSON text of a value. Unlike Python's `==` it tells `1`, `1.0` and `true` apart."""
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _range(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_MAX_LISTED, _MAX_COMPARED = 30, 5_000
+"""Names in a hint, and names that are compared for it, by `nearest_names`."""
 _LONGEST = 100
 """Names of more characters are not compared."""
 
@@ -15,3 +17,17 @@ def suggest(name: str, candidates: Iterable[str], *, what: str = "known") -> str
     near = difflib.get_close_matches(name, names, 1, 0.6) if len(name) <= _LONGEST else []
     listed = f"{what}: {', '.join(names)}" if names else f"{what}: none"
     return f"did you mean {near[0]!r}? {listed}" if near else listed
+
+
+def nearest_names(name: str, candidates: Iterable[str], *, what: str = "known") -> str:
+    """As `suggest`, but lists the nearest names only, for names of which there may be thousands."""
+    names = list(dict.fromkeys(candidates))
+    if len(names) <= _MAX_LISTED:
+        return suggest(name, names, what=what)
+    matcher = difflib.SequenceMatcher(b=name[:_LONGEST])
+    ratios = {}
+    for candidate in names[:_MAX_COMPARED]:
+        matcher.set_seq1(candidate[:_LONGEST])
+        ratios[candidate] = matcher.ratio()
+    nearest = sorted(ratios, key=lambda candidate: -ratios[candidate])[:_MAX_LISTED]
+    return f"{suggest(name, nearest, what=what)}, and {len(names) - len(nearest)} more"

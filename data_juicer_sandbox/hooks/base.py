@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from data_juicer_sandbox.components.base import Component, JobRun
+from data_juicer_sandbox.components.metric_keys import MetricKey
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import FACTORIES, import_class
@@ -58,6 +59,14 @@ class Hook:
     def outputs(cls, component: type[object]) -> tuple[str, ...] | None:
         """The outputs of the hook with this component; None if they are not known before the run."""
         declared: tuple[str, ...] | None = getattr(component, "outputs", None)
+        return declared
+
+    @classmethod
+    def metrics(cls, component: type[object]) -> tuple[MetricKey, ...] | None:
+        """What a job of this hook with this component reports; None if it is not known before the run."""
+        if cls.run is not Hook.run:  # it may report more than its component does
+            return None
+        declared: tuple[MetricKey, ...] | None = getattr(component, "metrics", None)
         return declared
 
     @classmethod

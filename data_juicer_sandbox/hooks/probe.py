@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.io.data_files import ENDINGS, is_data
+from data_juicer_sandbox.components.metric_keys import MetricKey
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.factories import FACTORIES
@@ -49,6 +50,12 @@ class ProbeViaModelInferHook(Hook):
     def takes_recipe(cls, component: type[object]) -> bool:
         """True: the hook reads the recipe to draw the sample."""
         return True
+
+    @classmethod
+    def metrics(cls, component: type[object]) -> tuple[MetricKey, ...] | None:
+        """What the evaluator reports, and the size of the sample."""
+        declared: tuple[MetricKey, ...] | None = getattr(component, "metrics", None)
+        return None if declared is None else (*declared, MetricKey("sample_rows"))
 
     def run(self, resolved: ResolvedJob, job: JobRun) -> object:
         """Draw the sample, then build and run the evaluator on it."""

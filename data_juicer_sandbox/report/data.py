@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,9 @@ from data_juicer_sandbox.types import JsonValue
 from data_juicer_sandbox.watchers import local
 
 CONTEXT_FILE = "context_infos.json"
+TRIALS, SEARCH, TRIAL_FOLDERS = "trials.csv", "search.json", "trials/*"
+TRIAL_METRICS = ("search", "trial")
+"""Pipeline and job of the metrics that a search records for each trial."""
 
 
 @dataclass
@@ -52,6 +56,27 @@ class Measured:
 
 
 @dataclass
+class Search:
+    """The trials of a search.
+
+    Args:
+        trials: the rows of `trials.csv`.
+        best: the numbers of the best trials.
+        metrics: for each metric its goal, `minimize` or `maximize`.
+        reason: why the search ended; None while it runs.
+        done: jobs that finished in all trials, without those that trials share.
+        seconds: their duration.
+    """
+
+    trials: list[dict[str, str]]
+    best: list[str]
+    metrics: dict[str, str]
+    reason: str | None
+    done: int
+    seconds: float
+
+
+@dataclass
 class RunData:
     """A run as it lies on disk."""
 
@@ -59,6 +84,7 @@ class RunData:
     config: dict[str, JsonValue]
     jobs: list[JobRow]
     measured: list[Measured]
+    search: Search | None = None
 
     @property
     def title(self) -> str:
@@ -81,6 +107,33 @@ def read_run(work_dir: Path) -> RunData:
         config=_read_json(work_dir / local.CONFIG_FILE),
         jobs=list(_jobs(_read_json(context))),
         measured=_measured(metrics),
+        search=_search(work_dir),
+    )
+
+
+def _search(work_dir: Path) -> Search | None:
+    """The search of a run; None if it has none."""
+    table = work_dir / TRIALS
+    if not table.is_file():
+        return None
+    with table.open(newline="", encoding="utf-8", errors="replace") as stream:
+        trials = list(csv.DictReader(stream))
+    summary = _read_json(work_dir / SEARCH)
+    goals = {str(entry["name"]): str(entry["goal"]) for entry in summary.get("metrics", [])}
+    shared = {(job.pipeline, job.name, job.job.get("phase")) for job in _jobs(_read_json(work_dir / CONTEXT_FILE))}
+    jobs = [
+        job
+        for file in work_dir.glob(f"{TRIAL_FOLDERS}/{CONTEXT_FILE}")
+        for job in _jobs(_read_json(file))
+        if (job.pipeline, job.name, job.job.get("phase")) not in shared and job.job.get("status") == "done"
+    ]
+    return Search(
+        trials=trials,
+        best=[str(number) for number in summary.get("best", [])],
+        metrics=goals,
+        reason=summary.get("reason"),
+        done=len(jobs),
+        seconds=sum(float(job.job.get("seconds") or 0) for job in jobs),
     )
 
 

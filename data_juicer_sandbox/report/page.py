@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 
 from data_juicer_sandbox.report import html
-from data_juicer_sandbox.report.data import JobRow, Measured, RunData
+from data_juicer_sandbox.report.data import TRIAL_METRICS, JobRow, Measured, RunData, Search
 from data_juicer_sandbox.report.plots import line_plot
 from data_juicer_sandbox.terminal.view import duration
 from data_juicer_sandbox.types import JsonValue
@@ -18,22 +19,57 @@ _SHOWN_ROWS = 60
 
 def render(run: RunData) -> str:
     """The whole page as HTML."""
-    parts = (_header(run), _jobs(run.jobs), _tables(run.jobs), _metrics(run.measured), _curves(run.measured))
+    of_jobs = [job for job in run.measured if (job.pipeline, job.name) != TRIAL_METRICS]
+    parts = (
+        _header(run), _search(run.search), _jobs(run.jobs), _tables(run.jobs), _metrics(of_jobs), _curves(run.measured)
+    )  # fmt: skip
     return html.page(run.title, [piece for part in parts for piece in part])
 
 
 def _header(run: RunData) -> Iterator[str]:
     yield f"<h1>{escape(run.title)}</h1>"
-    done = [job for job in run.jobs if job.job.get("status") == "done"]
-    failed = len(run.jobs) - len(done)
+    done = sum(job.job.get("status") == "done" for job in run.jobs)
+    failed = len(run.jobs) - done
     seconds = sum(float(job.job.get("seconds") or 0) for job in run.jobs)
+    if run.search is not None:
+        done, seconds = done + run.search.done, seconds + run.search.seconds
     start_times = [float(job.job["started"]) for job in run.jobs if job.job.get("started")]
-    parts = [f"{len(done)} job{'s'[: len(done) != 1]} done"]
+    parts = [f"{done} job{'s'[: done != 1]} done"]
     parts += [f'<span class="bad">{failed} failed</span>'] if failed else []
     parts += [f"{duration(seconds)} of work", f"started {_clock(min(start_times))}"] if start_times else []
     yield f'<p>{" · ".join(parts)}</p><p class="dim"><code>{escape(str(run.work_dir.resolve()))}</code></p>'
     if run.config:
         yield html.fold("Config", f"<pre>{escape(json.dumps(run.config, ensure_ascii=False, indent=2))}</pre>")
+
+
+def _search(search: Search | None) -> Iterator[str]:
+    """The table of the trials, the best ones first and marked."""
+    if search is None:
+        return
+    yield "<h2>Trials</h2>"
+    states = Counter(trial.get("state", "") for trial in search.trials)
+    counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "none"
+    goals = ", ".join(f"{name}: {goal}" for name, goal in search.metrics.items())
+    parts = [f"{counts}", goals, search.reason or "", f"best: trial {', '.join(search.best) or 'none'}"]
+    yield f"<p>{escape(' · '.join(part for part in parts if part))}</p>"
+    columns = list(dict.fromkeys(key for trial in search.trials for key in trial if key is not None))
+    trials = sorted(search.trials, key=lambda trial: trial.get("number") not in search.best)
+    rows = []
+    for trial in trials:
+        cells: list[object] = [_number(trial.get(column) or "") for column in columns]
+        if trial.get("number") in search.best:
+            cells[0] = html.Raw(f'<span class="ok">{escape(str(trial.get("number")))} best</span>')
+        rows.append(cells)
+    shown = html.table(columns, rows)
+    yield shown if len(rows) <= _SHOWN_ROWS else html.fold(f"{len(rows)} trials", shown)
+
+
+def _number(text: str) -> float | str:
+    """A cell of the table as a number, to be shown shortened like the others."""
+    try:
+        return float(text) if "." in text else text
+    except ValueError:
+        return text
 
 
 def _jobs(jobs: Sequence[JobRow]) -> Iterator[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +22,12 @@ from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.output_guard import OutputLedger
 from data_juicer_sandbox.search.controller import ERROR, PARAMETERS, SECONDS, SearchController
 from data_juicer_sandbox.secrets import mask
+from data_juicer_sandbox.types import JsonValue
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-TRIALS, BEST, FRONT, PLOTS = "trials.csv", "best.yaml", "front", "plots"
+TRIALS, SUMMARY, BEST, FRONT, PLOTS = "trials.csv", "search.json", "best.yaml", "front", "plots"
 _SEARCH_KEYS = ("hpo_config", "resume", "max_hours", "patience")
 WRITE_INTERVAL = 2.0
 """Interval in seconds between two writes of the table while the search runs."""
@@ -66,6 +69,8 @@ class SearchArtifacts:
                 state = _STATES[trial.state.name]
                 table.writerow([trial.number, state, *scores, *(values.get(name, "") for name in names), *attributes])
         best = self.controller.best()
+        with replacing(self.folder / SUMMARY) as part:
+            part.write_text(json.dumps(self._summary(best), indent=1) + "\n", encoding="utf-8")
         if best:
             self._write_best(self._config(best[0], self.folder / BEST, "best"))
         if len(metrics) > 1:
@@ -76,6 +81,14 @@ class SearchArtifacts:
                     name = f"trial_{trial.number}"
                     text = self._config(trial, self.folder / FRONT / f"{name}.yaml", f"runs/{name}")
                     (part / f"{name}.yaml").write_text(text, encoding="utf-8", errors="backslashreplace")
+
+    def _summary(self, best: Sequence[FrozenTrial]) -> dict[str, JsonValue]:
+        """What the report needs beside the table: the goals, and the best trials."""
+        return {
+            "metrics": [{"name": metric.name, "goal": metric.goal} for metric in self.sweep.metrics],
+            "best": [trial.number for trial in best],
+            "reason": self.controller.reason,
+        }
 
     def _write_best(self, text: str) -> None:
         """Write `best.yaml` unless it has this text; one that somebody edited gets a dated name."""

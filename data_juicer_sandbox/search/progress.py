@@ -6,10 +6,10 @@ import time
 
 from loguru import logger
 
+from data_juicer_sandbox.config.space import format_parameters
 from data_juicer_sandbox.engine.runner import RunContext
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import FAILED, SearchController, TrialResult, TrialSpec
-from data_juicer_sandbox.search.space import format_parameters
 from data_juicer_sandbox.terminal.view import duration
 
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from loguru import logger
 
-from data_juicer_sandbox.config.schema import Phase, SandboxConfig
+from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.engine.planner import Step, make_plan
 from data_juicer_sandbox.engine.runner import JobFailed, PipelineRunner, RunContext, differs
 from data_juicer_sandbox.engine.summary import Table
-from data_juicer_sandbox.files import digest, path_exists
-from data_juicer_sandbox.search import study as studies
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import ERROR, SearchController
+from data_juicer_sandbox.search.definition import definition_of
 from data_juicer_sandbox.search.progress import announce, record_result
+from data_juicer_sandbox.search.study import open_study
 from data_juicer_sandbox.search.trial_runner import Trials, affected_job_ids
 from data_juicer_sandbox.workflow.fingerprints import FingerprintCache
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
@@ -105,6 +105,9 @@ def search(
         errors = [trial.user_attrs[ERROR] for trial in controller.trials() if ERROR in trial.user_attrs]
         cause = f"{controller.reason}{'' if controller.best() else ', none of them completed'}"
         cause += f"; last error: {errors[-1]}" if errors else ""
+        if controller.metric_fault:
+            fix = "correct `metric` in the sweep file and resume: the finished jobs are kept"
+            cause = f"{controller.metric_fault}; {fix}"
         raise SearchFailed(sweep.name or config.experiment_name, run_context.log, cause)
     result.notes = artifacts.finish()
     return result
@@ -133,13 +136,9 @@ def plan_search(
 
 def open_controller(config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> SearchController:
     """Open the study of a search and return its controller."""
-    name = sweep.name or config.experiment_name
-    keys = ("pipelines", "parameters", *(phase.key for phase in Phase))
-    jobs = {key: config.content.get(key) for key in keys}
-    space = [(parameter.name, parameter.distribution) for parameter in sweep.parameters]
-    goals = [(metric.name, metric.maximize) for metric in sweep.metrics]
-    definition_digest = studies.digest(jobs, _config_files(config, planned_jobs), space, goals)
-    return SearchController(config, sweep, studies.open_study(sweep, name, Path(config.work_dir), definition_digest))
+    definition = definition_of(config, sweep, planned_jobs)
+    study = open_study(sweep, sweep.name or config.experiment_name, Path(config.work_dir), definition)
+    return SearchController(config, sweep, study)
 
 
 def _warn_of_changed_outputs(steps: Sequence[Step], context: ContextInfos) -> None:
@@ -151,7 +150,7 @@ def _warn_of_changed_outputs(steps: Sequence[Step], context: ContextInfos) -> No
         if step.runs and before is not None and before.done and now is not None and differs(before, now):
             changed.append(job.label)
     if changed:
-        logger.warning("{} put out different results than before, which earlier trials did not use", ", ".join(changed))
+        logger.warning("the outputs of {} differ from those that earlier trials used", ", ".join(changed))
 
 
 def _warn_of_outdated_trials(controller: SearchController, trials: Trials) -> None:
@@ -168,19 +167,6 @@ def _warn_of_outdated_trials(controller: SearchController, trials: Trials) -> No
             which,
             reason,
         )
-
-
-def _config_files(config: SandboxConfig, planned_jobs: Sequence[PlannedJob]) -> list[tuple[str, str]]:
-    """Path and digest of the config files of the jobs, without those in the work directory, which the run writes."""
-    work_dir = Path(config.work_dir).resolve()
-    config_paths = {
-        value
-        for planned_job in planned_jobs
-        for value in (planned_job.job.dj_configs, planned_job.job.extra_configs)
-        if isinstance(value, str)
-    }
-    outside = [path for path in sorted(config_paths) if work_dir not in Path(path).resolve().parents]
-    return [(path, digest(path)) for path in outside if path_exists(path, file=True)]
 
 
 def _run_in_process(

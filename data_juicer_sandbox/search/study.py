@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -10,13 +11,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import xxhash
+from loguru import logger
 
+from data_juicer_sandbox.config.space import grid
 from data_juicer_sandbox.config.sweep import Named, Sweep
 from data_juicer_sandbox.errors import SandboxError
-from data_juicer_sandbox.files import refuse_special
+from data_juicer_sandbox.files import refuse_special, remove, sync
 from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.plain_json import loads
-from data_juicer_sandbox.search.space import grid
+from data_juicer_sandbox.search.definition import Definition, differences
 from data_juicer_sandbox.secrets import mask_text
 from data_juicer_sandbox.types import LibraryObject
 from data_juicer_sandbox.watchers.local import repair
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
 
 EXTRA = "search"
 JOURNAL = "study.journal"
-_DEFINITION = "made_of"
+_DEFINITION, _METRICS = "definition", "metrics"
+_NEW_METRIC = ".new_metric"
+"""Ending of the journal that is written when the metric of a search has changed."""
 PAUSES = (0.3, 1.0, 2.0, None)
 """Seconds between attempts to open a database; None: the last one."""
 
@@ -42,14 +47,17 @@ class StudyError(SandboxError):
     exit_code = 2
 
 
-def open_study(sweep: Sweep, name: str, work_dir: Path, definition_digest: str) -> Study:
+def open_study(sweep: Sweep, name: str, work_dir: Path, definition: Definition) -> Study:
     """Create or load the study of a search.
+
+    If only the metrics have changed since the study of this work directory was made, its trials are kept, and those
+    that are complete are continued, so that their finished jobs are scored by the new metrics.
 
     Args:
         sweep: the search.
         name: the name of the study.
         work_dir: the folder of the journal if `sweep.storage` is None.
-        definition_digest: digest of the jobs, parameters and metrics; trials are comparable only if it is equal.
+        definition: the jobs and parameters; trials are comparable only if they are equal.
 
     Raises:
         StudyError: the storage cannot be used, or holds a study of this name with other parameters.
@@ -60,7 +68,7 @@ def open_study(sweep: Sweep, name: str, work_dir: Path, definition_digest: str) 
     for pause in PAUSES:
         try:
             study = _open(optuna, sweep, name, work_dir)
-            stored_digest = study.user_attrs.get(_DEFINITION)
+            attributes = study.user_attrs
             break
         except Exception as error:
             # two processes that create the tables of a new database at the same time may conflict: retry
@@ -69,18 +77,56 @@ def open_study(sweep: Sweep, name: str, work_dir: Path, definition_digest: str) 
                 continue
             message = f"the study cannot be opened: {type(error).__name__}: {mask_text(str(error))}"
             raise StudyError(message, where=sweep.where("storage" if sweep.storage else "sweep_name")) from error
-    if stored_digest is None:
-        study.set_user_attr(_DEFINITION, definition_digest)
-    elif stored_digest != definition_digest:
-        what = "was made with other parameters, metrics or jobs: its trials are not comparable with new ones"
+    metrics = [[metric.name, metric.goal] for metric in sweep.metrics]
+    stored = attributes.get(_DEFINITION)
+    if stored is None and not attributes and not study.get_trials(deepcopy=False):
+        study.set_user_attr(_DEFINITION, definition)
+        study.set_user_attr(_METRICS, metrics)
+        return study
+    if stored != definition:
+        changes = differences(stored, definition) if isinstance(stored, dict) else "an earlier version made it"
+        what = f"was made with other parameters or jobs: its trials are not comparable with new ones. {changes}"
         hint = "another `sweep_name`, or `resume: false`" if sweep.storage is None else "another `sweep_name`"
         raise StudyError(f"the study {name!r} {what}", where=sweep.where("sweep_name"), hint=hint)
-    return study
+    if attributes.get(_METRICS) == metrics:
+        return study
+    if sweep.storage is not None:
+        what = f"was made with other metrics: {attributes.get(_METRICS)} -> {metrics}"
+        raise StudyError(f"the study {name!r} {what}", where=sweep.where("metric"), hint="another `sweep_name`")
+    return _with_new_metrics(optuna, sweep, name, work_dir, study)
 
 
-def _open(optuna: ModuleType, sweep: Sweep, name: str, work_dir: Path) -> Study:
+def _with_new_metrics(optuna: ModuleType, sweep: Sweep, name: str, work_dir: Path, study: Study) -> Study:
+    """A copy of the study whose complete trials are unfinished: continued, they keep their jobs and get new values.
+
+    The copy replaces the journal at once, so that a crash leaves one or the other.
+    """
+    journal = work_dir / JOURNAL
+    part = journal.with_name(JOURNAL + _NEW_METRIC)
+    remove(part)
+    copy = _open(optuna, sweep, name, work_dir, part)
+    states = optuna.trial.TrialState
+    for trial in study.get_trials(deepcopy=False):
+        copy.add_trial(
+            optuna.trial.create_trial(
+                state=states.RUNNING if trial.state == states.COMPLETE else trial.state,
+                params=trial.params,
+                distributions=trial.distributions,
+                user_attrs=trial.user_attrs,
+                system_attrs=trial.system_attrs,
+            )
+        )
+    copy.set_user_attr(_DEFINITION, study.user_attrs[_DEFINITION])
+    copy.set_user_attr(_METRICS, [[metric.name, metric.goal] for metric in sweep.metrics])
+    sync(part)
+    part.replace(journal)
+    logger.info("the metric has changed: complete trials are scored again, with the results of their jobs")
+    return _open(optuna, sweep, name, work_dir)
+
+
+def _open(optuna: ModuleType, sweep: Sweep, name: str, work_dir: Path, journal: Path | None = None) -> Study:
     return optuna.create_study(
-        storage=_local_storage(optuna, work_dir / JOURNAL)
+        storage=_local_storage(optuna, journal or work_dir / JOURNAL)
         if sweep.storage is None
         else _storage(optuna, sweep.storage),
         study_name=name,
@@ -93,11 +139,6 @@ def _open(optuna: ModuleType, sweep: Sweep, name: str, work_dir: Path) -> Study:
     )
 
 
-def digest(*parts: object) -> str:
-    """A digest of the definition of a search; trials with the same digest are comparable."""
-    return str(xxhash.xxh3_128_hexdigest(repr(parts).encode()))
-
-
 def _storage(optuna: ModuleType, storage: str) -> str | BaseStorage:
     if "://" in storage:
         return storage
@@ -105,7 +146,23 @@ def _storage(optuna: ModuleType, storage: str) -> str | BaseStorage:
     Path(storage).parent.mkdir(parents=True, exist_ok=True)
     if not _is_journal(Path(storage)):
         raise OSError(f"{storage} is not a journal of Optuna, and trials would be appended to it")
-    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(storage))
+    lock = optuna.storages.journal.JournalFileSymlinkLock(storage)
+    if _is_torn(Path(storage)):  # a process was killed while it wrote; nobody else writes while this one has the lock
+        lock.acquire()
+        try:
+            repair(Path(storage))
+        finally:
+            lock.release()
+    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(storage, lock))
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether the last line of a journal is incomplete."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    with path.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) != b"\n"
 
 
 def _is_journal(path: Path) -> bool:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from loguru import logger
 
 from data_juicer_sandbox.config.schema import SandboxConfig
+from data_juicer_sandbox.config.suggestions import nearest_names
 from data_juicer_sandbox.config.sweep import Metric, Sweep
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
@@ -20,7 +21,8 @@ from data_juicer_sandbox.engine.job_runner import cause
 from data_juicer_sandbox.engine.runner import JobFailed, PipelineRunner, RunContext, TrialPruned
 from data_juicer_sandbox.errors import CheckpointError, SandboxError
 from data_juicer_sandbox.files import make_folder, move_aside
-from data_juicer_sandbox.search.controller import COMPLETE, FAILED, PRUNED, TrialResult, TrialSpec
+from data_juicer_sandbox.plain_json import flatten
+from data_juicer_sandbox.search.controller import COMPLETE, FAILED, PRUNED, UNSCORED, TrialResult, TrialSpec
 from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.types import Metrics
 from data_juicer_sandbox.watchers.base import flat_values
@@ -37,7 +39,11 @@ Report = Callable[[int, float], bool]
 
 
 class MetricError(SandboxError):
-    """A trial's metric is missing or not a number."""
+    """A trial's metric is not a number."""
+
+
+class MetricMissing(MetricError):
+    """The jobs of a trial finished, and none produced the metric."""
 
 
 class TrialWatcher(Watcher):
@@ -114,13 +120,13 @@ class Trials:
         reports = sweep.reports or (sweep.metrics[0] if sweep.pruner else None)
         self._pruner_pattern = reports.name if reports else None
 
-    def folder(self, number: int) -> Path:
+    def folder(self, spec: TrialSpec) -> Path:
         """The folder of a trial."""
-        return Path(self.config.work_dir) / FOLDER / f"trial_{number}"
+        return Path(self.config.work_dir) / _folder_name(spec)
 
     def prepare(self, spec: TrialSpec) -> Path:
         """Create a trial's folder; keep the files of a continued trial, move those of another search aside."""
-        folder = self.folder(spec.number)
+        folder = self.folder(spec)
         if not spec.again and (folder / CONFIG_FILE).exists():
             move_aside(folder)
         make_folder(Path(self.config.work_dir), folder)
@@ -155,6 +161,8 @@ class Trials:
             outcome = TrialResult(PRUNED, note=str(stopped))
         except JobFailed as error:
             outcome = TrialResult(FAILED, error=str(error))
+        except MetricMissing as error:
+            outcome = TrialResult(UNSCORED, error=cause(error))
         except SandboxError as error:
             outcome = TrialResult(FAILED, error=cause(error))
         finally:
@@ -170,7 +178,7 @@ class Trials:
 
     def outdated(self, spec: TrialSpec) -> str | None:
         """Why the result of a completed trial is out of date: an input or the user's code has changed; else None."""
-        checkpoint = Checkpoint(self.folder(spec.number))
+        checkpoint = Checkpoint(self.folder(spec))
         if not checkpoint.exists():
             return None
         context = self._context(checkpoint)
@@ -196,7 +204,7 @@ class Trials:
         planned_jobs = with_overrides(self.planned_jobs, changes, self.config.variables)
         trial_jobs = [planned_job for planned_job in planned_jobs if planned_job.job.id in self.affected_ids]
         relocator = PathRelocator.of(
-            Path(self.config.work_dir), f"{FOLDER}/trial_{spec.number}", trial_jobs, frozenset(self.affected_ids)
+            Path(self.config.work_dir), _folder_name(spec), trial_jobs, frozenset(self.affected_ids)
         )
         quiet = frozenset(planned_job.job.id for planned_job in planned_jobs) - self.affected_ids
         return PipelineRunner(planned_jobs, relocator, run_context, quiet)
@@ -235,6 +243,11 @@ class Trials:
         return watcher
 
 
+def _folder_name(spec: TrialSpec) -> str:
+    number = spec.number if spec.folder_number is None else spec.folder_number
+    return f"{FOLDER}/trial_{number}"
+
+
 def affected_job_ids(names: Sequence[str], planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> frozenset[str]:
     """The ids of the jobs that parameters change, and of all jobs that depend on those."""
     affected_ids = {planned_job.job.id for name in names for planned_job, _ in resolve_parameter(name, planned_jobs)}
@@ -249,7 +262,8 @@ def metric_value(metric: Metric, context: ContextInfos, watcher: Watcher) -> flo
     """The value of a metric after a trial: an output in the context, else the last value that a job watched.
 
     Raises:
-        MetricError: it is missing or not a number.
+        MetricMissing: no job produced it.
+        MetricError: it is not a number.
     """
     watched_key = WatchedKey.parse(metric.name)
     value: object = None
@@ -263,15 +277,30 @@ def metric_value(metric: Metric, context: ContextInfos, watcher: Watcher) -> flo
     watched = watcher.query(watched_key.job)
     if value is None or isinstance(value, Mapping | list):
         value = watched.get(watched_key.name, value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        available = [f"{watched_key.job}.{key}" for key, item in watched.items() if isinstance(item, int | float)]
-        available += [
-            f"{pipe}.{record.meta_name}.{out}" for pipe, record in context.records() for out in record.outputs
-        ]
-        what = (
-            f"the metric {metric.name!r} is missing"
-            if value is None
-            else f"the metric {metric.name!r} is {shown(value)}, not a number"
-        )
-        raise MetricError(what, hint="available: " + ", ".join(available[:40]))
+    if not isinstance(value, int | float) or not _is_number(value):
+        numbers = [*_watched_names(watched_key.job, watched), *_number_names(context)]
+        if value is None:
+            hint = nearest_names(metric.name, numbers, what="available")
+            raise MetricMissing(f"the metric {metric.name!r} is missing", hint=hint)
+        hint = nearest_names(metric.name, numbers, what="numbers")
+        raise MetricError(f"the metric {metric.name!r} is {shown(value)}, not a number", hint=hint)
     return float(value)
+
+
+def _watched_names(job: str, values: Mapping[str, object]) -> list[str]:
+    return [f"{job}.{key}" for key, value in values.items() if _is_number(value)]
+
+
+def _number_names(context: ContextInfos) -> list[str]:
+    """The keys of all numbers in the outputs of the jobs."""
+    return [
+        key
+        for pipeline, record in context.records()
+        for name, output in record.outputs.items()
+        for key, value in flatten({f"{pipeline}.{record.meta_name}.{name}": output})
+        if _is_number(value)
+    ]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value

@@ -9,13 +9,13 @@ from pathlib import Path
 from loguru import logger
 
 from data_juicer_sandbox.config.schema import SandboxConfig
+from data_juicer_sandbox.config.space import format_parameters
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.search.controller import COMPLETE, FAILED, TrialResult, TrialSpec
-from data_juicer_sandbox.search.space import format_parameters
 from data_juicer_sandbox.search.trial_runner import FOLDER, Trials
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.types import ConfigValues, JsonValue, LibraryObject

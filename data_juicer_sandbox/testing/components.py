@@ -18,6 +18,7 @@ from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.signatures import build, check, parameters
 from data_juicer_sandbox.testing.class_checks import class_checks, light_constructor
 from data_juicer_sandbox.testing.interruptions import lets_interruptions_through
+from data_juicer_sandbox.testing.metric_checks import undeclared_metrics, undeclared_numbers
 from data_juicer_sandbox.testing.observation import Bench, is_below, unfinished_tasks
 from data_juicer_sandbox.testing.reporting import Check, describe, report
 from data_juicer_sandbox.testing.resuming import declared_inputs, resumes
@@ -66,6 +67,7 @@ def component_checks(bench: Bench, deterministic: bool, hook: str) -> dict[str, 
     checks["runs"] = lambda: runs(bench)
     of_run: dict[str, Check] = {
         "declared_results": lambda: declared_results(bench),
+        "declared_metrics": lambda: declared_metrics(bench),
         "paths_with_roles": lambda: paths_with_roles(bench),
         "declared_files": lambda: declared_files(bench),
         "claimed_files": lambda: claimed_files(bench),
@@ -147,6 +149,13 @@ def declared_results(bench: Bench) -> Iterator[str]:
             yield f"{error.what}; return plain Python, NumPy or pandas objects"
         except Exception as error:
             yield f"the checkpoint cannot keep {name}: {error}"
+
+
+def declared_metrics(bench: Bench) -> Iterator[str]:
+    """`metrics` declares what the component reports, and `numbers` the numbers in its outputs, if they are set."""
+    first = bench.first()
+    yield from undeclared_metrics(bench.cls, bench.values, first.events.metrics)
+    yield from undeclared_numbers(bench.cls, first.result)
 
 
 def paths_with_roles(bench: Bench) -> Iterator[str]:

@@ -10,6 +10,7 @@ from data_juicer_sandbox.files import real_path
 from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.output_guard import OutputGuard
 from data_juicer_sandbox.types import Metrics
+from data_juicer_sandbox.watchers.base import flat_values
 
 WATCH = "watch"
 PROGRESS = "progress"
@@ -41,6 +42,8 @@ class Events:
     tasks: list[RecordedTask] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     claims: list[Path] = field(default_factory=list)
+    metrics: dict[str, bool] = field(default_factory=dict)
+    """For each metric whether it was reported with a step."""
 
     def happened(self, event: str) -> None:
         """Count an event; raises the interruption at its event."""
@@ -105,7 +108,7 @@ class RecordingJob:
 
     def watch(self, values: Mapping[str, object], step: int | None = None) -> None:
         """Count a value that a search could stop at."""
-        dict(values)
+        self._events.metrics |= {key: step is not None for key, _ in flat_values(dict(values))}
         if step is not None:
             self._events.happened(WATCH)
 

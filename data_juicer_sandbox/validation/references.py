@@ -8,6 +8,7 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.context.keys import PREVIOUS, SETTING_KEY_FORM, ContextKey, SettingKey
 from data_juicer_sandbox.errors import ConfigError, ResolveError, Where
+from data_juicer_sandbox.validation.metrics import result_problem
 from data_juicer_sandbox.workflow.graph import referenced
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
@@ -59,7 +60,9 @@ def check_targets(config: SandboxConfig, planned_jobs: Sequence[PlannedJob]) -> 
     """Errors in `iter_targets` and `iter_updater`: the jobs and outputs they name must exist."""
     problems = []
     for target in config.iter_targets:
-        problems += _check_key(target.key, config.where("iter_targets"), "a target", planned_jobs)
+        where = config.where("iter_targets")
+        faults = _check_key(target.key, where, "a target", planned_jobs)
+        problems += faults or _check_number(target.key, where, planned_jobs)
     for source, updated_key in config.iter_updater.items():
         where = config.source.where(("iter_updater", source))
         problems += _check_key(source, where, "`iter_updater`", planned_jobs)
@@ -94,6 +97,17 @@ def _check_key(key: str, where: Where | str, subject: str, planned_jobs: Sequenc
         what = f"{subject} names {key!r}, but the job has no output {context_key.path!r}"
         return [ConfigError(what, where=where, hint=hint)]
     return []
+
+
+def _check_number(key: str, where: Where | str, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:
+    """The error of a target whose result is not a number, if no job with its name may have one."""
+    context_key = ContextKey.parse(key)
+    jobs = [planned_job for planned_job in planned_jobs if planned_job.job.label == context_key.label]
+    problems = [result_problem(context_key.path, planned_job) for planned_job in jobs]
+    faults = [problem for problem in problems if problem is not None]
+    if not faults or len(faults) < len(problems):
+        return []
+    return [ConfigError(f"a target names {key!r}, but {faults[0][0]}", where=where, hint=faults[0][1])]
 
 
 def _context_keys(planned_job: PlannedJob, earlier: Sequence[PlannedJob]) -> list[str]:

@@ -6,16 +6,21 @@ import inspect
 from collections.abc import Sequence
 from importlib.util import find_spec
 from math import prod
+from types import ModuleType
 
 from data_juicer_sandbox.config.distributions import Choice, Distribution, Range
 from data_juicer_sandbox.config.schema import SandboxConfig
+from data_juicer_sandbox.config.space import draw
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.sweep import Metric, Named, Sweep
 from data_juicer_sandbox.errors import ConfigError, MissingDependency
 from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.validation.metrics import metric_problem, step_problem
 from data_juicer_sandbox.workflow.overrides import check_values, resolve_parameter
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
+_TRIED_OUT = 3
+"""Trials that a sampler draws in memory before the run."""
 EXTRA = "search"
 """The extra of this package that brings Optuna."""
 
@@ -27,9 +32,9 @@ def check_sweep(config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[Plan
         where = sweep.where(*parameter.path)
         problems += check_values(parameter.name, parameter.distribution.examples(), planned_jobs, where)
     problems += _check_duplicates(sweep, planned_jobs)
-    for metric in (*sweep.metrics, *([sweep.reports] if sweep.reports else [])):
+    for metric in sweep.metrics:
         problems += _check_metric(metric, sweep, planned_jobs)
-    problems += _check_pruning(sweep)
+    problems += _check_pruning(sweep, planned_jobs)
     problems += _check_end(config, sweep)
     for key, module, named in (("sampler", "samplers", sweep.sampler), ("pruner", "pruners", sweep.pruner)):
         if named is not None and key in sweep.content:
@@ -55,7 +60,8 @@ def combinations(sweep: Sweep) -> int | None:
 
 def _size(distribution: Distribution) -> int | None:
     if isinstance(distribution, Choice):
-        return len(distribution.values)
+        probabilities = distribution.probabilities or (1.0,) * len(distribution.values)
+        return sum(probability > 0 for probability in probabilities)
     if isinstance(distribution, Range) and distribution.step:
         return round((distribution.high - distribution.low) / distribution.step) + 1
     return None
@@ -75,34 +81,24 @@ def _check_duplicates(sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> list[
 
 
 def _check_metric(metric: Metric, sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:
-    parts = metric.name.split(".")
-    where = sweep.where(*metric.path)
-    jobs_by_label = [planned_job for planned_job in planned_jobs if planned_job.job.label == ".".join(parts[:2])]
-    jobs_by_meta_name = [planned_job for planned_job in planned_jobs if planned_job.job.meta_name == parts[0]]
-    if jobs_by_label and len(parts) > 2 and not jobs_by_meta_name:
-        output_names = [output for planned_job in jobs_by_label for output in planned_job.outputs or ()]
-        if all(planned_job.outputs is not None for planned_job in jobs_by_label) and parts[2] not in output_names:
-            hint = suggest(parts[2], output_names, what="outputs")
-            what = f"no job will produce the metric {metric.name!r}: {jobs_by_label[0].job.label!r} has no such output"
-            return [ConfigError(what, where=where, hint=hint)]
-        return []
-    if jobs_by_meta_name and len(parts) > 1:
-        return []
-    labels = [planned_job.job.label for planned_job in planned_jobs] + [
-        planned_job.job.meta_name for planned_job in planned_jobs
-    ]
-    hint = "<pipeline>.<meta_name>.<output>, or <meta_name>.<watched key>; " + suggest(
-        ".".join(parts[: max(1, min(2, len(parts) - 1))]), labels, what="jobs"
-    )
-    return [ConfigError(f"no job will produce the metric {metric.name!r}", where=where, hint=hint)]
+    problem = metric_problem(metric.name, planned_jobs)
+    return [ConfigError(problem[0], where=sweep.where(*metric.path), hint=problem[1])] if problem else []
 
 
-def _check_pruning(sweep: Sweep) -> list[ConfigError]:
+def _check_pruning(sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:
+    if sweep.pruner is None:
+        return []
     key = "pruner" if "pruner" in sweep.content else "early_terminate"
-    if sweep.pruner is not None and len(sweep.metrics) > 1:
+    if len(sweep.metrics) > 1:
         what = "trials with several metrics cannot be pruned: none of them is better than all others"
         return [ConfigError(what, where=sweep.where(key))]
-    return []
+    metric = sweep.reports or next(iter(sweep.metrics), None)
+    problem = step_problem(metric.name, planned_jobs) if metric is not None else None
+    if problem is None:
+        return []
+    hint = problem[1] if sweep.reports else f"name one as `metric` of `{key}`; {problem[1]}"
+    where = sweep.where(key, "metric") if sweep.reports else sweep.where(key)
+    return [ConfigError(f"no trial can be pruned: {problem[0]}", where=where, hint=hint)]
 
 
 def _check_end(config: SandboxConfig, sweep: Sweep) -> list[ConfigError]:
@@ -154,7 +150,39 @@ def _check_named(key: str, module: str, named: Named, sweep: Sweep) -> list[Conf
     ]
     if missing:
         return [ConfigError(f"{named.name} needs {', '.join(missing)}", where=sweep.where(key))]
-    return []
+    fault = _try_out(optuna, key, named, sweep) if sweep.parameters and sweep.metrics else None
+    return [ConfigError(f"{named.name} cannot be used here: {fault}", where=sweep.where(key))] if fault else []
+
+
+def _try_out(optuna: ModuleType, key: str, named: Named, sweep: Sweep) -> str | None:
+    """Draw a few trials in memory with a sampler or pruner of the config; returns its error, if there is one.
+
+    It is the only way to know: samplers check their arguments, their packages and the parameters when they draw.
+    """
+    import warnings
+
+    verbosity = optuna.logging.get_verbosity()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        try:
+            arguments = dict(named.arguments)
+            if key == "pruner":
+                getattr(optuna.pruners, named.name)(**arguments)
+                return None
+            if named.name == "GridSampler":  # made from the parameters, which are checked
+                return None
+            sampler = getattr(optuna.samplers, named.name)(**arguments)
+            study = optuna.create_study(directions=[metric.goal for metric in sweep.metrics], sampler=sampler)
+            for number in range(_TRIED_OUT):
+                trial = study.ask()
+                draw(trial, sweep.parameters)
+                study.tell(trial, [float(number)] * len(sweep.metrics))
+        except Exception as error:
+            return " ".join(f"{type(error).__name__}: {error}".split())
+        finally:
+            optuna.logging.set_verbosity(verbosity)
+    return None
 
 
 def _check_wandb(sweep: Sweep) -> list[ConfigError]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from data_juicer_sandbox.cli.main import main
+
 pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
 
 
@@ -37,3 +39,39 @@ def test_no_password_of_a_storage_is_shown(lab, sweep, go, capsys):
     assert "the study cannot be opened" in said
     for text in (said, Path("out/sandbox.log").read_text(), Path("out/config.json").read_text()):
         assert "hunter2hunter2" not in text
+
+
+def test_a_named_journal_whose_last_line_is_torn_is_repaired(lab, sweep, go, table):
+    sweep["storage"] = "shared.journal"
+    assert go(lab, sweep) == 0
+    before = table()
+    with Path("shared.journal").open("a") as stream:
+        stream.write('{"op_code": 4, "worker_id": "x')
+    for count in (8, 9):
+        assert go(lab, {**sweep, "sweep_max_count": count}, "--resume", "true") == 0
+    assert table()[:6] == before
+    assert len(table()) == 9
+
+
+@pytest.mark.parametrize(
+    ("sampler", "reason"),
+    [
+        ("BruteForceSampler", "step"),
+        ({"name": "TPESampler", "n_startup_trials": "many"}, "TPESampler"),
+        ({"name": "TPESampler", "n_startup": 3}, "TPESampler takes no 'n_startup'"),
+        ({"name": "PartialFixedSampler"}, "PartialFixedSampler needs"),
+        ("GPSampler", None),
+        ("CmaEsSampler", None),
+        ("QMCSampler", None),
+        ({"name": "CmaEsSampler", "n_startup_trials": "x"}, "CmaEsSampler"),
+    ],
+)
+def test_a_sampler_that_cannot_draw_is_an_error_of_the_config(lab, sweep, config_file, capsys, sampler, reason):
+    config_file({**sweep, "sampler": sampler}, "sweep.yaml")
+    code = main(["validate", "--config", str(config_file(lab))])
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    if reason is not None:
+        assert code == 2
+        assert reason in said
+    assert (code == 0) or "sweep.yaml:" in said

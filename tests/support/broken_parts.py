@@ -14,6 +14,7 @@ from typing import Any
 
 from data_juicer_sandbox import files
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, OutputFile
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 
 
 class Good(Component):
@@ -48,6 +49,27 @@ class Good(Component):
 
     def result(self) -> Any:
         return self.export_path
+
+
+class UndeclaredMetric(Good):
+    """Report a metric that is not declared."""
+
+    metrics = metric_keys("rows", per_step=True)
+
+
+class UndeclaredStep(Good):
+    """Report a metric with a step, and declare it without."""
+
+    metrics = metric_keys("lines")
+
+
+class UndeclaredNumber(Good):
+    """Return a number that is not declared."""
+
+    numbers = number_keys(path=("rows",))
+
+    def result(self) -> Any:
+        return {"lines": 3}
 
 
 class NoComponent:

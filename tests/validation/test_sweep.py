@@ -96,7 +96,7 @@ def test_a_parameter_that_leads_nowhere_or_may_not_have_such_values(said, name, 
 @pytest.mark.parametrize(
     ("metric", "expected"),
     [
-        ("p.learn.los", "'p.learn' has no such output (did you mean 'loss'?"),
+        ("p.learn.los", "'p.learn' has no such output (did you mean 'p.learn.loss'?"),
         ("p.lern.loss", "did you mean 'p.learn'?"),
         ("lern.loss", "did you mean 'learn'?"),
         ("loss", "<pipeline>.<meta_name>.<output>, or <meta_name>.<watched key>"),

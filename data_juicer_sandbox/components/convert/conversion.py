@@ -10,6 +10,7 @@ from typing import BinaryIO, ClassVar
 from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.convert.input_rows import Allowance, InputRows
 from data_juicer_sandbox.components.io.data_files import ENDINGS, existing_data, refuse_overwriting
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import claim, replacing
@@ -33,6 +34,8 @@ class Conversion(Component):
     """
 
     outputs = ("paths",)
+    metrics = metric_keys("rows", "bad_rows", under="{dataset_path}")
+    numbers = number_keys(paths=())
     label: ClassVar[str]
     ending: ClassVar[str]
 

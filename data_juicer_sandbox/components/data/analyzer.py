@@ -16,10 +16,13 @@ from data_juicer_sandbox.components.data.overall_table import overall_values, wr
 from data_juicer_sandbox.components.data.rows.results import Kept
 from data_juicer_sandbox.components.data.rows.session import open_rows
 from data_juicer_sandbox.components.data.sources import local_data, with_dataset_configs, without_data
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
+
+_OVERALL_ROWS = ("count", "mean", "std", "min", "25%", "50%", "75%", "max", "unique", "freq", "top")
 
 
 class DataJuicerAnalyzer(Component):
@@ -38,6 +41,8 @@ class DataJuicerAnalyzer(Component):
     """
 
     outputs = ("analyzed_path",)
+    metrics = metric_keys("rows_in", "seconds", *(f"<stat>.{row}" for row in _OVERALL_ROWS))
+    numbers = number_keys(analyzed_path=())
 
     def __init__(self, dj_configs: ConfigValues, plots: bool = False, skip_bad_rows: NonNegativeInt = 0):
         self.dj_configs = dj_configs

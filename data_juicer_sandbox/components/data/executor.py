@@ -15,6 +15,7 @@ from data_juicer_sandbox.components.data.local_run import export_local
 from data_juicer_sandbox.components.data.rows.results import Kept
 from data_juicer_sandbox.components.data.rows.session import open_rows
 from data_juicer_sandbox.components.data.sources import local_data, with_dataset_configs, without_data
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
@@ -45,6 +46,8 @@ class DataJuicerExecutor(Component):
     """
 
     outputs = ("export_path",)
+    metrics = metric_keys("rows_in", "rows_out", "kept_ratio", "seconds")
+    numbers = number_keys(export_path=())
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data_juicer_sandbox.components.base import Component, JobRun, OutputFile
 from data_juicer_sandbox.components.io import write_rows
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.types import JsonValue, Row
@@ -21,6 +22,8 @@ class InlineRows(Component):
     """
 
     outputs = ("path",)
+    metrics = metric_keys("rows")
+    numbers = number_keys(path=())
 
     def __init__(self, rows: list[JsonValue], export_path: OutputFile, key: str | None = None):
         if not export_path.endswith(".jsonl"):

@@ -16,6 +16,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun, OutputFile
 from data_juicer_sandbox.components.io import write_rows
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.number_types import OpenUnitInterval, PositiveInt
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.types import Row
@@ -57,6 +58,8 @@ class PythonDocsCorpus(Component):
     """
 
     outputs = ("corpus", "heldout")
+    metrics = metric_keys("documents", "heldout_documents", "available")
+    numbers = number_keys(corpus=(), heldout=())
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, OutputFile
 from data_juicer_sandbox.components.io import read_rows, write_rows
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.types import Row
 
@@ -28,6 +29,8 @@ class UnfoldLists(Component):
     """
 
     outputs = ("path",)
+    metrics = metric_keys("rows", "entries", "left_out")
+    numbers = number_keys(path=())
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
 from data_juicer_sandbox.components.evaluate.pairs import Result, labels_for, measure_all, number, pairs
 from data_juicer_sandbox.components.io.get_nested import MISSING
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.errors import JobError
 
@@ -26,6 +27,11 @@ class Accuracy(Component):
     """
 
     outputs = ("results", "best")
+    metrics = metric_keys("accuracy", "rows", "correct", "format_errors", under="{dataset_path}")
+    numbers = number_keys(
+        results=("<n>.accuracy", "<n>.rows", "<n>.correct", "<n>.format_errors"),
+        best=("accuracy", "rows", "correct", "format_errors"),
+    )
 
     def __init__(
         self,

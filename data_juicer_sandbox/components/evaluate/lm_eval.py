@@ -9,6 +9,7 @@ from loguru import logger
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, Models, OutputPath
 from data_juicer_sandbox.components.evaluate.harness import lm_eval_run
 from data_juicer_sandbox.components.evaluate.harness.external import ExternalHarness, copy_samples
+from data_juicer_sandbox.components.metric_keys import metric_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
@@ -56,6 +57,7 @@ class LMEval(Component):
     """
 
     outputs = ("scores",)
+    metrics = metric_keys("<task>.<metric>", under="{model}")
 
     def __init__(
         self,

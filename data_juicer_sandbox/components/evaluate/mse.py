@@ -7,6 +7,7 @@ from statistics import fmean
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
 from data_juicer_sandbox.components.evaluate.pairs import Result, difference, labels_for, measure_all, number, pairs
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeFloat
 from data_juicer_sandbox.errors import JobError
@@ -33,6 +34,11 @@ class MeanSquaredError(Component):
     """
 
     outputs = ("results", "best")
+    metrics = metric_keys("mse", "rows", "format_errors", under="{dataset_path}")
+    numbers = number_keys(
+        results=("<n>.mse", "<n>.rows", "<n>.format_errors"),
+        best=("mse", "rows", "format_errors"),
+    )
 
     def __init__(
         self,

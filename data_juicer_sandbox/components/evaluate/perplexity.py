@@ -10,10 +10,13 @@ from loguru import logger
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Models
 from data_juicer_sandbox.components.lm import metadata, torch_env
 from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.types import Metrics
+
+_SCORES = ("loss", "perplexity", "bits_per_byte", "tokens", "bytes", "documents")
 
 
 class HuggingFacePerplexity(Component):
@@ -46,6 +49,11 @@ class HuggingFacePerplexity(Component):
     """
 
     outputs = ("scores", "summary")
+    metrics = metric_keys(*_SCORES, under="{model}.{dataset_path}")
+    numbers = number_keys(
+        scores=tuple(f"<n>.{name}" for name in (*_SCORES, "train_tokens", "seed")),
+        summary=("<n>.n", "<n>.mean", "<n>.min", "<n>.max", "<n>.spread"),
+    )
 
     def __init__(
         self,

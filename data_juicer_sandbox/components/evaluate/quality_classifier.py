@@ -12,6 +12,7 @@ from loguru import logger
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, Model, OutputPath, Task
 from data_juicer_sandbox.components.io import read_rows, write_rows
 from data_juicer_sandbox.components.lm.packing import read_texts
+from data_juicer_sandbox.components.metric_keys import MetricKey, metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.components.quality import published, spark_ml, stored
@@ -25,6 +26,9 @@ from data_juicer_sandbox.types import Metrics, Row
 Classifier = LinearClassifier | SparkClassifier
 PROGRESS_INTERVAL = 1000
 """Rows between two updates of the progress bar."""
+
+
+_SUMMARY = ("mean", "std", "min", "p05", "p25", "p50", "p75", "p95", "max", "rows")
 
 
 class DJTextQualityClassifier(Component):
@@ -59,6 +63,15 @@ class DJTextQualityClassifier(Component):
     """
 
     outputs = ("score", "results", "scored")
+    metrics = (
+        *metric_keys(*_SUMMARY, under="{dataset_path}"),
+        MetricKey("{dataset_path}.kept", requires="keep_method"),
+    )
+    numbers = number_keys(
+        score=("",),
+        results=("<n>.kept", *(f"<n>.{name}" for name in _SUMMARY), "<n>.histogram.<n>"),
+        scored=(),
+    )
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from pathlib import Path
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.metric_keys import number_keys
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.components.pools.outputs import Output, lines, whole_rows
@@ -38,6 +39,8 @@ class DataPoolCartesianJoin(Component):
     """
 
     outputs = ("paths",)
+    metrics = ()
+    numbers = number_keys(paths=())
 
     def __init__(
         self,

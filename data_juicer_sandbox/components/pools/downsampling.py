@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.metric_keys import number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO
@@ -34,6 +35,8 @@ class DataPoolDownsampling(Component):
     """
 
     outputs = ("paths",)
+    metrics = ()
+    numbers = number_keys(paths=())
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.metric_keys import number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.pools.merging import all_rows
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
@@ -32,6 +33,8 @@ class DataPoolDuplication(Component):
     """
 
     outputs = ("paths",)
+    metrics = ()
+    numbers = number_keys(paths=())
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.metric_keys import number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.components.pools.identity import Identity, first_occurrences
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
@@ -40,6 +41,8 @@ class DataPoolMerging(Component):
     """
 
     outputs = ("paths",)
+    metrics = ()
+    numbers = number_keys(paths=())
 
     def __init__(
         self,

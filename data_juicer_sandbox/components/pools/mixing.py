@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Model, OutputPath
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.pools.open_pools import concat, concat_arrays
@@ -57,6 +58,11 @@ class DataPoolMixing(Component):
     """
 
     outputs = ("paths",)
+    metrics = (
+        *metric_keys("rows", "share", "epochs", under="{dataset_path}"),
+        *metric_keys("tokens", under="{dataset_path}", requires="total_tokens"),
+    )
+    numbers = number_keys(paths=())
 
     def __init__(
         self,

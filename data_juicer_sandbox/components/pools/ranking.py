@@ -9,6 +9,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
 from data_juicer_sandbox.components.io.data_files import existing_data, is_data
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.components.pools import ranking_scores as scores
@@ -70,6 +71,11 @@ class DataPoolRanking(Component):
     """
 
     outputs = ("paths",)
+    metrics = (
+        *metric_keys("rank", "score", "metrics.<key>", under="<pool>"),
+        *metric_keys("relative.<key>", under="<pool>", requires="baseline"),
+    )
+    numbers = number_keys(paths=())
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from data_juicer_sandbox.components.io.data_files import data_files, refuse_over
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.probe.sampling import PARAMETERS, Algo, Sample
 from data_juicer_sandbox.components.probe.scorers import RowScorer
 from data_juicer_sandbox.components.probe.summary import Summary
@@ -47,6 +48,8 @@ class ModelInferEvaluator(Component):
     """
 
     outputs = ("feedback_path", "summary")
+    metrics = metric_keys("rows", "probed", "unscored", "tokens", "<feedback>.<statistic or text>")
+    numbers = number_keys(feedback_path=(), summary=tuple(metric.key for metric in metrics))
 
     def __init__(
         self,

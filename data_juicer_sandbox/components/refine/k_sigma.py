@@ -11,6 +11,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, OutputFile
 from data_juicer_sandbox.components.data.overall_table import FILE, has_means, read_table
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.refine.bounds import RecipeBound, crossed, recipe_bounds
 from data_juicer_sandbox.components.refine.recipe_file import editable, write_recipe
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -38,6 +39,8 @@ class KSigmaRefiner(Component):
     """
 
     outputs = ("refined_recipe_path",)
+    metrics = metric_keys("<op>.<parameter>", "<stat>.<row>", "rows_in", "seconds")
+    numbers = number_keys(refined_recipe_path=())
 
     def __init__(
         self,

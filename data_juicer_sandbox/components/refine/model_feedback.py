@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, OutputFile
+from data_juicer_sandbox.components.metric_keys import metric_keys
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, NonNegativeInt, OpenUnitInterval
 from data_juicer_sandbox.components.refine import by_pools, by_rows
@@ -87,6 +88,7 @@ class ModelFeedbackRefiner(Component):
     """
 
     outputs = ("refined_recipe_path", "evidence")
+    metrics = metric_keys("tried", "accepted", "kept_ratio", "<op>.<parameter>")
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from data_juicer_sandbox.components.base import InputPath, InputPaths, JobRun, M
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
 from data_juicer_sandbox.components.lm.packing import Blocks, Packed, packed
+from data_juicer_sandbox.components.metric_keys import metric_keys
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveInt
 from data_juicer_sandbox.components.train import hf_trainer, saved
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
@@ -26,6 +27,7 @@ from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics
 
 BUDGET = 400_000
+_MODEL = "{dataset_path}_seed{seeds}"
 
 
 @dataclass(eq=False)
@@ -87,6 +89,11 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         "eval_steps",
         "eval_max_rows",
     }
+
+    metrics = (
+        *metric_keys("loss", "learning_rate", "grad_norm", "tokens_per_second", under=_MODEL, per_step=True),
+        *metric_keys("eval.loss", "eval.bits_per_byte", under=_MODEL, per_step=True, requires="eval_dataset_path"),
+    )
 
     dataset_path: InputPaths
     export_path: OutputPath | None = None

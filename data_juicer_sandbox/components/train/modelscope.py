@@ -14,6 +14,7 @@ from loguru import logger
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.metric_keys import MetricKey, metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.train.modelscope_link import (
@@ -80,6 +81,11 @@ class ModelScopeTrainer(Component):
     """
 
     outputs = ("models",)
+    metrics = (
+        *metric_keys("learning_rate", "<loss>", under="{dataset_path}", per_step=True),
+        MetricKey("{dataset_path}.eval.<metric>", per_step=True, requires="eval_dataset_path"),
+    )
+    numbers = number_keys(models=())
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputFolder
 from data_juicer_sandbox.components.io.data_files import data_files
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
 from data_juicer_sandbox.components.quality import stored
@@ -18,6 +19,8 @@ from data_juicer_sandbox.components.quality.tokens import TOKENIZERS
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import claim, digest, replacing
 from data_juicer_sandbox.types import ConfigValues
+
+_HELD_OUT = ("auc", "accuracy", "precision", "recall", "f1", "negative", "positive")
 
 
 class TextQualityClassifier(Component):
@@ -53,6 +56,12 @@ class TextQualityClassifier(Component):
     """
 
     outputs = ("model",)
+    metrics = (
+        *metric_keys("train_negative", "train_positive"),
+        *metric_keys(*_HELD_OUT, under="held_out", per_step=True, requires="held_out"),
+        *metric_keys(*(f"held_out_{name}" for name in _HELD_OUT), requires="held_out"),
+    )
+    numbers = number_keys(model=())
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from loguru import logger
 from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.lm import metadata, torch_env
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.processes.hardware import cores
 from data_juicer_sandbox.components.train import hf_trainer, launcher
@@ -41,6 +42,8 @@ class ModelTrainer(Component):
     """
 
     outputs = ("models",)
+    metrics = metric_keys("<metric>", under="{dataset_path}_seed{seeds}", per_step=True)
+    numbers = number_keys(models=())
     unfingerprinted_params: ClassVar[frozenset[str]] = frozenset(
         ("dataset_path", "export_path", "seeds", "save_steps", "max_parallel")
     )

@@ -224,6 +224,25 @@ class Ask(Component):
         return job.watcher.query(self.job)
 
 
+class NeedsFile(Component):
+    """Fail while a file does not exist.
+
+    Args:
+        path: the file; not declared as an input.
+        after: anything; a job that this one waits for.
+    """
+
+    outputs = ("done",)
+
+    def __init__(self, path: str, after: Any = None):
+        self.path, self.after = path, after
+
+    def run(self, job: JobRun) -> bool:
+        if not Path(self.path).exists():
+            raise JobError(f"{self.path} does not exist")
+        return True
+
+
 class Speak(Component):
     """Write to standard output and standard error in all ways, and let another process do so.
 

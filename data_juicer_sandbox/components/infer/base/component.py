@@ -26,6 +26,7 @@ from data_juicer_sandbox.components.infer.base.limits import FailureLimit, check
 from data_juicer_sandbox.components.infer.base.throughput import Throughput
 from data_juicer_sandbox.components.infer.base.types import Completion, Failure, OnResult, Request
 from data_juicer_sandbox.components.io.data_files import existing_data, refuse_overwriting
+from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import claim, content_stamp, path_exists, remove, temporary_path
@@ -42,6 +43,11 @@ stores the result at once; that request is never sent again. It raises JobError 
 must not catch that error, nor KeyboardInterrupt. An executor that detects by itself that no request can succeed (a
 wrong key, too little memory) raises JobError.
 """
+
+_FIGURES = (
+    *("rows", "failed", "kept", "prompt_tokens", "completion_tokens", "seconds", "rows_per_second"),
+    *("tokens_per_second", "cost", "requests", "retries"),
+)
 
 
 class LLMInference(Component):
@@ -83,6 +89,8 @@ class LLMInference(Component):
     """
 
     outputs = ("path",)
+    metrics = (*metric_keys(*_FIGURES), *metric_keys(*_FIGURES, under="{dataset_path}"))
+    numbers = number_keys(path=())
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ import pytest
 optuna = pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
 
 from data_juicer_sandbox.config.distributions import Choice, Normal, Parameter, Range  # noqa: E402
-from data_juicer_sandbox.search.space import draw, grid  # noqa: E402
+from data_juicer_sandbox.config.space import draw, grid  # noqa: E402
 
 N = 400
 

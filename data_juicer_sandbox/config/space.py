@@ -17,14 +17,14 @@ from data_juicer_sandbox.config.distributions import Choice, Distribution, Norma
 from data_juicer_sandbox.types import JsonValue
 
 if TYPE_CHECKING:
-    import optuna
+    from optuna.trial import BaseTrial
 
 DRAWN = " (drawn)"
 _TAIL = 1e-9
 """Smallest distance of a quantile from 0 and 1: the quantile function of a normal is infinite there."""
 
 
-def draw(trial: optuna.Trial, parameters: Iterable[Parameter]) -> dict[str, JsonValue]:
+def draw(trial: BaseTrial, parameters: Iterable[Parameter]) -> dict[str, JsonValue]:
     """The values of a trial's parameters, by name.
 
     Args:
@@ -34,7 +34,7 @@ def draw(trial: optuna.Trial, parameters: Iterable[Parameter]) -> dict[str, Json
     return {parameter.name: _value(trial, parameter.name, parameter.distribution) for parameter in parameters}
 
 
-def _value(trial: optuna.Trial, name: str, distribution: Distribution) -> JsonValue:
+def _value(trial: BaseTrial, name: str, distribution: Distribution) -> JsonValue:
     if isinstance(distribution, Choice):
         if len(distribution.values) == 1:
             return distribution.values[0]
@@ -90,6 +90,16 @@ def format_parameters(values: Mapping[str, object]) -> str:
 
 
 def _choices(choice: Choice) -> dict[str | int | float | bool | None, JsonValue]:
-    """The values keyed by what Optuna can store: scalars unchanged, lists and mappings as JSON."""
+    """The values keyed by what Optuna can store: scalars unchanged, lists and mappings as JSON.
+
+    A value whose key is equal to an earlier one in Python (`true` and `1`, a list and its text) is keyed by its JSON
+    text and type.
+    """
     plain = (str, int, float, bool, type(None))
-    return {value if isinstance(value, plain) else json.dumps(value): value for value in choice.values}
+    values: dict[str | int | float | bool | None, JsonValue] = {}
+    for value in choice.values:
+        key = value if isinstance(value, plain) else json.dumps(value)
+        while key in values:
+            key = f"{key if isinstance(key, str) else json.dumps(value)} ({type(value).__name__})"
+        values[key] = value
+    return values
