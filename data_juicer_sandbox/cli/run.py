@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.cli.main import PRINT
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, SandboxError
+from data_juicer_sandbox.installation import program
 from data_juicer_sandbox.secrets import mask, mask_text
 from data_juicer_sandbox.types import ConfigValues
 
@@ -130,7 +131,7 @@ def _command(path: str, overrides: dict[str, object]) -> str:
     """The command that continues this run."""
     import json
 
-    parts = ["dj-sandbox", "--config", path]
+    parts = ["--config", path]
     for name, value in mask({key: value for key, value in overrides.items() if key != "resume"}).items():
         parts += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
-    return " ".join(map(shlex.quote, [*parts, "--resume", "true"]))
+    return " ".join([program(), *map(shlex.quote, [*parts, "--resume", "true"])])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
+pytest.importorskip("optuna", reason="pip install -e '.[search]'")
 
 
 def test_what_a_killed_process_left_of_the_journal_goes(lab, sweep, go, table):
