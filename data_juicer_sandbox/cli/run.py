@@ -77,8 +77,10 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
     try:
         results = sandbox.run(view=screen)
         screen.run_done(results.seconds, len(results.ran), len(results.kept), results.notes)
-        for table in (*tables(results.context), *results.tables):
+        for table in (*tables(results.context), *results.rankings, *results.tables):
             screen.table(table.title, table.columns, table.rows)
+        for sentence in results.conclusions:
+            screen.message(sentence)
         return 0
     except KeyboardInterrupt:
         screen.close()

@@ -7,18 +7,27 @@ import time
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from data_juicer_sandbox.engine.conclusions import conclusions, rankings
 from data_juicer_sandbox.report import html
 from data_juicer_sandbox.report.data import JobRow, Measured, RunData
 from data_juicer_sandbox.report.plots import line_plot
 from data_juicer_sandbox.terminal.view import duration
 from data_juicer_sandbox.types import JsonValue
+from data_juicer_sandbox.watchers import local
 
 _SHOWN_ROWS = 60
 
 
 def render(run: RunData) -> str:
     """The whole page as HTML."""
-    parts = (_header(run), _jobs(run.jobs), _tables(run.jobs), _metrics(run.measured), _curves(run.measured))
+    parts = (
+        _header(run),
+        _answer(run),
+        _jobs(run.jobs),
+        _tables(run.jobs),
+        _metrics(run.measured),
+        _curves(run.measured),
+    )
     return html.page(run.title, [piece for part in parts for piece in part])
 
 
@@ -34,6 +43,26 @@ def _header(run: RunData) -> Iterator[str]:
     yield f'<p>{" · ".join(parts)}</p><p class="dim"><code>{escape(str(run.work_dir.resolve()))}</code></p>'
     if run.config:
         yield html.fold("Config", f"<pre>{escape(json.dumps(run.config, ensure_ascii=False, indent=2))}</pre>")
+
+
+def _answer(run: RunData) -> Iterator[str]:
+    """Which data set is better, and the rankings of data pools."""
+    ranked = rankings(run.work_dir / local.FILE)
+    last = max((job.iteration for job in run.jobs), default=1)
+    outputs = [
+        (f"{job.pipeline}.{job.name}", name, value)
+        for job in run.jobs
+        if job.iteration == last and job.job.get("status") == "done"
+        for name, value in job.outputs.items()
+    ]
+    sentences = conclusions(outputs, ranked)
+    if sentences:
+        yield "<h2>Answer</h2><ul>"
+        yield from (f"<li>{escape(sentence)}</li>" for sentence in sentences)
+        yield "</ul>"
+    for table in (ranking.table() for ranking in ranked):
+        yield f"<h3>{escape(table.title)}</h3>"
+        yield html.table(table.columns, table.rows)
 
 
 def _jobs(jobs: Sequence[JobRow]) -> Iterator[str]:
