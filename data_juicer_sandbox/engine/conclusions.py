@@ -10,7 +10,7 @@ from statistics import fmean
 
 from data_juicer_sandbox.comparison import Comparison, Repeats, compare
 from data_juicer_sandbox.context.infos import JobRecord
-from data_juicer_sandbox.engine.summary import Table
+from data_juicer_sandbox.engine.summary import TRAINED_ON, Table
 from data_juicer_sandbox.labels import short_labels
 from data_juicer_sandbox.types import JsonValue, Metrics
 from data_juicer_sandbox.watchers import local
@@ -147,7 +147,7 @@ def _groups(value: object) -> dict[str, dict[str, dict[object, float]]]:
     for entry in entries:
         if not isinstance(entry, Mapping) or not isinstance(score := entry.get(SCORE), (int, float)):
             return {}
-        trained, dataset = entry.get("train_dataset"), entry.get("dataset")
+        trained, dataset = entry.get(TRAINED_ON), entry.get("dataset")
         if not isinstance(trained, str) or score != score or abs(score) == float("inf"):
             return {}
         repeats = groups.setdefault(str(dataset), {}).setdefault(trained, {})

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from data_juicer_sandbox.terminal.view import View, cell, duration, is_number
+from data_juicer_sandbox.terminal.tables import WIDTH, lay_out
+from data_juicer_sandbox.terminal.view import View, duration
 
 EVERY = 30.0
 """Interval in seconds between the lines of a long task."""
@@ -68,21 +69,8 @@ class PlainView(View):
         self.stream.flush()
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Write a table."""
-        texts = [list(columns), *([cell(value) for value in row] for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-        align_right = [
-            bool(rows) and all(is_number(row[i]) or row[i] is None for row in rows) for i in range(len(columns))
-        ]
-        lines = [
-            "  ".join(
-                text.rjust(width) if is_right else text.ljust(width)
-                for text, width, is_right in zip(line, widths, align_right, strict=True)
-            )
-            for line in texts
-        ]
-        lines.insert(1, "  ".join("-" * width for width in widths))
-        self.message("\n".join(["", title, *(line.rstrip() for line in lines), ""]))
+        """Write a table that fits into 100 columns."""
+        self.message("\n".join(["", *lay_out(title, columns, rows, WIDTH).lines(), ""]))
 
     @contextmanager
     def task(self, description: str, total: float | None = None) -> Iterator[PlainTask]:

@@ -13,9 +13,12 @@ from rich.text import Text
 
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.plain_view import first_line, indented
-from data_juicer_sandbox.terminal.view import View, cell, duration, is_number
+from data_juicer_sandbox.terminal.tables import lay_out
+from data_juicer_sandbox.terminal.view import View, duration
 
 _NO_TASK = TaskID(-1)
+_FRAME, _BETWEEN = 4, 3
+"""Characters of a table's left and right edge, and between two columns."""
 
 
 class RichView(View):
@@ -103,12 +106,15 @@ class RichView(View):
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Write a table."""
-        table = Table(title=Text(title), title_justify="left")
-        for index, column in enumerate(columns):
-            numbers = bool(rows) and all(is_number(row[index]) or row[index] is None for row in rows)
-            table.add_column(Text(column), justify="right" if numbers else "left")
-        for row in rows:
-            table.add_row(*(Text(cell(value)) for value in row))
+        layout = lay_out(title, columns, rows, self.console.width - _FRAME, _BETWEEN)
+        if sum(layout.widths) + _BETWEEN * (len(layout.widths) - 1) > self.console.width - _FRAME:
+            self.message("\n".join(layout.lines()))  # rich would cut numbers
+            return
+        table = Table(title=Text(layout.title), title_justify="left")
+        for column, is_right in zip(layout.columns, layout.is_right, strict=True):
+            table.add_column(Text(column), justify="right" if is_right else "left", no_wrap=True)
+        for row in layout.rows:
+            table.add_row(*map(Text, row))
         self.console.print(table)
 
     @contextmanager
