@@ -136,6 +136,8 @@ def open_controller(config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[
     name = sweep.name or config.experiment_name
     keys = ("pipelines", "parameters", *(phase.key for phase in Phase))
     jobs = {key: config.content.get(key) for key in keys}
+    if variables := config.content.get("vars"):
+        jobs["vars"] = variables
     space = [(parameter.name, parameter.distribution) for parameter in sweep.parameters]
     goals = [(metric.name, metric.maximize) for metric in sweep.metrics]
     definition_digest = studies.digest(jobs, _config_files(config, planned_jobs), space, goals)

@@ -55,9 +55,7 @@ def validate(config: SandboxConfig) -> ValidationResult:
     problems += _check_watchers(config)
     if not planned_jobs:
         warnings.append(ConfigError("the config has no jobs", where=config.source.where()))
-    changes, faults = resolve_overrides(
-        config.parameters, planned_jobs, lambda name: config.source.where(("parameters", name))
-    )
+    changes, faults = resolve_overrides(config.parameters, planned_jobs, config.where_parameter)
     return ValidationResult(with_overrides(planned_jobs, changes, config.variables), problems + faults, warnings)
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from data_juicer_sandbox.components.base import Component, Role
 from data_juicer_sandbox.config import yaml_source as sources
-from data_juicer_sandbox.config.interpolation import fill, find_variable
+from data_juicer_sandbox.config.interpolation import fill, find_variable, unknown_variable
 from data_juicer_sandbox.config.schema import Job
-from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.context.keys import ConfigKey
 from data_juicer_sandbox.errors import MAX_PROBLEMS, ConfigError, Where
@@ -19,7 +18,7 @@ from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.hooks.base import Hook
 from data_juicer_sandbox.secrets import remember_all
 from data_juicer_sandbox.signatures import parameters
-from data_juicer_sandbox.types import ConfigValues, JsonValue
+from data_juicer_sandbox.types import ConfigValues, JsonValue, Variables
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class PlannedJob:
                 yield path, self.recipe.where(*key_path), ("dj_configs", *key_path)
 
 
-def plan_job(job: Job, variables: Mapping[str, str]) -> PlannedJob:
+def plan_job(job: Job, variables: Variables) -> PlannedJob:
     """Load a job's configs and classes; errors become its `problems`."""
     problems: list[ConfigError] = []
     recipe, extra = (_load_config(job, name, variables, problems) for name in ("dj_configs", "extra_configs"))
@@ -145,7 +144,7 @@ def _texts(value: object) -> Iterator[str]:
             yield from texts(item)
 
 
-def _load_config(job: Job, name: str, variables: Mapping[str, str], problems: list[ConfigError]) -> JobConfig:
+def _load_config(job: Job, name: str, variables: Variables, problems: list[ConfigError]) -> JobConfig:
     configured = getattr(job, name)
     keys = map(ConfigKey.parse, (*job.local, *job.input, *job.updates))
     later = tuple(key.path for key in keys if key.config == name)
@@ -166,7 +165,7 @@ def _load_config(job: Job, name: str, variables: Mapping[str, str], problems: li
         problems.append(ConfigError(f"`{name}` of job {job.label!r}: {error}", where=job.where(name)))
         return JobConfig(name, None, False, job.source, (*job.path, name), later)
     for variable in list(dict.fromkeys(unknown))[:MAX_PROBLEMS]:
-        hint = suggest(variable, variables) + "; write $${ for a literal ${"
+        what, hint = unknown_variable(variable, variables)
         where = source.where(find_variable(source.value, variable))
-        problems.append(ConfigError(f"job {job.label!r}: unknown variable ${{{variable}}}", where=where, hint=hint))
+        problems.append(ConfigError(f"job {job.label!r}: {what}", where=where, hint=hint))
     return JobConfig(name, value, True, source, (), later)
