@@ -20,6 +20,7 @@ COMMANDS = {
     "report": "write the HTML report of a run",
     "compare": "compare the metrics and configs of runs",
     "list": "list hooks and components, or show one with its parameters",
+    "init": "write a commented config for your own data",
     "cp": "copy an example config, or list them",
 }
 PRINT = "--print_config"

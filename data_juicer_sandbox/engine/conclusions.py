@@ -79,6 +79,8 @@ class Ranking:
             for word in ("better", "worse")
             if (names := [name for name, words in verdicts.items() if words == {word}])
         ]
+        unproven = [name for name, words in verdicts.items() if len(words) != 1 or not words & {"better", "worse"}]
+        parts += [f"not proven: {_listed(unproven)}"] if parts and unproven else []
         parts = parts or [f"no pool differs from {baseline} beyond the noise of the seeds"]
         return f"{self.job}: {'; '.join(parts)} (95% confidence for all comparisons together, {seeds} seeds)"
 

@@ -12,20 +12,23 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.plain_view import first_line, indented
-from data_juicer_sandbox.terminal.tables import lay_out
+from data_juicer_sandbox.terminal.tables import lay_out, shortened
 from data_juicer_sandbox.terminal.view import View, duration
 
 _NO_TASK = TaskID(-1)
+_LONGEST = 32
+"""Characters of a task's description."""
 _FRAME, _BETWEEN = 4, 3
 """Characters of a table's left and right edge, and between two columns."""
 
@@ -39,12 +42,17 @@ class RichView(View):
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=16),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=False),
-            TextColumn("left", style="dim"),
-            TextColumn("{task.fields[note]}", markup=False, style="dim"),
+            BarColumn(bar_width=10, table_column=Column(min_width=10)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=5)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+            _TimeLeft(compact=True, table_column=Column(no_wrap=True)),
+            TextColumn(
+                "{task.fields[note]}",
+                markup=False,
+                style="dim",
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            ),
+            expand=True,
             console=self.console,
             transient=True,
             refresh_per_second=8,
@@ -131,7 +139,7 @@ class RichView(View):
     @contextmanager
     def task(self, description: str, total: float | None = None) -> Iterator[RichTask]:
         """A task of a component."""
-        bar = self._bars.add_task(f"  {description}", total=total, note="")
+        bar = self._bars.add_task(f"  {shortened(description, _LONGEST)}", total=total, note="", is_timed=True)
         try:
             yield RichTask(self._bars, bar)
         finally:
@@ -150,6 +158,14 @@ class RichView(View):
     def _show(self, text: str) -> None:
         colour = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}.get(text.partition(":")[0], "dim")
         self.console.print(Text(text, style=colour), soft_wrap=True)
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time that a task still takes; nothing for the bars of pipelines and jobs, which differ in duration."""
+
+    def render(self, task: Task) -> Text:
+        """The time, or nothing."""
+        return Text(f"{super().render(task)} left", style="dim") if task.fields.get("is_timed") else Text("")
 
 
 class RichTask:

@@ -101,12 +101,13 @@ def lay_out(
         limit -= 1
         for index, column in enumerate(texts):
             if not numeric[index]:
-                texts[index] = [_shortened(text, limit) for text in column]
+                texts[index] = [shortened(text, limit) for text in column]
     cells = tuple(zip(*texts, strict=True)) if rows else ()
     return Layout("\n".join([title, *notes]), tuple(names), cells, tuple(numeric))
 
 
-def _shortened(text: str, limit: int) -> str:
+def shortened(text: str, limit: int) -> str:
+    """A text of at most `limit` characters, with an ellipsis in the middle."""
     if len(text) <= limit:
         return text
     head = (limit - 1) // 2

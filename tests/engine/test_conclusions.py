@@ -99,6 +99,12 @@ def test_a_ranking_says_which_pools_are_better_than_the_control(rank):
     assert results["anonymous.rank.best"] == ["docs_text_len_1.jsonl", "docs_text_len_0.jsonl"]
 
 
+def test_a_ranking_names_the_pools_without_proof(rank):
+    values = {"docs_text_len_0": [3.93, 3.90, 3.91], "docs_text_len_1": [3.80, 3.82, 3.815], "docs_control": CONTROL}
+    (sentence,) = rank(metrics=scores(**values), match_key="train_dataset", baseline="control").conclusions
+    assert "better than control: text_len_high; not proven: text_len_low (" in sentence
+
+
 def test_a_ranking_without_proof_says_so(rank):
     values = {"docs_text_len_0": [3.93, 3.90, 3.91], "docs_text_len_1": [3.92, 3.91, 3.92], "docs_control": CONTROL}
     results = rank(metrics=scores(**values), match_key="train_dataset", baseline="docs_control")
