@@ -26,6 +26,7 @@ test: $(INSTALLED) ## the tests, but for those that take minutes or need a GPU
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 install: $(INSTALLED) ## make .venv and install everything
+	@echo "installed; to use it in this shell: source $(VENV)/bin/activate (or call $(BIN)/dj-sandbox)"
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -76,6 +76,8 @@ class Sandbox:
         config: the path of a YAML or JSON file, or its content as a mapping.
         trust_checkpoint: also read a checkpoint of an earlier version that holds Python objects. Reading such a file
             can execute code: use it for your own runs only.
+        set: single values by dotted key, as `--set` of the command line: `{"main.train.extra_configs.seeds": [1, 2]}`,
+            `{"vars.size": 500}`.
         overrides: top-level keys that replace those of the config, as the flags of the command line do:
             `work_dir`, `resume`, `max_iter_num`, ... Paths may be `Path` objects.
 
@@ -104,6 +106,7 @@ class Sandbox:
         config: str | os.PathLike[str] | Mapping[str, object],
         *,
         trust_checkpoint: bool = False,
+        set: Mapping[str, object] | None = None,
         **overrides: object,
     ):
         if isinstance(config, Mapping):
@@ -114,6 +117,7 @@ class Sandbox:
             except ConfigError as error:
                 raise ConfigErrors([error]) from error
         self._overrides: ConfigValues = plain_value(overrides)
+        self._assignments: ConfigValues = plain_value(set or {})
         self._trust_checkpoint = trust_checkpoint
         self._valid_config: SandboxConfig | None = None
 
@@ -184,7 +188,7 @@ class Sandbox:
 
     def _load(self, resume: bool | None) -> tuple[SandboxConfig, list[ConfigError]]:
         overrides = self._overrides if resume is None else {**self._overrides, "resume": resume}
-        config, errors = load_source(self._source, overrides)
+        config, errors = load_source(self._source, overrides, self._assignments)
         if config is None:
             raise ConfigErrors(errors)
         return config, errors

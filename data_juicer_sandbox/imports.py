@@ -6,6 +6,7 @@ import importlib
 from types import ModuleType
 
 from data_juicer_sandbox.errors import MissingDependency
+from data_juicer_sandbox.installation import install_command
 
 
 def load(module: str, *, extra: str) -> ModuleType:
@@ -22,5 +23,5 @@ def load(module: str, *, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise MissingDependency(
-            f"the Python package {error.name!r} is not installed", hint=f"pip install 'data-juicer-sandbox[{extra}]'"
+            f"the Python package {error.name!r} is not installed", hint=install_command(extra)
         ) from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos
+from data_juicer_sandbox.engine.conclusions import conclusions, outputs_of, rankings
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.report import REPORT_FILE
@@ -117,6 +118,20 @@ class Results:
         frame = pd.DataFrame(rows, columns=list(_METRIC_COLUMNS))
         frame["time"] = pd.to_datetime(frame["time"], unit="s", utc=True)
         return frame.astype({"step": "Int64"}) if all(_is_whole(step) for step in frame["step"]) else frame
+
+    @property
+    def rankings(self) -> tuple[Table, ...]:
+        """A table for each ranking of data pools: pool, metric, change against the baseline, interval, verdict.
+
+        Read from `metrics.jsonl`.
+        """
+        return tuple(ranking.table() for ranking in rankings(self.work_dir / local.FILE))
+
+    @property
+    def conclusions(self) -> tuple[str, ...]:
+        """Sentences that answer what the run compared: which data set is better, by how much, how sure that is."""
+        ranked = rankings(self.work_dir / local.FILE)
+        return tuple(conclusions(outputs_of(self.context.records()), ranked))
 
     @property
     def trials(self) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 Row: TypeAlias = dict[str, Any]
@@ -18,3 +19,6 @@ JsonValue: TypeAlias = Any
 
 LibraryObject: TypeAlias = Any
 """An object of a library that mypy skips: a torch model, a tokenizer, a data set, an Arrow table."""
+
+Variables: TypeAlias = Mapping[str, JsonValue]
+"""What `${...}` in a config may name: the value by its name."""

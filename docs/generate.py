@@ -25,7 +25,7 @@ from data_juicer_sandbox.signatures import spell
 REFERENCE = Path(__file__).parent / "reference"
 BY_HAND = ("files.md",)
 """Pages of the reference that no code can write."""
-_SHARED = {"config", *KEYS}
+_SHARED = {"file", "config", "set", *KEYS}
 """Options of every command that reads a config."""
 _NOTE = "<!-- Written by docs/generate.py from the code. Change the docstring, not this page. -->\n"
 
@@ -135,9 +135,7 @@ def _command(name: str) -> Iterator[str]:
     configured = any(action.dest == "config" for action in _actions(name)) and name != "report"
     own = [action for action in _actions(name) if not (configured and action.dest in _SHARED)]
     arguments = " ".join(_usage(action) for action in own if not action.option_strings)
-    yield (
-        f"```text\ndj-sandbox {name}{' --config FILE' if configured else ''} [options] {arguments}".rstrip() + "\n```\n"
-    )
+    yield (f"```text\ndj-sandbox {name}{' FILE' if configured else ''} [options] {arguments}".rstrip() + "\n```\n")
     if own:
         yield "| option or argument | value | |\n| --- | --- | --- |"
         yield from map(_option, own)

@@ -30,7 +30,8 @@ sys.path.insert(0, str(SUPPORT))
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No variable of the developer's shell reaches a test; no test reaches W&B or a hub."""
+    """No variable of the developer's shell reaches a test; no test reaches W&B or a hub; the environment is active."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     for name in list(os.environ):
         if name.startswith(("DJ_SANDBOX_", "WANDB_")) or name in ("OPENAI_API_KEY", "HF_TOKEN"):
             monkeypatch.delenv(name)

@@ -154,7 +154,7 @@ def test_results_of_nothing():
 
 
 def test_a_search_has_trials(config):
-    pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
+    pytest.importorskip("optuna", reason="pip install -e '.[search]'")
     sweep = {"method": "grid", "metric": {"name": "main.first.v"}, "plots": False}
     sweep["parameters"] = {"main.first.extra_configs.value": {"values": [1, 2]}}
     Path("sweep.yaml").write_text(yaml.safe_dump(sweep))

@@ -394,7 +394,7 @@ def test_a_work_dir_that_holds_files_of_the_same_names(tmp_path, config_file, ca
 
 
 def test_trials_are_not_appended_to_a_file_of_the_users(tmp_path, config_file, capsys):
-    pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
+    pytest.importorskip("optuna", reason="pip install -e '.[search]'")
     give = {"type": "toy_lab.steps.Give", "value": 1}
     job = {"hook": "GeneralProbeHook", "meta_name": "g", "output": "v", "extra_configs": give}
     (tmp_path / "rows.jsonl").write_text('{"text": "the user\'s own"}\n')

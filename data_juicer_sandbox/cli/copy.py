@@ -13,6 +13,7 @@ import data_juicer_sandbox
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.installation import program
 
 NAME = "cp"
 HELP = "copy an example config; without a name, list them"
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     except SandboxError as error:
         print(f"dj-sandbox: {error}", file=sys.stderr)
         return 2
-    print(f"{target}\nrun it with: dj-sandbox --config {target}")
+    print(f"{target}\nrun it with: {program()} --config {target}")
     return 0
 
 

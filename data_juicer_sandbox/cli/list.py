@@ -6,7 +6,7 @@ import argparse
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from data_juicer_sandbox.cli.describe import Described, describe, describe_component, describe_hook, hooks
 from data_juicer_sandbox.config.suggestions import suggest
@@ -14,18 +14,23 @@ from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import FACTORIES, import_class
 
 NAME = "list"
+_LONG = 60
+"""Lines from which a short form is shown."""
 HELP = "list hooks and components, or show one with its parameters"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("name", nargs="?", help="a hook, a `type`, a factory, or a dotted path")
+    parser.add_argument("--all", action="store_true", help="show everything, also if it is long")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print; returns the exit code."""
     try:
-        lines = list(_everything()) if args.name is None else list(_one(args.name))
+        lines = list(_everything()) if args.name is None else list(_one(args.name, _details))
+        if args.name is not None and len(lines) > _LONG and not getattr(args, "all", False):
+            lines = [*_one(args.name, _summary), "", f"`dj-sandbox list {args.name} --all` explains each parameter."]
     except ConfigError as error:
         print(f"dj-sandbox: {error}", file=sys.stderr)
         return error.exit_code
@@ -59,22 +64,35 @@ def _factory(name: str) -> Iterator[str]:
         yield "    none built in; set `type` to a dotted path to use your own class"
 
 
-def _one(name: str) -> Iterator[str]:
+def _one(name: str, show: Callable[[Described], Iterator[str]]) -> Iterator[str]:
     if name in FACTORIES:
         yield from _factory(name)
         return
     if name in hooks():
-        yield from _details(describe_hook(name))
+        yield from show(describe_hook(name))
         return
     factories = [factory for factory in FACTORIES.values() if name in factory.types()]
     for number, factory in enumerate(factories):
         yield from [""] * bool(number)
-        yield from _details(describe_component(factory, name))
+        yield from show(describe_component(factory, name))
     if not factories and "." in name:
-        yield from _details(describe(name, import_class(name)))
+        yield from show(describe(name, import_class(name)))
     elif not factories:
         names = {*hooks(), *FACTORIES, *(type_ for factory in FACTORIES.values() for type_ in factory.types())}
         raise ConfigError(f"unknown hook, component or factory {name!r}", hint=suggest(name, names))
+
+
+def _summary(thing: Described) -> Iterator[str]:
+    """The first paragraph, and the names of the parameters with their defaults."""
+    yield thing.name
+    yield from _wrap(thing.summary, "  ")
+    for label, value in thing.facts.items():
+        yield from _entry(f"{label}:", value, 14)
+    required = [f"{parameter.name}: {parameter.type}" for parameter in thing.parameters if parameter.default is None]
+    optional = [f"{parameter.name}={parameter.default}" for parameter in thing.parameters if parameter.default]
+    yield from _entry("required:", "; ".join(required) or "nothing", 14)
+    if optional:
+        yield from _entry("optional:", ", ".join(optional), 14)
 
 
 def _details(thing: Described) -> Iterator[str]:

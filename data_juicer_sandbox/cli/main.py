@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,13 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 COMMANDS = {
-    "run": "run a config (the default: `dj-sandbox --config FILE`)",
+    "run": "run a config (the default: `dj-sandbox FILE`)",
     "validate": "validate a config without running it: show all errors, with file and line",
     "plan": "show the execution plan (dry run): which jobs will run, which are kept, and why",
     "report": "write the HTML report of a run",
     "compare": "compare the metrics and configs of runs",
     "list": "list hooks and components, or show one with its parameters",
+    "init": "write a commented config for your own data",
     "cp": "copy an example config, or list them",
 }
 PRINT = "--print_config"
@@ -60,7 +62,8 @@ def _main(arguments: list[str]) -> int:
         print(f"dj-sandbox {__version__}")
         return 0
     command = _command(arguments)
-    if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
+    first = arguments[0] if arguments else "-"
+    if first not in COMMANDS and not first.startswith("-") and not _is_config(first):
         from data_juicer_sandbox.config.suggestions import suggest
 
         print(f"dj-sandbox: unknown command {arguments[0]!r} ({suggest(arguments[0], COMMANDS)})", file=sys.stderr)
@@ -75,6 +78,11 @@ def _main(arguments: list[str]) -> int:
         return int(module.run(command_parser(command).parse_args(rest)))
     except KeyboardInterrupt:
         return 130
+
+
+def _is_config(argument: str) -> bool:
+    """Whether the first argument is a config rather than the name of a command."""
+    return argument.endswith((".yaml", ".yml", ".json")) or Path(argument).is_file()
 
 
 def _command(arguments: list[str]) -> str:

@@ -8,6 +8,7 @@ the same limits.
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 import types
@@ -52,7 +53,19 @@ def parser(command: str, description: str, epilog: str | None = None) -> Argumen
         formatter_class=argparse.RawDescriptionHelpFormatter if epilog else argparse.HelpFormatter,
     )
     argument_parser.add_argument(
-        "--config", type=str, metavar="FILE", default=argparse.SUPPRESS, help="the YAML or JSON file of the run"
+        "file", nargs="?", type=str, metavar="FILE", default=argparse.SUPPRESS, help="the YAML or JSON file of the run"
+    )
+    argument_parser.add_argument(
+        "--config", type=str, metavar="FILE", default=argparse.SUPPRESS, help="the same as FILE"
+    )
+    argument_parser.add_argument(
+        "--set",
+        action="append",
+        type=str,
+        metavar="KEY=VALUE",
+        default=argparse.SUPPRESS,
+        help="set one value, in YAML: pipelines.<pipeline>.<meta_name>.extra_configs.<key>=..., <op>.<argument>=..., "
+        "vars.<name>=..., or a top-level key; may be repeated",
     )
     if command in ("run", "plan"):
         argument_parser.add_argument(
@@ -78,6 +91,7 @@ def read(argument_parser: ArgumentParser, arguments: list[str]) -> tuple[ConfigV
     """
     if os.environ.pop(TRUST_VARIABLE, None) is not None:
         print(f"dj-sandbox: {TRUST_VARIABLE} is ignored: {TRUST} is a flag only", file=sys.stderr)
+    _warn_of_unknown_variables()
     try:
         options = argument_parser.parse_args(arguments).as_dict()
     except argparse.ArgumentError as error:
@@ -90,13 +104,50 @@ def read(argument_parser: ArgumentParser, arguments: list[str]) -> tuple[ConfigV
             for name in list(options)
             if name in KEYS
         }
+        if "set" in options:
+            options["set"] = _assignments(options["set"])
     except ConfigError as error:
         print(refusal(error), file=sys.stderr)
         return 2
-    if "config" not in options:
-        print("dj-sandbox: --config FILE is missing (see `dj-sandbox cp` for a config to start from)", file=sys.stderr)
+    files = [options[name] for name in ("file", "config") if name in options]
+    if not files:
+        print("dj-sandbox: the config FILE is missing (see `dj-sandbox init` and `dj-sandbox cp`)", file=sys.stderr)
         return 2
+    if "file" in options and "config" in options and _is_flag("--config", arguments):
+        print(f"dj-sandbox: two configs are named: {files[0]} and --config {files[1]}", file=sys.stderr)
+        return 2
+    options.pop("file", None)
+    options["config"] = files[0]
     return options, overrides
+
+
+def _warn_of_unknown_variables() -> None:
+    """Warn about variables that begin like those of this program, which a misspelt one does."""
+    names = {f"{ENVIRONMENT}_{name.upper()}" for name in (*KEYS, "config", "file", "set")}
+    for name in sorted(os.environ):
+        if name.startswith(f"{ENVIRONMENT}_") and name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            print(f"dj-sandbox: the environment variable {name[:_SHOWN]} is unknown and ignored{hint}", file=sys.stderr)
+
+
+def _assignments(entries: str | list[str]) -> ConfigValues:
+    """The values of `--set` by key.
+
+    Raises:
+        ConfigError: one is not KEY=VALUE, or its value is not YAML.
+    """
+    assignments: ConfigValues = {}
+    for entry in [entries] if isinstance(entries, str) else entries:
+        name, equals, text = entry.partition("=")
+        if not name or not equals:
+            raise ConfigError(f"{shorten(repr(entry), _SHOWN)} is not KEY=VALUE", where="--set")
+        assignments[name] = parse(text, f"--set {name}").value
+    return assignments
+
+
+def _is_flag(flag: str, arguments: list[str]) -> bool:
+    return any(argument.partition("=")[0] == flag for argument in arguments)
 
 
 def refusal(error: SandboxError) -> str:
@@ -107,8 +158,7 @@ def refusal(error: SandboxError) -> str:
 def _source(name: str, arguments: list[str]) -> str:
     """The flag or variable that a key's value comes from."""
     flag = f"--{name}"
-    by_flag = any(argument.partition("=")[0] == flag for argument in arguments)
-    return flag if by_flag else f"{ENVIRONMENT}_{name.upper()}"
+    return flag if _is_flag(flag, arguments) else f"{ENVIRONMENT}_{name.upper()}"
 
 
 def _value(key: Key, text: str, source: str) -> JsonValue:

@@ -32,7 +32,9 @@ def run(arguments: list[str]) -> int:
     settings, overrides = read
     try:
         trust_checkpoint = settings.get("trust_checkpoint", False)
-        plan = Sandbox(settings["config"], trust_checkpoint=trust_checkpoint, **overrides).plan()
+        plan = Sandbox(
+            settings["config"], trust_checkpoint=trust_checkpoint, set=settings.get("set"), **overrides
+        ).plan()
     except SandboxError as error:
         print(options.refusal(error), file=sys.stderr)
         return error.exit_code

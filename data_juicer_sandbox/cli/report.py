@@ -15,6 +15,7 @@ HELP = "write the HTML report of a run"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("path", nargs="?", metavar="DIR", help="the run's work directory, or its config")
     which.add_argument("--work_dir", metavar="DIR", help="the run's work directory")
     which.add_argument("--config", metavar="FILE", help="the run's config, which names its work directory")
 
@@ -24,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from data_juicer_sandbox import report
 
     try:
-        print(report.build(Path(args.work_dir or _work_dir(args.config))))
+        print(report.build(Path(_work_dir(args))))
     except SandboxError as error:
         print(f"dj-sandbox: {error}", file=sys.stderr)
         return error.exit_code
@@ -34,7 +35,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _work_dir(config: str) -> str:
+def _work_dir(args: argparse.Namespace) -> str:
+    config = args.config or (args.path if args.path and Path(args.path).is_file() else None)
+    if config is None:
+        return str(args.work_dir or args.path)
     from data_juicer_sandbox.config.loader import load_or_raise
 
     return load_or_raise(config).work_dir

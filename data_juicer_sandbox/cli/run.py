@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.cli.main import PRINT
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, SandboxError
+from data_juicer_sandbox.installation import program
 from data_juicer_sandbox.secrets import mask, mask_text
 from data_juicer_sandbox.types import ConfigValues
 
@@ -43,22 +44,22 @@ def run(arguments: list[str], epilog: str | None = None) -> int:
         return read
     settings, overrides = read
     if PRINT in arguments:
-        return _print_config(settings["config"], overrides)
-    return _run(settings["config"], overrides, settings.get("trust_checkpoint", False))
+        return _print_config(settings["config"], overrides, settings.get("set"))
+    return _run(settings["config"], overrides, settings.get("set"), settings.get("trust_checkpoint", False))
 
 
-def _run(path: str, overrides: dict[str, object], trust_checkpoint: bool) -> int:
+def _run(path: str, overrides: ConfigValues, assignments: ConfigValues | None, trust_checkpoint: bool) -> int:
     from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.engine.interruption import interruptible
     from data_juicer_sandbox.terminal import logs
 
     logs.show_warnings_only()
     try:
-        sandbox = Sandbox(path, trust_checkpoint=trust_checkpoint, **overrides)
+        sandbox = Sandbox(path, trust_checkpoint=trust_checkpoint, set=assignments, **overrides)
     except ConfigErrors as error:
         return _refuse(error)
     with interruptible():
-        return _show_run(sandbox, _command(path, overrides))
+        return _show_run(sandbox, _command(path, overrides, assignments))
 
 
 def _show_run(sandbox: Sandbox, command: str) -> int:
@@ -76,8 +77,10 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
     try:
         results = sandbox.run(view=screen)
         screen.run_done(results.seconds, len(results.ran), len(results.kept), results.notes)
-        for table in (*tables(results.context), *results.tables):
+        for table in (*tables(results.context), *results.rankings, *results.tables):
             screen.table(table.title, table.columns, table.rows)
+        for sentence in results.conclusions:
+            screen.message(sentence)
         return 0
     except KeyboardInterrupt:
         screen.close()
@@ -99,14 +102,14 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         screen.close()
 
 
-def _print_config(path: str, overrides: ConfigValues) -> int:
+def _print_config(path: str, overrides: ConfigValues, assignments: ConfigValues | None) -> int:
     from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.config.dump import dump_config
     from data_juicer_sandbox.config.interpolation import escape
     from data_juicer_sandbox.config.keys import KEYS
 
     try:
-        config = Sandbox(path, **overrides).config
+        config = Sandbox(path, set=assignments, **overrides).config
     except ConfigErrors as error:
         return _refuse(error)
     defaults = {name: key.default for name, key in KEYS.items() if not name.endswith("_job_configs")}
@@ -126,11 +129,13 @@ def _refuse(error: ConfigErrors) -> int:
     return error.exit_code
 
 
-def _command(path: str, overrides: dict[str, object]) -> str:
+def _command(path: str, overrides: ConfigValues, assignments: ConfigValues | None) -> str:
     """The command that continues this run."""
     import json
 
-    parts = ["dj-sandbox", "--config", path]
+    parts = ["--config", path]
     for name, value in mask({key: value for key, value in overrides.items() if key != "resume"}).items():
         parts += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
-    return " ".join(map(shlex.quote, [*parts, "--resume", "true"]))
+    for name, value in mask(assignments or {}).items():
+        parts += ["--set", f"{name}={json.dumps(value)}"]
+    return " ".join([program(), *map(shlex.quote, [*parts, "--resume", "true"])])

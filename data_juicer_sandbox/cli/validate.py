@@ -30,7 +30,7 @@ def run(arguments: list[str]) -> int:
 
     settings, overrides = read
     try:
-        sandbox = Sandbox(settings["config"], **overrides)
+        sandbox = Sandbox(settings["config"], set=settings.get("set"), **overrides)
         warnings = sandbox.validate()
     except ConfigErrors as error:
         _print_warnings(error.warnings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from data_juicer_sandbox.config import yaml_source as sources
-from data_juicer_sandbox.config.interpolation import fill
+from data_juicer_sandbox.config.interpolation import fill, find_variable, unknown_variable
 from data_juicer_sandbox.config.limits import MAX_NAME, Budget, path_problem
 from data_juicer_sandbox.config.schema import Job, Phase, Pipeline
 from data_juicer_sandbox.config.suggestions import suggest
@@ -13,8 +13,8 @@ from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.context.keys import CONFIGS, PREVIOUS, ConfigKey
 from data_juicer_sandbox.context.provenance import BOOKKEEPING
 from data_juicer_sandbox.errors import ConfigError, ResolveError
-from data_juicer_sandbox.secrets import shown
-from data_juicer_sandbox.types import ConfigValues, JsonValue
+from data_juicer_sandbox.secrets import remember_all, shown
+from data_juicer_sandbox.types import ConfigValues, JsonValue, Variables
 
 JOB_KEYS = ("hook", "meta_name", "input", "output", "local", "dj_configs", "extra_configs")
 RESERVED = ("meta_name", BOOKKEEPING)
@@ -30,7 +30,7 @@ class JobReader:
         problems: receives the problems.
     """
 
-    def __init__(self, source: Source, variables: Mapping[str, str], problems: list[ConfigError]):
+    def __init__(self, source: Source, variables: Variables, problems: list[ConfigError]):
         self.source, self.variables, self.problems = source, variables, problems
         self._budget = Budget()
 
@@ -173,13 +173,16 @@ class JobReader:
 
     def _fill(self, value: object, source: Source, path: KeyPath) -> JsonValue:
         def unknown(name: str) -> None:
-            hint = suggest(name, self.variables) + "; write $${ for a literal ${"
-            self._add_problem(f"unknown variable ${{{name}}}", source, path, hint)
+            what, hint = unknown_variable(name, self.variables)
+            self._add_problem(what, source, (*path, *find_variable(value, name)), hint)
 
         try:
-            return fill(value, self.variables, unknown, self._budget)
+            filled = fill(value, self.variables, unknown, self._budget)
+            if filled != value:
+                remember_all(filled)  # a password by a variable
+            return filled
         except ConfigError as error:
-            self._add_problem(error.what, source, path)
+            self._add_problem(error.what, source, path, error.hint)
             return None if isinstance(value, str) else type(value)()
 
     def _add_problem(self, what: str, source: Source, path: KeyPath, hint: str | None = None) -> None:

@@ -45,6 +45,12 @@ KEYS: dict[str, Key] = {
         ),
         Key("resume", bool, False, "continue from the checkpoint in work_dir"),
         Key("debug", bool, False, "DEBUG logging and full tracebacks"),
+        Key(
+            "vars",
+            dict | None,
+            None,
+            "variables of your own: ${vars.NAME}, or ${NAME}, in any string; also lists and mappings",
+        ),
         Key("hpo_config", str | None, None, "path of a sweep file: runs a hyper-parameter search"),
         Key(
             "parameters",

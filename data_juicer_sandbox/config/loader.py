@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from data_juicer_sandbox.config import yaml_source as sources
-from data_juicer_sandbox.config.interpolation import escape, fill, find_variable
+from data_juicer_sandbox.config.assignments import assign, qualified
+from data_juicer_sandbox.config.interpolation import escape, fill, find_variable, mentions, unknown_variable
 from data_juicer_sandbox.config.jobs import JobReader
 from data_juicer_sandbox.config.keys import KEYS
 from data_juicer_sandbox.config.limits import MAX_DEPTH, MAX_NAME, Budget, path_problem
@@ -21,10 +24,13 @@ from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.context.keys import PREVIOUS
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, Problems, TooManyProblems, Where
 from data_juicer_sandbox.secrets import remember_all, shown
-from data_juicer_sandbox.types import ConfigValues, JsonValue
+from data_juicer_sandbox.types import ConfigValues, JsonValue, Variables
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.config.sweep import Sweep
+
+CONFIG_DIR = "config_dir"
+"""The variable that holds the folder of the config. `vars` may set it, as stored configs do."""
 
 
 def load(path: str, overrides: Mapping[str, object] | None = None) -> tuple[SandboxConfig | None, list[ConfigError]]:
@@ -60,15 +66,18 @@ def read_source(path: str) -> Source:
 
 
 def load_source(
-    source: Source, overrides: Mapping[str, object] | None = None
+    source: Source,
+    overrides: Mapping[str, object] | None = None,
+    assignments: Mapping[str, object] | None = None,
 ) -> tuple[SandboxConfig | None, list[ConfigError]]:
     """Like `load`, for the content of a config.
 
     Args:
         source: its `value` is a mapping.
         overrides: top-level keys that replace those of the source.
+        assignments: values by dotted key, as `--set` gives them; they win over all else.
     """
-    loading = _Loading(source, dict(overrides or {}))
+    loading = _Loading(source, dict(overrides or {}), dict(assignments or {}))
     try:
         return loading.config()
     except TooManyProblems:
@@ -104,27 +113,46 @@ def plain_value(value: object, depth: int = 0) -> JsonValue:
     return value
 
 
+def _job_files(pipelines: Sequence[Pipeline]) -> Iterator[JsonValue]:
+    """The content of the files that jobs and their configs are read from; it may change what a variable means there."""
+    for job in (job for pipeline in pipelines for job in pipeline.jobs):
+        yield job.source.value
+        for path in (job.dj_configs, job.extra_configs):
+            if isinstance(path, str) and Path(path).is_file():
+                with suppress(ConfigError):  # found again, and reported, when the job is planned
+                    yield sources.read(path).value
+
+
 class _Loading:
     """Reads one config: its values and its problems."""
 
-    def __init__(self, source: Source, overrides: dict[str, object]):
-        self.source, self.overrides = source, overrides
+    def __init__(self, source: Source, overrides: dict[str, object], assignments: dict[str, object]):
+        self.source = source
         self.problems: list[ConfigError] = Problems()
+        content: ConfigValues = {**source.value, **overrides}
+        assigned = assign(content, assignments, self.problems)
+        self.overrides = {**overrides, **assigned.top_level}
+        self.parameters = assigned.parameters
+        self._assigned_keys = assigned.keys
         self._budget = Budget()
         self.values = {name: key.default for name, key in KEYS.items()}
 
     def add_problem(self, what: str, path: KeyPath = (), hint: str | None = None) -> None:
         where: Where | str = self.source.where(path)
         if path and path[0] in self.overrides:
-            where = f"--{path[0]}"
+            where = f"--set {path[0]}" if path[0] in self._assigned_keys else f"--{path[0]}"
         self.problems.append(ConfigError(what, where=where, hint=hint))
 
     def config(self) -> tuple[SandboxConfig, list[ConfigError]]:
         self._read_values()
-        remember_all({**self.source.value, **self.overrides})
+        remember_all({**self.source.value, **self.overrides, **self.parameters})
         variables = self._variables()
         reader = JobReader(self.source, variables, self.problems)
         pipelines = self._pipelines(reader)
+        self.parameters = {qualified(name, pipelines): value for name, value in self.parameters.items()}
+        if self.parameters:
+            parameters = {**(self.values["parameters"] or {}), **self.parameters}
+            self.values["parameters"] = self.overrides["parameters"] = parameters
         names = self.values["watchers"]
         values = self.values
         converted = {
@@ -136,12 +164,20 @@ class _Loading:
             "iter_updater": values["iter_updater"] or {},
             "watchers": None if names is None else tuple([names] if isinstance(names, str) else names),
             "variables": variables,
-            "content": {**self.source.value, **self.overrides, "work_dir": escape(variables["work_dir"])},
+            "content": self._content(variables, pipelines),
             "overridden": frozenset(self.overrides),
+            "assigned": frozenset((*self._assigned_keys, *self.parameters)),
             "source": self.source,
         }
         unchanged = {part.name: values[part.name] for part in fields(SandboxConfig) if part.name in KEYS}
         return SandboxConfig(**{**unchanged, **converted}), self.problems
+
+    def _content(self, variables: Variables, pipelines: Sequence[Pipeline]) -> ConfigValues:
+        """The config as it is stored; it means the same where it is written to another folder."""
+        content = {**self.source.value, **self.overrides, "work_dir": escape(variables["work_dir"])}
+        if mentions(content, CONFIG_DIR) or any(mentions(text, CONFIG_DIR) for text in _job_files(pipelines)):
+            content["vars"] = {**(content.get("vars") or {}), CONFIG_DIR: escape(variables[CONFIG_DIR])}
+        return content
 
     def _read_values(self) -> None:
         for name, value in {**self.source.value, **self.overrides}.items():
@@ -164,46 +200,64 @@ class _Loading:
             if key.positive and value is not None and value <= 0:
                 self.add_problem(f"{name!r} must be more than 0", (name,))
 
-    def _variables(self) -> dict[str, str]:
-        """Every top-level scalar by name; `work_dir` may use the ones above it."""
+    def _variables(self) -> dict[str, JsonValue]:
+        """The variables of the user, and every top-level scalar by name; each may use the ones above it."""
         values = self.values
         if values["work_dir"] is None:
             values["work_dir"] = "./outputs/${project_name}"
-        variables: dict[str, str] = {}
+        variables = self._own_variables()
         for name, value in values.items():
             if isinstance(value, (str, int, float)):
-                unknown: list[str] = []
-                variables[name] = self._fill(str(value), variables, name, unknown.append)
-                for other in unknown:
-                    self.add_problem(f"unknown variable ${{{other}}}", (name,), suggest(other, variables))
+                variables[name] = self._fill_known(str(value), variables, (name,))
+                if not isinstance(variables[name], str):  # `${vars.x}`, a number
+                    variables[name] = str(variables[name])
         names = ("project_name", "experiment_name", "work_dir", "hpo_config")
-        path_problems = {name: reason for name in names if (reason := path_problem(variables.get(name, "")))}
+        path_problems = {name: reason for name in names if (reason := path_problem(str(variables.get(name, ""))))}
         for name, reason in path_problems.items():
             variables[name] = "x"
             if not (name == "work_dir" and "${project_name}" in values[name] and "project_name" in path_problems):
                 self.add_problem(f"{name!r} cannot name a file or folder: {reason}", (name,))
         return variables
 
+    def _own_variables(self) -> dict[str, JsonValue]:
+        """The folder of the config, and the variables of `vars`, by their names with and without `vars.`."""
+        variables: dict[str, JsonValue] = {CONFIG_DIR: str(Path(self.source.file).absolute().parent)}
+        for name, value in (self.values["vars"] or {}).items():
+            path: KeyPath = ("vars", name)
+            if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*", name):
+                self.add_problem(f"a variable's name must be letters, digits, `_` and `-`, not {shown(name)}", path)
+            elif name in KEYS:
+                self.add_problem(f"the variable {name!r} has the name of a top-level key", path, "another name")
+            else:
+                variables[name] = variables[f"vars.{name}"] = self._fill_known(value, variables, path)
+        if (reason := path_problem(str(variables[CONFIG_DIR]))) is not None:
+            self.add_problem(f"{CONFIG_DIR!r} cannot name a folder: {reason}", ("vars", CONFIG_DIR))
+        remember_all({"vars": {name.removeprefix("vars."): value for name, value in variables.items()}})
+        return variables
+
+    def _fill_known(self, value: object, variables: Variables, path: KeyPath) -> JsonValue:
+        """Fill in variables; unknown ones are errors."""
+        unknown: list[str] = []
+        filled = self._fill(value, variables, str(path[0]), unknown.append)
+        for name in dict.fromkeys(unknown):
+            what, hint = unknown_variable(name, variables)
+            self.add_problem(what, (*path, *find_variable(value, name)), hint)
+        return filled
+
     def _fill(
-        self, value: object, variables: Mapping[str, str], key: str, unknown: Callable[[str], None] = lambda name: None
+        self, value: object, variables: Variables, key: str, unknown: Callable[[str], None] = lambda name: None
     ) -> JsonValue:
         try:
             return fill(value, variables, unknown, self._budget)
         except ConfigError as error:
-            self.add_problem(error.what, (key,))
+            self.add_problem(error.what, (key,), error.hint)
             return "x" if isinstance(value, str) else {}
 
-    def _parameters(self, variables: Mapping[str, str]) -> ConfigValues:
-        parameters = self.values["parameters"] or {}
-        unknown: list[str] = []
-        filled: ConfigValues = self._fill(parameters, variables, "parameters", unknown.append)
-        for name in dict.fromkeys(unknown):
-            path = ("parameters", *find_variable(parameters, name))
-            hint = suggest(name, variables) + "; write $${ for a literal ${"
-            self.add_problem(f"unknown variable ${{{name}}}", path, hint)
+    def _parameters(self, variables: Variables) -> ConfigValues:
+        filled: ConfigValues = self._fill_known(self.values["parameters"] or {}, variables, ("parameters",))
         return filled
 
-    def _sweep(self, variables: Mapping[str, str]) -> Sweep | None:
+    def _sweep(self, variables: Variables) -> Sweep | None:
         if self.values["hpo_config"] is None:
             return None
         from data_juicer_sandbox.config.sweep import read_sweep  # only a search needs it

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.errors import Where
-from data_juicer_sandbox.types import ConfigValues, JsonValue
+from data_juicer_sandbox.types import ConfigValues, JsonValue, Variables
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.config.sweep import Sweep
@@ -113,12 +113,14 @@ class SandboxConfig:
     max_hours: float | None = None
     patience: int | None = None
     watchers: tuple[str, ...] | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Variables = field(default_factory=dict)
     """What `${...}` may name."""
     content: Mapping[str, JsonValue] = field(default_factory=dict, compare=False, repr=False)
     """What the file says, the flags and environment variables over it."""
     overridden: frozenset[str] = field(default_factory=frozenset, compare=False, repr=False)
     """The keys that came by flag or environment variable."""
+    assigned: frozenset[str] = field(default_factory=frozenset, compare=False, repr=False)
+    """The top-level keys and parameters that `--set` sets."""
     source: Source = field(default_factory=lambda: Source("<memory>", None), compare=False, repr=False)
 
     @property
@@ -128,7 +130,15 @@ class SandboxConfig:
 
     def where(self, key: str) -> Where | str:
         """Where a top-level key was set: its line, or the flag."""
+        if key in self.assigned:
+            return f"--set {key}"
         return f"--{key}" if key in self.overridden else self.source.where((key,))
+
+    def where_parameter(self, name: str) -> Where | str:
+        """Where a value of `parameters` was set."""
+        if name in self.assigned:
+            return f"--set {name}"
+        return "--parameters" if "parameters" in self.overridden else self.source.where(("parameters", name))
 
     def jobs(self) -> Iterator[Job]:
         """All jobs in the order they run."""

@@ -14,9 +14,15 @@ _LONGEST = 100
 def suggest(name: str, candidates: Iterable[str], *, what: str = "known") -> str:
     """`did you mean 'x'? known: a, b, x`, for the hint of an error."""
     names = sorted(candidates)
-    near = difflib.get_close_matches(name, names, 1, 0.6) if len(name) <= _LONGEST else []
+    near = nearest(name, names)
     listed = f"{what}: {', '.join(names)}" if names else f"{what}: none"
-    return f"did you mean {near[0]!r}? {listed}" if near else listed
+    return listed if near is None else f"did you mean {near!r}? {listed}"
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that is most similar to a name; None if none is similar."""
+    near = difflib.get_close_matches(name, sorted(candidates), 1, 0.6) if len(name) <= _LONGEST else []
+    return near[0] if near else None
 
 
 def nearest_names(name: str, candidates: Iterable[str], *, what: str = "known") -> str:
@@ -29,5 +35,5 @@ def nearest_names(name: str, candidates: Iterable[str], *, what: str = "known") 
     for candidate in names[:_MAX_COMPARED]:
         matcher.set_seq1(candidate[:_LONGEST])
         ratios[candidate] = matcher.ratio()
-    nearest = sorted(ratios, key=lambda candidate: -ratios[candidate])[:_MAX_LISTED]
-    return f"{suggest(name, nearest, what=what)}, and {len(names) - len(nearest)} more"
+    best = sorted(ratios, key=lambda candidate: -ratios[candidate])[:_MAX_LISTED]
+    return f"{suggest(name, best, what=what)}, and {len(names) - len(best)} more"

@@ -8,12 +8,12 @@ from fnmatch import fnmatchcase
 
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.distributions import AddProblem, Parameter, read_parameters
-from data_juicer_sandbox.config.interpolation import fill, find_variable
+from data_juicer_sandbox.config.interpolation import fill, find_variable, unknown_variable
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import Source
 from data_juicer_sandbox.errors import ConfigError, Problems, TooManyProblems, Where
 from data_juicer_sandbox.secrets import shown
-from data_juicer_sandbox.types import ConfigValues, JsonValue
+from data_juicer_sandbox.types import ConfigValues, JsonValue, Variables
 
 METHODS = ("grid", "random", "bayes")
 _NUMBERS: dict[str, tuple[type, ...]] = {
@@ -117,7 +117,7 @@ class Sweep:
         return self.source.where(path)
 
 
-def read_sweep(path: str, variables: Mapping[str, str]) -> tuple[Sweep | None, list[ConfigError]]:
+def read_sweep(path: str, variables: Variables) -> tuple[Sweep | None, list[ConfigError]]:
     """Read a sweep file.
 
     Args:
@@ -141,8 +141,8 @@ def read_sweep(path: str, variables: Mapping[str, str]) -> tuple[Sweep | None, l
         problems.append(ConfigError(what, where=source.where(path), hint=hint))
 
     def unknown(name: str) -> None:
-        hint = suggest(name, variables) + "; write $${ for a literal ${"
-        add_problem(f"unknown variable ${{{name}}}", find_variable(source.value, name), hint)
+        what, hint = unknown_variable(name, variables)
+        add_problem(what, find_variable(source.value, name), hint)
 
     try:
         return _sweep(fill(source.value, variables, unknown), source, add_problem), problems

@@ -19,6 +19,7 @@ from data_juicer_sandbox.files import guarded_by, make_folder
 from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.output_guard import OutputGuard, OutputLedger
 from data_juicer_sandbox.secrets import mask_text
+from data_juicer_sandbox.types import Variables
 from data_juicer_sandbox.validation.outputs import check_output, declared_outputs
 from data_juicer_sandbox.watchers.watcher import Watcher
 from data_juicer_sandbox.workflow.fingerprints import (
@@ -41,7 +42,7 @@ def run_job(
     finished: Finished,
     *,
     relocator: PathRelocator,
-    variables: Mapping[str, str],
+    variables: Variables,
     watcher: Watcher,
     progress: Progress,
     fingerprints: FingerprintCache,

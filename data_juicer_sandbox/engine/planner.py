@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.context.provenance import Trace
 from data_juicer_sandbox.errors import SandboxError
+from data_juicer_sandbox.types import Variables
 from data_juicer_sandbox.user_code import code_change
 from data_juicer_sandbox.workflow.fingerprints import (
     Fingerprint,
@@ -52,7 +53,7 @@ def make_plan(
     planned_jobs: Sequence[PlannedJob],
     context: ContextInfos,
     fingerprints: FingerprintCache,
-    variables: Mapping[str, str],
+    variables: Variables,
     relocator: PathRelocator,
     decided: Mapping[str, str] | None = None,
 ) -> list[Step]:
@@ -107,7 +108,7 @@ def _rerun_reason(
     record: JobRecord,
     finished: Finished,
     fingerprints: FingerprintCache,
-    variables: Mapping[str, str],
+    variables: Variables,
     relocator: PathRelocator,
     later_outputs: Mapping[str, Mapping[str, str]],
 ) -> str | None:

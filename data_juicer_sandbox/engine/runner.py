@@ -17,6 +17,7 @@ from data_juicer_sandbox.engine.summary import format_outputs
 from data_juicer_sandbox.errors import SandboxError, error_chain
 from data_juicer_sandbox.secrets import shorten
 from data_juicer_sandbox.terminal.view import View
+from data_juicer_sandbox.types import Variables
 from data_juicer_sandbox.watchers.watcher import Watcher
 from data_juicer_sandbox.workflow.fingerprints import FingerprintCache, content_of
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
@@ -47,7 +48,7 @@ class RunContext:
     checkpoint: Checkpoint
     watcher: Watcher
     screen: View
-    variables: Mapping[str, str]
+    variables: Variables
     fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
     config_files: tuple[str, ...] = ()
     trust_checkpoint: bool = False

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import ContextInfos
+from data_juicer_sandbox.labels import short_labels
 from data_juicer_sandbox.secrets import mask, shorten
 
+TRAINED_ON = "train_dataset"
+"""The key of a score that names the data set that the model was trained on."""
 _SCALARS = (str, int, float, bool, type(None))
 
 
@@ -38,9 +41,23 @@ def tables(context: ContextInfos) -> Iterator[Table]:
                 yield Table(title, ["name", "value"], [[key, item] for key, item in value.items()])
             elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
                 columns = list(dict.fromkeys(key for item in value for key in item if isinstance(item[key], _SCALARS)))
-                yield Table(title, columns, [[item.get(column) for column in columns] for item in value])
+                yield Table(title, columns, _labelled(columns, value))
             elif isinstance(value, (int, float)):
                 yield Table(title, ["value"], [[value]])
+
+
+def _labelled(columns: Sequence[str], items: Sequence[Mapping[str, object]]) -> list[list[object]]:
+    """The rows of a table; training data sets by their labels."""
+    names = [name for item in items if isinstance(name := item.get(TRAINED_ON), str)]
+    labels = short_labels(names)
+    return [
+        [
+            labels.get(str(value), value) if column == TRAINED_ON else value
+            for column in columns
+            for value in [item.get(column)]
+        ]
+        for item in items
+    ]
 
 
 def _short(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_juicer_sandbox.config.suggestions import suggest
+from data_juicer_sandbox.config.suggestions import nearest, suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import import_class
 from data_juicer_sandbox.hooks.base import Hook
@@ -42,3 +42,9 @@ def find_hook(name: str) -> type[Hook]:
     if not issubclass(hook, Hook):
         raise ConfigError(f"{name!r} is not a hook", hint="a subclass of data_juicer_sandbox.hooks.base.Hook")
     return hook
+
+
+def similar_hook(name: str) -> type[Hook] | None:
+    """The built-in hook with the most similar name, for an unknown one; None if no name is similar."""
+    similar = None if "." in name or name in plugins("hooks") else nearest(name, HOOKS)
+    return None if similar is None else find_hook(similar)

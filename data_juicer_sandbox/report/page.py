@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from data_juicer_sandbox.engine.conclusions import conclusions, rankings
 from data_juicer_sandbox.report import html
 from data_juicer_sandbox.report.data import TRIAL_METRICS, JobRow, Measured, RunData, Search
 from data_juicer_sandbox.report.plots import line_plot
 from data_juicer_sandbox.terminal.view import duration
 from data_juicer_sandbox.types import JsonValue
+from data_juicer_sandbox.watchers import local
 
 _SHOWN_ROWS = 60
 
@@ -21,8 +23,14 @@ def render(run: RunData) -> str:
     """The whole page as HTML."""
     of_jobs = [job for job in run.measured if (job.pipeline, job.name) != TRIAL_METRICS]
     parts = (
-        _header(run), _search(run.search), _jobs(run.jobs), _tables(run.jobs), _metrics(of_jobs), _curves(run.measured)
-    )  # fmt: skip
+        _header(run),
+        _answer(run),
+        _search(run.search),
+        _jobs(run.jobs),
+        _tables(run.jobs),
+        _metrics(of_jobs),
+        _curves(run.measured),
+    )
     return html.page(run.title, [piece for part in parts for piece in part])
 
 
@@ -70,6 +78,26 @@ def _number(text: str) -> float | str:
         return float(text) if "." in text else text
     except ValueError:
         return text
+
+
+def _answer(run: RunData) -> Iterator[str]:
+    """Which data set is better, and the rankings of data pools."""
+    ranked = rankings(run.work_dir / local.FILE)
+    last = max((job.iteration for job in run.jobs), default=1)
+    outputs = [
+        (f"{job.pipeline}.{job.name}", name, value)
+        for job in run.jobs
+        if job.iteration == last and job.job.get("status") == "done"
+        for name, value in job.outputs.items()
+    ]
+    sentences = conclusions(outputs, ranked)
+    if sentences:
+        yield "<h2>Answer</h2><ul>"
+        yield from (f"<li>{escape(sentence)}</li>" for sentence in sentences)
+        yield "</ul>"
+    for table in (ranking.table() for ranking in ranked):
+        yield f"<h3>{escape(table.title)}</h3>"
+        yield html.table(table.columns, table.rows)
 
 
 def _jobs(jobs: Sequence[JobRow]) -> Iterator[str]:

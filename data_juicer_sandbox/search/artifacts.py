@@ -18,6 +18,7 @@ from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.errors import JobError, MissingDependency
 from data_juicer_sandbox.files import move_aside, refuse_replacing, replacing
+from data_juicer_sandbox.installation import program
 from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.output_guard import OutputLedger
 from data_juicer_sandbox.search.controller import ERROR, PARAMETERS, SECONDS, SearchController
@@ -126,7 +127,7 @@ class SearchArtifacts:
         return tuple(notes)
 
     def _notes(self) -> list[str]:
-        notes = [f"trials:  {self.folder / TRIALS}", f"best:    dj-sandbox --config {self.folder / BEST}"]
+        notes = [f"trials:  {self.folder / TRIALS}", f"best:    {program()} --config {self.folder / BEST}"]
         return [*notes, f"pruning: {self.controller.pruning_fault}"] if self.controller.pruning_fault else notes
 
     def table(self) -> Table:

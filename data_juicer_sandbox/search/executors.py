@@ -59,7 +59,7 @@ def run_in_workers(
         else None
     )
     try:
-        with run_context.screen.task("trials", total=total) as bar:
+        with run_context.screen.task("trial", total=total) as bar:
             while True:
                 for worker_number in range(count):
                     if worker_number not in workers or workers[worker_number].trial is None:

@@ -9,15 +9,32 @@ from loguru import logger
 from data_juicer_sandbox.config.space import format_parameters
 from data_juicer_sandbox.engine.runner import RunContext
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
-from data_juicer_sandbox.search.controller import FAILED, SearchController, TrialResult, TrialSpec
+from data_juicer_sandbox.search.controller import FAILED, SECONDS, SearchController, TrialResult, TrialSpec
 from data_juicer_sandbox.terminal.view import duration
 
 
-def announce(spec: TrialSpec, jobs: int, run_context: RunContext) -> None:
-    """Report the start of a trial to the log and the screen."""
+def announce(spec: TrialSpec, controller: SearchController, jobs: int, run_context: RunContext) -> None:
+    """Report the start of a trial to the log and the screen.
+
+    Args:
+        spec: the trial.
+        controller: the search.
+        jobs: the number of jobs of a trial.
+        run_context: the run.
+    """
     again = ", begun before" if spec.again else ""
     logger.info("trial {} starts{}: {}", spec.number, again, dict(spec.values))
-    run_context.screen.pass_started(f"trial {spec.number}{again}: {format_parameters(spec.values)}", jobs)
+    run_context.screen.pass_started(f"{_count(spec, controller)}{again}: {format_parameters(spec.values)}", jobs)
+
+
+def _count(spec: TrialSpec, controller: SearchController) -> str:
+    """`trial 1 (2 of 6, about 3 min left)`: its number from 0, its position, and the time that the rest will take."""
+    if controller.limit is None:
+        return f"trial {spec.number}"
+    durations = [seconds for trial in controller.trials() if (seconds := trial.user_attrs.get(SECONDS))]
+    rest = (controller.limit - spec.number) / controller.sweep.n_jobs
+    time_left = f", about {duration(rest * sum(durations) / len(durations))} left" if durations else ""
+    return f"trial {spec.number} ({spec.number + 1} of {controller.limit}{time_left})"
 
 
 def record_result(

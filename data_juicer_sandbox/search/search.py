@@ -173,6 +173,6 @@ def _run_in_process(
     controller: SearchController, trials: Trials, run_context: RunContext, artifacts: SearchArtifacts
 ) -> None:
     while (spec := controller.ask()) is not None:
-        announce(spec, len(trials.affected_ids), run_context)
+        announce(spec, controller, len(trials.affected_ids), run_context)
         outcome = trials.run(spec, partial(controller.report, spec.number))
         record_result(controller, spec, outcome, run_context, artifacts)

@@ -7,16 +7,31 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column, Table
 from rich.text import Text
 
 from data_juicer_sandbox.control_characters import escape_controls, one_line
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.plain_view import first_line, indented
-from data_juicer_sandbox.terminal.view import View, cell, duration, is_number
+from data_juicer_sandbox.terminal.tables import lay_out, shortened
+from data_juicer_sandbox.terminal.view import View, duration
 
 _NO_TASK = TaskID(-1)
+_LONGEST = 32
+"""Characters of a task's description."""
+_FRAME, _BETWEEN = 4, 3
+"""Characters of a table's left and right edge, and between two columns."""
 
 
 class RichView(View):
@@ -28,10 +43,17 @@ class RichView(View):
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}", markup=False, style="dim"),
+            BarColumn(bar_width=10, table_column=Column(min_width=10)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=5)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=7)),
+            _TimeLeft(compact=True, table_column=Column(no_wrap=True)),
+            TextColumn(
+                "{task.fields[note]}",
+                markup=False,
+                style="dim",
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            ),
+            expand=True,
             console=self.console,
             transient=True,
             refresh_per_second=8,
@@ -104,18 +126,23 @@ class RichView(View):
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Write a table."""
-        table = Table(title=Text(one_line(title)), title_justify="left")
-        for index, column in enumerate(columns):
-            numbers = bool(rows) and all(is_number(row[index]) or row[index] is None for row in rows)
-            table.add_column(Text(one_line(column)), justify="right" if numbers else "left")
-        for row in rows:
-            table.add_row(*(Text(cell(value)) for value in row))
+        layout = lay_out(title, columns, rows, self.console.width - _FRAME, _BETWEEN)
+        if sum(layout.widths) + _BETWEEN * (len(layout.widths) - 1) > self.console.width - _FRAME:
+            self.message("\n".join(layout.lines()))  # rich would cut numbers
+            return
+        table = Table(title=Text(layout.title), title_justify="left")
+        for column, is_right in zip(layout.columns, layout.is_right, strict=True):
+            table.add_column(Text(column), justify="right" if is_right else "left", no_wrap=True)
+        for row in layout.rows:
+            table.add_row(*map(Text, row))
         self.console.print(table)
 
     @contextmanager
     def task(self, description: str, total: float | None = None) -> Iterator[RichTask]:
         """A task of a component."""
-        bar = self._bars.add_task(one_line(f"  {description}"), total=total, note="")
+        bar = self._bars.add_task(
+            one_line(f"  {shortened(description, _LONGEST)}"), total=total, note="", is_timed=True
+        )
         try:
             yield RichTask(self._bars, bar)
         finally:
@@ -136,6 +163,14 @@ class RichView(View):
     def _show(self, text: str) -> None:
         colour = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}.get(text.partition(":")[0], "dim")
         self.console.print(Text(escape_controls(text), style=colour), soft_wrap=True)
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time that a task still takes; nothing for the bars of pipelines and jobs, which differ in duration."""
+
+    def render(self, task: Task) -> Text:
+        """The time, or nothing."""
+        return Text(f"{super().render(task)} left", style="dim") if task.fields.get("is_timed") else Text("")
 
 
 class RichTask:

@@ -8,6 +8,7 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.errors import MAX_PROBLEMS, ConfigError, ConfigErrors
 from data_juicer_sandbox.validation.components import check_component, check_recipe
 from data_juicer_sandbox.validation.files import check_files
+from data_juicer_sandbox.validation.needs import check_needs
 from data_juicer_sandbox.validation.outputs import check_output_paths
 from data_juicer_sandbox.validation.references import check_inputs, check_outputs, check_targets
 from data_juicer_sandbox.watchers.watcher import chosen
@@ -43,6 +44,7 @@ def validate(config: SandboxConfig) -> ValidationResult:
         if not moves_outputs(config):
             problems += check_output_paths(planned_job, config.work_dir, config.files)
         warnings += _unread_recipe(planned_job)
+        warnings += check_needs(planned_job)
         planned_jobs.append(planned_job)
         if len(problems) >= MAX_PROBLEMS:
             return ValidationResult(planned_jobs, problems, warnings)
@@ -55,9 +57,7 @@ def validate(config: SandboxConfig) -> ValidationResult:
     problems += _check_watchers(config)
     if not planned_jobs:
         warnings.append(ConfigError("the config has no jobs", where=config.source.where()))
-    changes, faults = resolve_overrides(
-        config.parameters, planned_jobs, lambda name: config.source.where(("parameters", name))
-    )
+    changes, faults = resolve_overrides(config.parameters, planned_jobs, config.where_parameter)
     return ValidationResult(with_overrides(planned_jobs, changes, config.variables), problems + faults, warnings)
 
 

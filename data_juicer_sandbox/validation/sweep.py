@@ -15,6 +15,7 @@ from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.sweep import Metric, Named, Sweep
 from data_juicer_sandbox.errors import ConfigError, MissingDependency
 from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.installation import install_command
 from data_juicer_sandbox.validation.metrics import metric_problem, step_problem
 from data_juicer_sandbox.workflow.overrides import check_values, resolve_parameter
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
@@ -47,8 +48,8 @@ def check_sweep(config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[Plan
     if sweep.backend == "wandb":
         problems += _check_wandb(sweep)
     elif find_spec("optuna") is None:
-        hint = f"pip install 'data-juicer-sandbox[{EXTRA}]'"
-        problems.append(ConfigError("a search needs Optuna, which is not installed", where=sweep.where(), hint=hint))
+        what = "a search needs Optuna, which is not installed"
+        problems.append(ConfigError(what, where=sweep.where(), hint=install_command(EXTRA)))
     return problems
 
 

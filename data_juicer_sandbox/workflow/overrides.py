@@ -11,7 +11,7 @@ from data_juicer_sandbox.context.keys import ConfigKey, SettingKey
 from data_juicer_sandbox.errors import ConfigError, ResolveError, Where
 from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.signatures import check, parameters
-from data_juicer_sandbox.types import ConfigValues, JsonValue
+from data_juicer_sandbox.types import ConfigValues, JsonValue, Variables
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, plan_job
 
 Overrides = dict[str, ConfigValues]
@@ -42,7 +42,7 @@ def resolve_parameter(name: str, planned_jobs: Sequence[PlannedJob]) -> list[tup
 
 
 def resolve_overrides(
-    values: Mapping[str, object], planned_jobs: Sequence[PlannedJob], where: Callable[[str], Where]
+    values: Mapping[str, object], planned_jobs: Sequence[PlannedJob], where: Callable[[str], Where | str]
 ) -> tuple[Overrides, list[ConfigError]]:
     """Resolve parameter values to overrides; return these and the errors in names and values."""
     overrides: Overrides = {}
@@ -55,9 +55,7 @@ def resolve_overrides(
     return overrides, problems
 
 
-def with_overrides(
-    planned_jobs: Sequence[PlannedJob], overrides: Overrides, variables: Mapping[str, str]
-) -> list[PlannedJob]:
+def with_overrides(planned_jobs: Sequence[PlannedJob], overrides: Overrides, variables: Variables) -> list[PlannedJob]:
     """The jobs with the overrides applied on top of their configs."""
     return [
         plan_job(
@@ -70,7 +68,7 @@ def with_overrides(
 
 
 def check_values(
-    name: str, values: Iterable[object], planned_jobs: Sequence[PlannedJob], where: Where
+    name: str, values: Iterable[object], planned_jobs: Sequence[PlannedJob], where: Where | str
 ) -> list[ConfigError]:
     """Errors of a parameter: no job or OP has its name, or a value is not allowed at its key."""
     targets = resolve_parameter(name, planned_jobs)

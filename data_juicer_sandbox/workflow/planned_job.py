@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from data_juicer_sandbox.components.base import Component, Role
 from data_juicer_sandbox.config import yaml_source as sources
-from data_juicer_sandbox.config.interpolation import fill, find_variable
+from data_juicer_sandbox.config.interpolation import fill, find_variable, unknown_variable
 from data_juicer_sandbox.config.schema import Job
-from data_juicer_sandbox.config.suggestions import suggest
+from data_juicer_sandbox.config.suggestions import nearest
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.context.keys import ConfigKey
 from data_juicer_sandbox.errors import MAX_PROBLEMS, ConfigError, Where
+from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.files import path_exists
-from data_juicer_sandbox.hooks import find_hook
+from data_juicer_sandbox.hooks import find_hook, similar_hook
 from data_juicer_sandbox.hooks.base import Hook
 from data_juicer_sandbox.secrets import remember_all
 from data_juicer_sandbox.signatures import parameters
-from data_juicer_sandbox.types import ConfigValues, JsonValue
+from data_juicer_sandbox.types import ConfigValues, JsonValue, Variables
 
 
 @dataclass(frozen=True)
@@ -90,26 +92,56 @@ class PlannedJob:
                 yield path, self.recipe.where(*key_path), ("dj_configs", *key_path)
 
 
-def plan_job(job: Job, variables: Mapping[str, str]) -> PlannedJob:
+def plan_job(job: Job, variables: Variables) -> PlannedJob:
     """Load a job's configs and classes; errors become its `problems`."""
     problems: list[ConfigError] = []
     recipe, extra = (_load_config(job, name, variables, problems) for name in ("dj_configs", "extra_configs"))
-    hook, component = None, None
+    hook: type[Hook] | None = None
+    component: type[Component] | None = None
     try:
         hook = find_hook(job.hook)
-        if extra.is_known and not extra.skip(("type",)):
-            component = hook.component_class(extra.value)
-            parameters(component)
-        elif hook.factory is None:
-            component = hook.component_class(None)
     except ConfigError as error:
-        component = None
-        if hook is None:
-            where = job.where("hook")
-        else:
-            where = extra.where("type") if extra.value else job.where("extra_configs")
+        problems.append(ConfigError(f"job {job.label!r}: {error.what}", where=job.where("hook"), hint=error.hint))
+        hook = similar_hook(job.hook)
+    try:
+        component = _component(hook, extra, None)
+    except ConfigError as error:
+        where = extra.where("type") if extra.value else job.where("extra_configs")
         problems.append(ConfigError(f"job {job.label!r}: {error.what}", where=where, hint=error.hint))
+        if (type_name := _similar_type(hook, extra)) is not None:
+            with suppress(ConfigError):  # checks the rest of the job too, so that all its errors are found at once
+                component = _component(hook, extra, type_name)
     return PlannedJob(job, hook, component, recipe, extra, problems)
+
+
+def _component(hook: type[Hook] | None, extra: JobConfig, type_name: str | None) -> type[Component] | None:
+    """The component class of a job, as far as it is known before the run.
+
+    Args:
+        hook: the job's hook.
+        extra: its `extra_configs`.
+        type_name: the `type` to use instead of the configured one.
+
+    Raises:
+        ConfigError: the type is unknown, or its class cannot be used.
+    """
+    if hook is None:
+        return None
+    if extra.is_known and not extra.skip(("type",)):
+        values = extra.value if type_name is None else {**(extra.value or {}), "type": type_name}
+        component = hook.component_class(values)
+        parameters(component)
+        return component
+    return hook.component_class(None) if hook.factory is None else None
+
+
+def _similar_type(hook: type[Hook] | None, extra: JobConfig) -> str | None:
+    """The most similar known type, for an unknown one."""
+    configured = (extra.value or {}).get("type")
+    if hook is None or hook.factory is None or not isinstance(configured, str) or "." in configured:
+        return None
+    types = FACTORIES[hook.factory].types()
+    return None if configured in types else nearest(configured, types)
 
 
 def recipe_paths(recipe: Mapping[str, JsonValue], role: Role) -> Iterator[tuple[KeyPath, str]]:
@@ -145,7 +177,7 @@ def _texts(value: object) -> Iterator[str]:
             yield from texts(item)
 
 
-def _load_config(job: Job, name: str, variables: Mapping[str, str], problems: list[ConfigError]) -> JobConfig:
+def _load_config(job: Job, name: str, variables: Variables, problems: list[ConfigError]) -> JobConfig:
     configured = getattr(job, name)
     keys = map(ConfigKey.parse, (*job.local, *job.input, *job.updates))
     later = tuple(key.path for key in keys if key.config == name)
@@ -166,7 +198,7 @@ def _load_config(job: Job, name: str, variables: Mapping[str, str], problems: li
         problems.append(ConfigError(f"`{name}` of job {job.label!r}: {error}", where=job.where(name)))
         return JobConfig(name, None, False, job.source, (*job.path, name), later)
     for variable in list(dict.fromkeys(unknown))[:MAX_PROBLEMS]:
-        hint = suggest(variable, variables) + "; write $${ for a literal ${"
+        what, hint = unknown_variable(variable, variables)
         where = source.where(find_variable(source.value, variable))
-        problems.append(ConfigError(f"job {job.label!r}: unknown variable ${{{variable}}}", where=where, hint=hint))
+        problems.append(ConfigError(f"job {job.label!r}: {what}", where=where, hint=hint))
     return JobConfig(name, value, True, source, (), later)

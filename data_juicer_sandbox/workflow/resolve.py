@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from data_juicer_sandbox.components.base import Component
 from data_juicer_sandbox.config import yaml_source as sources
-from data_juicer_sandbox.config.interpolation import fill
+from data_juicer_sandbox.config.interpolation import fill, unknown_variable
 from data_juicer_sandbox.config.schema import Job
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.context.infos import JobRecord
@@ -16,7 +16,7 @@ from data_juicer_sandbox.context.key_paths import get_path, set_path
 from data_juicer_sandbox.context.keys import PREVIOUS, ConfigKey, ContextKey
 from data_juicer_sandbox.errors import ConfigError, JobError, ResolveError
 from data_juicer_sandbox.secrets import shown
-from data_juicer_sandbox.types import ConfigValues, LibraryObject
+from data_juicer_sandbox.types import ConfigValues, LibraryObject, Variables
 
 Finished = Sequence[tuple[str, JobRecord]]
 """Pipeline and record of the jobs that ran before, in order."""
@@ -41,7 +41,7 @@ class ResolvedJob:
     component: type[Component] | None = None
 
 
-def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> ResolvedJob:
+def resolve(job: Job, finished: Finished, variables: Variables) -> ResolvedJob:
     """Combine a job's configs: the files, then `local`, then `input`, then what an iteration or a search sets.
 
     Args:
@@ -79,9 +79,7 @@ def resolve(job: Job, finished: Finished, variables: Mapping[str, str]) -> Resol
     )
 
 
-def _load_config(
-    job: Job, name: str, value: object, variables: Mapping[str, str], files: list[str]
-) -> ConfigValues | None:
+def _load_config(job: Job, name: str, value: object, variables: Variables, files: list[str]) -> ConfigValues | None:
     """A copy of a config that is written as a mapping, or as the path of a file that contains one."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
@@ -94,8 +92,8 @@ def _load_config(
         except ConfigError as error:
             raise JobError(f"`{name}` of job {job.label!r}: {error}", where=job.where(name)) from error
         if unknown:
-            hint = suggest(unknown[0], variables) + "; write $${ for a literal ${"
-            raise JobError(f"unknown variable ${{{unknown[0]}}} in {source.file}", where=job.where(name), hint=hint)
+            what, hint = unknown_variable(unknown[0], variables)
+            raise JobError(f"{what} in {source.file}", where=job.where(name), hint=hint)
     if value is not None and not isinstance(value, Mapping):
         raise JobError(f"`{name}` of job {job.label!r} is {shown(value)}, not a mapping", where=job.where(name))
     return deepcopy(dict(value)) if value is not None else None

@@ -54,6 +54,18 @@ def test_one_component_with_types_and_defaults(capsys):
         assert line.endswith("required") or not parameter.required
 
 
+def test_a_long_answer_is_short_unless_all_is_asked_for(capsys):
+    _, short = show(capsys, "huggingface")
+    assert len(short.out.splitlines()) <= 60
+    assert "max_tokens=null" in short.out
+    assert command.run(argparse.Namespace(name="huggingface", all=True)) == 0
+    full = capsys.readouterr().out
+    assert len(full.splitlines()) > 200
+    for name in ("ModelInferEvaluatorFactory", "ModelTrainExecutorFactory", "ModelInferExecutorFactory"):
+        assert name in short.out
+        assert name in full
+
+
 def test_a_name_in_two_factories_shows_both(capsys):
     _, said = show(capsys, "command")
     assert "ModelTrainExecutorFactory" in said.out

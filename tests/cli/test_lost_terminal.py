@@ -198,7 +198,7 @@ def test_a_closed_terminal_interrupts_the_run(closed_terminal, tmp_path):
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_search_goes_on(start, tmp_path, n_jobs):
-    pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
+    pytest.importorskip("optuna", reason="pip install -e '.[search]'")
     sweep = {
         "sweep_max_count": 4,
         "n_jobs": n_jobs,

@@ -66,7 +66,7 @@ BODIES = ['{{"error": {{"message": "{}"}}}}', '{{"error": "{}"}}', '{{"detail": 
     "form", ['{{"error": {{"message": "{}"}}}}', '{{"error": "{}"}}', '{{"detail": ["{}"]}}', "{}"]
 )
 def test_a_server_that_repeats_the_key(config_file, dj_sandbox, tmp_path, form, before, status):
-    pytest.importorskip("openai", reason="pip install 'data-juicer-sandbox[api]'")
+    pytest.importorskip("openai", reason="pip install -e '.[api]'")
     (tmp_path / "d.jsonl").write_text('{"query": "a"}\n')
     output = "x" * (before - 30) + " the key is wrong: " + KEY + ", " + "y" * 300
     with refusing(form.format(output).encode(), status) as url:

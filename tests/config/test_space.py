@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-optuna = pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
+optuna = pytest.importorskip("optuna", reason="pip install -e '.[search]'")
 
 from data_juicer_sandbox.config.distributions import Choice, Normal, Parameter, Range  # noqa: E402
 from data_juicer_sandbox.config.space import draw, grid  # noqa: E402

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import pytest
 
-pytest.importorskip("openai", reason="pip install 'data-juicer-sandbox[api]'")
+pytest.importorskip("openai", reason="pip install -e '.[api]'")
 from rule_server import RuleServer
 
 OUT = Path("outputs/grading")

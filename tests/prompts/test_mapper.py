@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-pytest.importorskip("openai", reason="pip install 'data-juicer-sandbox[api]'")
+pytest.importorskip("openai", reason="pip install -e '.[api]'")
 from rule_server import RuleServer
 
 PAGE = Path(__file__).parents[2] / "docs" / "prompts.md"

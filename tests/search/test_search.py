@@ -14,7 +14,7 @@ from data_juicer_sandbox.config.loader import load_or_raise
 from data_juicer_sandbox.validation import validate
 from data_juicer_sandbox.workflow.resolve import resolve
 
-pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
+pytest.importorskip("optuna", reason="pip install -e '.[search]'")
 
 RATE = "use.learn.extra_configs.rate"
 FACTOR = "use.scale.extra_configs.factor"

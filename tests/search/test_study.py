@@ -10,7 +10,7 @@ import pytest
 
 from data_juicer_sandbox.cli.main import main
 
-pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
+pytest.importorskip("optuna", reason="pip install -e '.[search]'")
 
 
 def test_what_a_killed_process_left_of_the_journal_goes(lab, sweep, go, table):

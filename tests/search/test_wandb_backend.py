@@ -13,8 +13,8 @@ import pytest
 import yaml
 from wandb_file import records
 
-pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
-wandb = pytest.importorskip("wandb", reason="pip install 'data-juicer-sandbox[wandb]'")
+pytest.importorskip("optuna", reason="pip install -e '.[search]'")
+wandb = pytest.importorskip("wandb", reason="pip install -e '.[wandb]'")
 
 RATE = "use.learn.extra_configs.rate"
 

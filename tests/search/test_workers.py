@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
+pytest.importorskip("optuna", reason="pip install -e '.[search]'")
 
 RATE = "use.learn.extra_configs.rate"
 

@@ -84,7 +84,41 @@ def test_a_long_task_says_a_line_now_and_then(monkeypatch):
             now[0] += 1
             task.advance()
             task.update(note="loss 2")
-    assert view.stream.getvalue().splitlines() == [f"  training: {n}/100{'  loss 2' * (n > 1)}" for n in (30, 60, 90)]
+    assert view.stream.getvalue().splitlines() == [
+        f"  training: {n}/100  loss 2, about {left} left"
+        for n, left in ((30, "70.0 s"), (60, "40.0 s"), (90, "10.0 s"))
+    ]
+
+
+def test_the_line_of_a_long_task_counts_the_models(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(plain_view.time, "monotonic", lambda: now[0])
+    view = PlainView(io.StringIO())
+    with view.task("model", total=30) as models:
+        for seed in (1, 2, 3):
+            with view.task(f"training docs_seed{seed}", total=10) as task:
+                now[0] += 15
+                task.advance(5)
+            models.advance()
+    assert view.stream.getvalue().splitlines() == [
+        "  model 2 of 30, training docs_seed2: 5/10, about 14 min 30 s left",
+    ]
+
+
+def test_a_job_that_reports_nothing_is_named_every_now_and_then(monkeypatch):
+    monkeypatch.setattr(plain_view, "EVERY", 0.05)
+    view = PlainView(io.StringIO())
+    view.run_started(1, 1)
+    view.job_started("p", "stats", "ProbeViaAnalyzerHook")
+    end = time.monotonic() + 20
+    while "p.stats has run for" not in view.stream.getvalue() and time.monotonic() < end:
+        time.sleep(0.01)
+    view.job_done("p", "stats", 1)
+    view.run_done(1, 1, 0)
+    written = view.stream.getvalue()
+    assert "  p.stats has run for 0.0" in written
+    time.sleep(0.2)
+    assert view.stream.getvalue() == written
 
 
 @pytest.mark.parametrize(

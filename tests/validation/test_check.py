@@ -54,7 +54,7 @@ def test_a_good_config_has_no_problems(problems):
         (probe(extra_configs={"type": 3}), "`type` is a name, not 3"),
         (probe(extra_configs={"type": "pathlib.Path"}), "pathlib.Path is not a component (a class derived from"),
         (
-            {"hook": "EvaluateDataHook", "extra_configs": {"type": "acuracy"}},
+            {"hook": "EvaluateDataHook", "extra_configs": {"type": "acuracy", "dataset_path": "*.jsonl"}},
             "unknown type 'acuracy' for DataEvaluatorFactory (did you mean 'accuracy'? known: accuracy, ",
         ),
         (make(row=3), "unknown parameter 'row' (did you mean 'rows'? known: delay, export_path, rows, seed)"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from data_juicer_sandbox.config.loader import load
+from data_juicer_sandbox.installation import install_command
 from data_juicer_sandbox.validation import validate
 
-pytest.importorskip("optuna", reason="pip install 'data-juicer-sandbox[search]'")
+pytest.importorskip("optuna", reason="pip install -e '.[search]'")
 
 TOY = "toy_lab.steps."
 
@@ -165,9 +166,8 @@ def test_samplers_and_pruners_by_name(said):
 
 def test_without_optuna_the_command_that_installs_it(said, monkeypatch):
     monkeypatch.setattr("data_juicer_sandbox.validation.sweep.find_spec", lambda name: None)
-    assert said() == [
-        "sweep.yaml:1: a search needs Optuna, which is not installed (pip install 'data-juicer-sandbox[search]')"
-    ]
+    expected = f"sweep.yaml:1: a search needs Optuna, which is not installed ({install_command('search')})"
+    assert said() == [expected]
 
 
 def test_what_cannot_be_had_together(said):

@@ -13,6 +13,7 @@ from data_juicer_sandbox.components.metric_keys import metric_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.installation import install_command
 from data_juicer_sandbox.types import ConfigValues, Metrics
 
 Score = Metrics
@@ -91,7 +92,7 @@ class LMEval(Component):
         self.api_endpoint, self.api_kind, self.tokenizer = api_endpoint, api_kind, tokenizer
         self.harness = ExternalHarness(
             "lm_eval",
-            "pip install 'data-juicer-sandbox[evaluate]'",
+            install_command("evaluate"),
             str(lm_eval_run.__file__),
             python,
             api_key_env,

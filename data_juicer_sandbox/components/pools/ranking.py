@@ -7,6 +7,7 @@ from typing import Literal
 
 from loguru import logger
 
+from data_juicer_sandbox.comparison import compare
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
 from data_juicer_sandbox.components.io.data_files import existing_data, is_data
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
@@ -19,13 +20,14 @@ from data_juicer_sandbox.components.pools.ranking_metrics import (
     first_mapping,
     leaves,
     names_in,
+    repeats,
     value,
     with_baseline,
 )
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.secrets import shown
-from data_juicer_sandbox.types import JsonValue
+from data_juicer_sandbox.types import JsonValue, Metrics
 
 
 class DataPoolRanking(Component):
@@ -33,12 +35,15 @@ class DataPoolRanking(Component):
 
     Returns the pools' paths, best first; pools with equal rank keep the order of `dataset_path`. It reads no pool and
     writes no file. Each pool's `rank`, `score`, `metrics` (by ranking key) and, with a baseline, `relative` changes are
-    reported to the watcher under its name, also for pools that `top_n` excludes.
+    reported to the watcher under its name, also for pools that `top_n` excludes. If the entries name their `seed`,
+    there is also the `change` of each metric against the baseline, its confidence interval from `low` to `high` (95%
+    for all comparisons together), and the `verdict`: better, worse, or not proven.
 
     Metrics have one of three forms. A list in the order of the paths: numbers, or mappings that may be nested. A
-    mapping by path, or by a pool's name if it is unique (`wiki` for `pools/wiki.jsonl`). Or, with `match_key`, a list
-    of mappings that name their pool in that field, as evaluators return them: the entries of one pool are averaged (for
-    example over seeds, or over held-out sets), and those of other pools are ignored.
+    mapping by path, or by a pool's name if it is unique (`wiki` for `pools/wiki.jsonl`), or by its label, which is the
+    name without what all names begin and end with (`control` for the control of a construction). Or, with `match_key`,
+    a list of mappings that name their pool in that field, as evaluators return them: the entries of one pool are
+    averaged (for example over seeds, or over held-out sets), and those of other pools are ignored.
 
     Pools are ranked by one metric or by several (`aggregate`):
 
@@ -61,8 +66,8 @@ class DataPoolRanking(Component):
             metrics are plain numbers.
         descending: whether greater is better: one boolean for all keys, or one per key.
         top_n: return only the best `top_n` pools.
-        baseline: the pool, by path or name, that the others are compared with: relative change is (m - b) / |b|. One
-            of `dataset_path`, or another pool that `metrics` name. It is not ranked itself.
+        baseline: the pool, by path, name or label (`control`), that the others are compared with: relative change is
+            (m - b) / |b|. One of `dataset_path`, or another pool that `metrics` name. It is not ranked itself.
         aggregate: how several keys are combined, see above.
         match_key: the field in which the entries of a list name their pool, by path or name (`train_dataset`,
             `dataset`; dots for nested fields).
@@ -127,8 +132,11 @@ class DataPoolRanking(Component):
         for rank, (position, score) in enumerate(order, 1):
             name = self.pools.names[ranked[position]]
             row, change = values[position], None if changes is None else changes[position]
-            entry = {"rank": rank, "score": score, "metrics": self._by_key(row)}
-            job.watcher.watch({name: entry if change is None else {**entry, "relative": self._by_key(change)}})
+            entry: Metrics = {"rank": rank, "score": score, "metrics": self._by_key(row)}
+            if change is not None and self.baseline is not None:
+                entry |= {"baseline": self.pools.names[self.baseline], "relative": self._by_key(change)}
+                entry |= self._intervals(self.baseline, ranked[position], len(ranked))
+            job.watcher.watch({name: entry})
             logger.info("{}. {}: {}", rank, name, self._summary(row, change, score))
         return [self.pools.paths[ranked[position]] for position, _ in order[: self.top_n]]
 
@@ -161,6 +169,32 @@ class DataPoolRanking(Component):
                     what = f"the relative change of {key!r} of pool {self.pools.names[index]} overflows"
                     raise JobError(what, hint=f"the baseline's metric is {base}")
         return changes
+
+    def _intervals(self, baseline: int, index: int, count: int) -> Metrics:
+        """The change of each key against the baseline with its interval; empty unless both have several seeds.
+
+        Args:
+            baseline: the index of the baseline.
+            index: the index of the pool.
+            count: the number of pools that are compared with the baseline.
+        """
+        if index == baseline:
+            return {}
+        comparisons, verdicts = {}, {}
+        for key, label, greater in zip(self.keys, self.labels, self.descending, strict=True):
+            group, reference = (repeats(self.entries[i], key, self.pools.names[i]) for i in (index, baseline))
+            if min(len(group), len(reference)) > 1:
+                comparisons[label] = compare(group, reference, (count - (baseline in self.ranked)) * len(self.keys))
+                verdicts[label] = comparisons[label].verdict(greater)
+        if not comparisons:
+            return {}
+        return {
+            "seeds": min(comparison.n for comparison in comparisons.values()),
+            "change": {label: comparison.change for label, comparison in comparisons.items()},
+            "low": {label: comparison.low for label, comparison in comparisons.items()},
+            "high": {label: comparison.high for label, comparison in comparisons.items()},
+            "verdict": verdicts,
+        }
 
     def _compare_numbers(self, ranked: list[int]) -> None:
         """Warn if pools have different numbers of entries, since their means may then not be comparable."""

@@ -11,6 +11,7 @@ from statistics import mean
 from data_juicer_sandbox.components.names import distinct_names, stem
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.labels import short_labels
 from data_juicer_sandbox.plain_json import flatten
 from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.types import JsonValue
@@ -19,7 +20,7 @@ Metrics = list[JsonValue] | dict[str, JsonValue]
 
 
 class Pools:
-    """Data pools, with lookup by path, distinct name or stem."""
+    """Data pools, with lookup by path, distinct name, stem or label."""
 
     def __init__(self, paths: Sequence[str]):
         self.paths = list(paths)
@@ -31,9 +32,11 @@ class Pools:
                 raise ConfigError(f"dataset_path has the same pool twice: {self.paths[first_index]} and {path}")
             for alias in (name, stem(path)):
                 self._by_name.setdefault(alias, set()).add(index)
+        for index, label in enumerate(short_labels(self.names).values()):
+            self._by_name.setdefault(label, {index})  # a name comes before an equal label
 
     def find(self, text: object) -> int | None:
-        """The index of the pool with this path, distinct name or stem; None if there is no such pool.
+        """The index of the pool with this path, distinct name, stem or label; None if there is no such pool.
 
         Raises:
             ConfigError: several pools have this name.
@@ -61,9 +64,13 @@ def with_baseline(paths: Sequence[str], baseline: str, metrics: Metrics, match_k
     pools = Pools(paths)
     if (index := pools.find(baseline)) is not None:
         return pools, index
-    labels, with_appended = names_in(metrics, match_key), Pools([*paths, baseline])
-    if not any(with_appended.find(label) == len(paths) for label in labels):
-        hint = suggest(baseline, {*pools.names, *labels})
+    names = names_in(metrics, match_key)
+    names_by_label = {label: name for name, label in short_labels(map(stem, names)).items()}
+    if baseline not in names:
+        baseline = names_by_label.get(baseline, baseline)
+    with_appended = Pools([*paths, baseline])
+    if not any(with_appended.find(name) == len(paths) for name in names):
+        hint = suggest(baseline, {*short_labels(pools.names).values(), *names_by_label})
         raise ConfigError(f"neither dataset_path nor metrics name the baseline {baseline!r}", hint=hint)
     return with_appended, len(paths)
 
@@ -118,6 +125,23 @@ def value(entries: Sequence[JsonValue], key: str, pool: str) -> float:
         JobError: the metric is missing or not a finite number.
     """
     return float(mean(_number(entry, key, pool) for entry in entries))
+
+
+def repeats(entries: Sequence[JsonValue], key: str, pool: str) -> dict[JsonValue, float]:
+    """A pool's metric by seed, each the mean over its entries; empty unless every entry names its `seed`.
+
+    Args:
+        entries: as for `value`.
+        key: as for `value`.
+        pool: as for `value`.
+    """
+    groups: dict[JsonValue, list[JsonValue]] = {}
+    for entry in entries:
+        seed = entry.get("seed") if isinstance(entry, Mapping) else None
+        if not isinstance(seed, int):
+            return {}
+        groups.setdefault(seed, []).append(entry)
+    return {seed: value(group, key, pool) for seed, group in groups.items()}
 
 
 def _number(entry: JsonValue, key: str, pool: str) -> float:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.base import JobRun, Task
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.processes.handover import hand_over, private_folder
 from data_juicer_sandbox.components.processes.hardware import visible_gpus
@@ -30,9 +30,15 @@ WORKER = "data_juicer_sandbox.components.train.worker"
 LOGGED = 2000
 
 
-def train_all(job: JobRun, trainer: ModelTrainer, training_tasks: list[TrainingTask]) -> None:
+def train_all(job: JobRun, trainer: ModelTrainer, training_tasks: list[TrainingTask], models: Task) -> None:
     """Train all models, `max_parallel` at a time. If one fails or the run is interrupted, all workers are stopped;
     their checkpoints remain.
+
+    Args:
+        job: the running job.
+        trainer: the trainer.
+        training_tasks: the models.
+        models: the progress bar that counts trained models.
 
     Raises:
         JobError: a training failed; the error names the model.
@@ -55,6 +61,7 @@ def train_all(job: JobRun, trainer: ModelTrainer, training_tasks: list[TrainingT
                         hand_over(folder / f"{rank}.json", _spec(job, trainer, training_task))
                     program.argv.append(str(folder))
                     _train(job, training_task, program, stopping)
+                    models.advance(1)
         finally:
             slots.put(slot)
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from loguru import logger
 
-from data_juicer_sandbox.components.base import Component, JobRun
+from data_juicer_sandbox.components.base import Component, JobRun, Task
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.lm import metadata, torch_env
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
@@ -92,12 +92,17 @@ class ModelTrainer(Component):
             claim(training_task.target, folder=True)
         if pending:
             self.check_data(job, pending)
-        if pending and (self.num_processes > 1 or (self.max_parallel > 1 and len(pending) > 1)):
-            launcher.train_all(job, self, pending)
-        else:
-            for _, group in groupby(pending, key=lambda training_task: training_task.dataset):
-                self.train_group(job, list(group))
+        if pending:
+            with job.progress.task("model", total=len(pending)) as models:
+                self._train_pending(job, pending, models)
         return [training_task.folder for training_task in training_tasks]
+
+    def _train_pending(self, job: JobRun, pending: list[TrainingTask], models: Task) -> None:
+        if self.num_processes > 1 or (self.max_parallel > 1 and len(pending) > 1):
+            launcher.train_all(job, self, pending, models)
+            return
+        for _, group in groupby(pending, key=lambda training_task: training_task.dataset):
+            self.train_group(job, list(group), models)
 
     def check_data(self, job: JobRun, training_tasks: list[TrainingTask]) -> None:
         """Check the training arguments and the data of all pending models before any data is prepared.
@@ -155,8 +160,14 @@ class ModelTrainer(Component):
     def report_existing_model(self, job: JobRun, training_task: TrainingTask, steps: int) -> None:
         """Report the further final metrics of a model that is complete, such as its evaluation."""
 
-    def train_group(self, job: JobRun, training_tasks: list[TrainingTask]) -> None:
-        """Train models on one data set, in this process."""
+    def train_group(self, job: JobRun, training_tasks: list[TrainingTask], models: Task | None = None) -> None:
+        """Train models on one data set, in this process.
+
+        Args:
+            job: the running job.
+            training_tasks: the models.
+            models: the progress bar that counts trained models.
+        """
         with torch_env.deterministic(self.cpu_threads()), self.prepare_data(job, training_tasks[0]) as data:
             for training_task in training_tasks:
                 inputs_digest = fingerprint(training_task.inputs)
@@ -175,6 +186,8 @@ class ModelTrainer(Component):
                     raise
                 if is_main_process:
                     checkpoints.remove()
+                if models is not None:
+                    models.advance(1)
 
     def config(self) -> ConfigValues:
         """The constructor's arguments."""

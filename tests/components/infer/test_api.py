@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("openai", reason="pip install 'data-juicer-sandbox[api]'")
+pytest.importorskip("openai", reason="pip install -e '.[api]'")
 from fault_server import Fault, FaultServer
 
 from data_juicer_sandbox.components.infer.api import APIInference

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("openai", reason="pip install 'data-juicer-sandbox[api]'")
+pytest.importorskip("openai", reason="pip install -e '.[api]'")
 import model_server
 
 from data_juicer_sandbox.components.infer.api import APIInference

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-pytest.importorskip("openai", reason="pip install 'data-juicer-sandbox[api]'")
+pytest.importorskip("openai", reason="pip install -e '.[api]'")
 from fault_server import Fault, FaultServer
 
 from data_juicer_sandbox.files import temporary_path

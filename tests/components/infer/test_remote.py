@@ -10,7 +10,7 @@ from time import time
 
 import pytest
 
-pytest.importorskip("openai", reason="pip install 'data-juicer-sandbox[api]'")
+pytest.importorskip("openai", reason="pip install -e '.[api]'")
 from data_juicer_sandbox.components.infer.remote.address import is_this_machine
 from data_juicer_sandbox.components.infer.remote.rate_limit import AdaptiveConcurrency, TokenRate
 from data_juicer_sandbox.components.infer.remote.retry import Backoff, retry_after

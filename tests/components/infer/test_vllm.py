@@ -42,7 +42,7 @@ def infer(writers, job, jsonl, tmp_path):
 
 @pytest.mark.skipif(HAS_VLLM, reason="vLLM is there")
 def test_without_vllm_the_command_is_told(infer):
-    with pytest.raises(MissingDependency, match=r"pip install 'data-juicer-sandbox\[vllm\]'"):
+    with pytest.raises(MissingDependency, match=r"pip install -e '.*\[vllm\]'"):
         infer(["a"])
 
 
