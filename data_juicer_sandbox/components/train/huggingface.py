@@ -11,8 +11,9 @@ from typing import ClassVar, Literal
 from loguru import logger
 
 from data_juicer_sandbox.components.base import InputPath, InputPaths, JobRun, Model, OutputPath
-from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm import loading, torch_env
 from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
+from data_juicer_sandbox.components.lm.model_check import check_token
 from data_juicer_sandbox.components.lm.packing import Blocks, Packed, packed
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveInt
 from data_juicer_sandbox.components.train import hf_trainer, saved
@@ -174,8 +175,8 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
                 torch_env.deterministic(self.cpu_threads()),
                 job.progress.task(f"scoring {training_task.name}") as task,
             ):
-                tokenizer = torch_env.load_tokenizer(training_task.folder)
-                model = torch_env.load_causal_lm(training_task.folder, "float32")
+                tokenizer = loading.load_tokenizer(training_task.folder)
+                model = loading.load_causal_lm(training_task.folder, "float32")
                 Scoring(texts, tokenizer, self.eval_steps).watch(model, training_task.name, steps, job.watcher, task)
 
     @contextmanager
@@ -199,6 +200,11 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
                     budget / len(data.tokens),
                 ),
             )
+            if data.unknown:
+                logger.warning(
+                    "{}: {:.2%} of the tokens stand for characters that the tokenizer does not know",
+                    *(training_task.dataset, data.unknown / len(data.tokens)),
+                )
             yield tokenizer, data
 
     def train(
@@ -215,6 +221,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         block, budget = (training_task.inputs["parameters"][key] for key in ("block_size", "max_tokens"))
         library.set_seed(training_task.seed)
         model = method.model(self, tokenizer)
+        check_token(int(documents.tokens.max()), model)
         blocks = Blocks(
             documents.tokens, block, budget, training_task.seed, self.batch_size if self.num_processes > 1 else 1
         )

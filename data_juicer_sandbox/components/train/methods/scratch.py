@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm import loading, torch_env
 from data_juicer_sandbox.components.lm.packing import read_texts
 from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
 from data_juicer_sandbox.components.train.methods.base import Method
@@ -38,7 +38,7 @@ class Scratch(Method):
     def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> LibraryObject:
         """The configured tokenizer, or a new one trained on the data set."""
         if trainer.tokenizer_path:
-            return torch_env.load_tokenizer(trainer.tokenizer_path)
+            return loading.load_tokenizer(trainer.tokenizer_path)
         return train_tokenizer(read_texts(path, trainer.text_key), trainer.vocab_size)
 
     def model(self, trainer: HuggingFaceTrainer, tokenizer: LibraryObject) -> LibraryObject:
