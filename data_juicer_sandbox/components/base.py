@@ -92,9 +92,12 @@ class Component(ABC):
 
     Attributes:
         outputs: names of the values that `run` returns, in order; None if they are not known in advance.
+        result_version: is raised when a new version of the component gives other results for the same config, so that
+            finished jobs run again.
     """
 
     outputs: ClassVar[tuple[str, ...] | None] = None
+    result_version: ClassVar[int] = 1
 
     @abstractmethod
     def run(self, job: JobRun) -> Any:

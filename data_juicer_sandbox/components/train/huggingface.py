@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from loguru import logger
 
 from data_juicer_sandbox.components.base import InputPath, InputPaths, JobRun, Model, OutputPath
-from data_juicer_sandbox.components.lm import loading, torch_env
+from data_juicer_sandbox.components.lm import loading, metadata, torch_env
 from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
 from data_juicer_sandbox.components.lm.model_check import check_token
 from data_juicer_sandbox.components.lm.packing import Blocks, Packed, packed
+from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveInt
 from data_juicer_sandbox.components.train import hf_trainer, saved
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
@@ -24,6 +25,7 @@ from data_juicer_sandbox.components.train.parameters import TrainingParameters
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trainer import ModelTrainer
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.files import claim, replacing
 from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics
 
 BUDGET = 400_000
@@ -35,9 +37,10 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
 
     The methods:
 
-    - `scratch`: a new, small GPT-2-like model. Each data set gets its own byte-level BPE tokenizer, unless
-      `tokenizer_path` names one for all. Losses per token of models with different tokenizers cannot be compared; their
-      bits per byte (`huggingface_perplexity`) can.
+    - `scratch`: a new, small GPT-2-like model. All models of the job share a byte-level BPE tokenizer, trained on the
+      texts of all data sets (`tokenizer` in the job's folder, if there are several), so that they differ only in their
+      training data. `tokenizer_path` names another one, `tokenizer_per_dataset` gives each data set its own. Losses per
+      token of models with different tokenizers cannot be compared; their bits per byte (`huggingface_perplexity`) can.
     - `full`: fine-tunes all weights of `model`.
     - `lora`: trains low-rank adapters of `model`; the weights themselves are not changed.
 
@@ -62,6 +65,8 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         max_tokens: number of training tokens, the same for every model; shorter data is repeated. 400,000 by default.
         max_steps: number of training steps, instead of `max_tokens`: `batch_size` x `block_size` tokens each.
         tokenizer_path: `scratch`: a folder with a tokenizer, or a `tokenizer.json`, for all models.
+        tokenizer_per_dataset: `scratch`: train a tokenizer for each data set, on its texts only. The effects of
+            tokenizer and training data then mix.
         vocab_size: `scratch`: maximum vocabulary of a new tokenizer; 257 or more.
         n_layer: `scratch`: transformer blocks.
         n_embd: `scratch`: width of the model; a multiple of `n_head`.
@@ -87,7 +92,9 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         "eval_dataset_path",
         "eval_steps",
         "eval_max_rows",
+        "tokenizer_per_dataset",
     }
+    result_version: ClassVar[int] = 2  # since one tokenizer for all data sets is the default
 
     dataset_path: InputPaths
     export_path: OutputPath | None = None
@@ -98,6 +105,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
     max_tokens: PositiveInt | None = None
     max_steps: PositiveInt | None = None
     tokenizer_path: InputPath | None = None
+    tokenizer_per_dataset: bool = False
     vocab_size: PositiveInt = 2000
     n_layer: PositiveInt = 4
     n_embd: PositiveInt = 128
@@ -117,6 +125,8 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
             inapplicable = [name for name in definition.parameters if name not in METHODS[self.method].parameters]
             self.refuse(inapplicable, f"for method {method}, not for {self.method}")
         METHODS[self.method].check(self)
+        if self.tokenizer_path and self.tokenizer_per_dataset:
+            raise ConfigError("tokenizer_path and tokenizer_per_dataset exclude each other", hint="set one of them")
         if self.eval_dataset_path is None:
             self.refuse(("eval_steps", "eval_max_rows"), "only with an eval_dataset_path")
         if self.block_size is not None and self.block_size < 2:
@@ -164,6 +174,10 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
             JobError: a data set does not exist, or the evaluation data has no texts.
         """
         training_tasks = super().training_tasks(job)
+        if self._shares_tokenizer:  # the models then depend on all data sets
+            digests = sorted({task.inputs["dataset_digest"] for task in training_tasks})
+            inputs = {"tokenizer_digests": digests}
+            training_tasks = [replace(task, inputs={**task.inputs, **inputs}) for task in training_tasks]
         if texts := self.held_out(METHODS[self.method].block_size(self)):
             texts.check()
         return training_tasks
@@ -179,13 +193,46 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
                 model = loading.load_causal_lm(training_task.folder, "float32")
                 Scoring(texts, tokenizer, self.eval_steps).watch(model, training_task.name, steps, job.watcher, task)
 
+    @property
+    def _shares_tokenizer(self) -> bool:
+        """Whether a new tokenizer is trained for the models of several data sets."""
+        is_new = self.method == "scratch" and not self.tokenizer_path and not self.tokenizer_per_dataset
+        return is_new and len(set(as_list(self.dataset_path))) > 1
+
+    def check_data(self, job: JobRun, training_tasks: list[TrainingTask]) -> None:
+        """Check the training arguments, and train the tokenizer that all models share.
+
+        Raises:
+            JobError: an argument is invalid, or a row has no text.
+        """
+        super().check_data(job, training_tasks)
+        if not self._shares_tokenizer:
+            return
+        target, recipe = job.folder / "tokenizer", self._tokenizer_recipe(training_tasks)
+        claim(target, folder=True)
+        if not metadata.complete(target, recipe):
+            with job.progress.task("the tokenizer for all data sets"), replacing(target, folder=True) as part:
+                paths = list(dict.fromkeys(as_list(self.dataset_path)))
+                tokenizer = METHODS[self.method].tokenizer(self, paths)
+                tokenizer.save_pretrained(part)
+                metadata.write(part, recipe, {"vocabulary": len(tokenizer)})
+                logger.info("one tokenizer for {} data sets: {:,} tokens", len(paths), len(tokenizer))
+
+    def _tokenizer_recipe(self, training_tasks: list[TrainingTask]) -> ConfigValues:
+        """Everything that determines the shared tokenizer."""
+        digests = training_tasks[0].inputs["tokenizer_digests"]
+        return {"tokenizer_digests": digests, "text_key": self.text_key, "vocab_size": self.vocab_size}
+
     @contextmanager
     def prepare_data(self, job: JobRun, training_task: TrainingTask) -> Iterator[tuple[LibraryObject, Packed]]:
         """Load or train the tokenizer, and encode the documents as one stream of tokens."""
         with ExitStack() as stack:
             with job.progress.task(f"tokens of {training_task.dataset}") as task:
                 task.update(note="the tokenizer")
-                tokenizer = METHODS[self.method].tokenizer(self, training_task.path)
+                if self._shares_tokenizer:
+                    tokenizer = loading.load_tokenizer(str(job.folder / "tokenizer"))
+                else:
+                    tokenizer = METHODS[self.method].tokenizer(self, [training_task.path])
                 task.update(note="encoding")
                 data = stack.enter_context(packed(training_task.path, self.text_key, tokenizer, job.folder))
             budget = training_task.inputs["parameters"]["max_tokens"]

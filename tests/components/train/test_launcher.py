@@ -47,8 +47,10 @@ def test_side_by_side_gives_the_same_bytes_and_metrics_as_one_after_the_other(jo
 
 def test_a_failure_names_the_model(job, pools, tiny, jsonl):
     bad = jsonl("bad.jsonl", [{"text": "fine"}, {"body": "no text"}])
-    with pytest.raises(JobError, match=r"training bad_seed42: .*'text' is missing in row 2 of .*bad.jsonl"):
-        HuggingFaceTrainer([pools[0], bad], max_parallel=2, **{**tiny, "max_tokens": 10_000_000}).run(job)
+    with pytest.raises(JobError, match=r"training bad_seed42: .*bad.jsonl:2: 'text' is missing"):
+        HuggingFaceTrainer(
+            [pools[0], bad], max_parallel=2, tokenizer_per_dataset=True, **{**tiny, "max_tokens": 10_000_000}
+        ).run(job)
     assert not (job.folder / "low_seed42").exists()
 
 

@@ -33,7 +33,7 @@ class Full(Method):
         check_block_size(trainer.block_size, context_length)
         return trainer.block_size or min(BLOCK, context_length or BLOCK)
 
-    def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> LibraryObject:
+    def tokenizer(self, trainer: HuggingFaceTrainer, paths: list[str]) -> LibraryObject:
         """The tokenizer of the base model."""
         return loading.load_tokenizer(str(trainer.model))
 
