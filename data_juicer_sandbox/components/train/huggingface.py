@@ -17,6 +17,7 @@ from data_juicer_sandbox.components.lm.model_check import check_token
 from data_juicer_sandbox.components.lm.packing import Blocks, Packed, packed
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveInt
+from data_juicer_sandbox.components.processes.hardware import cores, idle_cores
 from data_juicer_sandbox.components.train import hf_trainer, saved
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.eval_callback import Scoring
@@ -29,6 +30,12 @@ from data_juicer_sandbox.files import claim, replacing
 from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics
 
 BUDGET = 400_000
+SMALL = 20_000_000
+"""Weights up to which a model from scratch is trained on one thread."""
+WORTHWHILE = 10**12
+"""Floating-point operations of all trainings, half a minute on one core, from which worker processes are started: each
+takes some seconds to import its libraries.
+"""
 
 
 @dataclass(eq=False)
@@ -159,6 +166,37 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         if self.max_steps:
             return self.max_steps * self.batch_size * block
         return self.max_tokens or BUDGET
+
+    def cpu_threads(self) -> int | None:
+        """CPU threads for training one model: 1 for a small model, whose threads would mostly wait for each other."""
+        return 1 if self.threads is None and self._is_small else super().cpu_threads()
+
+    def parallel(self, job: JobRun, models: int) -> int:
+        """The number of models to train at the same time: for small models, the number of idle cores."""
+        if not self._is_small or models == 1 or models * self._operations() < WORTHWHILE:
+            return super().parallel(job, models)
+        idle, threads = idle_cores(), self.cpu_threads() or 1
+        parallel = max(1, min(models, round(idle / threads)))
+        logger.info(
+            "{} models, {} at a time, {} thread(s) each: {:.1f} of {} cores are idle",
+            *(models, parallel, threads, idle, cores()),
+        )
+        job.watcher.watch({"models_at_a_time": parallel, "threads_per_model": threads})
+        return parallel
+
+    @property
+    def _is_small(self) -> bool:
+        """Whether several models of this size are best trained at the same time, and the user has not set how many."""
+        is_automatic = self.method == "scratch" and self.max_parallel is None and self.num_processes == 1
+        return is_automatic and self._weights() <= SMALL and torch_env.device() == "cpu"
+
+    def _weights(self) -> int:
+        """The approximate number of weights of a model from scratch."""
+        return 12 * self.n_layer * self.n_embd**2 + self.vocab_size * self.n_embd
+
+    def _operations(self) -> int:
+        """The approximate number of floating-point operations of a training: 6 per weight and token."""
+        return 6 * self._weights() * self._budget(METHODS[self.method].block_size(self))
 
     def held_out(self, block: int) -> HeldOut | None:
         """The held-out texts in windows of `block` tokens; None without `eval_dataset_path`."""
