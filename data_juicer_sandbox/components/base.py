@@ -97,11 +97,14 @@ class Component(ABC):
         metrics: what `run` reports to the watcher; None if it is not known in advance.
         numbers: the numbers in each output, by its name: `("mean", "0.loss")` for keys in it, `("",)` for an output
             that is a number, `()` for one without numbers, such as a path. An output that is missing here may hold any.
+        result_version: is raised when a new version of the component gives other results for the same config, so that
+            finished jobs run again.
     """
 
     outputs: ClassVar[tuple[str, ...] | None] = None
     metrics: ClassVar[tuple[MetricKey, ...] | None] = None
     numbers: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    result_version: ClassVar[int] = 1
 
     @abstractmethod
     def run(self, job: JobRun) -> Any:

@@ -12,7 +12,9 @@ import xxhash
 
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.components.processes.hardware import cores
+from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import content_stamp, is_pattern, path_exists, quick_key, total_size, walk
+from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.plain_json import flatten
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.signatures import parameters
@@ -95,7 +97,8 @@ def content_of(stamp: Sequence[str]) -> str:
 def config_digests(resolved: ResolvedJob) -> dict[str, str]:
     """A short digest of every value of a resolved job by its key path, so that a change can be named.
 
-    Secrets are masked first: a new API key does not change the experiment, and its digest must not be stored.
+    Secrets are masked first: a new API key does not change the experiment, and its digest must not be stored. The
+    component's `result_version` counts if it is above 1.
     """
     value = {
         "hook": resolved.job.hook,
@@ -103,10 +106,22 @@ def config_digests(resolved: ResolvedJob) -> dict[str, str]:
         "dj_configs": mask(resolved.dj_configs),
         "extra_configs": mask(resolved.extra_configs),
     }
+    if (version := _result_version(resolved)) > 1:
+        value["component"] = {"result_version": version}
     return {
         key_path: xxhash.xxh3_64_hexdigest(json.dumps(item, default=repr).encode())
         for key_path, item in flatten(value, keep_empty=True)
     }
+
+
+def _result_version(resolved: ResolvedJob) -> int:
+    component = resolved.component
+    if component is None:
+        try:
+            component = find_hook(resolved.job.hook).component_class(resolved.extra_configs)
+        except ConfigError:
+            return 1
+    return int(getattr(component, "result_version", 1))
 
 
 def input_paths(planned_job: PlannedJob, resolved: ResolvedJob) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import smollm2 as smollm2_folder
+from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun, NullJob
 
@@ -69,3 +70,12 @@ def _texts(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and (text := ast.get_docstring(node)):
             yield text
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    """What is logged, a text a message."""
+    messages: list[str] = []
+    handle = logger.add(lambda message: messages.append(message.record["message"]), level="INFO", format="{message}")
+    yield messages
+    logger.remove(handle)

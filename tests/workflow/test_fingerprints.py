@@ -51,6 +51,15 @@ def test_config_digests_name_each_value_and_ignore_secrets(plan):
     assert {key for key in before if before[key] != after[key]} == {"extra_configs.value.lr"}
 
 
+def test_a_new_result_version_of_a_component_changes_the_config_digests(plan, monkeypatch):
+    job = plan("scale", "ScaleRows", dataset_path="in.jsonl", export_path="out.jsonl")
+    resolved = resolve(job.job, [], {})
+    before = config_digests(resolved)
+    monkeypatch.setattr(job.component, "result_version", 2, raising=False)
+    after = config_digests(resolved)
+    assert after.keys() - before.keys() == {"component.result_version"}
+
+
 def test_inputs_and_outputs_of_a_job(plan):
     for name in ("in.jsonl", "out.jsonl", "named.jsonl"):
         Path(name).write_text("x")

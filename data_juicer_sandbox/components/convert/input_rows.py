@@ -76,7 +76,10 @@ class InputRows:
         if not self._allowance.remaining:
             allowed = self._allowance.rows
             hint = f"skip_bad_rows: {allowed} is exceeded" if allowed else "skip_bad_rows: N tolerates N such rows"
-            raise JobError(f"bad row: {error}", where=Where(str(file), number), hint=hint) from error
+            where = Where(str(file), number)
+            raise JobError(
+                f"bad row: {error}", where=where, hint=None if error.is_list and number == 1 else hint
+            ) from error
         self._allowance.remaining -= 1
         self.bad += 1
         if self.bad <= _MAX_NAMED:

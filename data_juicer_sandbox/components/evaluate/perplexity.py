@@ -8,12 +8,12 @@ from typing import Literal
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Models
-from data_juicer_sandbox.components.lm import metadata, torch_env
+from data_juicer_sandbox.components.lm import loading, metadata, torch_env
 from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import PositiveInt
-from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.types import Metrics
 
 _SCORES = ("loss", "perplexity", "bits_per_byte", "tokens", "bytes", "documents")
@@ -77,12 +77,16 @@ class HuggingFacePerplexity(Component):
         ]
 
     def run(self, job: JobRun) -> tuple[list[Metrics], list[Metrics]]:
-        """Score every model on every data set."""
+        """Score every model on every data set.
+
+        Raises:
+            JobError: a model or its tokenizer is damaged, or a loss is not finite.
+        """
         scores, names = [], distinct_names([texts.path for texts in self.sets])
         total = len(self.models) * len(self.sets)
         with torch_env.deterministic(self.threads), job.progress.task("scoring texts", total=total) as task:
             for name, path in zip(distinct_names(self.models), self.models, strict=True):
-                tokenizer, model = torch_env.load_tokenizer(path), torch_env.load_causal_lm(path, self.dtype)
+                tokenizer, model = loading.load_tokenizer(path), loading.load_causal_lm(path, self.dtype)
                 training = metadata.read(path)
                 training_data = {
                     "train_dataset": training.get("dataset", name),
@@ -91,6 +95,11 @@ class HuggingFacePerplexity(Component):
                 }
                 for dataset, texts in zip(names, self.sets, strict=True):
                     metrics = texts.score(model, tokenizer, task, f"{name} on {dataset}")
+                    if not math.isfinite(metrics["loss"]):
+                        raise JobError(
+                            f"the loss of {name} on {dataset} is {metrics['loss']}",
+                            hint=None if self.dtype == "float32" else "dtype: float32",
+                        )
                     scores.append({"model": path, "dataset": dataset, **training_data, **metrics})
                     job.watcher.watch({name: {dataset: metrics}})
                     logger.info("{} on {}: {:.4f} bits per byte", name, dataset, metrics["bits_per_byte"])

@@ -14,7 +14,8 @@ from data_juicer_sandbox.components.infer.local.adapters import find_adapter
 from data_juicer_sandbox.components.infer.local.batches import infer_in_batches
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import Sampling
-from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm import loading, torch_env
+from data_juicer_sandbox.components.lm.model_check import check_weights
 from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
@@ -135,9 +136,10 @@ class HuggingFaceInference(LLMInference):
             imports.load("peft", extra=torch_env.EXTRA)  # transformers loads adapters with it
         tokenizer_source = adapter.base if adapter and not adapter.has_tokenizer else self.model
         kwargs = {key: value for key, value in self.model_params.items() if key in _FOR_TOKENIZER}
-        tokenizer = torch_env.load(library.AutoTokenizer, tokenizer_source, **kwargs)
+        tokenizer = loading.load_plain_tokenizer(library, tokenizer_source, **kwargs)
         params = dict(self.model_params)
         if not {"dtype", "torch_dtype"} & params.keys():
             params["dtype"] = getattr(torch_env.torch(), torch_env.precision("auto"))
-        model = torch_env.load(library.AutoModelForCausalLM, self.model, **params)
+        model = loading.load(library.AutoModelForCausalLM, self.model, **params)
+        check_weights(model, self.model)
         return tokenizer, (model if "device_map" in params else model.to(torch_env.device())).eval()

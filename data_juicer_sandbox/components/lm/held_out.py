@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from loguru import logger
+
 from data_juicer_sandbox.components.base import Task
+from data_juicer_sandbox.components.lm.model_check import unknown_token
 from data_juicer_sandbox.components.lm.packing import encode, read_texts
 from data_juicer_sandbox.components.lm.windows import Window, fitting, score, windows
 from data_juicer_sandbox.errors import JobError
@@ -57,7 +60,7 @@ class HeldOut:
             note: prefix of the note.
 
         Raises:
-            JobError: there is no text, or the window does not fit the model.
+            JobError: there is no text, the window does not fit the model, or the tokenizer gives no token.
         """
         counts = _Counts()
         context, stride = fitting(model, self.block_size, self.stride)
@@ -69,7 +72,15 @@ class HeldOut:
             task.update(note=f"{note}: {tokens:,.0f} tokens, {nats / tokens:.3f} nats each")
         if not counts.bytes:
             raise self._no_text_error()
+        if not tokens:
+            raise JobError(f"the tokenizer gives no token for the texts of {self.path}")
         loss = nats / tokens
+        if counts.unknown:
+            logger.warning(
+                "{}: {:.2%} of the tokens of {} stand for characters that the tokenizer does not know; bits per byte "
+                "are too low, and cannot be compared with those of other tokenizers",
+                *(note, counts.unknown / tokens, self.path),
+            )
         return {
             "loss": loss,
             "perplexity": math.exp(loss) if loss < 700 else math.inf,
@@ -84,12 +95,14 @@ class HeldOut:
 
     def _windows(self, tokenizer: LibraryObject, context: int, stride: int, counts: _Counts) -> Iterator[Window]:
         """Yield all windows of the data set, and update the counts."""
+        unknown = unknown_token(tokenizer)
         start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         texts = self._texts()
         while batch := list(islice(texts, ENCODED_TOGETHER)):
             counts.documents += len(batch)
             counts.bytes += sum(len(text.encode("utf-8", "surrogatepass")) for text in batch)
             for tokens in encode(tokenizer, batch):
+                counts.unknown += 0 if unknown is None else tokens.count(unknown)
                 yield from windows([start, *tokens], context, stride)
 
     def _no_text_error(self) -> JobError:
@@ -100,3 +113,4 @@ class HeldOut:
 class _Counts:
     documents: int = 0
     bytes: int = 0
+    unknown: int = 0

@@ -10,9 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_juicer_sandbox.components.io import read_rows
+from data_juicer_sandbox.components.io import parse
+from data_juicer_sandbox.components.io.data_files import data_files
+from data_juicer_sandbox.components.io.lines import numbered_lines
+from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.components.lm.model_check import unknown_token
+from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.types import LibraryObject, Row
 
 if TYPE_CHECKING:
@@ -27,29 +31,51 @@ def read_texts(path: str, text_key: str) -> Iterator[str]:
     """Yield the texts of a data set's rows, including empty ones.
 
     Raises:
-        JobError: a row has no string in that field.
+        JobError: a row has no text in that field; names file and line.
     """
-    for number, row in enumerate(read_rows(path), 1):
-        yield text_of(row, text_key, number, path)
+    for file in data_files(path):
+        for number, line in numbered_lines(file):
+            where = Where(str(file), number)
+            try:
+                yield text_of(parse(line), text_key)
+            except BadRow as error:
+                raise JobError(str(error), where=where) from error
+            except BadText as error:
+                raise JobError(error.what, where=where, hint=error.hint) from error
 
 
-def text_of(row: Row, text_key: str, number: int | None = None, path: str = "") -> str:
+class BadText(JobError):
+    """A row has no text that a tokenizer can read.
+
+    Args:
+        what: the problem.
+        row: the row.
+        hint: what would be right.
+    """
+
+    def __init__(self, what: str, row: Row, hint: str | None = None):
+        super().__init__(what, hint=hint)
+        self.row = row
+
+
+def text_of(row: Row, text_key: str) -> str:
     """The text of a row.
 
     Args:
         row: the row.
         text_key: the field of the text.
-        number: the row's number in the data set, from 1, for the message.
-        path: the data set, for the message.
 
     Raises:
-        JobError: the field is missing or not a string.
+        BadText: the field is missing, not a string, or has half of a surrogate pair.
     """
     text = row.get(text_key)
     if not isinstance(text, str):
         what = f"is {type(text).__name__}, not a string" if text_key in row else "is missing"
-        where = "a row" if number is None else f"row {number} of {path}"
-        raise JobError(f"{text_key!r} {what} in {where}", hint=f"text_key: one of its fields: {', '.join(row)}")
+        raise BadText(f"{text_key!r} {what}", row, hint=f"text_key: one of its fields: {', '.join(row)}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadText(f"{text_key!r} has half of a surrogate pair, which UTF-8 cannot encode", row) from None
     return text
 
 
@@ -61,11 +87,13 @@ class Packed:
         tokens: the stream, an array of shape (n,) on disk.
         rows: number of rows read.
         documents: number of rows with a non-empty text.
+        unknown: number of tokens for characters that the tokenizer does not know.
     """
 
     tokens: np.ndarray
     rows: int
     documents: int
+    unknown: int = 0
 
 
 @contextmanager
@@ -80,7 +108,8 @@ def packed(path: str, text_key: str, tokenizer: LibraryObject, folder: Path) -> 
     import numpy
 
     dtype = numpy.uint16 if len(tokenizer) <= 1 << 16 else numpy.uint32
-    rows = documents = 0
+    rows = documents = unknown_tokens = 0
+    unknown = unknown_token(tokenizer)
     end = tokenizer.eos_token_id
     end = tokenizer.bos_token_id if end is None else end
     with tempfile.TemporaryFile(dir=folder) as file:
@@ -91,11 +120,12 @@ def packed(path: str, text_key: str, tokenizer: LibraryObject, folder: Path) -> 
             documents += len(batch)
             if batch:
                 for ids in encode(tokenizer, batch):
+                    unknown_tokens += 0 if unknown is None else ids.count(unknown)
                     file.write(numpy.array([*ids, end], dtype).tobytes())
         if not documents:
             raise JobError(f"no text in {path}", hint=f"text_key is {text_key!r}")
         file.flush()
-        yield Packed(numpy.memmap(file, dtype, mode="r"), rows, documents)
+        yield Packed(numpy.memmap(file, dtype, mode="r"), rows, documents, unknown_tokens)
 
 
 def encode(tokenizer: LibraryObject, texts: list[str]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer, trained on the data set itself."""
+"""A byte-level BPE tokenizer, trained on the training data itself."""
 
 from __future__ import annotations
 

@@ -1,16 +1,13 @@
-"""Torch's device, precision, determinism and model loading; transformers without log output."""
+"""Torch's device, precision and determinism; transformers without log output."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
 
 from data_juicer_sandbox import imports
-from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.types import LibraryObject
 
 EXTRA = "train"
 
@@ -68,54 +65,3 @@ def deterministic(threads: int | None = None) -> Iterator[None]:
         deterministic.fill_uninitialized_memory = fill
         library.set_num_threads(before)
         library.use_deterministic_algorithms(strict, warn_only=warn_only)
-
-
-def load_tokenizer(path: str) -> LibraryObject:
-    """Load the tokenizer of a model folder, of a `tokenizer.json`, or of a model on the hub.
-
-    Raises:
-        JobError: it is missing, or has neither a BOS nor an EOS token.
-    """
-    if path.endswith(".json"):
-        tokenizer = transformers().PreTrainedTokenizerFast(tokenizer_file=path, eos_token="<|endoftext|>")  # noqa: S106
-    else:
-        tokenizer = load(transformers().AutoTokenizer, path)
-    if tokenizer.eos_token_id is None and tokenizer.bos_token_id is None:
-        raise JobError(
-            f"the tokenizer at {path} has neither a BOS nor an EOS token", hint="set eos_token in its config"
-        )
-    return tokenizer
-
-
-def load_config(path: str) -> LibraryObject:
-    """Load the configuration of a model from a folder or the hub.
-
-    Raises:
-        JobError: it cannot be loaded.
-    """
-    return load(transformers().AutoConfig, path)
-
-
-def load_causal_lm(path: str, dtype: str) -> LibraryObject:
-    """Load a causal language model from a folder or the hub, in eval mode on `device()`.
-
-    Raises:
-        JobError: it cannot be loaded.
-    """
-    return load(transformers().AutoModelForCausalLM, path, dtype=getattr(torch(), dtype)).to(device()).eval()
-
-
-def load(auto_class: LibraryObject, path: str, **options: object) -> LibraryObject:
-    """Call `from_pretrained` of a class for a folder or an id on the hub.
-
-    Raises:
-        JobError: it cannot be loaded.
-    """
-    local = Path(path).is_dir()
-    try:
-        return auto_class.from_pretrained(
-            path, local_files_only=local, **options
-        )  # no network access for a local folder
-    except (OSError, ValueError) as error:
-        what = "cannot be loaded" if local else "is neither a folder nor an available model on the hub"
-        raise JobError(f"{path!r} {what}: {str(error).strip().splitlines()[0]}") from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm.model_check import check_token
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import LibraryObject
 
@@ -111,8 +112,12 @@ def token_nats(model: LibraryObject, batch: list[Window]) -> list[LibraryObject]
     Returns:
         A float32 tensor for each window, shape (longest window - 1,): at index i the value of token i + 1, or 0 if that
         token is not scored.
+
+    Raises:
+        JobError: the model has no embedding for a token.
     """
     torch = torch_env.torch()
+    check_token(max(max(piece.tokens) for piece in batch), model)
     shape = (len(batch), max(len(piece.tokens) for piece in batch))
     tokens = torch.zeros(shape, dtype=torch.long)
     mask = torch.zeros(shape, dtype=torch.long)

@@ -67,7 +67,9 @@ class DataPoolDownsampling(Component):
             if len(pool) < target or not len(pool):
                 raise JobError(
                     f"{pool.path} has {len(pool):,} rows, fewer than the {max(target, 1):,} to sample",
-                    hint="lower target_num_samples, or leave it out to use the size of the smallest pool",
+                    hint=None
+                    if self.target is None
+                    else "lower target_num_samples, or leave it out to use the size of the smallest pool",
                 )
         outputs = [
             Output(

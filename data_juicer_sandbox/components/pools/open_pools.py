@@ -207,7 +207,8 @@ def _check_bad_rows(chunks: list[Chunk], scans: list[Scan], sources: dict[Path, 
     if len(bad) > allowed:
         file, offset, reason = bad[0]
         more = f"; {len(bad):,} bad rows in all" if len(bad) > 1 else ""
-        hint = f"skip_bad_rows: {len(bad)} skips {'them' if len(bad) > 1 else 'it'}"
+        is_list = offset == 0 and "call it .json" in reason  # skipping its lines would lose all rows
+        hint = None if is_list else f"skip_bad_rows: {len(bad)} skips {'them' if len(bad) > 1 else 'it'}"
         raise JobError(f"{reason}{more}", where=_where(file, offset, sources), hint=hint)
     for file, offset, reason in bad[:MAX_NAMED]:
         logger.warning("{}: {}: skipped", _where(file, offset, sources), reason)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from loguru import logger
+
+from data_juicer_sandbox.components.lm.model_check import unknown_token
 from data_juicer_sandbox.components.lm.packing import encode, text_of
 from data_juicer_sandbox.components.lm.windows import Window, fitting, token_nats, windows
 from data_juicer_sandbox.components.probe.scorers import Feedback, exp, figure
@@ -52,6 +55,7 @@ class CausalScorer:
         self.model, self.tokenizer, self.text_key = model, tokenizer, text_key
         self.max_tokens, self.batch_size = max_tokens, batch_size
         self.context, self.stride = fitting(model, block_size, stride)
+        self._unknown = unknown_token(tokenizer)
         self._start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         if self._start is None:
             raise JobError("the tokenizer has neither a BOS nor an EOS token", hint="set eos_token in its config")
@@ -60,6 +64,7 @@ class CausalScorer:
         """The feedback on each row; a text without tokens has `tokens` 0 and null for the rest."""
         texts = [text_of(row, self.text_key) for row in rows]
         encoded = encode(self.tokenizer, texts)
+        self._warn_of_unknown(encoded)
         sums = [_Sum() for _ in rows]
         for window_sums, row_index in self._score_windows(encoded, sums):
             sums[row_index].nats.append(window_sums[0])
@@ -68,6 +73,17 @@ class CausalScorer:
             self._feedback(row_sum, self._bytes(text, len(tokens)))
             for row_sum, text, tokens in zip(sums, texts, encoded, strict=True)
         ]
+
+    def _warn_of_unknown(self, encoded: list[list[int]]) -> None:
+        """Warn once if the tokenizer does not know characters of the texts."""
+        if self._unknown is None or not (count := sum(tokens.count(self._unknown) for tokens in encoded)):
+            return
+        share = count / sum(map(len, encoded))
+        logger.warning(
+            "the tokenizer does not know characters of the texts ({:.2%} of the tokens): bits per byte are too low",
+            share,
+        )
+        self._unknown = None
 
     def _score_windows(self, encoded: list[list[int]], sums: list[_Sum]) -> list[tuple[tuple[float, float], int]]:
         """Summed nats and probabilities of each window, and its row; windows of similar length share a batch."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm.model_check import check_token
 from data_juicer_sandbox.components.lm.packing import text_of
 from data_juicer_sandbox.components.probe.scorers import Feedback, figure
 from data_juicer_sandbox.config.suggestions import suggest
@@ -66,6 +67,7 @@ class ClassifierScorer:
         batch = self.tokenizer(
             texts, truncation=self.longest is not None, max_length=self.longest, padding=True, return_tensors="pt"
         )
+        check_token(int(batch["input_ids"].max()), self.model)
         with torch_env.torch().inference_mode():
             return self.model(**batch.to(self.model.device)).logits.double().cpu()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,10 @@ from data_juicer_sandbox.components.io.data_files import data_files, refuse_over
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm.packing import BadText
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.probe.sampling import PARAMETERS, Algo, Sample
-from data_juicer_sandbox.components.probe.scorers import RowScorer
+from data_juicer_sandbox.components.probe.scorers import Feedback, RowScorer
 from data_juicer_sandbox.components.probe.summary import Summary
 from data_juicer_sandbox.errors import ConfigError, JobError, Where
 from data_juicer_sandbox.files import replacing
@@ -30,6 +32,23 @@ if TYPE_CHECKING:
 FIELD = "__feedback__"
 _BATCHES_TOGETHER = 16
 """Number of batches whose rows are scored together, so that sorting by length reduces padding."""
+
+
+@dataclass(frozen=True)
+class DrawnRow:
+    """A row to score.
+
+    Args:
+        number: its index in the data set, from 0.
+        line: its bytes.
+        row: its content.
+        where: its file and line.
+    """
+
+    number: int
+    line: bytes
+    row: Row
+    where: Where
 
 
 class ModelInferEvaluator(Component):
@@ -84,10 +103,8 @@ class ModelInferEvaluator(Component):
             with replacing(path) as part, part.open("wb") as stream:
                 rows = self._rows(row_numbers)
                 while batch := list(islice(rows, self.batch_size * _BATCHES_TOGETHER)):
-                    for (number, line, _), feedback in zip(
-                        batch, scorer.score([row for _, _, row in batch]), strict=True
-                    ):
-                        stream.write(append_fields(line, {self.field: {"row": number, **feedback}}))
+                    for drawn, feedback in zip(batch, _score(scorer, batch), strict=True):
+                        stream.write(append_fields(drawn.line, {self.field: {"row": drawn.number, **feedback}}))
                         summary.add(feedback)
                     task.advance(len(batch))
         if summary.unscored:
@@ -100,8 +117,8 @@ class ModelInferEvaluator(Component):
     def load_scorer(self) -> RowScorer:
         """Load the model."""
 
-    def _rows(self, row_numbers: np.ndarray) -> Iterator[tuple[int, bytes, Row]]:
-        """The number, the line and the content of each drawn row.
+    def _rows(self, row_numbers: np.ndarray) -> Iterator[DrawnRow]:
+        """The drawn rows.
 
         Raises:
             JobError: a line is not a row, or has feedback already.
@@ -125,7 +142,16 @@ class ModelInferEvaluator(Component):
                     raise JobError(
                         f"the row has {self.field!r} already", where=Where(str(file), line_number), hint=hint
                     )
-                yield row_number, line, row
+                yield DrawnRow(row_number, line, row, Where(str(file), line_number))
+
+
+def _score(scorer: RowScorer, batch: list[DrawnRow]) -> list[Feedback]:
+    """The feedback on a batch; an error about one of its rows names file and line."""
+    try:
+        return scorer.score([drawn.row for drawn in batch])
+    except BadText as error:
+        where = next((drawn.where for drawn in batch if drawn.row is error.row), None)
+        raise JobError(error.what, where=where, hint=error.hint) from error
 
 
 def sample_of(

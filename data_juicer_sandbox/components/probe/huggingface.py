@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
 
-from data_juicer_sandbox.components.base import InputPath, Model, OutputFile
 from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
-from data_juicer_sandbox.components.probe.evaluator import FIELD, ModelInferEvaluator, sample_of
-from data_juicer_sandbox.components.probe.models import ScorerSettings
+from data_juicer_sandbox.components.probe.hub_model import HubModelEvaluator
 from data_juicer_sandbox.components.probe.scorers import RowScorer
-from data_juicer_sandbox.types import ConfigValues
 
 
-class HuggingFaceInferEvaluator(ModelInferEvaluator):
+@dataclass(eq=False)
+class HuggingFaceInferEvaluator(HubModelEvaluator):
     """Score the rows of a data set, or of a sample of it, with a language model or a classifier.
 
     Outputs: the path of the scored rows in their original order, and a summary: the numbers of `rows`, `probed` and
@@ -42,70 +39,7 @@ class HuggingFaceInferEvaluator(ModelInferEvaluator):
 
     Args:
         model: a model folder, or an id on the Hugging Face hub.
-        dataset_path: the data set: a file (jsonl, json with a list, csv, each also .gz or .zst; parquet), a folder or a
-            pattern of them. The hook sets it if the job has a recipe.
-        export_path: the output file (`.jsonl`); `feedback.jsonl` in the job's folder by default.
-        text_key: the field of the text.
-        data_probe_ratio: fraction of the rows to score, in (0, 1].
-        data_probe_algo: the sampling method, see above.
-        frequency_key: the field for `frequency`; dots separate nested keys. If a row has no such field, `__dj__stats__`
-            is used.
-        strata_key: the field for `stratified`, likewise.
-        strata: number of strata for numbers.
-        seed: seed of the random draws.
-        task: the type of the model; by default the one in its config.
-        label_key: the field of the true label, by name or number, for a classifier.
-        score_func: the dotted path of a function, `my_pkg.my_mod.my_score`. It is called with a list of rows, the model
-            and its tokenizer, and returns a number, a mapping of numbers and texts, or None for each row.
-        func_kwargs: more keyword arguments for `score_func`.
-        max_tokens: number of tokens of each text to score, from its start; all by default.
-        block_size: tokens of a window; by default the model's context, at most 2048.
-        stride: step of the window in tokens; half a window by default.
-        batch_size: windows or texts in a batch.
-        dtype: data type of the weights.
-        threads: CPU threads; torch's default if not set.
-        feedback_field: the name of the field for the feedback.
     """
-
-    def __init__(
-        self,
-        model: Model,
-        dataset_path: InputPath,
-        export_path: OutputFile | None = None,
-        text_key: str = "text",
-        data_probe_ratio: float = 1.0,
-        data_probe_algo: Literal["uniform", "frequency", "stratified"] = "uniform",
-        frequency_key: str | None = None,
-        strata_key: str | None = None,
-        strata: PositiveInt = 10,
-        seed: NonNegativeInt = 42,
-        task: Literal["causal-lm", "classification"] | None = None,
-        label_key: str | None = None,
-        score_func: str | None = None,
-        func_kwargs: ConfigValues | None = None,
-        max_tokens: PositiveInt | None = None,
-        block_size: PositiveInt | None = None,
-        stride: PositiveInt | None = None,
-        batch_size: PositiveInt = 16,
-        dtype: Literal["float32", "bfloat16", "float16"] = "float32",
-        threads: PositiveInt | None = None,
-        feedback_field: str = FIELD,
-    ):
-        sample = sample_of(data_probe_ratio, data_probe_algo, frequency_key, strata_key, strata, seed)
-        super().__init__(dataset_path, export_path, feedback_field, sample, batch_size, threads)
-        self.settings = ScorerSettings(
-            model=model,
-            task=task,
-            text_key=text_key,
-            label_key=label_key,
-            score_func=score_func,
-            func_kwargs=func_kwargs,
-            max_tokens=max_tokens,
-            block_size=block_size,
-            stride=stride,
-            batch_size=batch_size,
-            dtype=dtype,
-        )
 
     def load_scorer(self) -> RowScorer:
         """Load the model."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from data_juicer_sandbox.components.helpers import find_helper
-from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm import loading
 from data_juicer_sandbox.components.probe.causal import CausalScorer
 from data_juicer_sandbox.components.probe.classifying import ClassifierScorer
 from data_juicer_sandbox.components.probe.scorers import FunctionScorer, RowScorer
@@ -63,9 +63,8 @@ class ScorerSettings:
         causal = self.task == "causal-lm" or (self.task is None and not self._classifies(library))
         model_class = library.AutoModelForCausalLM if causal else library.AutoModelForSequenceClassification
         function = None if self.score_func is None else find_helper(self.score_func, self.func_kwargs)
-        tokenizer = torch_env.load(library.AutoTokenizer, self.model)
-        model = torch_env.load(model_class, self.model, dtype=getattr(torch_env.torch(), self.dtype))
-        model = model.to(torch_env.device()).eval()
+        tokenizer = loading.load_plain_tokenizer(library, self.model)
+        model = loading.load_model(model_class, self.model, self.dtype)
         if function is not None:
             return FunctionScorer(function, str(self.score_func), model, tokenizer)
         options: ConfigValues = {
@@ -78,5 +77,5 @@ class ScorerSettings:
         return CausalScorer(model, tokenizer, block_size=self.block_size, stride=self.stride, **options)
 
     def _classifies(self, library: LibraryObject) -> bool:
-        config = torch_env.load(library.AutoConfig, self.model)
+        config = loading.load(library.AutoConfig, self.model)
         return any("SequenceClassification" in name for name in config.architectures or ())

@@ -9,7 +9,7 @@ from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.io import parse, read_rows
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.io.lines import numbered_lines
-from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm import loading, torch_env
 from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.types import JsonValue, LibraryObject, Row
 
@@ -39,7 +39,7 @@ def load_tokenizer(model: str, template: str | None) -> LibraryObject:
         model: folder or hub id.
         template: a file with a Jinja template that replaces the tokenizer's template.
     """
-    tokenizer = torch_env.load_tokenizer(model)
+    tokenizer = loading.load_tokenizer(model)
     if template:
         tokenizer.chat_template = Path(template).read_text(encoding="utf-8")
     elif not tokenizer.chat_template:
@@ -51,7 +51,7 @@ def load_tokenizer(model: str, template: str | None) -> LibraryObject:
     return tokenizer
 
 
-def check_rows(path: str, fields: Fields, check: Callable[[Row], None]) -> None:
+def check_rows(path: str, fields: Fields, check: Callable[[Row], None]) -> int:
     """Check that all rows of a data set can be trained on.
 
     All rows must have the same form: the same fields of `messages`, `prompt`, ..., each a text in all rows or a list of
@@ -62,13 +62,18 @@ def check_rows(path: str, fields: Fields, check: Callable[[Row], None]) -> None:
         fields: selects the fields of a row; raises ValueError if one is missing or invalid.
         check: checks these fields further; raises ValueError if one is invalid.
 
+    Returns:
+        The number of rows.
+
     Raises:
         JobError: a row is invalid (the error has its file and line), or the data set has no rows.
     """
     first: tuple[dict[str, str], Where] | None = None
+    count = 0
     for file in data_files(path):
         for number, line in numbered_lines(file):
             where, hint = Where(str(file), number), None
+            count += 1
             try:
                 row = parse(line)
                 hint = f"the row's fields: {', '.join(row) or 'none'}"
@@ -85,6 +90,7 @@ def check_rows(path: str, fields: Fields, check: Callable[[Row], None]) -> None:
                 raise JobError(str(fault), where=where, hint=hint) from fault
     if first is None:
         raise JobError(f"{path} has no rows")
+    return count
 
 
 def dataset(path: str, fields: Fields, folder: Path) -> LibraryObject:

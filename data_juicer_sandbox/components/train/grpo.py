@@ -16,7 +16,7 @@ from data_juicer_sandbox.components.train.parameters import TrlParameters
 from data_juicer_sandbox.components.train.sft import STEPS
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trl import TrlTrainer, library
-from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics, Row
 
 
@@ -99,6 +99,20 @@ class RewardTrainer(TrlParameters, TrlTrainer):
         """The prompt, and all other fields, which the reward receives."""
         reward_fields = {key: value for key, value in row.items() if key not in (self.prompt_key, "completion")}
         return {**reward_fields, "prompt": chat.text_or_messages(row, self.prompt_key)}
+
+    def check_count(self, path: str, rows: int) -> None:
+        """Check that there are enough prompts for a batch, since trl drops incomplete ones.
+
+        Raises:
+            JobError: there are too few.
+        """
+        steps = int((self.training_args or {}).get("steps_per_generation") or 1)
+        prompts = self.batch_size * steps // self.num_generations
+        if rows < prompts:
+            raise JobError(
+                f"{path} has {rows:,} rows, fewer than the {prompts:,} prompts of a batch",
+                hint=f"a batch_size of at most {max(1, rows // steps) * self.num_generations:,}",
+            )
 
     def fixed_arguments(self) -> ConfigValues:
         """The budget and the sampling of completions."""

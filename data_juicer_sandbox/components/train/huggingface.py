@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from loguru import logger
 
 from data_juicer_sandbox.components.base import InputPath, InputPaths, JobRun, Model, OutputPath
-from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm import loading, metadata, torch_env
 from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
+from data_juicer_sandbox.components.lm.model_check import check_token
 from data_juicer_sandbox.components.lm.packing import Blocks, Packed, packed
 from data_juicer_sandbox.components.metric_keys import metric_keys
+from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveInt
+from data_juicer_sandbox.components.processes.hardware import cores, idle_cores
 from data_juicer_sandbox.components.train import hf_trainer, saved
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.eval_callback import Scoring
@@ -24,10 +27,17 @@ from data_juicer_sandbox.components.train.parameters import TrainingParameters
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trainer import ModelTrainer
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.files import claim, replacing
 from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics
 
 BUDGET = 400_000
 _MODEL = "{dataset_path}_seed{seeds}"
+SMALL = 20_000_000
+"""Weights up to which a model from scratch is trained on one thread."""
+WORTHWHILE = 10**12
+"""Floating-point operations of all trainings, half a minute on one core, from which worker processes are started: each
+takes some seconds to import its libraries.
+"""
 
 
 @dataclass(eq=False)
@@ -36,9 +46,10 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
 
     The methods:
 
-    - `scratch`: a new, small GPT-2-like model. Each data set gets its own byte-level BPE tokenizer, unless
-      `tokenizer_path` names one for all. Losses per token of models with different tokenizers cannot be compared; their
-      bits per byte (`huggingface_perplexity`) can.
+    - `scratch`: a new, small GPT-2-like model. All models of the job share a byte-level BPE tokenizer, trained on the
+      texts of all data sets (`tokenizer` in the job's folder, if there are several), so that they differ only in their
+      training data. `tokenizer_path` names another one, `tokenizer_per_dataset` gives each data set its own. Losses per
+      token of models with different tokenizers cannot be compared; their bits per byte (`huggingface_perplexity`) can.
     - `full`: fine-tunes all weights of `model`.
     - `lora`: trains low-rank adapters of `model`; the weights themselves are not changed.
 
@@ -63,6 +74,8 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         max_tokens: number of training tokens, the same for every model; shorter data is repeated. 400,000 by default.
         max_steps: number of training steps, instead of `max_tokens`: `batch_size` x `block_size` tokens each.
         tokenizer_path: `scratch`: a folder with a tokenizer, or a `tokenizer.json`, for all models.
+        tokenizer_per_dataset: `scratch`: train a tokenizer for each data set, on its texts only. The effects of
+            tokenizer and training data then mix.
         vocab_size: `scratch`: maximum vocabulary of a new tokenizer; 257 or more.
         n_layer: `scratch`: transformer blocks.
         n_embd: `scratch`: width of the model; a multiple of `n_head`.
@@ -88,11 +101,14 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         "eval_dataset_path",
         "eval_steps",
         "eval_max_rows",
+        "tokenizer_per_dataset",
     }
+    result_version: ClassVar[int] = 2  # since one tokenizer for all data sets is the default
 
     metrics = (
         *metric_keys("loss", "learning_rate", "grad_norm", "tokens_per_second", under=_MODEL, per_step=True),
         *metric_keys("eval.loss", "eval.bits_per_byte", under=_MODEL, per_step=True, requires="eval_dataset_path"),
+        *metric_keys("models_at_a_time", "threads_per_model"),
     )
 
     dataset_path: InputPaths
@@ -104,6 +120,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
     max_tokens: PositiveInt | None = None
     max_steps: PositiveInt | None = None
     tokenizer_path: InputPath | None = None
+    tokenizer_per_dataset: bool = False
     vocab_size: PositiveInt = 2000
     n_layer: PositiveInt = 4
     n_embd: PositiveInt = 128
@@ -123,6 +140,8 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
             inapplicable = [name for name in definition.parameters if name not in METHODS[self.method].parameters]
             self.refuse(inapplicable, f"for method {method}, not for {self.method}")
         METHODS[self.method].check(self)
+        if self.tokenizer_path and self.tokenizer_per_dataset:
+            raise ConfigError("tokenizer_path and tokenizer_per_dataset exclude each other", hint="set one of them")
         if self.eval_dataset_path is None:
             self.refuse(("eval_steps", "eval_max_rows"), "only with an eval_dataset_path")
         if self.block_size is not None and self.block_size < 2:
@@ -156,6 +175,37 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
             return self.max_steps * self.batch_size * block
         return self.max_tokens or BUDGET
 
+    def cpu_threads(self) -> int | None:
+        """CPU threads for training one model: 1 for a small model, whose threads would mostly wait for each other."""
+        return 1 if self.threads is None and self._is_small else super().cpu_threads()
+
+    def parallel(self, job: JobRun, models: int) -> int:
+        """The number of models to train at the same time: for small models, the number of idle cores."""
+        if not self._is_small or models == 1 or models * self._operations() < WORTHWHILE:
+            return super().parallel(job, models)
+        idle, threads = idle_cores(), self.cpu_threads() or 1
+        parallel = max(1, min(models, round(idle / threads)))
+        logger.info(
+            "{} models, {} at a time, {} thread(s) each: {:.1f} of {} cores are idle",
+            *(models, parallel, threads, idle, cores()),
+        )
+        job.watcher.watch({"models_at_a_time": parallel, "threads_per_model": threads})
+        return parallel
+
+    @property
+    def _is_small(self) -> bool:
+        """Whether several models of this size are best trained at the same time, and the user has not set how many."""
+        is_automatic = self.method == "scratch" and self.max_parallel is None and self.num_processes == 1
+        return is_automatic and self._weights() <= SMALL and torch_env.device() == "cpu"
+
+    def _weights(self) -> int:
+        """The approximate number of weights of a model from scratch."""
+        return 12 * self.n_layer * self.n_embd**2 + self.vocab_size * self.n_embd
+
+    def _operations(self) -> int:
+        """The approximate number of floating-point operations of a training: 6 per weight and token."""
+        return 6 * self._weights() * self._budget(METHODS[self.method].block_size(self))
+
     def held_out(self, block: int) -> HeldOut | None:
         """The held-out texts in windows of `block` tokens; None without `eval_dataset_path`."""
         if self.eval_dataset_path is None:
@@ -170,6 +220,10 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
             JobError: a data set does not exist, or the evaluation data has no texts.
         """
         training_tasks = super().training_tasks(job)
+        if self._shares_tokenizer:  # the models then depend on all data sets
+            digests = sorted({task.inputs["dataset_digest"] for task in training_tasks})
+            inputs = {"tokenizer_digests": digests}
+            training_tasks = [replace(task, inputs={**task.inputs, **inputs}) for task in training_tasks]
         if texts := self.held_out(METHODS[self.method].block_size(self)):
             texts.check()
         return training_tasks
@@ -181,9 +235,39 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
                 torch_env.deterministic(self.cpu_threads()),
                 job.progress.task(f"scoring {training_task.name}") as task,
             ):
-                tokenizer = torch_env.load_tokenizer(training_task.folder)
-                model = torch_env.load_causal_lm(training_task.folder, "float32")
+                tokenizer = loading.load_tokenizer(training_task.folder)
+                model = loading.load_causal_lm(training_task.folder, "float32")
                 Scoring(texts, tokenizer, self.eval_steps).watch(model, training_task.name, steps, job.watcher, task)
+
+    @property
+    def _shares_tokenizer(self) -> bool:
+        """Whether a new tokenizer is trained for the models of several data sets."""
+        is_new = self.method == "scratch" and not self.tokenizer_path and not self.tokenizer_per_dataset
+        return is_new and len(set(as_list(self.dataset_path))) > 1
+
+    def check_data(self, job: JobRun, training_tasks: list[TrainingTask]) -> None:
+        """Check the training arguments, and train the tokenizer that all models share.
+
+        Raises:
+            JobError: an argument is invalid, or a row has no text.
+        """
+        super().check_data(job, training_tasks)
+        if not self._shares_tokenizer:
+            return
+        target, recipe = job.folder / "tokenizer", self._tokenizer_recipe(training_tasks)
+        claim(target, folder=True)
+        if not metadata.complete(target, recipe):
+            with job.progress.task("the tokenizer for all data sets"), replacing(target, folder=True) as part:
+                paths = list(dict.fromkeys(as_list(self.dataset_path)))
+                tokenizer = METHODS[self.method].tokenizer(self, paths)
+                tokenizer.save_pretrained(part)
+                metadata.write(part, recipe, {"vocabulary": len(tokenizer)})
+                logger.info("one tokenizer for {} data sets: {:,} tokens", len(paths), len(tokenizer))
+
+    def _tokenizer_recipe(self, training_tasks: list[TrainingTask]) -> ConfigValues:
+        """Everything that determines the shared tokenizer."""
+        digests = training_tasks[0].inputs["tokenizer_digests"]
+        return {"tokenizer_digests": digests, "text_key": self.text_key, "vocab_size": self.vocab_size}
 
     @contextmanager
     def prepare_data(self, job: JobRun, training_task: TrainingTask) -> Iterator[tuple[LibraryObject, Packed]]:
@@ -191,7 +275,10 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         with ExitStack() as stack:
             with job.progress.task(f"tokens of {training_task.dataset}") as task:
                 task.update(note="the tokenizer")
-                tokenizer = METHODS[self.method].tokenizer(self, training_task.path)
+                if self._shares_tokenizer:
+                    tokenizer = loading.load_tokenizer(str(job.folder / "tokenizer"))
+                else:
+                    tokenizer = METHODS[self.method].tokenizer(self, [training_task.path])
                 task.update(note="encoding")
                 data = stack.enter_context(packed(training_task.path, self.text_key, tokenizer, job.folder))
             budget = training_task.inputs["parameters"]["max_tokens"]
@@ -206,6 +293,11 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
                     budget / len(data.tokens),
                 ),
             )
+            if data.unknown:
+                logger.warning(
+                    "{}: {:.2%} of the tokens stand for characters that the tokenizer does not know",
+                    *(training_task.dataset, data.unknown / len(data.tokens)),
+                )
             yield tokenizer, data
 
     def train(
@@ -222,6 +314,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         block, budget = (training_task.inputs["parameters"][key] for key in ("block_size", "max_tokens"))
         library.set_seed(training_task.seed)
         model = method.model(self, tokenizer)
+        check_token(int(documents.tokens.max()), model)
         blocks = Blocks(
             documents.tokens, block, budget, training_task.seed, self.batch_size if self.num_processes > 1 else 1
         )

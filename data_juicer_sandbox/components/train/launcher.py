@@ -30,14 +30,17 @@ WORKER = "data_juicer_sandbox.components.train.worker"
 LOGGED = 2000
 
 
-def train_all(job: JobRun, trainer: ModelTrainer, training_tasks: list[TrainingTask], models: Task) -> None:
-    """Train all models, `max_parallel` at a time. If one fails or the run is interrupted, all workers are stopped;
+def train_all(
+    job: JobRun, trainer: ModelTrainer, training_tasks: list[TrainingTask], parallel: int, models: Task
+) -> None:
+    """Train all models, `parallel` at a time. If one fails or the run is interrupted, all workers are stopped;
     their checkpoints remain.
 
     Args:
         job: the running job.
         trainer: the trainer.
         training_tasks: the models.
+        parallel: the number of models that train at a time.
         models: the progress bar that counts trained models.
 
     Raises:
@@ -47,7 +50,7 @@ def train_all(job: JobRun, trainer: ModelTrainer, training_tasks: list[TrainingT
     if gpus and trainer.num_processes > len(gpus):
         raise JobError(f"num_processes is {trainer.num_processes}, but there are {len(gpus)} GPUs")
     slots: SimpleQueue[int] = SimpleQueue()
-    for slot in range(trainer.max_parallel):
+    for slot in range(parallel):
         slots.put(slot)
     stopping, programs = Event(), [Program(_argv(trainer.num_processes)) for _ in training_tasks]
 
@@ -65,7 +68,7 @@ def train_all(job: JobRun, trainer: ModelTrainer, training_tasks: list[TrainingT
         finally:
             slots.put(slot)
 
-    with ThreadPoolExecutor(trainer.max_parallel) as pool:
+    with ThreadPoolExecutor(parallel) as pool:
         futures: list[Future[None]] = []
         try:
             futures += [pool.submit(train, *arguments) for arguments in zip(training_tasks, programs, strict=True)]
@@ -115,8 +118,11 @@ def _argv(num_processes: int) -> list[str]:
 
 
 def _environment(gpus: list[str], slot: int, num_processes: int) -> dict[str, str]:
-    """Environment variables of a worker: the module path, for dotted paths in configs, and the GPUs of its slot."""
+    """Environment variables of a worker: the module path, for dotted paths in configs, the GPUs of its slot, and how
+    idle OpenMP threads wait: if they spun, several processes on a busy machine would take the cores from each other.
+    """
     variables = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    variables["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
     if gpus:
         slot_gpus = [gpus[(slot * num_processes + rank) % len(gpus)] for rank in range(num_processes)]
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(slot_gpus)

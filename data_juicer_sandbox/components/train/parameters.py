@@ -31,9 +31,11 @@ class TrainingParameters:
         precision: precision of GPU computation; `auto` is bfloat16 on GPUs that support it, else float32.
         save_steps: steps between checkpoints.
         max_parallel: models trained at the same time, each in its own process with an equal share of the cores, on the
-            GPUs in turn.
+            GPUs in turn. By default 1; small models of `method: scratch` on the CPU are trained on one thread each, as
+            many at a time as there are idle cores.
         num_processes: processes that train one model together, one per GPU, or on the CPU.
-        threads: CPU threads per process; torch's default if not set. Another number gives slightly different weights.
+        threads: CPU threads per process; by default 1 for small models of `method: scratch` without `max_parallel`,
+            else an equal share of the cores. Another number gives slightly different weights.
     """
 
     device_batch_size: PositiveInt | None = None
@@ -46,7 +48,7 @@ class TrainingParameters:
     max_grad_norm: PositiveFloat = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     save_steps: PositiveInt = 200
-    max_parallel: PositiveInt = 1
+    max_parallel: PositiveInt | None = None
     num_processes: PositiveInt = 1
     threads: PositiveInt | None = None
     training_args: ConfigValues | None = None

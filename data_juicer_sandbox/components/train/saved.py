@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm import loading, torch_env
 from data_juicer_sandbox.components.train.eval_callback import evaluation_mode
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import LibraryObject
@@ -91,7 +91,7 @@ def check(
     Raises:
         JobError: the saved model cannot be loaded, or its logits differ.
     """
-    model = torch_env.load(torch_env.transformers().AutoModelForCausalLM, str(folder), dtype=dtype)
+    model = loading.load(torch_env.transformers().AutoModelForCausalLM, str(folder), dtype=dtype)
     error = difference(expected, logits(model, batch))
     tolerance = TOLERANCES[str(dtype).removeprefix("torch.")]
     if not error <= tolerance:  # also true for NaN

@@ -62,7 +62,7 @@ class ModelTrainer(Component):
     precision: Literal["auto", "float32", "bfloat16"]
     save_steps: int
     training_args: ConfigValues | None
-    max_parallel: int
+    max_parallel: int | None
     num_processes: int
     threads: int | None
 
@@ -98,8 +98,9 @@ class ModelTrainer(Component):
         return [training_task.folder for training_task in training_tasks]
 
     def _train_pending(self, job: JobRun, pending: list[TrainingTask], models: Task) -> None:
-        if self.num_processes > 1 or (self.max_parallel > 1 and len(pending) > 1):
-            launcher.train_all(job, self, pending, models)
+        parallel = self.parallel(job, len(pending))
+        if self.num_processes > 1 or (parallel > 1 and len(pending) > 1):
+            launcher.train_all(job, self, pending, parallel, models)
             return
         for _, group in groupby(pending, key=lambda training_task: training_task.dataset):
             self.train_group(job, list(group), models)
@@ -203,9 +204,19 @@ class ModelTrainer(Component):
 
     def cpu_threads(self) -> int | None:
         """CPU threads for training one model; None: torch's default."""
-        if self.threads is None and self.max_parallel * self.num_processes > 1:
-            return max(1, cores() // (self.max_parallel * self.num_processes))
+        processes = (self.max_parallel or 1) * self.num_processes
+        if self.threads is None and processes > 1:
+            return max(1, cores() // processes)
         return self.threads
+
+    def parallel(self, job: JobRun, models: int) -> int:
+        """The number of models to train at the same time.
+
+        Args:
+            job: the running job.
+            models: number of models to train.
+        """
+        return self.max_parallel or 1
 
     def seed_list(self) -> list[int]:
         """The seeds."""

@@ -13,7 +13,8 @@ from loguru import logger
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import JobRun
-from data_juicer_sandbox.components.lm import lora, torch_env
+from data_juicer_sandbox.components.lm import loading, lora, torch_env
+from data_juicer_sandbox.components.lm.model_check import check_token
 from data_juicer_sandbox.components.train import chat, hf_trainer, saved
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.methods.full import context
@@ -110,7 +111,15 @@ class TrlTrainer(ModelTrainer):
         tokenizer = chat.load_tokenizer(self.model, self.chat_template)
         for path in dict.fromkeys(training_task.path for training_task in training_tasks):
             with job.progress.task(f"checking the rows of {path}"):
-                chat.check_rows(path, self.fields, lambda fields: self.check_fields(fields, tokenizer))
+                count = chat.check_rows(path, self.fields, lambda fields: self.check_fields(fields, tokenizer))
+            self.check_count(path, count)
+
+    def check_count(self, path: str, rows: int) -> None:
+        """Check that a data set has enough rows.
+
+        Raises:
+            JobError: it has too few.
+        """
 
     @contextmanager
     def prepare_data(self, job: JobRun, training_task: TrainingTask) -> Iterator[tuple[LibraryObject, LibraryObject]]:
@@ -155,7 +164,9 @@ class TrlTrainer(ModelTrainer):
     def base_model(self) -> LibraryObject:
         """Load the base model in training mode."""
         dtype = torch_env.precision(self.precision) if self.lora else "float32"
-        model = torch_env.load_causal_lm(self.model, dtype).train()
+        model = loading.load_causal_lm(self.model, dtype).train()
+        # prompts, answers and padding may use any token
+        check_token(max(loading.load_tokenizer(self.model).get_vocab().values()), model)
         if self.lora and self.merge:
             lora.untie(model, lora.lora_config(self))
         return model

@@ -42,9 +42,9 @@ def test_documents_lie_end_to_end_with_an_end_token_after_each(tokenizer, jsonl,
 
 def test_a_row_without_text_is_named(jsonl):
     path = jsonl("a.jsonl", [{"text": "fine"}, {"body": "not"}])
-    with pytest.raises(JobError, match=r"'text' is missing in row 2 of .*its fields: body"):
+    with pytest.raises(JobError, match=r"a.jsonl:2: 'text' is missing .*its fields: body"):
         list(read_texts(path, "text"))
-    with pytest.raises(JobError, match="'n' is int, not a string in row 1"):
+    with pytest.raises(JobError, match=r"b.jsonl:1: 'n' is int, not a string"):
         list(read_texts(jsonl("b.jsonl", [{"n": 1}]), "n"))
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun, NullJob
 
@@ -37,12 +36,3 @@ def fresh(tmp_path: Path) -> Callable[[], JobRun]:
         return JobRun("anonymous", "a_job", tmp_path / "lab" / "job", quiet, quiet)
 
     return make
-
-
-@pytest.fixture
-def log() -> Iterator[list[str]]:
-    """What is logged, a text a message."""
-    messages: list[str] = []
-    handle = logger.add(lambda message: messages.append(message.record["message"]), level="INFO", format="{message}")
-    yield messages
-    logger.remove(handle)

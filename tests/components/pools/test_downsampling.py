@@ -99,3 +99,16 @@ def test_a_pool_is_never_overwritten(job, pool, tmp_path):
     with pytest.raises(JobError, match=r"a_9.jsonl is both an input pool and a new pool"):
         DataPoolDownsampling(pools, str(tmp_path)).run(job)
     assert Path(pools[1]).read_bytes() == before
+
+
+def test_hints_do_not_lead_astray(job, jsonl, tmp_path):
+    """No value is to be lowered where none is set, and no rows are to be skipped where the file is a JSON list."""
+    empty = jsonl("empty.jsonl", [])
+    with pytest.raises(JobError, match="has 0 rows, fewer than the 1 to sample") as raised:
+        DataPoolDownsampling(empty, str(tmp_path / "out")).run(job)
+    assert raised.value.hint is None
+    for text in ('[\n {"n": 1},\n {"n": 2}\n]\n', '{\n "n": 1\n}\n{\n "n": 2\n}\n', '[{"n": 1}, {"n": 2}]\n'):
+        (tmp_path / "list.jsonl").write_text(text)
+        with pytest.raises(JobError, match=r"call it \.json") as raised:
+            DataPoolDownsampling(str(tmp_path / "list.jsonl"), str(tmp_path / "out")).run(job)
+        assert raised.value.hint is None

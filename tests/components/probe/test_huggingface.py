@@ -216,7 +216,7 @@ def test_what_cannot_be_done_is_said(causal, job, jsonl):
     with pytest.raises(JobError, match="has '__feedback__' already"):
         ask(job, causal[0], path)
     assert ask(job, causal[0], path, feedback_field="second")[1]["probed"] == 1
-    with pytest.raises(JobError, match="'body' is missing in a row"):
+    with pytest.raises(JobError, match=r"rows.jsonl:1: 'body' is missing"):
         ask(job, causal[0], path, text_key="body", feedback_field="f")
     with pytest.raises(JobError, match="would be part of the data set"):
         ask(job, causal[0], path, export_path=path)

@@ -174,7 +174,7 @@ def test_what_cannot_be_scored_is_said_before_the_training(job, quiet, corpus, j
     for path, message in (
         ("nowhere.jsonl", "no data set at nowhere.jsonl"),
         (jsonl("empty.jsonl", [{"text": ""}]), "no text in .*empty.jsonl"),
-        (jsonl("other.jsonl", [{"body": "words"}]), "'text' is missing in row 1 of .*other.jsonl"),
+        (jsonl("other.jsonl", [{"body": "words"}]), r"other.jsonl:1: 'text' is missing"),
     ):
         with pytest.raises(JobError, match=message):
             HuggingFaceTrainer(corpus, eval_dataset_path=path, **tiny).run(job)

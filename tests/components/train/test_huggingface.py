@@ -61,8 +61,41 @@ def test_one_model_for_each_data_set_and_seed_in_order(job, quiet, corpus, jsonl
     assert [Path(model).name for model in models] == wanted
     assert len({digest(Path(model) / "model.safetensors") for model in models}) == 4
     assert digest(Path(models[0]) / "tokenizer.json") == digest(Path(models[1]) / "tokenizer.json")
-    assert digest(Path(models[0]) / "tokenizer.json") != digest(Path(models[2]) / "tokenizer.json")
+    assert digest(Path(models[0]) / "tokenizer.json") == digest(Path(models[2]) / "tokenizer.json")
     assert {key for _, values in quiet.values for key in values} == set(wanted)
+
+
+def tokenizers(models):
+    return [digest(Path(model) / "tokenizer.json") for model in models]
+
+
+def test_the_tokenizer_of_several_data_sets_is_trained_on_all_of_them_or_on_each(job, other_job, jsonl):
+    paths = [jsonl(f"{name}.jsonl", [{"text": f"{name} " * 50}] * 9) for name in ("sheep", "goats")]
+    settings = {**TINY, "max_tokens": 128}
+    shared = HuggingFaceTrainer(paths, **settings).run(job)
+    each = HuggingFaceTrainer(paths, tokenizer_per_dataset=True, **settings).run(other_job)
+    vocabulary = json.loads((Path(shared[0]) / "tokenizer.json").read_text())["model"]["vocab"]
+    assert {"sheep", "goats"} <= set(vocabulary)
+    assert tokenizers(shared) == [digest(job.folder / "tokenizer" / "tokenizer.json")] * 2
+    assert len(set(tokenizers(each))) == 2
+    alone = HuggingFaceTrainer(paths[0], str(job.folder / "alone"), **settings).run(job)
+    assert tokenizers(alone) == tokenizers(each)[:1]
+    assert digest(Path(alone[0]) / "model.safetensors") == digest(Path(each[0]) / "model.safetensors")
+
+
+def test_a_shared_tokenizer_makes_a_model_depend_on_all_data_sets_but_not_on_their_order(job, jsonl):
+    first, second = (jsonl(f"{name}.jsonl", [{"text": f"{name} " * 50}] * 9) for name in ("sheep", "goats"))
+    settings = {**TINY, "max_tokens": 128}
+    models = HuggingFaceTrainer([first, second], **settings).run(job)
+    made = [Path(model, "training.json").stat().st_ino for model in models]
+    again = HuggingFaceTrainer([second, first], **settings).run(job)
+    assert [Path(model, "training.json").stat().st_ino for model in reversed(again)] == made
+    with Path(second).open("a") as stream:
+        stream.write('{"text": "oxen oxen oxen oxen"}\n')
+    models = HuggingFaceTrainer([first, second], **settings).run(job)
+    assert Path(models[0], "training.json").stat().st_ino != made[0]  # its own data is unchanged, its tokenizer is not
+    per_dataset = HuggingFaceTrainer([first, second], tokenizer_per_dataset=True, **settings).run(job)
+    assert len(set(tokenizers(per_dataset))) == 2
 
 
 SCRIPT = """

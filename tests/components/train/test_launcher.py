@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from training_workers import workers
 
+from data_juicer_sandbox.components.train import launcher
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import digest
@@ -47,9 +48,40 @@ def test_side_by_side_gives_the_same_bytes_and_metrics_as_one_after_the_other(jo
 
 def test_a_failure_names_the_model(job, pools, tiny, jsonl):
     bad = jsonl("bad.jsonl", [{"text": "fine"}, {"body": "no text"}])
-    with pytest.raises(JobError, match=r"training bad_seed42: .*'text' is missing in row 2 of .*bad.jsonl"):
-        HuggingFaceTrainer([pools[0], bad], max_parallel=2, **{**tiny, "max_tokens": 10_000_000}).run(job)
+    with pytest.raises(JobError, match=r"training bad_seed42: .*bad.jsonl:2: 'text' is missing"):
+        HuggingFaceTrainer(
+            [pools[0], bad], max_parallel=2, tokenizer_per_dataset=True, **{**tiny, "max_tokens": 10_000_000}
+        ).run(job)
     assert not (job.folder / "low_seed42").exists()
+
+
+@pytest.mark.parametrize(("idle", "expected"), [(2.0, 2), (1.6, 2), (0.4, 1), (40.0, 2)])
+def test_small_models_are_trained_in_parallel_as_far_as_cores_are_idle(job, quiet, pools, monkeypatch, idle, expected):
+    monkeypatch.setattr("data_juicer_sandbox.components.train.huggingface.idle_cores", lambda: idle)
+    trainer = HuggingFaceTrainer(pools)
+    assert trainer.parallel(job, 2) == expected
+    assert trainer.cpu_threads() == 1
+    assert quiet.query("a_job") == {"models_at_a_time": expected, "threads_per_model": 1}
+
+
+def test_what_the_user_sets_is_not_changed_and_a_short_training_starts_no_processes(job, quiet, pools, monkeypatch):
+    monkeypatch.setattr(
+        "data_juicer_sandbox.components.train.huggingface.idle_cores", lambda: pytest.fail("measured for nothing")
+    )
+    assert HuggingFaceTrainer(pools, max_parallel=3).parallel(job, 2) == 3
+    assert HuggingFaceTrainer(pools, max_parallel=1).cpu_threads() is None
+    assert HuggingFaceTrainer(pools, threads=2).cpu_threads() == 2
+    assert HuggingFaceTrainer(pools, max_tokens=1000).parallel(job, 2) == 1
+    assert HuggingFaceTrainer(pools[0]).parallel(job, 1) == 1
+    large = HuggingFaceTrainer(pools, n_embd=1024, n_layer=8)
+    assert (large.parallel(job, 2), large.cpu_threads()) == (1, None)
+
+
+def test_idle_threads_of_a_worker_do_not_spin(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert launcher._environment([], 0, 1)["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert launcher._environment([], 0, 1)["OMP_WAIT_POLICY"] == "ACTIVE"
 
 
 SCRIPT = """

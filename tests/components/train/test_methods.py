@@ -107,6 +107,7 @@ def test_more_arguments_for_the_trainer(job, fresh, tiny_model):
         ({"method": "full", "model": "m", "lora_r": 2, "merge": False}, "lora_r, merge: for method lora, not for full"),
         ({"model": "m"}, "model: for method full, not for scratch"),
         ({"max_steps": 1, "max_tokens": 1}, "both given"),
+        ({"tokenizer_path": "t", "tokenizer_per_dataset": True}, "exclude each other"),
         ({"batch_size": 3, "num_processes": 2}, "not a multiple of num_processes"),
         ({"batch_size": 4, "device_batch_size": 3}, "not a multiple of device_batch_size"),
     ],

@@ -182,3 +182,12 @@ def test_the_file_of_a_folder_is_named(refused, jsonl, tmp_path):
 def test_rows_that_make_no_table(refused, jsonl):
     path = jsonl("columns.jsonl", [{"prompt": "a", "goal": 1}, {"prompt": "b", "goal": 10**30}])
     assert "cannot be read as a table" in refused("grpo", path)
+
+
+def test_fewer_prompts_than_a_batch_has_are_an_error_before_a_model_is_loaded(job, jsonl, tiny_model):
+    path = jsonl("d.jsonl", [{"prompt": "a"}, {"prompt": "b"}])
+    settings = {"reward": "trl.rewards.think_format_reward", "num_generations": 4, "threads": 1}
+    with pytest.raises(JobError, match=r"d.jsonl has 2 rows, fewer than the 4 prompts of a batch .*at most 8\)"):
+        RewardTrainer(path, tiny_model, batch_size=16, **settings).run(job)
+    with pytest.raises(JobError, match=r"d.jsonl has 2 rows, fewer than the 4 prompts of a batch .*at most 4\)"):
+        RewardTrainer(path, tiny_model, batch_size=8, training_args={"steps_per_generation": 2}, **settings).run(job)

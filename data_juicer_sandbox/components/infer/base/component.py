@@ -253,7 +253,7 @@ class LLMInference(Component):
     def _digest(self, content: str) -> str:
         settings = [self._functions, vars(self.settings.fields), self.settings.max_rows]
         if self.settings.fail_incomplete:
-            settings.append("fail_incomplete")
+            settings.append({"fail_incomplete": True})
         code = UserCode().digests([type(self)], self._functions[:2])
         inputs = mask([type(self).__name__, self.identity(), settings, content, *([code] if code else [])])
         return fingerprint(inputs)

@@ -17,15 +17,26 @@ def check_prompt(built: object) -> Prompt:
 
     Raises:
         TypeError: it is not a prompt.
+        ValueError: UTF-8 cannot encode it.
     """
     if isinstance(built, str):
+        _check_encodable(built)
         return built
     if not isinstance(built, list) or not built:
         raise TypeError(f"messages are a list of role and content, or a text, not {shown(built, 80)}")
     for message in built:
         if not isinstance(message, dict) or "role" not in message or "content" not in message:
             raise TypeError(f"a message has a role and a content: {shown(message, 80)}")
+        _check_encodable(message["content"])
     return built
+
+
+def _check_encodable(text: object) -> None:
+    if isinstance(text, str) and not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("the prompt has half of a surrogate pair, which UTF-8 cannot encode") from None
 
 
 def as_messages(prompt: Prompt) -> list[Message]:

@@ -8,6 +8,7 @@ from data_juicer_sandbox.components.infer.local.batches import BatchItem, Genera
 from data_juicer_sandbox.components.infer.local.drawing import drawing
 from data_juicer_sandbox.components.infer.local.sampling import SHAPES, Sampling
 from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm.model_check import check_token
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import LibraryObject
@@ -39,7 +40,7 @@ class Generator:
         """Complete all prompts of a batch.
 
         Raises:
-            JobError: the batch does not fit into the GPU's memory.
+            JobError: the batch does not fit into the GPU's memory, or the tokenizer is not the model's.
         """
         torch, sampling = torch_env.torch(), self._sampling
         longest = max(len(pending.tokens) for pending, _ in batch)
@@ -48,6 +49,7 @@ class Generator:
         for line, (pending, _) in enumerate(batch):
             tokens[line, longest - len(pending.tokens) :] = torch.tensor(pending.tokens)
             mask[line, longest - len(pending.tokens) :] = 1
+        check_token(max(max(pending.tokens) for pending, _ in batch), self._model)
         processors = []
         if sampling.draws:
             seeds = [sampling.seed_of(pending.request.number, sample) for pending, sample in batch]

@@ -96,7 +96,9 @@ def error_of(reply: Reply) -> ServerError:
     if not isinstance(error, dict):
         return ServerError(_line(error))
     codes = [error.get(key) for key in ("code", "type", "status")]
-    status = next((int(code) for code in codes if str(code).isdecimal() and 400 <= int(code) < 600), None)
+    texts = [str(code) for code in codes]
+    numbers = (int(text) for text in texts if text.isascii() and text.isdecimal() and len(text) == 3)
+    status = next((number for number in numbers if 400 <= number < 600), None)
     message = error.get("message") or error.get("detail") or error
     return ServerError(_line(message), frozenset(str(code) for code in codes if code), status)
 

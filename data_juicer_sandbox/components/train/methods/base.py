@@ -38,8 +38,8 @@ class Method(ABC):
         """The number of tokens of a training example."""
 
     @abstractmethod
-    def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> LibraryObject:
-        """The tokenizer for the models of a data set."""
+    def tokenizer(self, trainer: HuggingFaceTrainer, paths: list[str]) -> LibraryObject:
+        """The tokenizer for the models of some data sets."""
 
     @abstractmethod
     def model(self, trainer: HuggingFaceTrainer, tokenizer: LibraryObject) -> LibraryObject:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from data_juicer_sandbox.components.lm import lora, torch_env
+from data_juicer_sandbox.components.lm import loading, lora, torch_env
 from data_juicer_sandbox.components.lm.windows import check_block_size
 from data_juicer_sandbox.components.train.methods.base import Method
 from data_juicer_sandbox.errors import ConfigError
@@ -33,19 +33,19 @@ class Full(Method):
         check_block_size(trainer.block_size, context_length)
         return trainer.block_size or min(BLOCK, context_length or BLOCK)
 
-    def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> LibraryObject:
+    def tokenizer(self, trainer: HuggingFaceTrainer, paths: list[str]) -> LibraryObject:
         """The tokenizer of the base model."""
-        return torch_env.load_tokenizer(str(trainer.model))
+        return loading.load_tokenizer(str(trainer.model))
 
     def model(self, trainer: HuggingFaceTrainer, tokenizer: LibraryObject) -> LibraryObject:
         """The base model."""
         # weights are kept in float32, also if bfloat16 is used for computing: it would lose small updates
-        return torch_env.load_causal_lm(str(trainer.model), "float32")
+        return loading.load_causal_lm(str(trainer.model), "float32")
 
 
 def context(model: str | None) -> int | None:
     """The maximum context length of a model; None if its config has none."""
-    limit = getattr(torch_env.load_config(str(model)), "max_position_embeddings", None)
+    limit = getattr(loading.load_config(str(model)), "max_position_embeddings", None)
     return None if limit is None else int(limit)
 
 
@@ -61,7 +61,7 @@ class Lora(Full):
 
     def model(self, trainer: HuggingFaceTrainer, tokenizer: LibraryObject) -> LibraryObject:
         """The base model with new adapters, which have no effect yet."""
-        base = torch_env.load_causal_lm(str(trainer.model), torch_env.precision(trainer.precision))
+        base = loading.load_causal_lm(str(trainer.model), torch_env.precision(trainer.precision))
         config = lora.lora_config(trainer)
         if trainer.merge:
             lora.untie(base, config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.lm import loading, torch_env
 from data_juicer_sandbox.components.lm.packing import read_texts
 from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
 from data_juicer_sandbox.components.train.methods.base import Method
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Scratch(Method):
     """Starts from random weights."""
 
-    parameters = ("tokenizer_path", "vocab_size", "n_layer", "n_embd", "n_head", "dropout")
+    parameters = ("tokenizer_path", "tokenizer_per_dataset", "vocab_size", "n_layer", "n_embd", "n_head", "dropout")
     defaults: ClassVar = {"learning_rate": 3e-3, "warmup_ratio": 0.3, "weight_decay": 0.1, "block_size": 128}
     options: ClassVar = {"adam_beta2": 0.95}
 
@@ -35,11 +35,12 @@ class Scratch(Method):
         """The configured block size, or the default."""
         return int(trainer.block_size or self.defaults["block_size"])
 
-    def tokenizer(self, trainer: HuggingFaceTrainer, path: str) -> LibraryObject:
-        """The configured tokenizer, or a new one trained on the data set."""
+    def tokenizer(self, trainer: HuggingFaceTrainer, paths: list[str]) -> LibraryObject:
+        """The configured tokenizer, or a new one trained on all texts of the data sets."""
         if trainer.tokenizer_path:
-            return torch_env.load_tokenizer(trainer.tokenizer_path)
-        return train_tokenizer(read_texts(path, trainer.text_key), trainer.vocab_size)
+            return loading.load_tokenizer(trainer.tokenizer_path)
+        texts = (text for path in paths for text in read_texts(path, trainer.text_key))
+        return train_tokenizer(texts, trainer.vocab_size)
 
     def model(self, trainer: HuggingFaceTrainer, tokenizer: LibraryObject) -> LibraryObject:
         """A new model with weights from torch's random state."""

@@ -1,0 +1,89 @@
+"""`HubModelEvaluator`: the parameters of the components that score rows with a model of a hub.
+
+The annotations are evaluated here (no `from __future__ import annotations`): a subclass's constructor would otherwise
+look up their names in the subclass's module.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from data_juicer_sandbox.components.base import InputPath, Model, OutputFile
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
+from data_juicer_sandbox.components.probe.evaluator import FIELD, ModelInferEvaluator, sample_of
+from data_juicer_sandbox.components.probe.models import ScorerSettings
+from data_juicer_sandbox.types import ConfigValues
+
+
+@dataclass(eq=False)
+class HubModelEvaluator(ModelInferEvaluator):
+    """Base of the components that score rows with a model of a hub or of a local folder.
+
+    Args:
+        model: a model folder, or an id on the hub.
+        dataset_path: the data set: a file (jsonl, json with a list, csv, each also .gz or .zst; parquet), a folder or a
+            pattern of them. The hook sets it if the job has a recipe.
+        export_path: the output file (`.jsonl`); `feedback.jsonl` in the job's folder by default.
+        text_key: the field of the text.
+        data_probe_ratio: fraction of the rows to score, in (0, 1].
+        data_probe_algo: the sampling method, see above.
+        frequency_key: the field for `frequency`; dots separate nested keys. If a row has no such field, `__dj__stats__`
+            is used.
+        strata_key: the field for `stratified`, likewise.
+        strata: number of strata for numbers.
+        seed: seed of the random draws.
+        task: the type of the model; by default the one in its config.
+        label_key: the field of the true label, by name or number, for a classifier.
+        score_func: the dotted path of a function, `my_pkg.my_mod.my_score`. It is called with a list of rows, the model
+            and its tokenizer, and returns a number, a mapping of numbers and texts, or None for each row.
+        func_kwargs: more keyword arguments for `score_func`.
+        max_tokens: number of tokens of each text to score, from its start; all by default.
+        block_size: tokens of a window; by default the model's context, at most 2048.
+        stride: step of the window in tokens; half a window by default.
+        batch_size: windows or texts in a batch.
+        dtype: data type of the weights.
+        threads: CPU threads; torch's default if not set.
+        feedback_field: the name of the field for the feedback.
+    """
+
+    model: Model
+    dataset_path: InputPath
+    export_path: OutputFile | None = None
+    text_key: str = "text"
+    data_probe_ratio: float = 1.0
+    data_probe_algo: Literal["uniform", "frequency", "stratified"] = "uniform"
+    frequency_key: str | None = None
+    strata_key: str | None = None
+    strata: PositiveInt = 10
+    seed: NonNegativeInt = 42
+    task: Literal["causal-lm", "classification"] | None = None
+    label_key: str | None = None
+    score_func: str | None = None
+    func_kwargs: ConfigValues | None = None
+    max_tokens: PositiveInt | None = None
+    block_size: PositiveInt | None = None
+    stride: PositiveInt | None = None
+    batch_size: PositiveInt = 16
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    threads: PositiveInt | None = None
+    feedback_field: str = FIELD
+
+    def __post_init__(self) -> None:
+        sample = sample_of(
+            self.data_probe_ratio, self.data_probe_algo, self.frequency_key, self.strata_key, self.strata, self.seed
+        )
+        super().__init__(
+            self.dataset_path, self.export_path, self.feedback_field, sample, self.batch_size, self.threads
+        )
+        self.settings = ScorerSettings(
+            model=self.model,
+            task=self.task,
+            text_key=self.text_key,
+            label_key=self.label_key,
+            score_func=self.score_func,
+            func_kwargs=self.func_kwargs,
+            max_tokens=self.max_tokens,
+            block_size=self.block_size,
+            stride=self.stride,
+            batch_size=self.batch_size,
+            dtype=self.dtype,
+        )
