@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from data_juicer_sandbox.code_policy import code_policy
 from data_juicer_sandbox.config.loader import load_source, plain_value, read_source
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.yaml_source import Source
@@ -76,6 +78,8 @@ class Sandbox:
         config: the path of a YAML or JSON file, or its content as a mapping.
         trust_checkpoint: also read a checkpoint of an earlier version that holds Python objects. Reading such a file
             can execute code: use it for your own runs only.
+        untrusted: the config is somebody else's: refuse whatever could run their code, reach a server, or write
+            outside of the current folder (docs/security.md).
         overrides: top-level keys that replace those of the config, as the flags of the command line do:
             `work_dir`, `resume`, `max_iter_num`, ... Paths may be `Path` objects.
 
@@ -104,6 +108,7 @@ class Sandbox:
         config: str | os.PathLike[str] | Mapping[str, object],
         *,
         trust_checkpoint: bool = False,
+        untrusted: bool = False,
         **overrides: object,
     ):
         if isinstance(config, Mapping):
@@ -114,7 +119,9 @@ class Sandbox:
             except ConfigError as error:
                 raise ConfigErrors([error]) from error
         self._overrides: ConfigValues = plain_value(overrides)
-        self._trust_checkpoint = trust_checkpoint
+        if trust_checkpoint and untrusted:
+            raise ConfigErrors([ConfigError("an untrusted config cannot be combined with `trust_checkpoint`")])
+        self._trust_checkpoint, self._untrusted = trust_checkpoint, untrusted
 
     @property
     def config(self) -> SandboxConfig:
@@ -123,13 +130,18 @@ class Sandbox:
         Raises:
             ConfigErrors: a key has the wrong type or name; lists all errors of the config.
         """
-        config, errors = self._load(None)
-        if errors:
-            raise ConfigErrors([*errors, *validate(config).problems])
-        return config
+        with self._policy():
+            config, errors = self._load(None)
+            if errors:
+                raise ConfigErrors([*errors, *validate(config).problems])
+            return config
 
-    def validate(self) -> list[str]:
+    def validate(self, *, plugins: bool = True) -> list[str]:
         """Check the config without running it, and without importing heavy libraries.
+
+        Args:
+            plugins: import and construct the components that dotted paths and plug-ins name, to check their
+                parameters; False imports no code but this package's own, and a warning names what is not checked.
 
         Returns:
             warnings.
@@ -137,8 +149,9 @@ class Sandbox:
         Raises:
             ConfigErrors: the config is wrong; a `ConfigError` that lists all errors, each with file and line.
         """
-        config, errors = self._load(None)
-        findings = validate(config)
+        with self._policy(own_code_only=not plugins):
+            config, errors = self._load(None)
+            findings = validate(config)
         warnings = [str(warning) for warning in findings.warnings]
         if errors or findings.problems:
             raise ConfigErrors([*errors, *findings.problems], warnings)
@@ -156,8 +169,9 @@ class Sandbox:
         """
         from data_juicer_sandbox.execution import plan_steps
 
-        config, planned_jobs, _ = self._checked(resume)
-        return Plan(tuple(plan_steps(config, planned_jobs, self._trust_checkpoint)), config.resume)
+        with self._policy():
+            config, planned_jobs, _ = self._checked(resume)
+            return Plan(tuple(plan_steps(config, planned_jobs, self._trust_checkpoint)), config.resume)
 
     def run(self, *, resume: bool | None = None, view: View | None = None) -> Results:
         """Run the jobs. Afterwards logging, environment and standard streams of the process are as they were before.
@@ -175,8 +189,12 @@ class Sandbox:
         """
         from data_juicer_sandbox.execution import execute
 
-        config, planned_jobs, warnings = self._checked(resume)
-        return execute(config, planned_jobs, warnings, view, self._trust_checkpoint)
+        with self._policy():
+            config, planned_jobs, warnings = self._checked(resume)
+            return execute(config, planned_jobs, warnings, view, self._trust_checkpoint)
+
+    def _policy(self, *, own_code_only: bool = False) -> AbstractContextManager[None]:
+        return code_policy(own_code_only=own_code_only, untrusted=self._untrusted)
 
     def _load(self, resume: bool | None) -> tuple[SandboxConfig, list[ConfigError]]:
         overrides = self._overrides if resume is None else {**self._overrides, "resume": resume}

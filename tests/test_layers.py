@@ -11,7 +11,8 @@ import data_juicer_sandbox
 ROOT = Path(data_juicer_sandbox.__file__).parent
 NAME = "data_juicer_sandbox"
 LAYERS = (
-    ("types", "errors", "secrets", "plain_json", "__init__"),
+    ("types", "errors", "secrets", "plain_json", "csv_cells", "__init__"),
+    ("code_policy",),
     ("output_folders", "output_lock", "imports", "plugins"),
     ("files",),
     ("output_guard", "user_code", "context"),

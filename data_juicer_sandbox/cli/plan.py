@@ -31,8 +31,8 @@ def run(arguments: list[str]) -> int:
 
     settings, overrides = read
     try:
-        trust_checkpoint = settings.get("trust_checkpoint", False)
-        plan = Sandbox(settings["config"], trust_checkpoint=trust_checkpoint, **overrides).plan()
+        flags = {name: settings.get(name, False) for name in ("trust_checkpoint", "untrusted")}
+        plan = Sandbox(settings["config"], **flags, **overrides).plan()
     except SandboxError as error:
         print(options.refusal(error), file=sys.stderr)
         return error.exit_code

@@ -42,23 +42,24 @@ def run(arguments: list[str], epilog: str | None = None) -> int:
     if isinstance(read, int):
         return read
     settings, overrides = read
+    flags = {name: settings.get(name, False) for name in ("trust_checkpoint", "untrusted")}
     if PRINT in arguments:
-        return _print_config(settings["config"], overrides)
-    return _run(settings["config"], overrides, settings.get("trust_checkpoint", False))
+        return _print_config(settings["config"], overrides, flags["untrusted"])
+    return _run(settings["config"], overrides, **flags)
 
 
-def _run(path: str, overrides: dict[str, object], trust_checkpoint: bool) -> int:
+def _run(path: str, overrides: dict[str, object], *, trust_checkpoint: bool, untrusted: bool) -> int:
     from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.engine.interruption import interruptible
     from data_juicer_sandbox.terminal import logs
 
     logs.show_warnings_only()
     try:
-        sandbox = Sandbox(path, trust_checkpoint=trust_checkpoint, **overrides)
+        sandbox = Sandbox(path, trust_checkpoint=trust_checkpoint, untrusted=untrusted, **overrides)
     except ConfigErrors as error:
         return _refuse(error)
     with interruptible():
-        return _show_run(sandbox, _command(path, overrides))
+        return _show_run(sandbox, _command(path, overrides, untrusted))
 
 
 def _show_run(sandbox: Sandbox, command: str) -> int:
@@ -99,14 +100,14 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         screen.close()
 
 
-def _print_config(path: str, overrides: ConfigValues) -> int:
+def _print_config(path: str, overrides: ConfigValues, untrusted: bool) -> int:
     from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.config.dump import dump_config
     from data_juicer_sandbox.config.interpolation import escape
     from data_juicer_sandbox.config.keys import KEYS
 
     try:
-        config = Sandbox(path, **overrides).config
+        config = Sandbox(path, untrusted=untrusted, **overrides).config
     except ConfigErrors as error:
         return _refuse(error)
     defaults = {name: key.default for name, key in KEYS.items() if not name.endswith("_job_configs")}
@@ -126,11 +127,11 @@ def _refuse(error: ConfigErrors) -> int:
     return error.exit_code
 
 
-def _command(path: str, overrides: dict[str, object]) -> str:
+def _command(path: str, overrides: dict[str, object], untrusted: bool) -> str:
     """The command that continues this run."""
     import json
 
-    parts = ["dj-sandbox", "--config", path]
+    parts = ["dj-sandbox", "--config", path, *([options.UNTRUSTED] if untrusted else [])]
     for name, value in mask({key: value for key, value in overrides.items() if key != "resume"}).items():
         parts += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
     return " ".join(map(shlex.quote, [*parts, "--resume", "true"]))

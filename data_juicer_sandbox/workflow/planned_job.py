@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from data_juicer_sandbox.code_policy import CodeNotImported, is_untrusted
 from data_juicer_sandbox.components.base import Component, Role
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import fill, find_variable
@@ -63,6 +64,8 @@ class PlannedJob:
     recipe: JobConfig
     extra: JobConfig
     problems: list[ConfigError] = field(default_factory=list)
+    unchecked: list[ConfigError] = field(default_factory=list)
+    """What is not checked since its code is not imported (`--no-plugins`)."""
 
     @property
     def outputs(self) -> tuple[str, ...] | None:
@@ -95,6 +98,7 @@ def plan_job(job: Job, variables: Mapping[str, str]) -> PlannedJob:
     problems: list[ConfigError] = []
     recipe, extra = (_load_config(job, name, variables, problems) for name in ("dj_configs", "extra_configs"))
     hook, component = None, None
+    unchecked: list[ConfigError] = []
     try:
         hook = find_hook(job.hook)
         if extra.is_known and not extra.skip(("type",)):
@@ -108,8 +112,9 @@ def plan_job(job: Job, variables: Mapping[str, str]) -> PlannedJob:
             where = job.where("hook")
         else:
             where = extra.where("type") if extra.value else job.where("extra_configs")
-        problems.append(ConfigError(f"job {job.label!r}: {error.what}", where=where, hint=error.hint))
-    return PlannedJob(job, hook, component, recipe, extra, problems)
+        target = unchecked if isinstance(error, CodeNotImported) and not is_untrusted() else problems
+        target.append(ConfigError(f"job {job.label!r}: {error.what}", where=where, hint=error.hint))
+    return PlannedJob(job, hook, component, recipe, extra, problems, unchecked)
 
 
 def recipe_paths(recipe: Mapping[str, JsonValue], role: Role) -> Iterator[tuple[KeyPath, str]]:
