@@ -69,7 +69,7 @@ def describe_hook(name: str) -> Described:
         facts["reads"] = "metrics that the probe of the same `meta_name` recorded"
     summary, text = _docstring(hook)
     described = describe(name, import_class(hook.component)) if hook.component else None
-    if described:  # the hook's one component: its keys are the hook's, its text goes on where the hook's ends
+    if described:  # the hook's only component: its keys are those of the hook, and its text follows that of the hook
         text, facts = f"{text}\n\n{described.text}", {**facts, **described.facts}
     return Described(name, summary, text, described.parameters if described else (), facts)
 
