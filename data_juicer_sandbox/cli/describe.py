@@ -132,8 +132,8 @@ def _default(value: object) -> str:
 def _docstring(thing: type[object]) -> tuple[str, str]:
     """First line, and all paragraphs before the sections."""
     classes = takewhile(lambda base: base not in (Component, Hook, object), thing.__mro__)
-    own = next((base.__doc__ for base in classes if base.__doc__), None)
-    cleaned = inspect.cleandoc(own or "(no docstring)")
+    docstring = next((base.__doc__ for base in classes if base.__doc__), None)
+    cleaned = inspect.cleandoc(docstring or "(no docstring)")
     text = re.split(r"\n\s*(?:Args|Attributes|Returns|Raises):\s*\n", cleaned, maxsplit=1)[0].strip()
     first = text.partition("\n\n")[0].replace("\n", " ")
     return first, text
