@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from data_juicer_sandbox.code_policy import code_policy
 from data_juicer_sandbox.config.loader import load_source, plain_value, read_source
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.yaml_source import Source
@@ -78,6 +80,8 @@ class Sandbox:
             can execute code: use it for your own runs only.
         set: single values by dotted key, as `--set` of the command line: `{"main.train.extra_configs.seeds": [1, 2]}`,
             `{"vars.size": 500}`.
+        untrusted: the config is somebody else's: refuse whatever could run their code, reach a server, or write
+            outside of the current folder (docs/security.md).
         overrides: top-level keys that replace those of the config, as the flags of the command line do:
             `work_dir`, `resume`, `max_iter_num`, ... Paths may be `Path` objects.
 
@@ -107,6 +111,7 @@ class Sandbox:
         *,
         trust_checkpoint: bool = False,
         set: Mapping[str, object] | None = None,
+        untrusted: bool = False,
         **overrides: object,
     ):
         if isinstance(config, Mapping):
@@ -118,8 +123,10 @@ class Sandbox:
                 raise ConfigErrors([error]) from error
         self._overrides: ConfigValues = plain_value(overrides)
         self._assignments: ConfigValues = plain_value(set or {})
-        self._trust_checkpoint = trust_checkpoint
         self._valid_config: SandboxConfig | None = None
+        if trust_checkpoint and untrusted:
+            raise ConfigErrors([ConfigError("an untrusted config cannot be combined with `trust_checkpoint`")])
+        self._trust_checkpoint, self._untrusted = trust_checkpoint, untrusted
 
     @property
     def config(self) -> SandboxConfig:
@@ -130,13 +137,18 @@ class Sandbox:
         """
         if self._valid_config is not None:
             return self._valid_config
-        config, errors = self._load(None)
-        if errors:
-            raise ConfigErrors([*errors, *validate(config).problems])
-        return config
+        with self._policy():
+            config, errors = self._load(None)
+            if errors:
+                raise ConfigErrors([*errors, *validate(config).problems])
+            return config
 
-    def validate(self) -> list[str]:
+    def validate(self, *, plugins: bool = True) -> list[str]:
         """Check the config without running it, and without importing heavy libraries.
+
+        Args:
+            plugins: import and construct the components that dotted paths and plug-ins name, to check their
+                parameters; False imports no code but this package's own, and a warning names what is not checked.
 
         Returns:
             warnings.
@@ -144,8 +156,9 @@ class Sandbox:
         Raises:
             ConfigErrors: the config is wrong; a `ConfigError` that lists all errors, each with file and line.
         """
-        config, errors = self._load(None)
-        findings = validate(config)
+        with self._policy(own_code_only=not plugins):
+            config, errors = self._load(None)
+            findings = validate(config)
         warnings = [str(warning) for warning in findings.warnings]
         if errors or findings.problems:
             raise ConfigErrors([*errors, *findings.problems], warnings)
@@ -164,8 +177,9 @@ class Sandbox:
         """
         from data_juicer_sandbox.execution import plan_steps
 
-        config, planned_jobs, _ = self._checked(resume)
-        return Plan(tuple(plan_steps(config, planned_jobs, self._trust_checkpoint)), config.resume)
+        with self._policy():
+            config, planned_jobs, _ = self._checked(resume)
+            return Plan(tuple(plan_steps(config, planned_jobs, self._trust_checkpoint)), config.resume)
 
     def run(self, *, resume: bool | None = None, view: View | None = None) -> Results:
         """Run the jobs. Afterwards logging, environment and standard streams of the process are as they were before.
@@ -183,8 +197,12 @@ class Sandbox:
         """
         from data_juicer_sandbox.execution import execute
 
-        config, planned_jobs, warnings = self._checked(resume)
-        return execute(config, planned_jobs, warnings, view, self._trust_checkpoint)
+        with self._policy():
+            config, planned_jobs, warnings = self._checked(resume)
+            return execute(config, planned_jobs, warnings, view, self._trust_checkpoint)
+
+    def _policy(self, *, own_code_only: bool = False) -> AbstractContextManager[None]:
+        return code_policy(own_code_only=own_code_only, untrusted=self._untrusted)
 
     def _load(self, resume: bool | None) -> tuple[SandboxConfig, list[ConfigError]]:
         overrides = self._overrides if resume is None else {**self._overrides, "resume": resume}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from data_juicer_sandbox.code_policy import check_user_code, own_code_only
 from data_juicer_sandbox.components.base import Component
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
@@ -50,12 +51,15 @@ class Factory:
         if name in self.builtin:
             return import_class(_HERE + self.builtin[name])
         if name and "." in name:
+            check_user_code(name)
             return import_class(name)
         types = self.types()
         if name is None:
             raise ConfigError("`type` is missing", hint=f"one of {', '.join(sorted(types))}, or a dotted path")
         if name in types:
             return import_class(types[name])
+        if own_code_only():  # a plug-in, or a wrong name
+            check_user_code(name)
         hint = suggest(name, types) + "; or a dotted path"
         raise ConfigError(f"unknown type {name!r} for {self.name}", hint=hint)
 

@@ -17,6 +17,7 @@ from typing import Any
 import data_juicer_sandbox
 from data_juicer_sandbox.cli.describe import Described, describe_component, describe_hook
 from data_juicer_sandbox.cli.main import COMMANDS, command_parser
+from data_juicer_sandbox.code_policy import code_policy
 from data_juicer_sandbox.config.keys import KEYS
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks import HOOKS
@@ -31,7 +32,12 @@ _NOTE = "<!-- Written by docs/generate.py from the code. Change the docstring, n
 
 
 def pages() -> dict[str, str]:
-    """Every page by its path below `docs/reference`."""
+    """Every page by its path below `docs/reference`. Plug-ins that happen to be installed are not among them."""
+    with code_policy(own_code_only=True):
+        return _pages()
+
+
+def _pages() -> dict[str, str]:
     made = {
         "README.md": _index(),
         "config.md": _config(),

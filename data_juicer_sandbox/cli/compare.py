@@ -1,4 +1,4 @@
-"""`dj-sandbox compare DIR1 DIR2 ...`: runs side by side."""
+"""`dj-sandbox compare DIR1 DIR2 ...`: compare runs in tables or on a page."""
 
 from __future__ import annotations
 

@@ -41,19 +41,24 @@ def run(args: argparse.Namespace) -> int:
     target = Path(args.dest)
     if target.is_dir() or args.dest.endswith("/"):
         target = target / Path(args.name).name
-    if os.path.lexists(target) and not args.force:
-        print(f"dj-sandbox: {target} exists (use --force to overwrite it)", file=sys.stderr)
+    copies = {target: names[args.name]}
+    copies |= {target.with_name(source.name): source for source in _companions(names[args.name])}
+    if existing := [path for path in copies if os.path.lexists(path)] if not args.force else []:
+        verb = "exists" if len(existing) == 1 else "exist"
+        print(f"dj-sandbox: {', '.join(map(str, existing))} {verb} (use --force to overwrite it)", file=sys.stderr)
         return 2
     try:
-        with replacing(target) as part:
-            shutil.copyfile(names[args.name], part)
+        for path, source in copies.items():
+            with replacing(path) as part:
+                shutil.copyfile(source, part)
     except OSError as error:
         print(f"dj-sandbox: {target} cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     except SandboxError as error:
         print(f"dj-sandbox: {error}", file=sys.stderr)
         return 2
-    print(f"{target}\nrun it with: {program()} --config {target}")
+    print("\n".join(map(str, copies)))
+    print(f"run it with: {program()} --config {target}")
     return 0
 
 
@@ -67,6 +72,15 @@ def shipped_root() -> Path:
 def _shipped(root: Path) -> Iterator[Path]:
     for path in sorted(root.rglob("*")):
         if path.suffix in _SUFFIXES and path.is_file():
+            yield path
+
+
+def _companions(config: Path) -> Iterator[Path]:
+    """The shipped files beside a config that it names, such as the file of its search."""
+    lines = [line.partition(" #")[0] for line in config.read_text(encoding="utf-8").splitlines()]
+    values = {line.partition(": ")[2].strip() for line in lines if not line.lstrip().startswith("#")}
+    for path in sorted(config.parent.iterdir()):
+        if path != config and path.name in values:
             yield path
 
 

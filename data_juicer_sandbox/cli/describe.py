@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 
-from data_juicer_sandbox.components.base import Role
+from data_juicer_sandbox.components.base import Component, Role
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import FACTORIES, Factory, import_class
 from data_juicer_sandbox.hooks import HOOKS
+from data_juicer_sandbox.hooks.base import Hook
 from data_juicer_sandbox.plugins import plugins
 from data_juicer_sandbox.signatures import argument_texts, parameters, spell
 
@@ -60,16 +62,23 @@ def describe_hook(name: str) -> Described:
     from data_juicer_sandbox.hooks import find_hook
 
     hook = find_hook(name)
-    facts = {"phases": ", ".join(phase.value for phase in hook.phases)}
+    facts = {"phases": _phases(hook)}
     if hook.factory:
         facts["components"] = f"{hook.factory}: {', '.join(FACTORIES[hook.factory].types()) or 'none built in'}"
     if hook.reads_probe:
         facts["reads"] = "metrics that the probe of the same `meta_name` recorded"
     summary, text = _docstring(hook)
     described = describe(name, import_class(hook.component)) if hook.component else None
-    if described:  # the hook's one component: its keys are the hook's, its text goes on where the hook's ends
+    if described:  # the hook's only component: its keys are those of the hook, and its text follows that of the hook
         text, facts = f"{text}\n\n{described.text}", {**facts, **described.facts}
     return Described(name, summary, text, described.parameters if described else (), facts)
+
+
+def _phases(hook: type[Hook]) -> str:
+    """The names of a hook's phases; a plug-in may declare them as texts."""
+    phases: object = hook.phases
+    names = [phases] if isinstance(phases, str) else list(phases) if isinstance(phases, tuple | list) else []
+    return ", ".join(str(getattr(phase, "value", phase)) for phase in names)
 
 
 def describe_component(factory: Factory, name: str) -> Described:
@@ -122,8 +131,9 @@ def _default(value: object) -> str:
 
 def _docstring(thing: type[object]) -> tuple[str, str]:
     """First line, and all paragraphs before the sections."""
-    text = re.split(r"\n\s*(?:Args|Attributes|Returns|Raises):\s*\n", inspect.getdoc(thing) or "", maxsplit=1)[
-        0
-    ].strip()
+    classes = takewhile(lambda base: base not in (Component, Hook, object), thing.__mro__)
+    docstring = next((base.__doc__ for base in classes if base.__doc__), None)
+    cleaned = inspect.cleandoc(docstring or "(no docstring)")
+    text = re.split(r"\n\s*(?:Args|Attributes|Returns|Raises):\s*\n", cleaned, maxsplit=1)[0].strip()
     first = text.partition("\n\n")[0].replace("\n", " ")
     return first, text

@@ -44,8 +44,8 @@ def _everything() -> Iterator[str]:
         try:
             hook = describe_hook(name)
             yield from _entry(name, f"[{hook.facts['phases']}] {hook.summary}", 36)
-        except ConfigError as error:  # a plug-in that is broken must not hide the others
-            yield from _entry(name, str(error), 36)
+        except Exception as error:  # a plug-in that is broken must not hide the others
+            yield from _entry(name, _fault(error), 36)
     yield "\nComponents, by factory"
     for name in FACTORIES:
         yield from _factory(name)
@@ -58,10 +58,14 @@ def _factory(name: str) -> Iterator[str]:
     for component in factory.types():
         try:
             yield from _entry(component, describe_component(factory, component).summary, 36, indent=4)
-        except ConfigError as error:
-            yield from _entry(component, str(error), 36, indent=4)
+        except Exception as error:
+            yield from _entry(component, _fault(error), 36, indent=4)
     if not factory.types():
         yield "    none built in; set `type` to a dotted path to use your own class"
+
+
+def _fault(error: Exception) -> str:
+    return str(error) if isinstance(error, ConfigError) else f"cannot be described: {type(error).__name__}: {error}"
 
 
 def _one(name: str, show: Callable[[Described], Iterator[str]]) -> Iterator[str]:

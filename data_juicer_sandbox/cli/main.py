@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
             code = _main(arguments)
         except SystemExit as exit_:  # argparse, after `--help` or an error; or a component of the user's
             code = exit_code(exit_)
-        # The results of a run are its files: it goes on without a terminal. What another command prints is its result.
+        # The results of a run are its files: it continues without a terminal. Another command's result is its output.
         is_run = _command(arguments) == "run" and not {PRINT, "--version", "--help", "-h"}.intersection(arguments)
         if code == 0 and not is_run and (reason := flush_stdout()):
             print(f"dj-sandbox: the output could not be written: {reason}", file=sys.stderr)

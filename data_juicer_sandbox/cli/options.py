@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _TEXT_ONLY = "dj_sandbox_text"
 ENVIRONMENT = "DJ_SANDBOX"
 TRUST = "--trust-checkpoint"
+UNTRUSTED, NO_PLUGINS = "--untrusted", "--no-plugins"
 TRUST_VARIABLE = f"{ENVIRONMENT}_TRUST_CHECKPOINT"
 """What jsonargparse would read in place of the flag. It is ignored: a variable that was set once would trust every
 checkpoint, also one that somebody else gave.
@@ -72,6 +73,16 @@ def parser(command: str, description: str, epilog: str | None = None) -> Argumen
             TRUST,
             action="store_true",
             help="read a checkpoint of an earlier version that holds Python objects; only if it is your own",
+        )
+    argument_parser.add_argument(
+        UNTRUSTED,
+        action="store_true",
+        help="the config is somebody else's: refuse what could run its author's code, reach a server, or write outside "
+        "of the current folder",
+    )
+    if command == "validate":
+        argument_parser.add_argument(
+            NO_PLUGINS, action="store_true", help="import no code but this program's own; tells what is not checked"
         )
     for key in KEYS.values():
         switch: dict[str, LibraryObject] = {"nargs": "?", "const": "true"} if key.type is bool else {}

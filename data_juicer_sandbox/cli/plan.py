@@ -31,10 +31,8 @@ def run(arguments: list[str]) -> int:
 
     settings, overrides = read
     try:
-        trust_checkpoint = settings.get("trust_checkpoint", False)
-        plan = Sandbox(
-            settings["config"], trust_checkpoint=trust_checkpoint, set=settings.get("set"), **overrides
-        ).plan()
+        flags = {name: settings.get(name, False) for name in ("trust_checkpoint", "untrusted")}
+        plan = Sandbox(settings["config"], **flags, set=settings.get("set"), **overrides).plan()
     except SandboxError as error:
         print(options.refusal(error), file=sys.stderr)
         return error.exit_code

@@ -43,23 +43,31 @@ def run(arguments: list[str], epilog: str | None = None) -> int:
     if isinstance(read, int):
         return read
     settings, overrides = read
+    flags = {name: settings.get(name, False) for name in ("trust_checkpoint", "untrusted")}
     if PRINT in arguments:
-        return _print_config(settings["config"], overrides, settings.get("set"))
-    return _run(settings["config"], overrides, settings.get("set"), settings.get("trust_checkpoint", False))
+        return _print_config(settings["config"], overrides, settings.get("set"), flags["untrusted"])
+    return _run(settings["config"], overrides, settings.get("set"), **flags)
 
 
-def _run(path: str, overrides: ConfigValues, assignments: ConfigValues | None, trust_checkpoint: bool) -> int:
+def _run(
+    path: str,
+    overrides: ConfigValues,
+    assignments: ConfigValues | None,
+    *,
+    trust_checkpoint: bool,
+    untrusted: bool,
+) -> int:
     from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.engine.interruption import interruptible
     from data_juicer_sandbox.terminal import logs
 
     logs.show_warnings_only()
     try:
-        sandbox = Sandbox(path, trust_checkpoint=trust_checkpoint, set=assignments, **overrides)
+        sandbox = Sandbox(path, trust_checkpoint=trust_checkpoint, untrusted=untrusted, set=assignments, **overrides)
     except ConfigErrors as error:
         return _refuse(error)
     with interruptible():
-        return _show_run(sandbox, _command(path, overrides, assignments))
+        return _show_run(sandbox, _command(path, overrides, assignments, untrusted))
 
 
 def _show_run(sandbox: Sandbox, command: str) -> int:
@@ -102,14 +110,14 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         screen.close()
 
 
-def _print_config(path: str, overrides: ConfigValues, assignments: ConfigValues | None) -> int:
+def _print_config(path: str, overrides: ConfigValues, assignments: ConfigValues | None, untrusted: bool) -> int:
     from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.config.dump import dump_config
     from data_juicer_sandbox.config.interpolation import escape
     from data_juicer_sandbox.config.keys import KEYS
 
     try:
-        config = Sandbox(path, set=assignments, **overrides).config
+        config = Sandbox(path, untrusted=untrusted, set=assignments, **overrides).config
     except ConfigErrors as error:
         return _refuse(error)
     defaults = {name: key.default for name, key in KEYS.items() if not name.endswith("_job_configs")}
@@ -129,11 +137,11 @@ def _refuse(error: ConfigErrors) -> int:
     return error.exit_code
 
 
-def _command(path: str, overrides: ConfigValues, assignments: ConfigValues | None) -> str:
+def _command(path: str, overrides: ConfigValues, assignments: ConfigValues | None, untrusted: bool) -> str:
     """The command that continues this run."""
     import json
 
-    parts = ["--config", path]
+    parts = ["--config", path, *([options.UNTRUSTED] if untrusted else [])]
     for name, value in mask({key: value for key, value in overrides.items() if key != "resume"}).items():
         parts += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
     for name, value in mask(assignments or {}).items():

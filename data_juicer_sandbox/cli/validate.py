@@ -30,8 +30,13 @@ def run(arguments: list[str]) -> int:
 
     settings, overrides = read
     try:
-        sandbox = Sandbox(settings["config"], set=settings.get("set"), **overrides)
-        warnings = sandbox.validate()
+        sandbox = Sandbox(
+            settings["config"],
+            untrusted=settings.get("untrusted", False),
+            set=settings.get("set"),
+            **overrides,
+        )
+        warnings = sandbox.validate(plugins=not settings.get("no_plugins", False))
     except ConfigErrors as error:
         _print_warnings(error.warnings)
         print(options.refusal(error), file=sys.stderr)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from data_juicer_sandbox.code_policy import check_user_code
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.plugins import import_object, plugins
@@ -35,6 +36,8 @@ def find_helper(name: str, func_kwargs: Mapping[str, JsonValue] | None = None) -
         ConfigError: the name is unknown (the hint suggests similar names), the object is not a function, or it does not
             accept these arguments.
     """
+    if name not in BUILTIN:
+        check_user_code(name)
     targets = BUILTIN if name in BUILTIN else helpers()
     if name in targets:
         target = targets[name]

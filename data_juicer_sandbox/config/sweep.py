@@ -62,23 +62,23 @@ class Sweep:
     """A whole search.
 
     Args:
-        name: of the study; the same in every process that takes part.
+        name: name of the study; the same in every process that takes part.
         method: `grid`, `random` or `bayes`.
-        metrics: one; several for a Pareto front.
-        parameters: what is searched.
-        pruner: what ends trials that lag behind; None for nothing.
-        reports: the watched name by which it judges them.
-        sampler: another than the method's own.
-        max_trials: trials in all, failed and pruned ones included; None for no bound.
-        n_jobs: trials side by side.
-        seed: of the suggestions.
-        timeout: seconds after which a run begins no more trials.
+        metrics: one metric, or several for a Pareto front.
+        parameters: the search space.
+        pruner: prunes unpromising trials; None for no pruning.
+        reports: the reported metric by which it prunes.
+        sampler: replaces the default sampler of the method.
+        max_trials: maximum number of trials, including failed and pruned ones; None for no limit.
+        n_jobs: number of trials that run in parallel.
+        seed: seed of the sampler.
+        timeout: seconds after which a run starts no more trials.
         storage: an Optuna storage URL, or the path of a journal file; None for one in the work directory.
-        max_failures: trials that may fail in one run before it gives up.
-        max_hours: none begins once the trials have taken so long.
-        patience: stop after so many trials without gain.
+        max_failures: number of failed trials after which a run stops.
+        max_hours: total duration of the trials after which none starts.
+        patience: number of trials without improvement after which the search stops.
         backend: `optuna` or `wandb`.
-        plots: whether to draw them when it ends.
+        plots: whether to draw plots at the end.
         content: the file's content.
     """
 

@@ -35,6 +35,7 @@ from data_juicer_sandbox.workflow.fingerprints import (
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths
 from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, resolve
+from data_juicer_sandbox.workflow.untrusted import refuse_untrusted
 
 
 def run_job(
@@ -71,6 +72,7 @@ def run_job(
     if component is not planned_job.component:
         planned_job = PlannedJob(job, hook, component, planned_job.recipe, planned_job.extra)
         resolved = relocator.relocate_job(planned_job, resolved)
+    refuse_untrusted(resolved, component)
     resolved = replace(resolved, component=component)
     code = fingerprints.take_code(planned_job, resolved)
     fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}

@@ -24,7 +24,7 @@ from data_juicer_sandbox.watchers.watcher import Watcher
 BESIDE = (
     "metrics.jsonl", "config.json", "iterations.json", "wandb_run.json", "wandb_sweep.json", "report.html",
     "study.journal", "trials",
-    "trials.csv", "best.yaml", "front", "plots", logs.FILE,
+    "trials.csv", "search.json", "best.yaml", "front", "plots", logs.FILE,
 )  # fmt: skip
 """Files of a run that are moved aside together with its checkpoint."""
 

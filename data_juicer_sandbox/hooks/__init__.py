@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from data_juicer_sandbox.code_policy import check_user_code
 from data_juicer_sandbox.config.suggestions import nearest, suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import import_class
@@ -32,6 +33,8 @@ def find_hook(name: str) -> type[Hook]:
     Raises:
         ConfigError: the name is unknown, or the class is not a hook; lists the known names and the nearest.
     """
+    if name not in HOOKS:
+        check_user_code(name)
     if name in HOOKS or "." in name:
         hook = import_class(HOOKS.get(name, name))
     else:

@@ -15,6 +15,7 @@ from data_juicer_sandbox.config.dump import dump_config
 from data_juicer_sandbox.config.interpolation import escape
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
+from data_juicer_sandbox.csv_cells import safe_cell
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.errors import JobError, MissingDependency
 from data_juicer_sandbox.files import move_aside, refuse_replacing, replacing
@@ -62,13 +63,14 @@ class SearchArtifacts:
         metrics = [metric.name for metric in self.sweep.metrics]
         with replacing(self.folder / TRIALS) as part, part.open("w", newline="", encoding="utf-8") as stream:
             table = csv.writer(stream)
-            table.writerow(["number", "state", *metrics, *names, "seconds", "error"])
+            table.writerow(map(safe_cell, ["number", "state", *metrics, *names, "seconds", "error"]))
             for trial in self.controller.trials():
                 values = trial.user_attrs.get(PARAMETERS, {})
                 scores = trial.values if trial.state.name == "COMPLETE" else [""] * len(metrics)
                 attributes = [trial.user_attrs.get(SECONDS, ""), trial.user_attrs.get(ERROR, "")]
                 state = _STATES[trial.state.name]
-                table.writerow([trial.number, state, *scores, *(values.get(name, "") for name in names), *attributes])
+                cells = [trial.number, state, *scores, *(_cell(values.get(name, "")) for name in names), *attributes]
+                table.writerow(map(safe_cell, cells))
         best = self.controller.best()
         with replacing(self.folder / SUMMARY) as part:
             part.write_text(json.dumps(self._summary(best), indent=1) + "\n", encoding="utf-8")
@@ -184,3 +186,8 @@ class SearchArtifacts:
         if masked != {key: config[key] for key in order}:
             head.append("Secrets are masked as ***: put them in, or better into the environment.")
         return "".join(f"# {line}\n" for line in head) + dump_config(masked)
+
+
+def _cell(value: JsonValue) -> JsonValue:
+    """A parameter's value; lists and mappings as JSON, with their texts safe since the cell begins with a bracket."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

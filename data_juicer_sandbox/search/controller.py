@@ -149,16 +149,21 @@ class SearchController:
         values = draw(trial, self.sweep.parameters) if values is None else values
         if not again:
             trial.set_user_attr(OWNER, self._owner)
+            if FOLDER_NUMBER in trial.user_attrs:  # another process wanted to repeat a trial of its work directory
+                trial.set_user_attr(FOLDER_NUMBER, trial.number)
         trial.set_user_attr(PARAMETERS, values)
         self._live[trial.number] = trial
         return TrialSpec(trial.number, values, again, trial.user_attrs.get(FOLDER_NUMBER))
 
-    def _repeat(self, failed: FrozenTrial) -> TrialSpec:
+    def _repeat(self, failed: FrozenTrial) -> TrialSpec | None:
         """Run a trial again that failed in an earlier run: a new trial with the same values, in the same folder."""
         folder = failed.user_attrs.get(FOLDER_NUMBER, failed.number)
         attributes = {REPEATS: failed.number, FOLDER_NUMBER: folder}
         self.study.enqueue_trial(failed.params, user_attrs=attributes)
         trial = self.study.ask()
+        if trial.user_attrs.get(REPEATS) != failed.number:  # another process was quicker
+            self._hide(trial, DUPLICATE)
+            return self.ask()
         trial.set_user_attr(OWNER, self._owner)
         return self._start(trial, again=True)
 

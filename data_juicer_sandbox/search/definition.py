@@ -21,6 +21,8 @@ Definition = dict[str, str]
 _LONGEST = 80
 """Characters of a value that is kept as it is; of a longer one the beginning and a digest are kept."""
 _MAX_LISTED = 10
+_MAX_SIZE = 30_000
+"""Characters of a whole definition."""
 
 
 def definition_of(config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> Definition:
@@ -51,7 +53,7 @@ def definition_of(config: SandboxConfig, sweep: Sweep, planned_jobs: Sequence[Pl
                 definition[path] = _text(value, config.work_dir)
     for parameter in sweep.parameters:
         definition[f"parameters.{parameter.name}"] = _shortened(repr(parameter.distribution))
-    return definition
+    return _bounded(definition)
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -80,6 +82,16 @@ def _text(value: JsonValue, work_dir: str) -> str:
             if value == spelling or value.startswith(f"{spelling}/"):
                 value = "${work_dir}" + value[len(spelling) :]
     return _shortened(json.dumps(value, ensure_ascii=True, default=str))
+
+
+def _bounded(definition: Definition) -> Definition:
+    """The definition within the size that databases allow for an attribute: if it is long, digests of the values."""
+    if len(json.dumps(definition)) <= _MAX_SIZE:
+        return definition
+    digests = {key: xxhash.xxh3_64_hexdigest(value.encode())[:8] for key, value in definition.items()}
+    if len(json.dumps(digests)) <= _MAX_SIZE:
+        return digests
+    return {"jobs and parameters": xxhash.xxh3_128_hexdigest(json.dumps(definition, sort_keys=True).encode())}
 
 
 def _shortened(text: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from data_juicer_sandbox.code_policy import code_policy, is_untrusted
 from data_juicer_sandbox.components.processes import orphan_guard
 from data_juicer_sandbox.components.processes.hardware import core_numbers, visible_gpus
 from data_juicer_sandbox.config.schema import SandboxConfig
@@ -123,7 +124,8 @@ def _start_worker(config: SandboxConfig, trials: Trials, worker_number: int, cou
     cores = core_share(worker_number, count)
     settings = {"OMP_NUM_THREADS": str(len(cores)), **gpu_environment(worker_number)}
     records = [(pipeline, record.plain()) for pipeline, record in trials.shared]
-    arguments = (worker_pipe, config, trials.sweep, records, cores, trials.run_context.trust_checkpoint)
+    trust = trials.run_context.trust_checkpoint
+    arguments = (worker_pipe, config, trials.sweep, records, cores, trust, is_untrusted())
     process = multiprocessing.get_context("spawn").Process(
         target=_worker_main, args=arguments, name=f"trials-{worker_number}"
     )
@@ -180,6 +182,7 @@ def _worker_main(
     records: Sequence[tuple[str, object]],
     cores: list[int],
     trust_checkpoint: bool,
+    untrusted: bool,
 ) -> None:
     """The main function of a worker process: receive a trial, run it, send its result."""
     parent = multiprocessing.parent_process()
@@ -187,7 +190,7 @@ def _worker_main(
     orphan_guard.install()
     os.sched_setaffinity(0, cores)
     logs.show_warnings_only()
-    with surviving_outputs(restore=False), interruptible():
+    with code_policy(untrusted=untrusted), surviving_outputs(restore=False), interruptible():
         try:
             trials = _worker_trials(config, sweep, records, trust_checkpoint)
             while True:

@@ -79,9 +79,9 @@ def open_study(sweep: Sweep, name: str, work_dir: Path, definition: Definition) 
             raise StudyError(message, where=sweep.where("storage" if sweep.storage else "sweep_name")) from error
     metrics = [[metric.name, metric.goal] for metric in sweep.metrics]
     stored = attributes.get(_DEFINITION)
-    if stored is None and not attributes and not study.get_trials(deepcopy=False):
+    if stored is None and not study.get_trials(deepcopy=False):
+        study.set_user_attr(_METRICS, metrics)  # first: another process may read the attributes in between
         study.set_user_attr(_DEFINITION, definition)
-        study.set_user_attr(_METRICS, metrics)
         return study
     if stored != definition:
         changes = differences(stored, definition) if isinstance(stored, dict) else "an earlier version made it"

@@ -188,7 +188,7 @@ class Trials:
             for step in steps
             if step.runs and step.planned_job.job.id in self.affected_ids and step.record is not None
         ]
-        # The result stands if only an output has changed: whoever needs room may have deleted it.
+        # The result stands if only an output has changed: somebody who needs disk space may have deleted it.
         return next((reason for reason in reasons if reason.startswith(("input file ", "code of "))), None)
 
     def _done(self, context: ContextInfos) -> list[tuple[str, JobRecord]]:

@@ -15,7 +15,7 @@ from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.imports import load
 from data_juicer_sandbox.plain_json import loads
-from data_juicer_sandbox.search.controller import COMPLETE, FAILED, TrialResult, TrialSpec
+from data_juicer_sandbox.search.controller import COMPLETE, FAILED, UNSCORED, TrialResult, TrialSpec
 from data_juicer_sandbox.search.trial_runner import FOLDER, Trials
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.types import ConfigValues, JsonValue, LibraryObject
@@ -83,7 +83,7 @@ def _tell(run: LibraryObject, sweep: Sweep, outcome: TrialResult) -> None:
     if outcome.state == COMPLETE:
         run.log({metric.name: value for metric, value in zip(sweep.metrics, outcome.values, strict=True)})
     run.summary["state"] = outcome.state
-    if outcome.state == FAILED:
+    if outcome.state in (FAILED, UNSCORED):
         run.summary["error"] = outcome.error
         run.finish(exit_code=1)
 

@@ -11,6 +11,7 @@ from data_juicer_sandbox.validation.files import check_files
 from data_juicer_sandbox.validation.needs import check_needs
 from data_juicer_sandbox.validation.outputs import check_output_paths
 from data_juicer_sandbox.validation.references import check_inputs, check_outputs, check_targets
+from data_juicer_sandbox.validation.untrusted import check_untrusted_job, check_untrusted_run
 from data_juicer_sandbox.watchers.watcher import chosen
 from data_juicer_sandbox.workflow.overrides import resolve_overrides, with_overrides
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, plan_job
@@ -41,10 +42,12 @@ def validate(config: SandboxConfig) -> ValidationResult:
         problems += check_component(planned_job)
         problems += check_recipe(planned_job)
         problems += check_files(planned_job, planned_jobs)
+        problems += check_untrusted_job(planned_job, planned_jobs)
         if not moves_outputs(config):
             problems += check_output_paths(planned_job, config.work_dir, config.files)
         warnings += _unread_recipe(planned_job)
         warnings += check_needs(planned_job)
+        warnings += planned_job.unchecked
         planned_jobs.append(planned_job)
         if len(problems) >= MAX_PROBLEMS:
             return ValidationResult(planned_jobs, problems, warnings)
@@ -55,6 +58,7 @@ def validate(config: SandboxConfig) -> ValidationResult:
 
         problems += check_sweep(config, config.sweep, planned_jobs)
     problems += _check_watchers(config)
+    problems += check_untrusted_run(config)
     if not planned_jobs:
         warnings.append(ConfigError("the config has no jobs", where=config.source.where()))
     changes, faults = resolve_overrides(config.parameters, planned_jobs, config.where_parameter)

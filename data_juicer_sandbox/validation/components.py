@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from data_juicer_sandbox.code_policy import CodeNotImported, is_untrusted
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.hooks.base import arguments
 from data_juicer_sandbox.signatures import build, check, parameters
@@ -37,6 +38,10 @@ def check_component(planned_job: PlannedJob) -> list[ConfigError]:
             build(
                 planned_job.component, constructor_arguments
             )  # constructors do no work, but check what types cannot express
+        except CodeNotImported as error:
+            where = planned_job.extra.where()
+            target = problems if is_untrusted() else planned_job.unchecked
+            target.append(ConfigError(f"job {label!r}: {error.what}", where=where, hint=error.hint))
         except ConfigError as error:
             where = planned_job.extra.where()
             problems.append(ConfigError(f"job {label!r}: {error.what}", where=where, hint=error.hint))

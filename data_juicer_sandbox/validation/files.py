@@ -18,7 +18,7 @@ def check_files(planned_job: PlannedJob, earlier: Sequence[PlannedJob]) -> list[
     """Inputs of a job that do not exist and that no earlier job may write."""
     problems = []
     for config in (planned_job.recipe, planned_job.extra):
-        if config.missing and not _is_written_by(config.missing, earlier):
+        if config.missing and not is_written_by(config.missing, earlier):
             problems.append(_missing_file(planned_job, config.missing, f"`{config.name}`", config.where()))
     skip_missing = (planned_job.extra.value or {}).get("skip_missing") is True
     for path, where, key in planned_job.paths(Role.INPUT):
@@ -31,7 +31,7 @@ def check_files(planned_job: PlannedJob, earlier: Sequence[PlannedJob]) -> list[
             continue
         if _GLOB.search(path) or path_exists(path) or (key[0] == "dj_configs" and _may_be_remote(path)):
             continue
-        if not _is_written_by(path, earlier):
+        if not is_written_by(path, earlier):
             problems.append(_missing_file(planned_job, path, f"`{'.'.join(map(str, key))}`", where))
     return problems
 
@@ -49,7 +49,7 @@ def _may_be_remote(path: str) -> bool:
     return "://" in path or (re.fullmatch(r"[\w-]+/[\w.-]+", path) is not None and not Path(path).suffix)
 
 
-def _is_written_by(path: str, earlier: Sequence[PlannedJob]) -> bool:
+def is_written_by(path: str, earlier: Sequence[PlannedJob]) -> bool:
     """Whether the configs of an earlier job name this path, or a folder that contains it, other than as an input."""
     required_path = Path(path).absolute()
     for planned_job in earlier:

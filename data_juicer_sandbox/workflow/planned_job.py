@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from data_juicer_sandbox.code_policy import CodeNotImported, is_untrusted
 from data_juicer_sandbox.components.base import Component, Role
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import fill, find_variable, unknown_variable
@@ -65,6 +66,8 @@ class PlannedJob:
     recipe: JobConfig
     extra: JobConfig
     problems: list[ConfigError] = field(default_factory=list)
+    unchecked: list[ConfigError] = field(default_factory=list)
+    """What is not checked since its code is not imported (`--no-plugins`)."""
 
     @property
     def outputs(self) -> tuple[str, ...] | None:
@@ -96,22 +99,28 @@ def plan_job(job: Job, variables: Variables) -> PlannedJob:
     """Load a job's configs and classes; errors become its `problems`."""
     problems: list[ConfigError] = []
     recipe, extra = (_load_config(job, name, variables, problems) for name in ("dj_configs", "extra_configs"))
+    unchecked: list[ConfigError] = []
     hook: type[Hook] | None = None
     component: type[Component] | None = None
+
+    def report(error: ConfigError, where: Where) -> None:
+        target = unchecked if isinstance(error, CodeNotImported) and not is_untrusted() else problems
+        target.append(ConfigError(f"job {job.label!r}: {error.what}", where=where, hint=error.hint))
+
     try:
         hook = find_hook(job.hook)
     except ConfigError as error:
-        problems.append(ConfigError(f"job {job.label!r}: {error.what}", where=job.where("hook"), hint=error.hint))
-        hook = similar_hook(job.hook)
+        report(error, job.where("hook"))
+        hook = None if isinstance(error, CodeNotImported) else similar_hook(job.hook)
     try:
         component = _component(hook, extra, None)
     except ConfigError as error:
-        where = extra.where("type") if extra.value else job.where("extra_configs")
-        problems.append(ConfigError(f"job {job.label!r}: {error.what}", where=where, hint=error.hint))
-        if (type_name := _similar_type(hook, extra)) is not None:
+        report(error, extra.where("type") if extra.value else job.where("extra_configs"))
+        type_name = None if isinstance(error, CodeNotImported) else _similar_type(hook, extra)
+        if type_name is not None:
             with suppress(ConfigError):  # checks the rest of the job too, so that all its errors are found at once
                 component = _component(hook, extra, type_name)
-    return PlannedJob(job, hook, component, recipe, extra, problems)
+    return PlannedJob(job, hook, component, recipe, extra, problems, unchecked)
 
 
 def _component(hook: type[Hook] | None, extra: JobConfig, type_name: str | None) -> type[Component] | None:

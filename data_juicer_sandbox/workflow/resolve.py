@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -62,21 +62,47 @@ def resolve(job: Job, finished: Finished, variables: Variables) -> ResolvedJob:
     settings += [("input", key, _fetch(job, key, source, finished)) for key, source in job.input.items()]
     settings += [("update", key, value) for key, value in job.updates.items()]
     # A whole config is set before its parts, regardless of their order in the file.
-    for source_type in ("local", "input", "update"):
-        for _, key, value in sorted((s for s in settings if s[0] == source_type), key=lambda s: "." in s[1]):
-            config_key = ConfigKey.parse(key)
-            name = config_key.config
-            if not config_key.path:
-                configs[name] = _load_config(job, name, value, variables, files)
-                continue
-            try:
-                configs[name] = set_path(configs[name], config_key.path, deepcopy(value))
-            except ResolveError as error:
-                raise ResolveError(f"{source_type} {key!r}: {error.what}", where=job.where(source_type, key)) from error
+    order = ("local", "input", "update")
+    settings.sort(key=lambda setting: (order.index(setting[0]), "." in setting[1]))
+    values = [(ConfigKey.parse(key), value) for _, key, value in settings]
+    for (source_type, key, _), (config_key, value) in zip(settings, values, strict=True):
+        name = config_key.config
+        if not config_key.path:
+            configs[name] = _load_config(job, name, value, variables, files)
+            continue
+        try:
+            for item_path, item in _missing_items(configs[name], config_key, values):
+                configs[name] = set_path(configs[name], item_path, deepcopy(item))
+            configs[name] = set_path(configs[name], config_key.path, deepcopy(value))
+        except ResolveError as error:
+            raise ResolveError(f"{source_type} {key!r}: {error.what}", where=job.where(source_type, key)) from error
     recipe = configs["dj_configs"]
     return ResolvedJob(
         job, None if recipe is None else _single_or_multi_source(recipe), configs["extra_configs"] or {}, tuple(files)
     )
+
+
+def _missing_items(
+    config: object, key: ConfigKey, values: Sequence[tuple[ConfigKey, object]]
+) -> Iterator[tuple[tuple[str, ...], object]]:
+    """The items of a list that must exist before the one at a key, as other settings set them: `paths.0` for `paths.1`.
+
+    `local` may set the second item of a list whose first one `input` sets.
+    """
+    parent, index = key.path[:-1], key.path[-1]
+    if not index.isdecimal():
+        return
+    try:
+        current = get_path(config, ".".join(parent)) if parent else config
+    except ResolveError:
+        current = None
+    size = len(current) if isinstance(current, list) else 0 if current is None else int(index)
+    items = {other.path: value for other, value in values if other.config == key.config and other.path[:-1] == parent}
+    for number in range(size, int(index)):
+        path = (*parent, str(number))
+        if path not in items:
+            return
+        yield path, items[path]
 
 
 def _load_config(job: Job, name: str, value: object, variables: Variables, files: list[str]) -> ConfigValues | None:

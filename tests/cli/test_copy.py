@@ -47,6 +47,22 @@ def test_copies(call, tmp_path):
     assert (tmp_path / "folder/sandbox.yaml").read_bytes() == shipped
 
 
+def test_the_files_that_a_config_names_come_with_it(call, tmp_path):
+    code, said = call("hpo/sandbox.yaml", "lab/")
+    assert code == 0
+    assert said.out.splitlines() == [
+        "lab/sandbox.yaml",
+        "lab/sweep.yaml",
+        "run it with: dj-sandbox --config lab/sandbox.yaml",
+    ]
+    assert (tmp_path / "lab/sweep.yaml").read_bytes() == (ROOT / "configs/hpo/sweep.yaml").read_bytes()
+    (tmp_path / "sweep.yaml").write_text("mine")
+    code, said = call("hpo/sandbox.yaml")
+    assert code == 2
+    assert "sweep.yaml exists" in said.err
+    assert not (tmp_path / "sandbox.yaml").exists()
+
+
 def test_never_over_a_file_without_force(call, tmp_path):
     (tmp_path / "sandbox.yaml").write_text("mine")
     code, said = call("demo/sandbox.yaml")

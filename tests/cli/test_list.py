@@ -1,17 +1,22 @@
 """`dj-sandbox list`: what it shows is what the code has."""
 
 import argparse
+import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from data_juicer_sandbox.cli import list as command
-from data_juicer_sandbox.cli.describe import describe_component, describe_hook
+from data_juicer_sandbox.cli.describe import describe, describe_component, describe_hook
+from data_juicer_sandbox.components.base import Component
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks import HOOKS
+from data_juicer_sandbox.hooks.base import Hook
 from data_juicer_sandbox.signatures import parameters
 
+ROOT = Path(__file__).parents[2]
 TYPES = [(factory, name) for factory in FACTORIES.values() for name in factory.builtin]
 
 
@@ -104,3 +109,46 @@ def test_heavy_libraries_stay_out():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+class Silent(Component):
+    def run(self, job):
+        return 1
+
+
+class TextPhases(Hook):
+    """A hook of a plug-in."""
+
+    phases = ("evaluation",)
+    factory = "GeneralProbeFactory"
+
+
+class BrokenPhases(Hook):
+    """A hook whose description fails."""
+
+    phases = 3
+    factory = "NoFactory"
+
+
+def test_a_class_without_docstring_does_not_borrow_that_of_the_base():
+    assert describe("silent", Silent).summary == "(no docstring)"
+
+
+def test_hooks_of_plug_ins_do_not_end_the_list(capsys, monkeypatch):
+    names = {cls.__name__: f"{__name__}:{cls.__name__}" for cls in (TextPhases, BrokenPhases)}
+    monkeypatch.setattr("data_juicer_sandbox.plugins._entry_points", lambda group: names if group == "hooks" else {})
+    code, said = show(capsys)
+    assert code == 0
+    assert "[evaluation] A hook of a plug-in." in said.out
+    assert "cannot be described: KeyError: 'NoFactory'" in " ".join(said.out.split())
+
+
+def test_installed_plug_ins_do_not_change_the_reference_pages(monkeypatch):
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    before = generate.pages()
+    monkeypatch.setattr(
+        "data_juicer_sandbox.plugins._entry_points", lambda group: {"extra_type": "lab_extras:CountRows"}
+    )
+    assert generate.pages() == before

@@ -59,7 +59,8 @@ def test_odd_values_are_one_error_that_names_its_source(key, text, by_flag, conf
 )
 def test_values_have_the_types_of_a_file(key, text, value):
     given = options.read(options.parser("validate", ""), ["--config", "x.yaml", f"--{key}", text])
-    assert given == ({"config": "x.yaml"}, {key: value})
+    flags = {"untrusted": False, "no_plugins": False}
+    assert given == ({"config": "x.yaml", **flags}, {key: value})
 
 
 def test_a_switch_needs_no_value():

@@ -43,6 +43,21 @@ def test_a_list_is_made_from_its_first_item_on():
         resolve(job(input={"extra_configs.given.2": "j.a"}, extra_configs={"given": ["x"]}), before, {})
 
 
+@pytest.mark.parametrize("sources", [("local", "input"), ("input", "local")])
+def test_local_may_set_the_second_item_of_a_list_whose_first_one_input_sets(sources):
+    before = [done("p", "j", a="one")]
+    keys = {"local": {}, "input": {}}
+    keys[sources[0]]["extra_configs.deep.paths.1"] = {"local": "two", "input": "j.a"}[sources[0]]
+    keys[sources[1]]["extra_configs.deep.paths.0"] = {"local": "two", "input": "j.a"}[sources[1]]
+    expected = ["one", "two"] if sources == ("local", "input") else ["two", "one"]
+    resolved = resolve(job(**keys, extra_configs={}), before, {})
+    assert resolved.extra_configs == {"deep": {"paths": expected}}
+    both = {"extra_configs.paths.0": "by local", "extra_configs.paths.2": "third"}
+    later = {"extra_configs.paths.0": "j.a", "extra_configs.paths.1": "j.a"}
+    resolved = resolve(job(local=both, input=later, extra_configs={}), before, {})
+    assert resolved.extra_configs == {"paths": ["one", "one", "third"]}
+
+
 def test_order_is_file_then_local_then_input(tmp_path):
     path = tmp_path / "extra.yaml"
     path.write_text("a: file\nb: file\nc: file\n")

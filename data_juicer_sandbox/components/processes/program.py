@@ -17,12 +17,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from loguru import logger
+
 from data_juicer_sandbox.components.processes import supervisor
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import MASK, mask, mask_text
 
 MAX_LINE = 1 << 16
 """Maximum bytes of a line; a longer line is split."""
+MAX_JSON_LINE = 1 << 22
+"""The same for a line of standard output that begins like a JSON object, since it may hold metrics."""
 SPLIT_RANGE = 1 << 13
 """Bytes at the end of a part of a split line, in which a space is searched."""
 TAIL = 20
@@ -181,9 +185,11 @@ class _Splitter:
         *lines, self.rest = re.split(rb"\r\n|\n|\r", self.rest + chunk)
         if self.rest and not chunk:
             lines, self.rest = [*lines, self.rest], b""
-        elif len(self.rest) >= MAX_LINE:
+        elif len(self.rest) >= (MAX_JSON_LINE if not self.error and self.rest.startswith(b"{") else MAX_LINE):
+            if self.rest.startswith(b"{"):
+                logger.warning("a JSON line of {} bytes is split: its metrics cannot be read", len(self.rest))
             # at a space near the end, since a secret that is split is not recognized
-            end = self.rest.rfind(b" ", MAX_LINE - SPLIT_RANGE) + 1 or len(self.rest)
+            end = self.rest.rfind(b" ", len(self.rest) - SPLIT_RANGE) + 1 or len(self.rest)
             lines, self.rest = [*lines, self.rest[:end]], self.rest[end:]
         for line in lines:
             yield Line(line.decode("utf-8", "replace"), self.error)

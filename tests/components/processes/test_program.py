@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -215,3 +216,11 @@ def test_the_program_dies_with_its_supervisor():
     with pytest.raises(JobError, match="SIGKILL"):
         next(lines)
     assert wait_for(lambda: not alive(program))
+
+
+def test_a_json_line_of_more_than_64_kib_is_whole():
+    code = "import json, sys; print(json.dumps({'values': list(range(60000))})); print('x' * 200000, file=sys.stderr)"
+    lines = list(Program([sys.executable, "-c", code]).run())
+    (line,) = [line.text for line in lines if not line.error]
+    assert json.loads(line) == {"values": list(range(60000))}
+    assert max(len(line.text) for line in lines if line.error) <= 2 * MAX_LINE
