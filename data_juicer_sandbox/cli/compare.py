@@ -1,4 +1,4 @@
-"""`dj-sandbox compare DIR1 DIR2 ...`: runs side by side."""
+"""`dj-sandbox compare DIR1 DIR2 ...`: comparison of runs."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Sweep:
         reports: the watched name by which it judges them.
         sampler: another than the method's own.
         max_trials: trials in all, failed and pruned ones included; None for no bound.
-        n_jobs: trials side by side.
+        n_jobs: number of trials that run in parallel.
         seed: of the suggestions.
         timeout: seconds after which a run begins no more trials.
         storage: an Optuna storage URL, or the path of a journal file; None for one in the work directory.

@@ -124,7 +124,7 @@ def _change(before: JsonValue, after: JsonValue) -> str | None:
 
 
 def alike(measured: Sequence[Measured]) -> list[list[Measured]]:
-    """Jobs that recorded mostly the same metrics, to be shown side by side; in the order they first appear."""
+    """Jobs that recorded mostly the same metrics, to be shown in one table; in the order they first appear."""
     groups: list[list[Measured]] = []
     for job in measured:
         keys = set(job.last)

@@ -127,3 +127,22 @@ def test_the_command_line_ends_with_the_conclusion(rank, dj_sandbox, tmp_path):
     done = dj_sandbox("--config", "x.json", "--resume", "true")
     assert done.returncode == 0, done.stderr
     assert "better than control: text_len_high" in done.stderr.splitlines()[-1]
+
+
+def test_another_job_names_the_control_of_a_construction(config_file, tmp_path):
+    rows = [{"text": f"t{n}", "__dj__stats__": {"text_len": n}} for n in range(12)]
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    construct = {"type": "data_pool_construction", "dataset_path": "docs.jsonl", "export_path": "out/pools"}
+    sample = {"type": "data_pool_downsampling", "export_path": "out/sample", "target_num_samples": 2}
+    hook = {"hook": "DataPoolManipulationHook", "output": "pools"}
+    jobs = [
+        {**hook, "meta_name": "construct", "extra_configs": {**construct, "with_control": True}},
+        {
+            **hook,
+            "meta_name": "sample",
+            "input": {"extra_configs.dataset_path": "construct.pools.-1"},
+            "extra_configs": sample,
+        },
+    ]
+    results = Sandbox({"work_dir": "out", "execution_job_configs": jobs}).run()
+    assert results["anonymous.sample.pools"] == ["out/sample/docs_control_2.jsonl"]
