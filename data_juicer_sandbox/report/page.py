@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from data_juicer_sandbox.engine.conclusions import conclusions, rankings
+from data_juicer_sandbox.engine.summary import labelled
 from data_juicer_sandbox.report import html
 from data_juicer_sandbox.report.data import JobRow, Measured, RunData
 from data_juicer_sandbox.report.plots import line_plot
@@ -162,7 +163,7 @@ def _tables(jobs: Sequence[JobRow]) -> Iterator[str]:
     for job, name, value in tables:
         yield f"<h3>{escape(f'{job.label}.{name}')}</h3>"
         columns = list(dict.fromkeys(str(key) for row in value for key in row))
-        shown = html.table(columns, [[row.get(column) for column in columns] for row in value])
+        shown = html.table(columns, labelled(columns, value))
         yield shown if len(value) <= _SHOWN_ROWS else html.fold(f"{len(value)} rows", shown)
 
 

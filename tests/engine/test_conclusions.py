@@ -8,7 +8,7 @@ import random
 import pytest
 
 from data_juicer_sandbox.api import Sandbox
-from data_juicer_sandbox.engine.conclusions import conclusions
+from data_juicer_sandbox.engine.conclusions import conclusions, rankings
 
 CONTROL = [3.90, 3.92, 3.91]
 
@@ -117,6 +117,21 @@ def test_a_ranking_of_single_numbers(rank):
     assert "one measurement of each pool, so noise is unknown" in results.conclusions[0]
     assert "text_len_high ranks first of 2 (bits_per_byte -50.00% against control)" in results.conclusions[0]
     assert [row[3] for row in rank(metrics=[{"bits_per_byte": n} for n in (3, 2, 4)]).rankings[0].rows] == [2, 3, 4]
+
+
+def test_odd_lines_among_the_metrics_break_nothing(tmp_path):
+    good = {"pipeline": "p", "job": "r", "value": 1}
+    lines = [
+        {**good, "name": "r.a.rank"}, {**good, "name": "r.a.score"}, {**good, "name": "r.a.metrics", "value": 3},
+        {**good, "name": "r.a.metrics.x", "value": None}, {**good, "name": 7}, {"job": ["r"], "name": "r.b.rank"},
+        {"job": "r", "name": "r.b.rank", "value": 1}, {**good, "name": "r.b.rank", "value": "first"},
+        {**good, "name": "r.b.score"}, {**good, "name": "r.a.baseline"}, {**good, "name": "r.a.verdict.x", "value": []},
+        {**good, "name": "r.a.seeds", "value": "many"},
+    ]  # fmt: skip
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"cut')
+    (ranking,) = rankings(tmp_path / "metrics.jsonl")
+    assert ranking.table().rows == [[1, "a", "x", None]]
+    assert ranking.sentence() == "p.r: a ranks first of 1"
 
 
 def test_the_command_line_ends_with_the_conclusion(rank, dj_sandbox, tmp_path):
