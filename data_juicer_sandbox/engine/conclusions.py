@@ -20,7 +20,7 @@ _LARGEST = 1e100
 SCORE = "bits_per_byte"
 """The score by which models of different data sets are compared; less is better."""
 _MAX_NAMED = 5
-_SINGLE = {"rank": int, "score": (int, float), "seeds": int, "baseline": str}
+_SINGLE: dict[str, type | tuple[type, ...]] = {"rank": int, "score": (int, float), "seeds": int, "baseline": str}
 _BY_METRIC = ("metrics", "relative", "change", "low", "high", "verdict")
 """What a ranking records of each pool."""
 
