@@ -50,10 +50,20 @@ def compare(group: Repeats, reference: Repeats, comparisons: int = 1) -> Compari
         reference: those of the reference.
         comparisons: the number of comparisons that are made together.
     """
-    change = fmean(group.values()) - fmean(reference.values())
     n = min(len(group), len(reference))
-    if n < 2:
+    try:
+        change = fmean(group.values()) - fmean(reference.values())
+        half_width = _half_width(group, reference, comparisons) if n > 1 else None
+    except OverflowError:  # numbers near the largest float
+        return Comparison(math.nan, None, None, n)
+    if half_width is None or not math.isfinite(half_width):
         return Comparison(change, None, None, n)
+    return Comparison(change, change - half_width, change + half_width, n)
+
+
+def _half_width(group: Repeats, reference: Repeats, comparisons: int) -> float:
+    """Half the width of the interval."""
+    n = min(len(group), len(reference))
     if set(group) == set(reference):
         differences = [group[key] - reference[key] for key in group]
         error, degrees = stdev(differences) / math.sqrt(n), float(n - 1)
@@ -62,10 +72,7 @@ def compare(group: Repeats, reference: Repeats, comparisons: int = 1) -> Compari
         error = math.sqrt(sum(parts))
         weights = [part**2 / (len(repeats) - 1) for part, repeats in zip(parts, (group, reference), strict=True)]
         degrees = sum(parts) ** 2 / sum(weights) if sum(weights) else float(n - 1)
-    half_width = t_quantile(1 - (1 - CONFIDENCE) / (2 * comparisons), degrees) * error
-    if not math.isfinite(half_width):
-        return Comparison(change, None, None, n)
-    return Comparison(change, change - half_width, change + half_width, n)
+    return t_quantile(1 - (1 - CONFIDENCE) / (2 * comparisons), degrees) * error
 
 
 def t_quantile(probability: float, degrees: float) -> float:

@@ -67,9 +67,9 @@ def execute(
             finally:
                 run_context.checkpoint.finish(run_context.context)
         except JobFailed:
-            _draw_report(work_dir)
+            _write_report(work_dir)
             raise
-        notes = (*results.notes, *_draw_report(work_dir))
+        notes = (*results.notes, *_write_report(work_dir))
         return Results(work_dir, run_context.context, results.ran, results.kept, results.seconds, results.tables, notes)
 
 
@@ -89,12 +89,12 @@ def _run_jobs(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], run_con
     return Results(work_dir, run_context.context, tuple(ran), tuple(kept), seconds, tuple(tables), tuple(notes))
 
 
-def _draw_report(work_dir: Path) -> list[str]:
+def _write_report(work_dir: Path) -> list[str]:
     """Write the report page; returns the lines that name the files of the run. A failed report fails no run."""
     files = {"results:": work_dir / READABLE, "metrics:": work_dir / local.FILE}
     notes = [f"{label} {path}" for label, path in files.items() if path.is_file()]
     try:
         notes.insert(0, f"report:  {report.build(work_dir)}")
     except Exception as error:
-        logger.opt(exception=error).warning("the report could not be drawn: {}", error)
+        logger.opt(exception=error).warning("the report could not be generated: {}", error)
     return notes

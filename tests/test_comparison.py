@@ -46,6 +46,12 @@ def test_one_measurement_proves_nothing():
     assert change.verdict(True) == "not proven"
 
 
+@given(st.dictionaries(st.integers(1, 4), st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+def test_any_finite_numbers_can_be_compared(group):
+    change = compare(group, {1: 1e308, 2: -1e308})
+    assert change.verdict(True) in ("better", "worse", "not proven")
+
+
 def test_groups_of_equal_noise_are_rarely_called_different():
     """Of 1,000 comparisons of equal groups some 50 may be called different."""
     draws = random.Random(1)

@@ -15,9 +15,14 @@ from data_juicer_sandbox.labels import short_labels
 from data_juicer_sandbox.types import JsonValue, Metrics
 from data_juicer_sandbox.watchers import local
 
+_LARGEST = 1e100
+"""A larger score is a mistake."""
 SCORE = "bits_per_byte"
 """The score by which models of different data sets are compared; less is better."""
 _MAX_NAMED = 5
+_SINGLE: dict[str, type | tuple[type, ...]] = {"rank": int, "score": (int, float), "seeds": int, "baseline": str}
+_BY_METRIC = ("metrics", "relative", "change", "low", "high", "verdict")
+"""What a ranking records of each pool."""
 
 Output = tuple[str, str, object]
 """Label of a job, name of an output, and its value."""
@@ -88,19 +93,21 @@ class Ranking:
 def rankings(metrics: Path) -> list[Ranking]:
     """The rankings among the metrics of a run, in the order of their jobs."""
     attempts: dict[tuple[str, str], Metrics] = {}
-    ranked = {(record["pipeline"], record["job"]) for record in local.read(metrics, containing=b'.rank", "value"')}
+    ranked = {_job(record) for record in local.read(metrics, containing=b'.rank"')} - {None}
     restarted: set[tuple[str, str]] = set()
     for record in local.read(metrics) if ranked else ():
-        key = (record["pipeline"], record["job"])
-        if key not in ranked:
+        key = _job(record)
+        if key is None or key not in ranked:
             continue
         if "name" not in record:
             restarted.add(key)
             continue
+        if not isinstance(record["name"], str):
+            continue
         if key in restarted or key not in attempts:
             restarted.discard(key)
             attempts[key] = {}
-        attempts[key][record["name"].removeprefix(f"{record['job']}.")] = record["value"]
+        attempts[key][record["name"].removeprefix(f"{record['job']}.")] = record.get("value")
     return [
         Ranking(f"{pipeline}.{job}", next(iter(pools.values())).get("baseline"), pools)
         for (pipeline, job), values in attempts.items()
@@ -108,19 +115,27 @@ def rankings(metrics: Path) -> list[Ranking]:
     ]
 
 
+def _job(record: Mapping[str, JsonValue]) -> tuple[str, str] | None:
+    """The pipeline and name of a record's job; None if it is damaged."""
+    pipeline, job = record.get("pipeline"), record["job"]
+    return (pipeline, job) if isinstance(pipeline, str) and isinstance(job, str) else None
+
+
 def _by_pool(values: Metrics) -> dict[str, Metrics]:
     """The values of a ranking by pool, best first. Names of pools and metrics may contain dots."""
     names = [key.removesuffix(".rank") for key in values if key.endswith(".rank")]
-    names = [name for name in names if f"{name}.score" in values]
+    names = [name for name in names if f"{name}.score" in values and isinstance(values[f"{name}.rank"], int)]
     pools: dict[str, Metrics] = {name: {} for name in sorted(names, key=lambda name: values[f"{name}.rank"])}
     for key, value in values.items():
         name = max((name for name in names if key.startswith(f"{name}.")), key=len, default=None)
         if name is None:
             continue
         part, _, metric = key[len(name) + 1 :].partition(".")
-        if metric:
+        if isinstance(value, (list, dict)):
+            continue
+        if metric and part in _BY_METRIC:
             pools[name].setdefault(part, {})[metric] = value
-        else:
+        elif not metric and isinstance(value, _SINGLE.get(part, ())):
             pools[name][part] = value
     return pools
 
@@ -150,7 +165,7 @@ def _groups(value: object) -> dict[str, dict[str, dict[object, float]]]:
         if not isinstance(entry, Mapping) or not isinstance(score := entry.get(SCORE), (int, float)):
             return {}
         trained, dataset = entry.get(TRAINED_ON), entry.get("dataset")
-        if not isinstance(trained, str) or score != score or abs(score) == float("inf"):
+        if not isinstance(trained, str) or score != score or abs(score) > _LARGEST:
             return {}
         repeats = groups.setdefault(str(dataset), {}).setdefault(trained, {})
         seed = entry.get("seed")

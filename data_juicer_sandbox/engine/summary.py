@@ -41,12 +41,12 @@ def tables(context: ContextInfos) -> Iterator[Table]:
                 yield Table(title, ["name", "value"], [[key, item] for key, item in value.items()])
             elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
                 columns = list(dict.fromkeys(key for item in value for key in item if isinstance(item[key], _SCALARS)))
-                yield Table(title, columns, _labelled(columns, value))
+                yield Table(title, columns, labelled(columns, value))
             elif isinstance(value, (int, float)):
                 yield Table(title, ["value"], [[value]])
 
 
-def _labelled(columns: Sequence[str], items: Sequence[Mapping[str, object]]) -> list[list[object]]:
+def labelled(columns: Sequence[str], items: Sequence[Mapping[str, object]]) -> list[list[object]]:
     """The rows of a table; training data sets by their labels."""
     names = [name for item in items if isinstance(name := item.get(TRAINED_ON), str)]
     labels = short_labels(names)

@@ -1,4 +1,4 @@
-"""Runs side by side: their metrics, and where their configs differ."""
+"""Comparison of runs: their metrics, and where their configs differ."""
 
 from __future__ import annotations
 

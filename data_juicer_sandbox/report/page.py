@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from data_juicer_sandbox.engine.conclusions import conclusions, rankings
+from data_juicer_sandbox.engine.summary import labelled
 from data_juicer_sandbox.report import html
 from data_juicer_sandbox.report.data import TRIAL_METRICS, JobRow, Measured, RunData, Search
 from data_juicer_sandbox.report.plots import line_plot
@@ -159,7 +160,7 @@ def _change(before: JsonValue, after: JsonValue) -> str | None:
 
 
 def alike(measured: Sequence[Measured]) -> list[list[Measured]]:
-    """Jobs that recorded mostly the same metrics, to be shown side by side; in the order they first appear."""
+    """Jobs that recorded mostly the same metrics, to be shown in one table; in the order they first appear."""
     groups: list[list[Measured]] = []
     for job in measured:
         keys = set(job.last)
@@ -197,7 +198,7 @@ def _tables(jobs: Sequence[JobRow]) -> Iterator[str]:
     for job, name, value in tables:
         yield f"<h3>{escape(f'{job.label}.{name}')}</h3>"
         columns = list(dict.fromkeys(str(key) for row in value for key in row))
-        shown = html.table(columns, [[row.get(column) for column in columns] for row in value])
+        shown = html.table(columns, labelled(columns, value))
         yield shown if len(value) <= _SHOWN_ROWS else html.fold(f"{len(value)} rows", shown)
 
 

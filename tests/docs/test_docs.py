@@ -68,7 +68,8 @@ def test_the_example_of_the_readme_runs(tmp_path, dj_sandbox):
     assert [row["n"] for row in summary] == [3, 3]
     for row in summary:  # the table of the README names the same data sets
         assert re.match(r"(clean|docs)_\d+$", row["train_dataset"])
-    assert len(re.findall(r"^(?:clean|docs)_\d+ ", README.read_text(), re.MULTILINE)) == 2
+    assert len(re.findall(r"^(?:clean|docs) +docs_heldout ", README.read_text(), re.MULTILINE)) == 2
+    assert "clean has the lowest bits_per_byte" in done.stderr.splitlines()[-1]
 
 
 def test_the_example_of_the_readme_is_valid(tmp_path, dj_sandbox):

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from data_juicer_sandbox.api import Sandbox
-from data_juicer_sandbox.engine.conclusions import conclusions
+from data_juicer_sandbox.engine.conclusions import conclusions, rankings
 
 CONTROL = [3.90, 3.92, 3.91]
 
@@ -119,6 +119,21 @@ def test_a_ranking_of_single_numbers(rank):
     assert [row[3] for row in rank(metrics=[{"bits_per_byte": n} for n in (3, 2, 4)]).rankings[0].rows] == [2, 3, 4]
 
 
+def test_odd_lines_among_the_metrics_break_nothing(tmp_path):
+    good = {"pipeline": "p", "job": "r", "value": 1}
+    lines = [
+        {**good, "name": "r.a.rank"}, {**good, "name": "r.a.score"}, {**good, "name": "r.a.metrics", "value": 3},
+        {**good, "name": "r.a.metrics.x", "value": None}, {**good, "name": 7}, {"job": ["r"], "name": "r.b.rank"},
+        {"job": "r", "name": "r.b.rank", "value": 1}, {**good, "name": "r.b.rank", "value": "first"},
+        {**good, "name": "r.b.score"}, {**good, "name": "r.a.baseline"}, {**good, "name": "r.a.verdict.x", "value": []},
+        {**good, "name": "r.a.seeds", "value": "many"},
+    ]  # fmt: skip
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"cut')
+    (ranking,) = rankings(tmp_path / "metrics.jsonl")
+    assert ranking.table().rows == [[1, "a", "x", None]]
+    assert ranking.sentence() == "p.r: a ranks first of 1"
+
+
 def test_the_command_line_ends_with_the_conclusion(rank, dj_sandbox, tmp_path):
     values = {"docs_text_len_0": CONTROL, "docs_text_len_1": [3.80, 3.82, 3.815], "docs_control": CONTROL}
     rank(metrics=scores(**values), match_key="train_dataset", baseline="control")
@@ -127,3 +142,22 @@ def test_the_command_line_ends_with_the_conclusion(rank, dj_sandbox, tmp_path):
     done = dj_sandbox("--config", "x.json", "--resume", "true")
     assert done.returncode == 0, done.stderr
     assert "better than control: text_len_high" in done.stderr.splitlines()[-1]
+
+
+def test_another_job_names_the_control_of_a_construction(config_file, tmp_path):
+    rows = [{"text": f"t{n}", "__dj__stats__": {"text_len": n}} for n in range(12)]
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    construct = {"type": "data_pool_construction", "dataset_path": "docs.jsonl", "export_path": "out/pools"}
+    sample = {"type": "data_pool_downsampling", "export_path": "out/sample", "target_num_samples": 2}
+    hook = {"hook": "DataPoolManipulationHook", "output": "pools"}
+    jobs = [
+        {**hook, "meta_name": "construct", "extra_configs": {**construct, "with_control": True}},
+        {
+            **hook,
+            "meta_name": "sample",
+            "input": {"extra_configs.dataset_path": "construct.pools.-1"},
+            "extra_configs": sample,
+        },
+    ]
+    results = Sandbox({"work_dir": "out", "execution_job_configs": jobs}).run()
+    assert results["anonymous.sample.pools"] == ["out/sample/docs_control_2.jsonl"]

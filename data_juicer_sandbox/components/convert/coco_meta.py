@@ -37,7 +37,7 @@ class CocoCaptionMeta(Conversion):
         together: one file for all data sets, named by the common prefix of their names (`data_meta.json` if there is
             none); InternVL then trains on all of them.
         data_augment: whether InternVL augments the images at random during training.
-        repeat_time: how often InternVL repeats each row per epoch; a fraction below 1 uses only the first rows.
+        repeat_time: number of times that each row is used per epoch; a fraction below 1 uses only the first rows.
         conversations_key: the field with the conversation.
         image_key: the field with the image's path, used only for a warning if the first image is missing.
         skip_missing: skip missing data sets with a warning, instead of failing.

@@ -127,7 +127,9 @@ def _statements(body: list[ast.stmt], values: Mapping[str, JsonValue]) -> Iterat
     for node in body:
         if isinstance(node, ast.If):
             name = _parameter(node.test)
-            branches = [node.body, node.orelse] if name not in values else [node.body if values[name] else node.orelse]
+            branches = [node.body, node.orelse]
+            if name is not None and name in values:
+                branches = [node.body if values[name] else node.orelse]
             for branch in branches:
                 yield from _statements(branch, values)
         else:

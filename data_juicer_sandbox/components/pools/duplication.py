@@ -24,7 +24,7 @@ class DataPoolDuplication(Component):
         dataset_path: the pool(s): files (jsonl, json with a list, csv, each also .gz or .zst; parquet), folders,
             patterns.
         export_path: folder of the new pools, named `<name>_x<times>.jsonl`.
-        duplicating_times: one new pool per number: how often it contains every row of the input pool.
+        duplicating_times: one new pool per number, which contains every row of the input pool this number of times.
         shuffle: shuffle the rows of all repeats; by default whole copies of the pool are concatenated.
         shuffle_seed: seed of the shuffle.
         export_type: format of the new pools.

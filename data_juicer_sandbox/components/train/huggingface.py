@@ -70,7 +70,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         text_key: the field that holds the text.
         method: `scratch`, `full` or `lora`.
         model: the base model of `full` and `lora`: a folder, or an id on the Hugging Face hub.
-        seeds: one seed or several, one model for each; seed of new weights and of the data order.
+        seeds: one seed or several, one model for each; random seed for initialisation and shuffling.
         max_tokens: number of training tokens, the same for every model; shorter data is repeated. 400,000 by default.
         max_steps: number of training steps, instead of `max_tokens`: `batch_size` x `block_size` tokens each.
         tokenizer_path: `scratch`: a folder with a tokenizer, or a `tokenizer.json`, for all models.
