@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": "compare the metrics and configs of runs",
     "list": "list hooks and components, or show one with its parameters",
     "cp": "copy an example config, or list them",
+    "migrate": "rewrite a config of the original implementation",
 }
 PRINT = "--print_config"
 _CONFIG_COMMANDS = ("run", "validate", "plan")
