@@ -30,6 +30,19 @@ for _type in (set, bytes):  # a config has none of these
     _Dumper.add_representer(_type, _Dumper.represent_undefined)
 
 
+class _FlowDumper(_Dumper):
+    """Writes texts of several lines as escapes, since a line break in a flow collection is hard to read."""
+
+
+def _represent_line(dumper: _Dumper, text: str) -> yaml.Node:
+    if "\n" not in text:
+        return _represent_text(dumper, text)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+
+
+_FlowDumper.add_representer(str, _represent_line)
+
+
 def dump_config(value: object) -> str:
     """A config as YAML, keys in their order.
 
@@ -72,7 +85,7 @@ def dump_fragment(value: object, *, flow: bool = True, quote: str | None = None)
         text = str(
             yaml.dump(
                 written,
-                Dumper=_Dumper,
+                Dumper=_FlowDumper if flow else _Dumper,
                 default_flow_style=flow,
                 default_style=quote,
                 sort_keys=False,

@@ -124,7 +124,10 @@ def _add_defaults(job: OldJob, document: Document, path: KeyPath, table: Compone
         inner = values.get(name) if values.get(name) is not None else {}
         if not isinstance(inner, dict) or inner_name in inner or not _is_needed(dotted, values, inner):
             continue
-        document.set(path, name, {**inner, inner_name: default}, reason)
+        if inner:
+            document.set((*path, name), inner_name, default, reason)
+        else:
+            document.set(path, name, {inner_name: default}, reason)
 
 
 def _is_needed(dotted: str, values: dict[str, JsonValue], inner: dict[str, JsonValue]) -> bool:

@@ -123,23 +123,31 @@ class _Migrating:
             path = (*jobs_path, index)
             if isinstance(entry, dict):
                 yield OldJob(pipeline, phase, self.main, path)
-            elif isinstance(entry, str) and path_exists(entry, file=True):
-                yield OldJob(pipeline, phase, self._document(entry, "job"), (), path)
+            elif isinstance(entry, str) and (document := self._linked(self.main, path, entry, "job")):
+                yield OldJob(pipeline, phase, document, (), path)
 
-    def _document(self, path: str, *use: str) -> Document:
-        """The document of a file for one use; a file with several uses may become several files."""
+    def _linked(self, parent: Document, link: KeyPath, path: str, *use: str) -> Document | None:
+        """The document of a file that another one names, for one use; a file with several may become several files."""
+        if not path_exists(path, file=True):
+            return None
         key = (path, *use)
         if key not in self._documents:
-            self._documents[key] = Document(path)
+            try:
+                self._documents[key] = Document(path)
+            except ConfigError as error:
+                parent.note(link, f"not migrated: {error}")
+                return None
         return self._documents[key]
 
     def _file(self, job: OldJob, name: str) -> Document | None:
         path = job.values.get(name)
-        if not isinstance(path, str) or not path_exists(path, file=True):
+        if not isinstance(path, str):
             return None
         hook = str(job.values.get("hook"))
-        document = self._document(path, name, hook if name == "extra_configs" else "")
-        self._links.append((job.document, (*job.path, name), document))
+        link = (*job.path, name)
+        document = self._linked(job.document, link, path, name, hook if name == "extra_configs" else "")
+        if document is not None:
+            self._links.append((job.document, link, document))
         return document
 
     def _sweep(self) -> Document | None:
@@ -148,10 +156,9 @@ class _Migrating:
             return None
         beside = str(Path(self.main.path).parent / path)
         path = path if path_exists(path, file=True) else beside
-        if not path_exists(path, file=True):
-            return None
-        document = self._document(path, "sweep")
-        self._links.append((self.main, ("hpo_config",), document))
+        document = self._linked(self.main, ("hpo_config",), path, "sweep")
+        if document is not None:
+            self._links.append((self.main, ("hpo_config",), document))
         return document
 
     def _finish(self, documents: Sequence[Document]) -> Migration:

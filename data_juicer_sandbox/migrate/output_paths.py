@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from data_juicer_sandbox.components.names import stem
-from data_juicer_sandbox.config.yaml_source import KeyPath
 from data_juicer_sandbox.migrate.document import Document
 from data_juicer_sandbox.migrate.jobs import OldJob
 from data_juicer_sandbox.types import JsonValue
@@ -73,18 +72,17 @@ def migrate_paths(documents: Sequence[Document], written: Sequence[_Export], pas
     """
     if not written:
         return
-    seen: set[tuple[int, KeyPath]] = set()
     for document in documents:
         for path, text in document.texts():
             match = _ITERATION.search(text)
-            if match is None or str(path[-1]).endswith("export_path") or (id(document), path) in seen:
+            if match is None or str(path[-1]).endswith("export_path"):
                 continue
             bare = text[: match.start()] + text[match.end() :]
             matching = [export for export in written if export.holds(bare)]
             if not matching:
                 continue
             if match[1] != "1":
-                what = f"{text} is a file of pass {match[1]}; here each pass reads its own files, without iter_<n> in the path"
+                what = f"{text} is of pass {match[1]}; here each pass reads its own file, by the path without iter_<n>"
                 document.note(path, what)
                 continue
             new = _analyzed(_as_folder(bare, matching), matching, written)
@@ -96,8 +94,8 @@ def migrate_paths(documents: Sequence[Document], written: Sequence[_Export], pas
 def _as_folder(path: str, matching: Sequence[_Export]) -> str:
     """A path in a folder that was named like a file, and has another name here."""
     for export in matching:
-        document, place = export.job.config("extra_configs")
-        new = document.at((*place, "export_path"))
+        document, config_path = export.job.config("extra_configs")
+        new = document.at((*config_path, "export_path"))
         if not export.is_recipe and isinstance(new, str) and new != export.path and path.startswith(f"{export.path}/"):
             return new + path[len(export.path) :]
     return path

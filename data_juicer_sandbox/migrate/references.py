@@ -74,6 +74,9 @@ class References:
         for number, job in enumerate(self.jobs):
             path = (*job.path, "input")
             for key, reference in list((job.document.mapping(path) or {}).items()):
+                if isinstance(reference, float) and -2 < reference <= -1:
+                    reference = str(reference)  # `-1.0`, the first result of the job before, without quotes
+                    job.document.set(path, key, reference, "a key is a text here")
                 if not isinstance(reference, str):
                     continue
                 previous = self.jobs[number - 1] if number else None

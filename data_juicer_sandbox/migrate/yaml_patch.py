@@ -240,10 +240,12 @@ def _renames(old: Sequence[str], new: Sequence[str]) -> dict[str, str]:
     for index, key in enumerate(new):
         if key in old:
             continue
-        before = new[index - 1] if index else None
+        before = new[index - 1] if index else ""
         before = next((name for name, other in renames.items() if other == before), before)
-        position = list(old).index(before) + 1 if index and before in old else 0
-        if (index == 0 or before in old) and position < len(old) and old[position] not in new:
+        if index and before not in old:
+            continue
+        position = list(old).index(before) + 1 if index else 0
+        if position < len(old) and old[position] not in new:
             renames[old[position]] = key
     return renames
 

@@ -8,6 +8,7 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.errors import MAX_PROBLEMS, ConfigError, ConfigErrors
 from data_juicer_sandbox.validation.components import check_component, check_recipe
 from data_juicer_sandbox.validation.files import check_files
+from data_juicer_sandbox.validation.original import planning_problems
 from data_juicer_sandbox.validation.outputs import check_output_paths
 from data_juicer_sandbox.validation.references import check_inputs, check_outputs, check_targets
 from data_juicer_sandbox.watchers.watcher import chosen
@@ -34,7 +35,7 @@ def validate(config: SandboxConfig) -> ValidationResult:
     planned_jobs: list[PlannedJob] = []
     for job in config.jobs():
         planned_job = plan_job(job, config.variables)
-        problems += planned_job.problems
+        problems += planning_problems(planned_job)
         problems += check_inputs(planned_job, planned_jobs)
         problems += check_outputs(planned_job)
         problems += check_component(planned_job)

@@ -91,6 +91,9 @@ def _check_metric(metric: Metric, sweep: Sweep, planned_jobs: Sequence[PlannedJo
     labels = [planned_job.job.label for planned_job in planned_jobs] + [
         planned_job.job.meta_name for planned_job in planned_jobs
     ]
+    if jobs_by_meta_name:
+        hint = f"a metric of this job: {parts[0]}.<watched key>; `dj-sandbox migrate` rewrites a config of the original"
+        return [ConfigError(f"no job will produce the metric {metric.name!r}", where=where, hint=hint)]
     hint = "<pipeline>.<meta_name>.<output>, or <meta_name>.<watched key>; " + suggest(
         ".".join(parts[: max(1, min(2, len(parts) - 1))]), labels, what="jobs"
     )
