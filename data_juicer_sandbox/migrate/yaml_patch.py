@@ -196,7 +196,10 @@ class _Patcher:
                 continue
             start = key_node.start_mark.index
             line_start = _line_start(self.text, start)
-            if self.text[line_start:start].strip(" "):  # the first key behind `- `: the next one takes its place
+            if self.text[line_start:start].strip(" "):
+                if self.text[line_start:start].strip(" -") or index:
+                    raise NotPatchable
+                # The first key behind `- `: the next one takes its place.
                 following = next(i for i in range(index, len(entries)) if not deleted[i])
                 self._edit(start, entries[following][0].start_mark.index, "")
                 deleted = [*([False] * following), *deleted[following:]]
