@@ -46,8 +46,8 @@ class Document:
     """
 
     def __init__(self, path: str):
-        self.source: Source = yaml_source.read(path)
         self.text = yaml_source.read_text(path)
+        self.source: Source = yaml_source.parse(self.text, path)
         self.is_json = path.endswith(".json")
         if not isinstance(self.source.value, dict):
             raise ConfigError("expected a mapping of keys", where=self.source.where())

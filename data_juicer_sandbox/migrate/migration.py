@@ -23,6 +23,8 @@ from data_juicer_sandbox.migrate.output_paths import exports, migrate_paths, not
 from data_juicer_sandbox.migrate.references import References
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{([^{}]*)\}")
+_FILLED = frozenset(("dj_configs", "extra_configs", "local", "input", "parameters"))
+"""Keys below which variables are replaced."""
 _MIGRATED = ".migrated"
 
 
@@ -91,11 +93,16 @@ class _Migrating:
         """Make all changes."""
         for job in self.jobs:
             job.recipe, job.extra = self._file(job, "dj_configs"), self._file(job, "extra_configs")
+        sweep = self._sweep()
+        documents = [self.main, *self._documents.values()]
+        for document in documents:
+            _variables(
+                document, is_filled=not any(document is job.document for job in self.jobs) and document is not self.main
+            )
         written = exports(self.jobs)
         _top_level(self.main)
         references = References(self.jobs)
         references.migrate_names()
-        sweep = self._sweep()
         references.migrate_inputs()
         references.migrate_targets(self.main)
         references.migrate_updater(self.main)
@@ -110,11 +117,8 @@ class _Migrating:
             _job_keys(job)
             migrate_component(job)
             _recipe(job)
-        documents = [self.main, *self._documents.values()]
         migrate_paths(documents, written, self.main.value.get("max_iter_num"))
         note_passes(self.main, written)
-        for document in documents:
-            _variables(document)
         return self._finish(documents)
 
     def _jobs(self, pipeline: str, phase: Phase, jobs_path: KeyPath) -> Iterator[OldJob]:
@@ -263,9 +267,16 @@ def _recipe(job: OldJob) -> None:
             document.note((*path, name), f"the installed Data-Juicer has no key `{name}` in a recipe")
 
 
-def _variables(document: Document) -> None:
-    """Escape what would be filled in here, or be an unknown variable, and was text there."""
+def _variables(document: Document, *, is_filled: bool) -> None:
+    """Escape what would be filled in here, or be an unknown variable, and was text there.
+
+    Args:
+        document: a file.
+        is_filled: whether variables are replaced in all of it, and not only in the configs of its jobs.
+    """
     for path, text in document.texts():
+        if not (is_filled or len(path) == 1 or _FILLED.intersection(map(str, path))):
+            continue
         new = _VARIABLE.sub(lambda match: match[0] if match[1] in KEYS else f"${match[0]}", text)
         if new != text:
             document.set(path[:-1], path[-1], new, "`${` begins a variable here")
