@@ -22,7 +22,7 @@ HELP = "rewrite a config of the original implementation; the old files stay as t
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("config", metavar="OLD", help="the config of the original, YAML or JSON")
+    parser.add_argument("old", metavar="OLD", help="the config of the original, YAML or JSON")
     parser.add_argument(
         "-o",
         "--output",
@@ -38,15 +38,15 @@ def run(args: argparse.Namespace) -> int:
 
     messages = sys.stderr if args.output == "-" else sys.stdout
     try:
-        migration = migrate(args.config, args.output)
+        migration = migrate(args.old, args.output)
         for change in migration.changes:
             print(mask_text(str(change)), file=messages)
         if not migration.files:
-            print(f"{args.config}: nothing to migrate", file=messages)
+            print(f"{args.old}: nothing to migrate", file=messages)
             if args.output == "-":
-                sys.stdout.write(Path(args.config).read_text(encoding="utf-8-sig"))
+                sys.stdout.write(Path(args.old).read_text(encoding="utf-8-sig"))
             return 0
-        _write(migration, args.config, args.output == "-", args.force)
+        _write(migration, args.old, args.output == "-", args.force)
     except OSError as error:
         print(f"dj-sandbox: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2

@@ -258,3 +258,60 @@ def table_of(hook: object, type_name: object) -> ComponentTable | None:
     if factory is None:
         return HOOKS.get(hook) if isinstance(hook, str) else None
     return COMPONENTS.get((factory, type_name)) if isinstance(type_name, str) else None
+
+
+GENERAL: tuple[tuple[str, str, str], ...] = (
+    ("top level", f"`work_dir` left out: `{WORK_DIR}` added, unless the project is `hello_world`", "the default there"),
+    ("top level", "`'5'`, `'true'` for a number or truth value: quotes removed", "here they are texts"),
+    ("top level", "`config` removed", "it is an option of the command line only"),
+    ("job", "keys other than those of a job: removed", "ignored there, errors here"),
+    ("job", "`meta_name` with dots or slashes, or a number: made a word", "it is a part of dotted keys"),
+    ("job", "`meta_name` that repeats: `_2` added", "unique here, except for a probe and its refine job"),
+    ("job", f"`{UNNAMED}` in a key: written as `meta_name`", "the name there of a job without one"),
+    ("job", "`output` extended", "components with further results here"),
+    ("job", "files of jobs, recipes, `extra_configs` and searches: migrated, too", "beside the new config"),
+    (
+        "keys of results",
+        "`<pipeline>.<meta_name>.0`, `-1.0` -> `.res_1`, ...",
+        "results without names are numbered from 1 here",
+    ),
+    ("keys of results", "`.<key>` added, as in `judge.mse.min_mse.mse`", "a number there that is a mapping here"),
+    (
+        "`iter_updater`",
+        "an entry whose key the job's `input` sets: removed",
+        "`input` won there, the updater wins here",
+    ),
+    (
+        "search",
+        "a metric that is only a `meta_name`: the key of the result",
+        "a metric is a result or a watched value here",
+    ),
+    ("paths", "`iter_1/` removed from paths of outputs", "a single pass has no such folder here"),
+    (
+        "paths",
+        "data that a probe analyzed: `<name>_<meta_name>_analyzed.jsonl`",
+        "its name here, and in names of pools cut from it",
+    ),
+    ("paths", "`export_path: x.jsonl` of pools, conversions, inference -> `x`", "always a folder there, a file here"),
+    ("recipe", "keys that Data-Juicer does not have: a remark", "recipes are checked here"),
+    ("any text", "`${name}` -> `$${name}`, unless it is a top-level key", "`${` begins a variable here"),
+    ("components", "parameters that a component does not have: removed", "ignored there, errors here"),
+    ("components", "types that this version does not have: kept, with a remark", "they come with later versions"),
+    (
+        "`data_pool_ranking`",
+        "`ranking_keys`: `format_error` -> `format_errors`, `pred_path` -> `dataset`",
+        "names in the results",
+    ),
+    ("`api`", "`api_endpoint`: the path removed; `endpoint: completions` added", "it is the URL of the server here"),
+    (
+        "`api`",
+        "`model_params.max_retries`, `sampling_params.stream`: removed",
+        "`max_retry_num`; answers are not streamed",
+    ),
+    ("`huggingface`, `vllm`", "`top_k: -1` removed", "it is at least 1 here"),
+    ("`vllm`", "`model_params.tensor_parallel_size` moved out", "a parameter of its own here"),
+    ("inference", f"`{GRADER}` -> `build_messages` with a `template`", "a grader's prompt there, a solver's here"),
+    ("inference", "arguments in `func_kwargs` that no function takes: removed", "ignored there, errors here"),
+    ("`modelscope` (probe)", "`task` -> `pipeline`", "`task` is the type of the model here"),
+)
+"""The rules that are code, in words: what they concern, the change, the reason. For the documentation."""
