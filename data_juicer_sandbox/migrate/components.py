@@ -74,7 +74,7 @@ def _migrate_key(settings: Settings, key: JsonValue, name: str, table: Component
     is_reference = str(key) != name
     if name in table.renamed and name not in names:
         new_name = table.renamed[name]
-        document.rename(path, key, _with_name(key, name, new_name), f"`{new_name}` is its name here")
+        document.rename(path, key, _with_name(key, name, new_name), "its name here")
     elif name in table.ignored:
         document.drop(path, key, table.ignored[name])
     elif name in names:

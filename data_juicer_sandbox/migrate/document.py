@@ -167,7 +167,9 @@ def _named(path: KeyPath, key: object) -> str:
 
 
 def _shown(value: JsonValue, key: object) -> str:
-    return "null" if value is None else shown(value, 60, str(key))
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return shown(value, 60, str(key))
 
 
 def _copy(value: JsonValue) -> JsonValue:

@@ -71,16 +71,21 @@ class OldJob:
         document = self.extra if name == "extra_configs" else self.recipe
         return (document, ()) if document is not None else (self.document, (*self.path, name))
 
-    def new_output(self, name: str) -> tuple[str, str | None]:
-        """The name here of a result by its name there, and the key in it of what was a number there."""
-        names = self.old_outputs
-        index = (
-            names.index(name) if names and name in names else int(name) if name.isdecimal() and len(name) < 4 else None
-        )
+    def new_output(self, name: str) -> tuple[str, str | None] | None:
+        """The name here of a result by its name there, and the key in it of what was a number there; None if the job
+        names its results, and none of them so.
+        """
+        if self.old_outputs is not None:
+            index = self.old_outputs.index(name) if name in self.old_outputs else None
+            new_name = name
+        else:
+            is_number = name.isascii() and name.isdecimal() and len(name) < 4
+            index = int(name) if is_number else None
+            new_name = f"res_{int(name) + 1}" if is_number else name
         if index is None:
-            return name, None
+            return None if self.old_outputs is not None else (name, None)
         numbers = self.table.numbers if self.table is not None and self.exists else {}
-        return name if names else f"res_{index + 1}", numbers.get(index)
+        return new_name, numbers.get(index)
 
     @property
     def extra_outputs(self) -> tuple[str, ...]:

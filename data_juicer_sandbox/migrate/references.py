@@ -98,17 +98,20 @@ class References:
         parts = key.split(".")
         if parts[0] == PREVIOUS:
             if previous is None or len(parts) < 2:
-                return key, "" if len(parts) > 1 and previous is not None else "names no earlier job"
-            return ".".join([PREVIOUS, *_output(previous, parts[1:])]), ""
+                return key, "names no earlier job"
+            output = _output(previous, parts[1:])
+            return (key, "names no result of that job") if output is None else (".".join([PREVIOUS, *output]), "")
         job = self._first.get((parts[0], parts[1])) if len(parts) > 2 else None
         if job is None:
-            is_short = (pipeline, parts[0]) in self._first or any(
-                self._new_name(other) == tuple(parts[:2]) for other in self.jobs
-            )
-            return key, "" if is_short else "names no job"
+            new_names = {self._new_name(other) for other in self.jobs}
+            is_here = (pipeline, parts[0]) in {*self._first, *new_names} or tuple(parts[:2]) in new_names
+            return key, "" if is_here else "names no job"
+        output = _output(job, parts[2:])
+        if output is None:
+            return key, "names no result of that job"
         if "meta_name" not in job.values:
             job.document.set(job.path, "meta_name", UNNAMED, "the name that the original gave it, which a key uses")
-        return ".".join([job.pipeline, self._new_name(job)[1], *_output(job, parts[2:])]), ""
+        return ".".join([job.pipeline, self._new_name(job)[1], *output]), ""
 
     def _new_name(self, job: OldJob) -> tuple[str, str]:
         return job.pipeline, str(job.values.get("meta_name", job.old_name))
@@ -187,9 +190,12 @@ class References:
         return ".".join([*self._new_name(job), *_with_part(str(result), job.table.numbers.get(number))])
 
 
-def _output(job: OldJob, parts: Sequence[str]) -> list[str]:
-    """The name of a result here, with the path in it."""
-    name, part = job.new_output(parts[0])
+def _output(job: OldJob, parts: Sequence[str]) -> list[str] | None:
+    """The name of a result here, with the path in it; None if the job has no such result."""
+    result = job.new_output(parts[0])
+    if result is None:
+        return None
+    name, part = result
     rest = list(parts[1:])
     return [*_with_part(name, None if rest[:1] == [part] else part), *rest]
 

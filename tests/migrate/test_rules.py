@@ -249,6 +249,15 @@ def test_results_without_names(old, new, migrated):
     assert jobs_of(result)[1]["input"] == {"extra_configs.metrics": new}
 
 
+def test_a_result_that_does_not_exist(migrated):
+    for key in ("p.a.0", "p.b.x", "q.a.x", "-1.other"):
+        second = {"meta_name": "c", "input": {"extra_configs.metrics": key}}
+        new, migration, text = migrated(two_jobs({"meta_name": "a", "output": ["x"]}, second))
+        assert jobs_of(new)[1]["input"] == {"extra_configs.metrics": key}
+        assert f"{key} names no" in text
+        assert any("the original set null, here it is an error" in str(change) for change in migration.warnings)
+
+
 def test_the_name_of_a_job_without_one(migrated):
     result, _, _ = migrated(two_jobs({}, {"input": {"extra_configs.metrics": "p.anonymous_meta_name.0"}}))
     assert jobs_of(result)[0]["meta_name"] == "anonymous_meta_name"
