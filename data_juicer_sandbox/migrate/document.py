@@ -9,7 +9,7 @@ from data_juicer_sandbox.config import yaml_source
 from data_juicer_sandbox.config.dump import dump_config
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.errors import ConfigError, Where
-from data_juicer_sandbox.migrate.yaml_patch import commented, has_comment, patched
+from data_juicer_sandbox.migrate.yaml_patch import Positions, commented, patched
 from data_juicer_sandbox.secrets import remember_all, shown
 from data_juicer_sandbox.types import ConfigValues, JsonValue
 
@@ -54,7 +54,8 @@ class Document:
         remember_all(self.source.value)
         self.value: ConfigValues = _copy(self.source.value)
         self.changes: list[Change] = []
-        self._notes: list[tuple[KeyPath, str]] = []
+        self._notes: dict[tuple[KeyPath, str], None] = {}
+        self._old_positions = None if self.is_json else Positions(self.text)
         self._lines = dict(self.source.lines)
 
     @property
@@ -127,9 +128,10 @@ class Document:
 
     def note(self, path: KeyPath, text: str) -> None:
         """Note a difference that cannot be removed: a warning now, and a comment above the key."""
-        if (path, text) in self._notes or (not self.is_json and has_comment(self.text, path, text)):
+        is_present = self._old_positions is not None and self._old_positions.has_comment(path, text)
+        if is_present or (path, text) in self._notes:
             return
-        self._notes.append((path, text))
+        self._notes[path, text] = None
         self.changes.append(Change(self.where(path), text, warning=True))
 
     def texts(self) -> Iterator[tuple[KeyPath, str]]:

@@ -48,7 +48,7 @@ def commented(text: str, notes: Iterable[tuple[KeyPath, str]]) -> str:
         notes: the path of a key, and the comment. A comment that is above the key already is not repeated.
     """
     value = parse(text, "line").value
-    positions = _Positions(text)
+    positions = Positions(text)
     by_line: dict[int, list[str]] = {}
     for path, note in notes:
         line = positions.line_above(path)
@@ -65,13 +65,6 @@ def commented(text: str, notes: Iterable[tuple[KeyPath, str]]) -> str:
         pass
     at_top = [note for line in sorted(by_line) for note in by_line[line]]
     return "".join(_comment_lines(note, "", "\n") for note in at_top) + text
-
-
-def has_comment(text: str, path: KeyPath, note: str) -> bool:
-    """Whether a comment is above a key already, or at the top of the text."""
-    positions = _Positions(text)
-    present = [*positions.comments_above(positions.line_above(path)), *positions.comments_above(positions.first)]
-    return _plain(note) in map(_plain, present)
 
 
 def same(first: JsonValue, second: JsonValue) -> bool:
@@ -253,24 +246,30 @@ def _renames(old: Sequence[str], new: Sequence[str]) -> dict[str, str]:
     return renames
 
 
-class _Positions:
+class Positions:
     """Where a comment on a key can stand: on a line of its own, directly above the line that begins with the key."""
 
     def __init__(self, text: str):
         self.text = text
         self.newline = "\r\n" if "\r\n" in text else "\n"
         self._loader, self._root = _nodes(text)
+        self._children: dict[int, dict[tuple[type, object], tuple[yaml.Node, yaml.Node]]] = {}
         self.first = 0 if self._root is None else _line_start(text, self._root.start_mark.index)
+
+    def has_comment(self, path: KeyPath, note: str) -> bool:
+        """Whether a comment is above a key already, or at the top of the text."""
+        present = [*self.comments_above(self.line_above(path)), *self.comments_above(self.first)]
+        return _plain(note) in map(_plain, present)
 
     def line_above(self, path: KeyPath) -> int:
         """The index of the start of the line that a comment on this key is to stand above."""
         node, line = self._root, self.first
         for name in path:
             if isinstance(node, yaml.MappingNode) and not node.flow_style:
-                pairs = [pair for pair in node.value if self._is_key(pair[0], name)]
-                if not pairs:
+                pair = self._entries(node).get((type(name), name))
+                if pair is None:
                     break
-                start, child = pairs[0][0].start_mark.index, pairs[0][1]
+                start, child = pair[0].start_mark.index, pair[1]
             elif isinstance(node, yaml.SequenceNode) and not node.flow_style and isinstance(name, int):
                 if name >= len(node.value):
                     break
@@ -286,20 +285,25 @@ class _Positions:
             node = child
         return line
 
-    def _is_key(self, node: yaml.Node, name: object) -> bool:
-        if node.tag == "tag:yaml.org,2002:merge":
-            return False
-        key = self._loader.construct_object(node)
-        return type(key) is type(name) and bool(key == name)
+    def _entries(self, node: yaml.MappingNode) -> dict[tuple[type, object], tuple[yaml.Node, yaml.Node]]:
+        """The entries of a mapping by type and value of their keys."""
+        if id(node) not in self._children:
+            pairs = [pair for pair in node.value if pair[0].tag != "tag:yaml.org,2002:merge"]
+            keys = [self._loader.construct_object(key_node) for key_node, _ in pairs]
+            self._children[id(node)] = {(type(key), key): pair for key, pair in zip(keys, pairs, strict=True)}
+        return self._children[id(node)]
 
     def comments_above(self, line: int) -> list[str]:
         """The comments of `migrate` directly above a line, each as one text."""
         comments: list[str] = []
         block: list[str] = []
-        for text in self.text[:line].split("\n")[-2::-1]:
-            if not text.strip().startswith("#"):
+        while line > 0:
+            start = _line_start(self.text, line - 1)
+            text = self.text[start:line].strip()
+            if not text.startswith("#"):
                 break
-            block.append(text.strip())
+            block.append(text)
+            line = start
         for text in reversed(block):
             if text.startswith(MARK.strip()):
                 comments.append(text.removeprefix(MARK.strip()))

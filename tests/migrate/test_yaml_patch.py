@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_juicer_sandbox.config.yaml_source import parse
-from data_juicer_sandbox.migrate.yaml_patch import commented, has_comment, patched, same
+from data_juicer_sandbox.migrate.yaml_patch import Positions, commented, patched, same
 
 TEXT = """\
 # top
@@ -143,8 +143,8 @@ def test_comments_stand_above_their_lines_once():
     assert "# migrate: a\na: 1  # one\n" in result
     assert same(parse(result, "line").value, parse(TEXT, "line").value)
     assert commented(result, notes) == result
-    assert all(has_comment(result, path, note) for path, note in notes)
-    assert not has_comment(result, ("a",), "other")
+    assert all(Positions(result).has_comment(path, note) for path, note in notes)
+    assert not Positions(result).has_comment(("a",), "other")
 
 
 def test_a_comment_in_a_text_of_several_lines_goes_above_it():
