@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="NEW",
-        help="the new config; - prints it (default: <name>.migrated.yaml beside the old one)",
+        help="the new config, or its folder; - prints it (default: <name>.migrated.yaml beside the old one)",
     )
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
 
@@ -37,8 +38,11 @@ def run(args: argparse.Namespace) -> int:
     from data_juicer_sandbox.migrate.migration import migrate
 
     messages = sys.stderr if args.output == "-" else sys.stdout
+    output = args.output
+    if output not in (None, "-") and (Path(output).is_dir() or output.endswith("/")):
+        output = str(Path(output) / f"{Path(args.old).stem}.yaml")
     try:
-        migration = migrate(args.old, args.output)
+        migration = migrate(args.old, output)
         for change in migration.changes:
             print(mask_text(str(change)), file=messages)
         if not migration.files:
@@ -58,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     summary = f"{changes} change(s), {warnings} difference(s) to read (# migrate: ...)"
     print(f"{summary}; written: {written}" if written else summary, file=messages)
     if written:
-        print(f"next: dj-sandbox validate --config {migration.files[-1].path}", file=messages)
+        print(f"next: dj-sandbox validate --config {shlex.quote(migration.files[-1].path)}", file=messages)
     return 0
 
 

@@ -79,6 +79,8 @@ def _migrate_key(settings: Settings, key: JsonValue, name: str, table: Component
         document.drop(path, key, table.ignored[name])
     elif name in names:
         return
+    elif name in tables.ENVIRONMENT_KEYS:
+        document.drop(path, key, "the original did not read it for this component")
     elif name in table.removed:
         document.drop(path, key, table.removed[name])
     elif table.rest is None:
@@ -233,6 +235,11 @@ class _Special:
             self._set("api_endpoint", target.removesuffix(path), reason)
         elif not is_url:
             self._drop("api_endpoint", reason)
+            prefix = target.removesuffix(path) if path is not None else ""
+            server = self._get("model_params", "base_url")
+            if prefix and isinstance(server, str):
+                params = (*self.path, "model_params")
+                self.document.set(params, "base_url", f"{server.rstrip('/')}/{prefix.strip('/')}", reason)
             if path is None:
                 what = f"requests go to /chat/completions here, not to {endpoint}; embeddings are not supported"
                 self.document.note(self.path, what)

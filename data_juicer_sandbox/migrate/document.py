@@ -32,7 +32,9 @@ class Change:
 
     def __str__(self) -> str:
         text = f"{self.where}: {'warning: ' if self.warning else ''}{self.what}"
-        return f"{text} ({self.reason})" if self.reason else text
+        text = f"{text} ({self.reason})" if self.reason else text
+        # A key of the config may hold escape sequences for the terminal.
+        return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 class Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 
 from data_juicer_sandbox.migrate.tables import COMPONENTS, ENVIRONMENT_KEYS, EXTRA_OUTPUTS, GRADER, factory_of, table_of
@@ -26,11 +27,11 @@ class OriginalNames:
     file: str
 
     def _hint(self, text: str) -> str:
-        return f"{text}; `dj-sandbox migrate {self.file}` rewrites a config of the original"
+        return f"{text}; `dj-sandbox migrate {shlex.quote(self.file)}` rewrites a config of the original"
 
     def for_type(self) -> str | None:
         """The hint for an unknown type that the original had."""
-        if (factory_of(self.hook), self.type_name) not in COMPONENTS:
+        if (factory_of(self.hook), str(self.type_name)) not in COMPONENTS:
             return None
         return self._hint("a component of the original that this version does not have yet")
 

@@ -183,7 +183,7 @@ class _Migrating:
             is_main = document is self.main
             text, complete = document.render(as_json=is_main and self.output.endswith(".json"))
             if not complete:
-                what = "the values are written anew: comments and order of the old file are not kept"
+                what = "values are written anew: some comments of the old file are not kept"
                 document.changes.append(Change(document.where(()), what))
             target = self.output if is_main else self._name(document, text, files, inputs)
             names[id(document)] = target

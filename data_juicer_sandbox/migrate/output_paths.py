@@ -77,7 +77,9 @@ def migrate_paths(documents: Sequence[Document], written: Sequence[_Export], pas
             match = _ITERATION.search(text)
             if match is None or str(path[-1]).endswith("export_path"):
                 continue
-            bare = text[: match.start()] + text[match.end() :]
+            bare = text
+            while again := _ITERATION.search(bare):  # passes without `iter_updater` were nested
+                bare = bare[: again.start()] + bare[again.end() :]
             matching = [export for export in written if export.holds(bare)]
             if not matching:
                 continue

@@ -26,15 +26,16 @@ def patched(text: str, old: ConfigValues, new: ConfigValues) -> tuple[str, bool]
     """A text whose values are `old`, changed so that they are `new`.
 
     Returns:
-        the new text, and whether the comments of the old one are kept. They are lost if the change cannot be made
-        within the text: then all values are written anew.
+        the new text, and whether the comments of the old one are kept, except those on lines that are gone. They are
+        lost if the change cannot be made within the text: then all values are written anew.
     """
     if same(old, new):
         return text, True
     try:
-        candidate = _Patcher(text).apply(old, new)
+        patcher = _Patcher(text)
+        candidate = patcher.apply(old, new)
         if same(parse(candidate, "line").value, new):
-            return candidate, True
+            return candidate, not patcher.loses_comments
     except (NotPatchable, ConfigError, yaml.YAMLError):
         pass
     return dump_config(new), "#" not in text
@@ -107,6 +108,8 @@ class _Patcher:
         self.newline = "\r\n" if "\r\n" in text else "\n"
         self._loader, self._root = _nodes(text)
         self._edits: dict[tuple[int, int, str], None] = {}
+        self.loses_comments = False
+        """Whether a comment may stand in what is replaced."""
 
     def apply(self, old: ConfigValues, new: ConfigValues) -> str:
         """The text with all edits."""
@@ -144,6 +147,8 @@ class _Patcher:
     def _replace(self, node: yaml.Node, new: JsonValue) -> None:
         start, end = node.start_mark.index, self._end(node)
         replacement = dump_fragment(new, quote=getattr(node, "style", None))
+        if isinstance(node, yaml.CollectionNode):
+            self.loses_comments |= "#" in self.text[start:end]
         if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
             replacement += self.newline
         if start == end and self.text[start - 1 : start] not in ("", " ", "\n"):
@@ -170,7 +175,8 @@ class _Patcher:
         renames = _renames(list(entries), [key for key in new if key not in merged])
         kept = {renames.get(key, key): key for key in entries if renames.get(key, key) in new}
         added = [key for key in new if key not in kept and not (key in merged and same(old[key], new[key]))]
-        if not kept or (node.flow_style and (len(kept) < len(entries) or added)):
+        at_end = [*kept, *added] == [key for key in new if key in kept or key in added]
+        if not kept or (node.flow_style and (len(kept) < len(entries) or not at_end)):
             self._replace(node, new)
             return
         for new_key, old_key in kept.items():
@@ -180,6 +186,14 @@ class _Patcher:
                 self._edit(key_node.start_mark.index, key_node.end_mark.index, replacement)
             self._value(child, old[old_key], new[new_key])
         self._delete(list(entries.values()), [key not in kept.values() for key in entries])
+        if node.flow_style and added:
+            # Behind the last value; an alias there ends where the mapping does.
+            end = self._end(node.value[-1][1])
+            if node.value[-1][1].start_mark.index < node.start_mark.index:
+                raise NotPatchable
+            items = "".join(f", {dump_fragment({key: new[key]})[1:-1]}" for key in added)
+            self._edit(end, end, items)
+            return
         self._insert(entries, kept, added, new)
 
     def _delete(self, entries: Sequence[tuple[yaml.Node, yaml.Node]], deleted: Sequence[bool]) -> None:
@@ -194,7 +208,9 @@ class _Patcher:
                     raise NotPatchable
                 # The first key behind `- `: the next one takes its place.
                 following = next(i for i in range(index, len(entries)) if not deleted[i])
-                self._edit(start, entries[following][0].start_mark.index, "")
+                end = entries[following][0].start_mark.index
+                self.loses_comments |= any(line.lstrip(" ")[:1] == "#" for line in self.text[start:end].split("\n"))
+                self._edit(start, end, "")
                 deleted = [*([False] * following), *deleted[following:]]
                 continue
             if child.start_mark.index < start:

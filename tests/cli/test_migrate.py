@@ -134,6 +134,20 @@ def test_a_folder_that_cannot_be_written(old, capsys):
     assert capsys.readouterr().err.startswith("dj-sandbox: ")
 
 
+def test_a_folder_as_output(old):
+    Path("new folder").mkdir()
+    assert main(["migrate", "old.yaml", "-o", "new folder"]) == 0
+    assert Path("new folder/old.yaml").exists()
+
+
+def test_escape_sequences_of_a_config_do_not_reach_the_terminal(old, capsys):
+    old.write_text('execution_job_configs:\n- hook: EvaluateDataHook\n  "\\e[31m": 1\n')
+    assert main(["migrate", "old.yaml"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "`\\x1b[31m` removed" in out
+
+
 def test_it_is_listed():
     assert (
         "migrate"

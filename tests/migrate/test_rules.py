@@ -78,6 +78,12 @@ def test_modelscope_training(migrated):
     )
 
 
+def test_an_environment_that_was_not_read(migrated):
+    old = extra("modelscope", model_name="m", trainer_name="t", train_dataset="a", work_dir="w", env_name="e")
+    new, _, _ = migrated(job("TrainModelHook", extra_configs=old))
+    assert "cfg_modify" not in only_job(new)["extra_configs"]
+
+
 def test_modelscope_inference(migrated):
     old = extra("modelscope", model="m", task="text-classification", device="cpu")
     new, _, _ = migrated(job("ProbeViaModelInferHook", "probe", output=["x"], extra_configs=old))
@@ -141,6 +147,10 @@ def test_ranking_keys(migrated):
         ({"api_endpoint": "http://h/v1/chat/completions"}, {"api_endpoint": "http://h/v1"}),
         ({"api_endpoint": "http://h/v1/completions/"}, {"api_endpoint": "http://h/v1", "endpoint": "completions"}),
         ({"api_endpoint": "http://h/v1"}, {"api_endpoint": "http://h/v1"}),
+        (
+            {"api_endpoint": "/v1/chat/completions", "model_params": {"base_url": "http://h/"}},
+            {"model_params": {"base_url": "http://h/v1"}},
+        ),
         ({"model_params": {"max_retries": 3, "timeout": 5}}, {"model_params": {"timeout": 5}}),
         ({"sampling_params": {"stream": True, "n": 1}}, {"sampling_params": {"n": 1}}),
         (
@@ -376,11 +386,18 @@ def test_paths_of_several_passes(migrated):
     second = {
         "hook": "DataPoolManipulationHook",
         "extra_configs": extra(
-            "data_pool_merging", dataset_path=["o/iter_2/a", "o/iter_1/a", "other/iter_1/a"], export_path="p"
+            "data_pool_merging",
+            dataset_path=["o/iter_2/a", "o/iter_1/a", "other/iter_1/a", "o/iter_1/iter_1/b"],
+            export_path="p",
         ),
     }
     new, migration, text = migrated({"max_iter_num": 3, "execution_job_configs": [first, second]})
-    assert new["execution_job_configs"][1]["extra_configs"]["dataset_path"] == ["o/iter_2/a", "o/a", "other/iter_1/a"]
+    assert new["execution_job_configs"][1]["extra_configs"]["dataset_path"] == [
+        "o/iter_2/a",
+        "o/a",
+        "other/iter_1/a",
+        "o/b",
+    ]
     assert text.count("is of pass 2") == 1
     assert "# migrate: pass n writes to" in text
     assert len(migration.warnings) >= 3

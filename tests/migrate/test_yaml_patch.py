@@ -99,6 +99,13 @@ def test_line_breaks_of_windows():
     assert change("a: 1\r\nb: 2\r\n", lambda v: v.update(c=3)) == "a: 1\r\nb: 2\r\nc: 3\r\n"
 
 
+def test_comments_in_a_flow_collection():
+    text = "a: {b: 1, # one\n  c: 2} # two\n"
+    assert change(text, lambda v: v["a"].update(d=3)) == "a: {b: 1, # one\n  c: 2, d: 3} # two\n"
+    old = parse(text, "line").value
+    assert patched(text, old, {"a": {"c": 2}}) == ("a: {c: 2} # two\n", False)
+
+
 def test_signs_outside_the_basic_plane():
     assert change("'𝄞é': '𝄞' # 𝄞\nb: 1 # é\n", lambda v: v.update(b=2)) == "'𝄞é': '𝄞' # 𝄞\nb: 2 # é\n"
 
