@@ -173,7 +173,7 @@ def _named(path: KeyPath, key: object) -> str:
 def _shown(value: JsonValue, key: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return shown(value, 60, str(key))
+    return shown(value, 200, str(key))
 
 
 def _copy(value: JsonValue) -> JsonValue:
