@@ -77,7 +77,7 @@ def _write(migration: Migration, config: str, to_stdout: bool, force: bool) -> N
         names = ", ".join(file.old_path for file in files)
         what = f"files that {config} names change, too: {names}"
         raise ConfigError(what, hint="write to a file, with -o NEW.yaml")
-    inputs = {os.path.realpath(file.old_path) for file in migration.files} | {os.path.realpath(config)}
+    inputs = {os.path.realpath(path) for path in migration.old_files}
     for file in files:
         if os.path.realpath(file.path) in inputs:
             raise ConfigError(f"{file.path} is one of the old files", hint="choose another output")

@@ -50,10 +50,12 @@ class Migration:
     Args:
         files: the files to write, the config itself last; empty if nothing changes.
         changes: all changes and warnings, by file and line.
+        old_files: every file that was read.
     """
 
     files: tuple[NewFile, ...]
     changes: tuple[Change, ...]
+    old_files: frozenset[str]
 
     @property
     def warnings(self) -> tuple[Change, ...]:
@@ -109,11 +111,7 @@ class _Migrating:
         if sweep is not None:
             references.migrate_sweep(sweep)
         references.migrate_outputs()
-        done: set[tuple[int, KeyPath]] = set()
         for job in self.jobs:
-            if (id(job.document), job.path) in done:
-                continue  # a file with a job that two pipelines use
-            done.add((id(job.document), job.path))
             _job_keys(job)
             migrate_component(job)
             _recipe(job)
@@ -127,8 +125,11 @@ class _Migrating:
             path = (*jobs_path, index)
             if isinstance(entry, dict):
                 yield OldJob(pipeline, phase, self.main, path)
-            elif isinstance(entry, str) and (document := self._linked(self.main, path, entry, "job")):
-                yield OldJob(pipeline, phase, document, (), path)
+            elif isinstance(entry, str):
+                # A job that is used twice may get two names.
+                document = self._linked(self.main, path, entry, "job", *map(str, path))
+                if document is not None:
+                    yield OldJob(pipeline, phase, document, (), path)
 
     def _linked(self, parent: Document, link: KeyPath, path: str, *use: str) -> Document | None:
         """The document of a file that another one names, for one use; a file with several may become several files."""
@@ -159,10 +160,14 @@ class _Migrating:
         if not isinstance(path, str):
             return None
         beside = str(Path(self.main.path).parent / path)
-        path = path if path_exists(path, file=True) else beside
+        if not path_exists(path, file=True):
+            path = beside  # where a run looks, too
         document = self._linked(self.main, ("hpo_config",), path, "sweep")
         if document is not None:
             self._links.append((self.main, ("hpo_config",), document))
+            moves = Path(self.output).resolve().parent != Path(self.main.path).resolve().parent
+            if path == beside != self.main.value["hpo_config"] and moves:
+                self.main.set((), "hpo_config", path, "it was beside the old config, and the new one is elsewhere")
         return document
 
     def _finish(self, documents: Sequence[Document]) -> Migration:
@@ -191,7 +196,7 @@ class _Migrating:
                 files.append(NewFile(target, text, document.path))
         changes = {str(change): change for document in documents for change in document.changes}
         ordered = sorted(changes.values(), key=lambda change: (change.where.file, change.where.line or 0))
-        return Migration(tuple(files), tuple(ordered))
+        return Migration(tuple(files), tuple(ordered), frozenset(document.path for document in documents))
 
     def _name(self, document: Document, text: str, files: Sequence[NewFile], inputs: set[str]) -> str:
         """The path of a new file: beside the config, and neither that of a file that is read nor of another new one."""

@@ -59,16 +59,19 @@ def test_an_existing_file_is_not_overwritten(old, capsys):
     assert Path("new.yaml").read_text().startswith("# mine\n")
 
 
-@pytest.mark.parametrize("output", ["old.yaml", "./old.yaml", "link.yaml", "part.yaml"])
+@pytest.mark.parametrize("output", ["old.yaml", "./old.yaml", "link.yaml", "part.yaml", "same.yaml"])
 def test_the_old_files_are_never_overwritten(output, old, config_file, capsys):
     config_file({"type": "api", "note": 1}, "part.yaml")
+    same = config_file({"type": "mse", "dataset_path": "a"}, "same.yaml").read_text()
     text = OLD + "  - hook: InferModelHook\n    extra_configs: part.yaml\n"
+    text += "  - hook: EvaluateDataHook\n    extra_configs: same.yaml\n"
     old.write_text(text)
     Path("link.yaml").symlink_to("old.yaml")
     assert main(["migrate", "old.yaml", "-o", output, "--force"]) == 2
     assert "is one of the old files" in capsys.readouterr().err
     assert old.read_text() == text
     assert "note" in Path("part.yaml").read_text()
+    assert Path("same.yaml").read_text() == same
 
 
 def test_a_part_beside_an_existing_file(old, config_file, capsys):

@@ -418,6 +418,27 @@ def test_files_of_jobs_and_configs(migrated, config_file, tmp_path):
     assert "odd" in Path("sub/merge.yaml").read_text()
 
 
+def test_a_job_file_that_is_used_twice(migrated):
+    task = {"hook": "ProcessDataHook", "meta_name": "a", "input": {"dj_configs.x": -1.0}}
+    new, _, _ = migrated({"execution_job_configs": ["task.yaml", "task.yaml"]}, task=task)
+    assert new["execution_job_configs"] == ["task.migrated.yaml", "task.migrated-2.yaml"]
+    assert "meta_name: a_2" in Path("task.migrated-2.yaml").read_text()
+    assert "dj_configs.x: -1.res_1" in Path("task.migrated-2.yaml").read_text()
+
+
+def test_a_sweep_beside_a_config_that_moves(config_file, tmp_path):
+    config_file({"metric": {"name": "a.b"}, "sweep_max_count": 1}, "sub/sweep.yaml")
+    config_file({"hpo_config": "sweep.yaml"}, "sub/old.yaml")
+    assert not migrate("sub/old.yaml").files
+    assert migrate("sub/old.yaml", "new.yaml").files[-1].text == "hpo_config: sub/sweep.yaml\n"
+
+
+def test_a_word_for_the_mode_that_is_neither(migrated):
+    _, migration, text = migrated({"iter_targets_mode": "both"})
+    assert "# migrate: the original took any other word" in text
+    assert len(migration.warnings) == 1
+
+
 def test_two_files_of_one_name(migrated, config_file, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
