@@ -48,6 +48,14 @@ class OldJob:
         return self.document.mapping(self.path) or {}
 
     @property
+    def new_name(self) -> str:
+        """Its name here, by which an analyzed data set is called; by default made from phase, position and hook."""
+        name = self.values.get("meta_name")
+        index = (self.reference or self.path)[-1]
+        default = f"{self.phase.value}_{int(index) + 1}_{str(self.values.get('hook')).rpartition('.')[2]}"
+        return name if isinstance(name, str) else default
+
+    @property
     def type_name(self) -> JsonValue:
         """The type of its component."""
         local = self.values.get("local")

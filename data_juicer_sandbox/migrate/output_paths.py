@@ -74,23 +74,35 @@ def migrate_paths(documents: Sequence[Document], written: Sequence[_Export], pas
         return
     for document in documents:
         for path, text in document.texts():
-            match = _ITERATION.search(text)
-            if match is None or str(path[-1]).endswith("export_path"):
+            if not _ITERATION.search(text) or str(path[-1]).endswith("export_path"):
                 continue
-            bare = text
-            while again := _ITERATION.search(bare):  # passes without `iter_updater` were nested
-                bare = bare[: again.start()] + bare[again.end() :]
-            matching = [export for export in written if export.holds(bare)]
-            if not matching:
-                continue
-            if match[1] != "1":
-                what = f"{text} is of pass {match[1]}; here each pass reads its own file, by the path without iter_<n>"
+            # Data-Juicer's older syntax for several data sets: `<weight> <path> <weight> <path>`
+            parts = text.split() if re.match(r"[\d.]+\s", text) else [text]
+            results = [_migrated(part, written) for part in parts]
+            for later_pass in [part for part, new in zip(parts, results, strict=True) if new is None]:
+                what = (
+                    f"{later_pass} is of a later pass; here each pass reads its own file, by the path without iter_<n>"
+                )
                 document.note(path, what)
-                continue
-            new = _analyzed(_as_folder(bare, matching), matching, written)
-            document.set(path[:-1], path[-1], new or ".", _REASON)
-            if passes not in (None, 1):
-                document.note(path, "each pass reads its own file here; the original's path was that of the first pass")
+            new = " ".join(part if new is None else new for part, new in zip(parts, results, strict=True))
+            if new != text:
+                document.set(path[:-1], path[-1], new, _REASON)
+                if passes not in (None, 1):
+                    what = "each pass reads its own file here; the original's path was that of the first pass"
+                    document.note(path, what)
+
+
+def _migrated(path: str, written: Sequence[_Export]) -> str | None:
+    """The path here; the same if it names no output of a job, None if it names an output of a later pass."""
+    match, bare = _ITERATION.search(path), path
+    while again := _ITERATION.search(bare):  # passes without `iter_updater` were nested
+        bare = bare[: again.start()] + bare[again.end() :]
+    matching = [export for export in written if export.holds(bare)]
+    if match is None or not matching:
+        return path
+    if match[1] != "1":
+        return None
+    return _analyzed(_as_folder(bare, matching), matching, written) or "."
 
 
 def _as_folder(path: str, matching: Sequence[_Export]) -> str:
@@ -115,8 +127,8 @@ def _analyzed(path: str, matching: Sequence[_Export], written: Sequence[_Export]
         if export.is_recipe and str(export.job.values.get("hook")).startswith(("ProcessData", "RefineRecipe"))
     }
     for export in probes:
-        name = export.job.values.get("meta_name")
-        if export.path in processed or not isinstance(name, str) or not export.is_file:
+        name = export.job.new_name
+        if export.path in processed or not export.is_file:
             continue
         old_stem = stem(export.path)
         new_stem = f"{PurePath(export.path).stem}_{name}_analyzed"

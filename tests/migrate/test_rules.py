@@ -398,9 +398,28 @@ def test_paths_of_several_passes(migrated):
         "other/iter_1/a",
         "o/b",
     ]
-    assert text.count("is of pass 2") == 1
+    assert text.count("o/iter_2/a is of a later pass") == 1
     assert "# migrate: pass n writes to" in text
     assert len(migration.warnings) >= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "new"),
+    [
+        ("a", "o/iter_1/x.jsonl", "o/x_a_analyzed.jsonl"),
+        (None, "o/iter_1/x.jsonl", "o/x_probe_1_ProbeViaAnalyzerHook_analyzed.jsonl"),
+        ("a", "o/iter_1/x_stats.jsonl", "o/x_a_analyzed.jsonl"),
+        ("a", "o/x.jsonl", "o/x.jsonl"),
+        ("a", "0.5 o/iter_1/x.jsonl 2 u/iter_1/x.jsonl", "0.5 o/x_a_analyzed.jsonl 2 u/iter_1/x.jsonl"),
+    ],
+)
+def test_paths_of_analyzed_data(name, path, new, migrated):
+    recipe = {"dataset_path": "a.jsonl", "export_path": "o/x.jsonl", "process": []}
+    probe = {"hook": "ProbeViaAnalyzerHook", "meta_name": name, "dj_configs": recipe}
+    run = {"hook": "ProcessDataHook", "dj_configs": {"dataset_path": path, "export_path": "p/y.jsonl", "process": []}}
+    result, _, _ = migrated({"probe_job_configs": [probe], "execution_job_configs": [run]})
+    assert result["execution_job_configs"][0]["dj_configs"]["dataset_path"] == new
+    assert result["probe_job_configs"][0]["dj_configs"]["export_path"] == "o/x.jsonl"
 
 
 # Files
