@@ -39,6 +39,9 @@ def run(args: argparse.Namespace) -> int:
 
     messages = sys.stderr if args.output == "-" else sys.stdout
     output = args.output
+    if output == "":
+        print("dj-sandbox: the output is empty (-o NEW.yaml)", file=sys.stderr)
+        return 2
     if output not in (None, "-") and (Path(output).is_dir() or output.endswith("/")):
         output = str(Path(output) / f"{Path(args.old).stem}.yaml")
     try:

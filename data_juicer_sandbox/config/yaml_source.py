@@ -137,11 +137,12 @@ def read_text(path: str) -> str:
     try:
         # Opening a pipe without a writer would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if from_shell else os.O_NONBLOCK))
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode) and (not from_shell or stat.S_ISDIR(mode)):
+            os.close(descriptor)
+            file_type = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+            raise ConfigError(f"expected a file, got {file_type}", where=where)
         with os.fdopen(descriptor, "rb") as stream:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode) and not from_shell:
-                file_type = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
-                raise ConfigError(f"expected a file, got {file_type}", where=where)
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise ConfigError("no such file", where=where) from error

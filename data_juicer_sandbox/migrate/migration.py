@@ -74,7 +74,7 @@ def migrate(path: str, output: str | None = None) -> Migration:
     Raises:
         ConfigError: the config, or a file that it names, cannot be read or cannot be written anew.
     """
-    return _Migrating(path, output if output is not None else _default_output(path)).run()
+    return _Migrating(Document(path), output if output is not None else _default_output(path)).run()
 
 
 def _default_output(path: str) -> str:
@@ -85,8 +85,8 @@ def _default_output(path: str) -> str:
 class _Migrating:
     """One config while it is migrated."""
 
-    def __init__(self, path: str, output: str):
-        self.main, self.output = Document(path), output
+    def __init__(self, main: Document, output: str):
+        self.main, self.output = main, output
         self._documents: dict[tuple[str, ...], Document] = {}
         self.jobs = [job for name, phase, path in job_lists(self.main) for job in self._jobs(name, phase, path)]
         self._links: list[tuple[Document, KeyPath, Document]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,19 @@ def test_what_is_no_config(content, message, config_file, capsys):
         path.write_text(content)
     assert main(["migrate", "old.yaml"]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("old", [".", "/", "sub/..", "pipe"])
+def test_what_is_no_file(old, config_file, tmp_path, capsys):
+    config_file({}, "sub/x.yaml")
+    os.mkfifo(tmp_path / "pipe")
+    assert main(["migrate", old]) == 2
+    assert f"dj-sandbox: {old}: expected a file" in capsys.readouterr().err
+
+
+def test_an_empty_output(old, capsys):
+    assert main(["migrate", "old.yaml", "-o", ""]) == 2
+    assert capsys.readouterr().err == "dj-sandbox: the output is empty (-o NEW.yaml)\n"
 
 
 def test_a_folder_that_cannot_be_written(old, capsys):
