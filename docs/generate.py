@@ -21,6 +21,7 @@ from data_juicer_sandbox.code_policy import code_policy
 from data_juicer_sandbox.config.keys import KEYS
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks import HOOKS
+from data_juicer_sandbox.migrate import tables
 from data_juicer_sandbox.signatures import spell
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -43,6 +44,7 @@ def _pages() -> dict[str, str]:
         "config.md": _config(),
         "command_line.md": _command_line(),
         "python_api.md": _python_api(),
+        "migrate.md": _migrate(),
     }
     made.update({f"hooks/{name}.md": _page(_hook(describe_hook(name))) for name in HOOKS})
     made.update({f"components/{name}.md": _page(_kind(name)) for name in FACTORIES})
@@ -83,6 +85,7 @@ def _index() -> str:
         yield "- [Keys of a config](config.md): the top-level keys"
         yield "- [Python API](python_api.md): `import data_juicer_sandbox as dj`"
         yield "- [Files of a run](files.md): the checkpoint, `metrics.jsonl`, the work directory"
+        yield "- [Changes by migrate](migrate.md): names, defaults and meanings that differ from the original sandbox"
         yield "- [Hooks](#hooks) and [components](#components); in a terminal: `dj-sandbox list [NAME]`\n"
         yield "## Hooks\n"
         yield "| hook | phases | does |\n| --- | --- | --- |"
@@ -166,6 +169,64 @@ def _option(action: argparse.Action) -> str:
     value = "" if action.nargs == 0 or not action.option_strings else str(action.metavar or action.dest.upper())
     help_text = action.help or ""
     return f"| `{label}` | {f'`{_cell(value)}`' if value else ''} | {_cell(help_text)} |"
+
+
+def _migrate() -> str:
+    def lines() -> Iterator[str]:
+        yield "# Changes by migrate\n"
+        yield (
+            "What [`dj-sandbox migrate`](command_line.md#migrate) changes in a config of the original sandbox. The page"
+            " [Coming from the original sandbox](../from_the_original.md) says how to use it.\n"
+        )
+        yield "## Rules\n"
+        yield "| in | change | reason |\n| --- | --- | --- |"
+        for area, change, reason in tables.GENERAL:
+            yield f"| {area} | {_cell(change)} | {_cell(reason)} |"
+        for name, (value, reason) in tables.RECIPE_DEFAULTS.items():
+            yield f"| recipe | {_cell(f'`{name}: {str(value).lower()}` added')} | {_cell(reason)} |"
+        yield "\n## Hooks and components\n"
+        yield "Differences that no change can remove are written into the new config as comments (`# migrate: ...`).\n"
+        yield "| change or difference | hook or type | reason |\n| --- | --- | --- |"
+        concerned: dict[tuple[str, str], list[str]] = {}
+        for label, table, outputs in _migrated_components():
+            for row in _differences(table, outputs):
+                concerned.setdefault(row, []).append(label)
+        for (change, reason), labels in concerned.items():
+            yield f"| {_cell(change)} | {', '.join(dict.fromkeys(labels))} | {_cell(reason)} |"
+
+    return _page(lines())
+
+
+def _migrated_components() -> Iterator[tuple[str, tables.ComponentTable, tuple[str, ...]]]:
+    """Name, table and further results of every hook and type that both sandboxes have."""
+    for name, table in tables.HOOKS.items():
+        yield f"`{name}`", table, ()
+    hooks = {factory: hook for hook, factory in tables.FACTORY_OF_HOOK.items()}
+    for (factory, name), table in tables.COMPONENTS.items():
+        if name in FACTORIES[factory].builtin:
+            shared = sum(other == name for _, other in tables.COMPONENTS) > 1 and name != "data_pool_ranking"
+            label = f"`{name}` ({hooks[factory]})" if shared else f"`{name}`"
+            yield label, table, tables.EXTRA_OUTPUTS.get((factory, name), ())
+
+
+def _differences(table: tables.ComponentTable, outputs: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Change and reason of everything that differs in a component."""
+    for old, new in table.renamed.items():
+        yield f"`{old}` -> `{new}`", ""
+    for key, (value, reason) in table.defaults.items():
+        yield f"`{key}: {str(value).lower()}` added if it is absent", reason
+    for key, reason in {**table.ignored, **table.removed}.items():
+        yield f"`{key}` removed", reason
+    if table.rest:
+        yield f"all other keys moved into `{table.rest}`", "they were passed on there"
+    for index, key in table.numbers.items():
+        yield f"`.{key}` added to keys of result {index + 1}", "a number there"
+    for output in outputs:
+        yield f"`output` extended by `{output}`", "a further result here"
+    for key, text in table.notes.items():
+        yield (f"comment at `{key}`: {text}" if key else f"comment: {text}"), ""
+    for key, text in table.absent_notes.items():
+        yield f"comment if `{key}` is absent: {text}", ""
 
 
 def _python_api() -> str:

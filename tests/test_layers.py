@@ -23,7 +23,7 @@ LAYERS = (
     ("type_conversion",),
     ("signatures", "factories"),
     ("hooks",),
-    ("workflow",),
+    ("workflow", "migrate"),
     ("validation",),
     ("engine",),
     ("search", "report", "component_run"),

@@ -22,6 +22,7 @@ COMMANDS = {
     "list": "list hooks and components, or show one with its parameters",
     "init": "write a commented config for your own data",
     "cp": "copy an example config, or list them",
+    "migrate": "rewrite a config of the original implementation",
 }
 PRINT = "--print_config"
 _CONFIG_COMMANDS = ("run", "validate", "plan")

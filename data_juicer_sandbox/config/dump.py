@@ -30,6 +30,19 @@ for _type in (set, bytes):  # a config has none of these
     _Dumper.add_representer(_type, _Dumper.represent_undefined)
 
 
+class _FlowDumper(_Dumper):
+    """Writes texts of several lines as escapes, since a line break in a flow collection is hard to read."""
+
+
+def _represent_line(dumper: _Dumper, text: str) -> yaml.Node:
+    if "\n" not in text:
+        return _represent_text(dumper, text)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+
+
+_FlowDumper.add_representer(str, _represent_line)
+
+
 def dump_config(value: object) -> str:
     """A config as YAML, keys in their order.
 
@@ -53,3 +66,33 @@ def dump_config(value: object) -> str:
     except ConfigError as error:
         raise ConfigError(f"the config cannot be written as YAML that can be read again: {error}") from error
     return text
+
+
+def dump_fragment(value: object, *, flow: bool = True, quote: str | None = None) -> str:
+    """A value as a part of a YAML text, without a line break at its end.
+
+    Args:
+        value: as in `dump_config`.
+        flow: on one line, such as `{a: 1}`; otherwise indented lines.
+        quote: how texts are quoted if they are the whole value: `'`, `"` or, by default, as it is needed.
+
+    Raises:
+        ConfigError: it cannot be written as YAML.
+    """
+    quote = quote if quote in ("'", '"') and isinstance(value, str) else None
+    written = [value] if flow else value
+    try:
+        text = str(
+            yaml.dump(
+                written,
+                Dumper=_FlowDumper if flow else _Dumper,
+                default_flow_style=flow,
+                default_style=quote,
+                sort_keys=False,
+                allow_unicode=True,
+                width=1 << 30 if flow else 120,
+            )
+        )
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"the value cannot be written as YAML: {error}") from error
+    return text.rstrip("\n")[1:-1] if flow else text.rstrip("\n")

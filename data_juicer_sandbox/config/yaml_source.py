@@ -103,7 +103,7 @@ def read(path: str | Path) -> Source:
     cached = _parsed.get(file)
     if cached is not None and signature is not None and cached[0] == signature:
         return cached[1]
-    source = parse(_text(file), file)
+    source = parse(read_text(file), file)
     if signature is not None and signature == _signature(file):
         if len(_parsed) >= _MAX_PARSED:
             _parsed.clear()
@@ -124,7 +124,7 @@ def _signature(file: str) -> tuple[str, int, int, int, int, int] | None:
     return file, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _text(path: str) -> str:
+def read_text(path: str) -> str:
     """The text of a regular file, or of a pipe that the shell made for `<(command)`.
 
     Raises:
@@ -137,11 +137,12 @@ def _text(path: str) -> str:
     try:
         # Opening a pipe without a writer would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if from_shell else os.O_NONBLOCK))
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode) and (not from_shell or stat.S_ISDIR(mode)):
+            os.close(descriptor)
+            file_type = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+            raise ConfigError(f"expected a file, got {file_type}", where=where)
         with os.fdopen(descriptor, "rb") as stream:
-            mode = os.fstat(descriptor).st_mode
-            if not stat.S_ISREG(mode) and not from_shell:
-                file_type = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
-                raise ConfigError(f"expected a file, got {file_type}", where=where)
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise ConfigError("no such file", where=where) from error

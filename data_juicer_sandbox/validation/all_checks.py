@@ -9,6 +9,7 @@ from data_juicer_sandbox.errors import MAX_PROBLEMS, ConfigError, ConfigErrors
 from data_juicer_sandbox.validation.components import check_component, check_recipe
 from data_juicer_sandbox.validation.files import check_files
 from data_juicer_sandbox.validation.needs import check_needs
+from data_juicer_sandbox.validation.original import planning_problems
 from data_juicer_sandbox.validation.outputs import check_output_paths
 from data_juicer_sandbox.validation.references import check_inputs, check_outputs, check_targets
 from data_juicer_sandbox.validation.untrusted import check_untrusted_job, check_untrusted_run
@@ -36,7 +37,7 @@ def validate(config: SandboxConfig) -> ValidationResult:
     planned_jobs: list[PlannedJob] = []
     for job in config.jobs():
         planned_job = plan_job(job, config.variables)
-        problems += planned_job.problems
+        problems += planning_problems(planned_job)
         problems += check_inputs(planned_job, planned_jobs)
         problems += check_outputs(planned_job)
         problems += check_component(planned_job)

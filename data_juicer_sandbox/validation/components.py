@@ -6,6 +6,7 @@ from data_juicer_sandbox.code_policy import CodeNotImported, is_untrusted
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.hooks.base import arguments
 from data_juicer_sandbox.signatures import build, check, parameters
+from data_juicer_sandbox.validation.original import original_names
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 
@@ -29,7 +30,10 @@ def check_component(planned_job: PlannedJob) -> list[ConfigError]:
             problems.append(ConfigError(f"job {label!r} needs a recipe: `dj_configs` is missing", where=where))
             continue
         where = planned_job.extra.where(problem.name)
-        problems.append(ConfigError(f"job {label!r}: {problem.what}", where=where, hint=problem.hint))
+        hint = problem.hint
+        if problem.name not in accepted_names:
+            hint = original_names(planned_job).for_parameter(problem.name) or hint
+        problems.append(ConfigError(f"job {label!r}: {problem.what}", where=where, hint=hint))
     settled = planned_job.recipe.is_known and not planned_job.extra.set_later and not planned_job.recipe.set_later
     if not problems and settled and not (provided - {"dj_configs"}):
         if "dj_configs" in accepted_names and planned_job.recipe.value is not None:
@@ -44,7 +48,8 @@ def check_component(planned_job: PlannedJob) -> list[ConfigError]:
             target.append(ConfigError(f"job {label!r}: {error.what}", where=where, hint=error.hint))
         except ConfigError as error:
             where = planned_job.extra.where()
-            problems.append(ConfigError(f"job {label!r}: {error.what}", where=where, hint=error.hint))
+            hint = original_names(planned_job).for_value(error.what) or error.hint
+            problems.append(ConfigError(f"job {label!r}: {error.what}", where=where, hint=hint))
         except (Exception, SystemExit) as error:  # the constructor may be a user's
             what = str(error) if isinstance(error, ValueError | TypeError) else f"{type(error).__name__}: {error}"
             problems.append(ConfigError(f"job {label!r}: {what}", where=planned_job.extra.where()))

@@ -9,6 +9,7 @@ from pathlib import Path
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.errors import ConfigError, Where
 from data_juicer_sandbox.files import is_special, path_exists
+from data_juicer_sandbox.validation.original import original_names
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, texts
 
 _GLOB = re.compile(r"[*?\[]")
@@ -40,7 +41,7 @@ def _missing_file(planned_job: PlannedJob, path: str, what: str, where: Where) -
     return ConfigError(
         f"job {planned_job.job.label!r}: {what} names {path!r}, which does not exist and which no earlier job writes",
         where=where,
-        hint=f"relative paths are relative to {Path.cwd()}",
+        hint=original_names(planned_job).for_path(path) or f"relative paths are relative to {Path.cwd()}",
     )
 
 

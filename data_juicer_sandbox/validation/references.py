@@ -9,6 +9,7 @@ from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.context.keys import PREVIOUS, SETTING_KEY_FORM, ContextKey, SettingKey
 from data_juicer_sandbox.errors import ConfigError, ResolveError, Where
 from data_juicer_sandbox.validation.metrics import result_problem
+from data_juicer_sandbox.validation.original import original_names
 from data_juicer_sandbox.workflow.graph import referenced
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
@@ -40,7 +41,7 @@ def check_inputs(planned_job: PlannedJob, earlier: Sequence[PlannedJob]) -> list
         output_names = [name for candidate in candidates for name in candidate.outputs or ()]
         if all(candidate.outputs is not None for candidate in candidates) and output not in output_names:
             label = candidates[-1].job.label
-            hint = suggest(output, output_names, what="outputs")
+            hint = original_names(planned_job).for_reference(source) or suggest(output, output_names, what="outputs")
             problems.append(ConfigError(f"{what}, but job {label!r} has no output {output!r}", where=where, hint=hint))
     return problems
 
@@ -53,7 +54,7 @@ def check_outputs(planned_job: PlannedJob) -> list[ConfigError]:
         return []
     job = planned_job.job
     what = f"job {job.label!r} has {len(names)} output names, but {len(declared)} output(s): {', '.join(declared)}"
-    return [ConfigError(what, where=job.where("output"))]
+    return [ConfigError(what, where=job.where("output"), hint=original_names(planned_job).for_outputs(len(names)))]
 
 
 def check_targets(config: SandboxConfig, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:

@@ -83,7 +83,12 @@ def _check_duplicates(sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> list[
 
 def _check_metric(metric: Metric, sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:
     problem = metric_problem(metric.name, planned_jobs)
-    return [ConfigError(problem[0], where=sweep.where(*metric.path), hint=problem[1])] if problem else []
+    if problem is None:
+        return []
+    what, hint = problem
+    if any(planned_job.job.meta_name == metric.name for planned_job in planned_jobs):  # as the original names metrics
+        hint = f"{hint}; `dj-sandbox migrate` rewrites a config of the original"
+    return [ConfigError(what, where=sweep.where(*metric.path), hint=hint)]
 
 
 def _check_pruning(sweep: Sweep, planned_jobs: Sequence[PlannedJob]) -> list[ConfigError]:

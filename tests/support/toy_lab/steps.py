@@ -322,3 +322,22 @@ def _write(path: str, rows: Any, delay: float, job: JobRun) -> str:
             task.advance()
             time.sleep(delay)
     return path
+
+
+class TwoResults(Component):
+    """Put out what it got: the component of the user guide's example of a job.
+
+    Args:
+        arg1: the first result.
+        arg2: a part of the second result.
+        meta_paths: the other part.
+    """
+
+    outputs = ("first", "second")
+
+    def __init__(self, arg1: str, arg2: int, meta_paths: list[str] | str):
+        self.arg1, self.arg2, self.meta_paths = arg1, arg2, meta_paths
+
+    def run(self, job: JobRun) -> tuple[str, list[object]]:
+        """Put it out."""
+        return self.arg1, [self.arg2, self.meta_paths]
