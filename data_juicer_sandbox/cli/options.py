@@ -14,6 +14,7 @@ import types
 from typing import TYPE_CHECKING, get_args
 
 from data_juicer_sandbox.config.keys import KEYS, Key
+from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import parse
 from data_juicer_sandbox.errors import ConfigError, SandboxError
 from data_juicer_sandbox.secrets import mask_text, shorten
@@ -78,6 +79,9 @@ def read(argument_parser: ArgumentParser, arguments: list[str]) -> tuple[ConfigV
     """
     if os.environ.pop(TRUST_VARIABLE, None) is not None:
         print(f"dj-sandbox: {TRUST_VARIABLE} is ignored: {TRUST} is a flag only", file=sys.stderr)
+    for name in sorted(os.environ):
+        if name.startswith(f"{ENVIRONMENT}_") and (fault := _variable_fault(name)):
+            print(f"dj-sandbox: warning: {name} {fault}", file=sys.stderr)
     try:
         options = argument_parser.parse_args(arguments).as_dict()
     except argparse.ArgumentError as error:
@@ -97,6 +101,14 @@ def read(argument_parser: ArgumentParser, arguments: list[str]) -> tuple[ConfigV
         print("dj-sandbox: --config FILE is missing (see `dj-sandbox cp` for a config to start from)", file=sys.stderr)
         return 2
     return options, overrides
+
+
+def _variable_fault(name: str) -> str | None:
+    """Why a variable of the environment sets nothing; None if it does."""
+    options = [f"{ENVIRONMENT}_{key.upper()}" for key in ("config", *KEYS)]
+    if name not in options:
+        return f"sets no option ({suggest(name, options)})"
+    return None if os.environ[name] else "is empty"
 
 
 def refusal(error: SandboxError) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_juicer_sandbox.components.base import Role
-from data_juicer_sandbox.config.limits import path_problem
+from data_juicer_sandbox.config.limits import home_problem, path_problem
 from data_juicer_sandbox.errors import ConfigError, Where
 from data_juicer_sandbox.files import is_special, path_exists
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, texts
@@ -26,10 +26,13 @@ def check_files(planned_job: PlannedJob, written: WrittenPaths) -> list[ConfigEr
     for config in (planned_job.recipe, planned_job.extra):
         if config.missing and config.missing not in written:
             problems.append(_missing_file(planned_job, config.missing, f"`{config.name}`", config.where()))
+    problems += _home_paths(planned_job)
     skip_missing = (planned_job.extra.value or {}).get("skip_missing") is True
     for path, where, key in planned_job.paths(Role.INPUT):
         config = planned_job.recipe if key[0] == "dj_configs" else planned_job.extra
         if config.skip(key[1:]) or (skip_missing and key[0] == "extra_configs"):
+            continue
+        if home_problem(path):
             continue
         if "\0" not in path and is_special(path):
             what = f"job {planned_job.job.label!r}: `{'.'.join(map(str, key))}` names {path!r}, a pipe or device"
@@ -40,6 +43,16 @@ def check_files(planned_job: PlannedJob, written: WrittenPaths) -> list[ConfigEr
         if path not in written:
             problems.append(_missing_file(planned_job, path, f"`{'.'.join(map(str, key))}`", where))
     return problems
+
+
+def _home_paths(planned_job: PlannedJob) -> list[ConfigError]:
+    """Paths that begin with `~`, which would name a folder of that name."""
+    return [
+        ConfigError(f"job {planned_job.job.label!r}: `{'.'.join(map(str, key))}`: {reason}", where=where)
+        for role in Role
+        for path, where, key in planned_job.paths(role)
+        if (reason := home_problem(path))
+    ]
 
 
 def _missing_file(planned_job: PlannedJob, path: str, what: str, where: Where) -> ConfigError:
