@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -194,16 +195,26 @@ def load_results(work_dir: str | Path, *, trust_checkpoint: bool = False) -> Res
 
 
 def _latest_attempts(path: Path) -> Iterator[Mapping[str, JsonValue]]:
-    """The values of a metrics file, without those of attempts that a later attempt replaced."""
+    """The values of a metrics file, without those of attempts that a later attempt replaced.
+
+    Damaged lines are skipped, with a warning.
+    """
+    n_bad = 0
+
+    def bad_line() -> None:
+        nonlocal n_bad
+        n_bad += 1
+
     attempts: dict[tuple[int, str, str], list[Mapping[str, JsonValue]]] = {}
-    for record in local.read(path):
-        key = (record.get("iteration", 1), record["pipeline"], record["job"])
-        if "name" not in record:
+    for record in local.read(path, bad_line=bad_line):
+        key = (record.iteration, record.pipeline, record.job)
+        if record.name is None:
             attempts[key] = []
             continue
-        name = record["name"].removeprefix(f"{record['job']}.")
-        row = {column: record.get(column) for column in _METRIC_COLUMNS}
-        attempts.setdefault(key, []).append({**row, "iteration": key[0], "name": name})
+        row = {"iteration": record.iteration, "pipeline": record.pipeline, "job": record.job, "name": record.key}
+        attempts.setdefault(key, []).append({**row, "step": record.step, "value": record.value, "time": record.time})
+    if n_bad:
+        warnings.warn(f"{path}: {n_bad:,} damaged line(s) skipped", stacklevel=3)
     for rows in attempts.values():
         yield from rows
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import types
 from collections.abc import Mapping
@@ -116,7 +117,15 @@ def _convert(value: object, hint: object) -> LibraryObject:
         raise max(errors, key=lambda error: len(_nested_reason(error)))
     if origin is Literal and any(type(value) is type(choice) and value == choice for choice in arguments):
         return value
+    if isinstance(value, float) and not math.isfinite(value) and _has_bounds(hint):
+        raise ValueError("not a finite number")
     return msgspec.convert(value, hint, dec_hook=_create)
+
+
+def _has_bounds(hint: object) -> bool:
+    """Whether a type is a number with bounds: a time limit or a share is finite, even if it has no upper bound."""
+    notes = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    return any(getattr(note, key, None) is not None for note in notes for key, _ in _BOUNDS)
 
 
 def _create(hint: LibraryObject, value: object) -> object:

@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
     except SandboxError as error:
         print(f"dj-sandbox: {error}", file=sys.stderr)
         return error.exit_code
+    for fault in comparison.faults:
+        print(f"warning: {fault}", file=sys.stderr)
     if args.html:
         return _write_page(Path(args.html), render(comparison))
     from data_juicer_sandbox.terminal.progress import view_for

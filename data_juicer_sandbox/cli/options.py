@@ -8,13 +8,13 @@ the same limits.
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 import types
 from typing import TYPE_CHECKING, get_args
 
 from data_juicer_sandbox.config.keys import KEYS, Key
+from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import parse
 from data_juicer_sandbox.errors import ConfigError, SandboxError
 from data_juicer_sandbox.secrets import mask_text, shorten
@@ -102,7 +102,7 @@ def read(argument_parser: ArgumentParser, arguments: list[str]) -> tuple[ConfigV
     """
     if os.environ.pop(TRUST_VARIABLE, None) is not None:
         print(f"dj-sandbox: {TRUST_VARIABLE} is ignored: {TRUST} is a flag only", file=sys.stderr)
-    _warn_of_unknown_variables()
+    _warn_of_variables()
     try:
         options = argument_parser.parse_args(arguments).as_dict()
     except argparse.ArgumentError as error:
@@ -132,14 +132,19 @@ def read(argument_parser: ArgumentParser, arguments: list[str]) -> tuple[ConfigV
     return options, overrides
 
 
-def _warn_of_unknown_variables() -> None:
-    """Warn about variables that begin like those of this program, which a misspelt one does."""
-    names = {f"{ENVIRONMENT}_{name.upper()}" for name in (*KEYS, "config", "file", "set")}
+def _warn_of_variables() -> None:
+    """Warn about empty variables, and those that begin like this program's, which a misspelt one does."""
+    names = [f"{ENVIRONMENT}_{name.upper()}" for name in (*KEYS, "config", "set")]
     for name in sorted(os.environ):
-        if name.startswith(f"{ENVIRONMENT}_") and name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            print(f"dj-sandbox: the environment variable {name[:_SHOWN]} is unknown and ignored{hint}", file=sys.stderr)
+        if not name.startswith(f"{ENVIRONMENT}_"):
+            continue
+        if name not in (*names, f"{ENVIRONMENT}_FILE"):
+            fault = f"is unknown and ignored ({suggest(name, names)})"
+        elif not os.environ[name]:
+            fault = "is empty"
+        else:
+            continue
+        print(f"dj-sandbox: warning: the environment variable {name[:_SHOWN]} {fault}", file=sys.stderr)
 
 
 def _assignments(entries: str | list[str]) -> ConfigValues:

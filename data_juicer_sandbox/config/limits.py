@@ -6,6 +6,7 @@ brackets crash the C library that builds the values.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -83,6 +84,13 @@ def path_problem(path: str) -> str | None:
     if max(map(_bytes, path.split("/"))) > 255:
         return "a name in it is longer than 255 bytes"
     return "it is longer than 3,500 bytes" if _bytes(path) > 3_500 else None
+
+
+def home_problem(path: str) -> str | None:
+    """Why a path that begins with `~` is refused; None for any other. A shell expands `~`, a config does not."""
+    if path != "~" and not path.startswith("~/"):
+        return None
+    return f"`~` is not expanded in a config; write {os.path.expanduser(path)!r}"  # noqa: PTH111
 
 
 def _bytes(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import types
@@ -16,7 +17,7 @@ from data_juicer_sandbox.config.assignments import assign, qualified
 from data_juicer_sandbox.config.interpolation import escape, fill, find_variable, mentions, unknown_variable
 from data_juicer_sandbox.config.jobs import JobReader
 from data_juicer_sandbox.config.keys import KEYS
-from data_juicer_sandbox.config.limits import MAX_DEPTH, MAX_NAME, Budget, path_problem
+from data_juicer_sandbox.config.limits import MAX_DEPTH, MAX_NAME, Budget, home_problem, path_problem
 from data_juicer_sandbox.config.schema import ANONYMOUS, Phase, Pipeline, SandboxConfig
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.targets import read_targets
@@ -197,8 +198,8 @@ class _Loading:
             value = self.values[name]
             if key.choices and value not in key.choices:
                 self.add_problem(f"{name!r} must be {' or '.join(f'`{choice}`' for choice in key.choices)}", (name,))
-            if key.positive and value is not None and value <= 0:
-                self.add_problem(f"{name!r} must be more than 0", (name,))
+            if key.positive and value is not None and not 0 < value < math.inf:
+                self.add_problem(f"{name!r} must be more than 0, and finite", (name,))
 
     def _variables(self) -> dict[str, JsonValue]:
         """The variables of the user, and every top-level scalar by name; each may use the ones above it."""
@@ -213,6 +214,9 @@ class _Loading:
                     variables[name] = str(variables[name])
         names = ("project_name", "experiment_name", "work_dir", "hpo_config")
         path_problems = {name: reason for name in names if (reason := path_problem(str(variables.get(name, ""))))}
+        for name in ("work_dir", "hpo_config"):
+            if name in variables and name not in path_problems and (reason := _unusable_path(str(variables[name]))):
+                path_problems[name] = reason
         for name, reason in path_problems.items():
             variables[name] = "x"
             if not (name == "work_dir" and "${project_name}" in values[name] and "project_name" in path_problems):
@@ -326,6 +330,13 @@ class _Loading:
                     "an entry of 'pipelines' must be a mapping of one name to its job lists", ("pipelines", index)
                 )
         return entries
+
+
+def _unusable_path(path: str) -> str | None:
+    """Why a path is not what its writer meant: an unset variable of the shell, or a `~` that nobody expands."""
+    if not path.strip():
+        return "it is empty"
+    return home_problem(path)
 
 
 def _has_type(value: object, expected: object) -> bool:

@@ -22,6 +22,7 @@ from data_juicer_sandbox.errors import ResolveError, SandboxError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.types import LibraryObject, Metrics
+from data_juicer_sandbox.watchers.base import to_json
 from data_juicer_sandbox.workflow.fingerprints import FingerprintCache
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.overrides import Overrides, resolve_parameter, with_overrides
@@ -201,5 +202,6 @@ def _distance(target: Target, row: Metrics) -> float:
 
 def _write_history(folder: Path, history: Sequence[Mapping[str, object]], reason: str | None) -> None:
     with replacing(folder / HISTORY) as part:
-        text = json.dumps({"written": time.time(), "stopped": reason, "iterations": list(history)}, indent=1)
+        rows = [{name: to_json(value) for name, value in row.items()} for row in history]
+        text = json.dumps({"written": time.time(), "stopped": reason, "iterations": rows}, indent=1)
         part.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

@@ -47,6 +47,7 @@ def run_job(
     watcher: Watcher,
     progress: Progress,
     fingerprints: FingerprintCache,
+    ledger: OutputLedger,
     config_files: Sequence[str] = (),
 ) -> JobRecord:
     """Resolve a job, run its hook, and record its outputs.
@@ -78,7 +79,7 @@ def run_job(
     fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}
     missing = missing_inputs(planned_job, resolved)
     run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
-    guard = _guard_outputs(planned_job, resolved, relocator, folder, config_files)
+    guard = _guard_outputs(planned_job, resolved, relocator, folder, ledger, config_files)
     try:
         with guarded_by(guard):
             result = hook().run(resolved, run)
@@ -126,7 +127,12 @@ def _content_digest(stamp: Fingerprint | None) -> str | None:
 
 
 def _guard_outputs(
-    planned_job: PlannedJob, resolved: ResolvedJob, relocator: PathRelocator, folder: Path, config_files: Sequence[str]
+    planned_job: PlannedJob,
+    resolved: ResolvedJob,
+    relocator: PathRelocator,
+    folder: Path,
+    ledger: OutputLedger,
+    config_files: Sequence[str],
 ) -> OutputGuard:
     """Create the guard of a job's outputs and check the declared outputs.
 
@@ -136,7 +142,6 @@ def _guard_outputs(
     inputs = [*config_files, *resolved.files, *declared_inputs(planned_job, resolved)]
     # A hook that refines a recipe does not read its data set, and must not replace it either.
     inputs += [path for _, path in recipe_paths(resolved.dj_configs or {}, Role.INPUT)]
-    ledger = OutputLedger(relocator.work_dir)
     guard = OutputGuard(relocator.work_dir, planned_job.job.id, inputs, ledger, folder, relocator.root)
     for key, path, written in declared_outputs(planned_job, resolved.extra_configs, resolved.dj_configs):
         try:

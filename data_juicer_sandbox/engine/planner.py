@@ -20,7 +20,7 @@ from data_juicer_sandbox.workflow.fingerprints import (
 from data_juicer_sandbox.workflow.graph import edges
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
-from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, resolve
+from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, finished_jobs, resolve
 
 NEW = "not run yet"
 
@@ -75,7 +75,7 @@ def make_plan(
         # Now, not when the job starts: the code imported for the plan is the code that runs.
         fingerprints.take_code(planned_job)
     running: set[str] = set()
-    finished: list[tuple[str, JobRecord]] = []
+    finished = finished_jobs()
     steps = []
     for planned_job in planned_jobs:
         job = planned_job.job

@@ -15,6 +15,7 @@ from data_juicer_sandbox.engine.job_runner import cause, failed_record, run_job
 from data_juicer_sandbox.engine.planner import Step, make_plan
 from data_juicer_sandbox.engine.summary import format_outputs
 from data_juicer_sandbox.errors import SandboxError, error_chain
+from data_juicer_sandbox.output_guard import OutputLedger
 from data_juicer_sandbox.secrets import shorten
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.types import Variables
@@ -22,6 +23,7 @@ from data_juicer_sandbox.watchers.watcher import Watcher
 from data_juicer_sandbox.workflow.fingerprints import FingerprintCache, content_of
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
+from data_juicer_sandbox.workflow.resolve import Finished, finished_jobs
 
 LOGGED_CHARACTERS = 2000
 """Characters of a job's outputs in the log. The checkpoint contains all of them."""
@@ -51,6 +53,8 @@ class RunContext:
     variables: Variables
     fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
     config_files: tuple[str, ...] = ()
+    ledgers: dict[Path, OutputLedger] = field(default_factory=dict)
+    """What the runs of a work directory wrote, by work directory; each ledger is read once."""
     trust_checkpoint: bool = False
 
 
@@ -112,7 +116,7 @@ class PipelineRunner:
 
     def _run_steps(self, steps: list[Step]) -> None:
         """Execute each step; if the results of a job differ from its last ones, plan the jobs after it again."""
-        finished: list[tuple[str, JobRecord]] = []
+        finished = finished_jobs()
         pipeline = None
         for index in range(len(steps)):
             step = steps[index]
@@ -144,7 +148,7 @@ class PipelineRunner:
         self._forget([new for old, new in zip(steps, fresh, strict=True) if new.runs and not old.runs])
         return fresh
 
-    def _run(self, step: Step, finished: Sequence[tuple[str, JobRecord]]) -> JobRecord:
+    def _run(self, step: Step, finished: Finished) -> JobRecord:
         job = step.planned_job.job
         started = time.time()
         self.screen.job_started(job.pipeline, job.meta_name, job.hook)
@@ -159,6 +163,7 @@ class PipelineRunner:
                     watcher=self.run_context.watcher,
                     progress=self.screen,
                     fingerprints=self.run_context.fingerprints,
+                    ledger=self._ledger(),
                     config_files=self.run_context.config_files,
                 )
         except Exception as error:
@@ -182,6 +187,12 @@ class PipelineRunner:
         logger.info("job {} done in {} s: {}", job.label, seconds, logged_outputs)
         self.screen.job_done(job.pipeline, job.meta_name, seconds, format_outputs(record.outputs))
         return record
+
+    def _ledger(self) -> OutputLedger:
+        work_dir, ledgers = self.relocator.work_dir, self.run_context.ledgers
+        if work_dir not in ledgers:
+            ledgers[work_dir] = OutputLedger(work_dir)
+        return ledgers[work_dir]
 
     def _save(self, pipeline: str, record: JobRecord) -> None:
         self.run_context.watcher.sync()

@@ -97,10 +97,23 @@ def _start_context(config: SandboxConfig, checkpoint: Checkpoint, screen: View, 
     work_dir = Path(config.work_dir)
     if config.resume and checkpoint.exists():
         return checkpoint.read(trust=trust)
+    if config.resume:
+        screen.message(f"nothing to resume: {work_dir} has no results of an earlier run, so all jobs run")
+    n_done = 0 if config.resume else _finished_jobs(checkpoint)
     try:
         backup_folder = checkpoint.set_aside(*(work_dir / name for name in BESIDE))
     except OSError as error:
         raise WorkDirError(f"an old run cannot be moved aside: {error.strerror}", where=str(work_dir)) from error
     if backup_folder:
-        screen.message(f"existing files of a run were moved to {backup_folder}")
+        kept = f"; `--resume true` would have kept its {n_done} finished job{'s'[: n_done != 1]}" if n_done else ""
+        screen.message(f"existing files of a run were moved to {backup_folder}{kept}")
     return ContextInfos()
+
+
+def _finished_jobs(checkpoint: Checkpoint) -> int:
+    """The number of finished jobs in a checkpoint; 0 if there is none, or it cannot be read."""
+    try:
+        iterations = checkpoint.read().iterations if checkpoint.exists() else []
+    except SandboxError:
+        return 0
+    return sum(record.done for iteration in iterations for records in iteration.values() for record in records.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -23,6 +23,8 @@ class Comparison:
     """Name, then the last value in each run; None where a run has none."""
     configs: Rows
     """Key, then its value in each run; only keys that differ."""
+    faults: list[str] = field(default_factory=list)
+    """What could not be read of the runs, one sentence each."""
 
 
 def compare(work_dirs: Sequence[Path], pattern: str = "*") -> Comparison:
@@ -39,14 +41,15 @@ def compare(work_dirs: Sequence[Path], pattern: str = "*") -> Comparison:
     values = [_values(run) for run in runs]
     configs = [dict(flatten(run.config)) for run in runs]
     metrics = [row for row in _side_by_side(values) if fnmatchcase(str(row[0]), pattern)]
-    return Comparison(
-        _names(runs), metrics, [row for row in _side_by_side(configs) if len(set(map(repr, row[1:]))) > 1]
-    )
+    differing = [row for row in _side_by_side(configs) if len(set(map(repr, row[1:]))) > 1]
+    names = _names(runs)
+    faults = [f"{name}: {fault}" for name, run in zip(names, runs, strict=True) for fault in run.faults]
+    return Comparison(names, metrics, differing, faults)
 
 
 def render(comparison: Comparison) -> str:
     """The comparison as a page."""
-    parts = ["<h1>Comparison of runs</h1>", "<h2>Metrics</h2>"]
+    parts = ["<h1>Comparison of runs</h1>", *html.faults(comparison.faults), "<h2>Metrics</h2>"]
     parts.append(html.table(["metric", *comparison.names], comparison.metrics))
     parts += ["<h2>Configs</h2>", '<p class="dim">Only keys that differ.</p>']
     parts.append(html.table(["key", *comparison.names], comparison.configs))

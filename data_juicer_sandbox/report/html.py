@@ -96,6 +96,14 @@ def text(value: object) -> str:
     return fold(words[:80] + " …", f"<pre>{escape(whole)}</pre>")
 
 
+def faults(sentences: Sequence[str]) -> list[str]:
+    """What could not be read, as a list; nothing without any."""
+    if not sentences:
+        return []
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return [f'<p class="bad">Some parts could not be read:</p><ul>{items}</ul>']
+
+
 def fold(summary: str, content: str, *, shown: bool = False) -> str:
     """Content behind a line that opens it."""
     return f"<details{' open' * shown}><summary>{escape(summary)}</summary>{content}</details>"

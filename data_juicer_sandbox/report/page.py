@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,7 @@ def _header(run: RunData) -> Iterator[str]:
     parts += [f'<span class="bad">{failed} failed</span>'] if failed else []
     parts += [f"{duration(seconds)} of work", f"started {_clock(min(start_times))}"] if start_times else []
     yield f'<p>{" · ".join(parts)}</p><p class="dim"><code>{escape(str(run.work_dir.resolve()))}</code></p>'
+    yield from html.faults(run.faults)
     if run.config:
         yield html.fold("Config", f"<pre>{escape(json.dumps(run.config, ensure_ascii=False, indent=2))}</pre>")
 
@@ -154,9 +156,11 @@ def _metrics(measured: Sequence[Measured]) -> Iterator[str]:
 def _change(before: JsonValue, after: JsonValue) -> str | None:
     if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (before, after)):
         return None
-    if not before or before != before or after != after or abs(before) == float("inf"):
+    try:
+        change = (float(after) - float(before)) / abs(float(before))
+    except (ZeroDivisionError, OverflowError):
         return None
-    return f"{(after - before) / abs(before):+.1%}"
+    return f"{change:+.1%}" if math.isfinite(change) else None
 
 
 def alike(measured: Sequence[Measured]) -> list[list[Measured]]:

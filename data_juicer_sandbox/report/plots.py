@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from operator import itemgetter
+
+_height = itemgetter(1)
 
 Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 520, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 34
 _MOST = 400
-_LARGEST = 1e300
+LARGEST = 1e300
 """Absolute value above which a point is left out: the span of the axis would overflow to infinity."""
 _SMALLEST_SPAN = 1e-300
 """Span below which a line is drawn as flat: a fifth of it may underflow to 0, whose logarithm does not exist."""
@@ -31,10 +34,10 @@ def line_plot(lines: Mapping[str, Points], *, title: str, x_label: str = "step")
         an `<svg>` element, or an empty text without points.
     """
     drawable = {
-        name: [point for point in points if all(abs(value) <= _LARGEST for value in point)]
+        name: [point for point in points if all(abs(value) <= LARGEST for value in point)]
         for name, points in lines.items()
     }
-    kept = {name: _thin(points) for name, points in drawable.items() if points}
+    kept = {name: thin(points, _MOST) for name, points in drawable.items() if points}
     if not kept:
         return ""
     xs = ticks(*_range([x for points in kept.values() for x, _ in points]))
@@ -97,15 +100,19 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _thin(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most some hundred points: the lowest and the highest of each stretch, in order."""
-    if len(points) <= _MOST:
-        return points
-    size = math.ceil(2 * len(points) / _MOST)
+def thin(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
+    """At most about so many points: the lowest and the highest of each stretch, in order.
+
+    Args:
+        points: the points.
+        most: how many.
+    """
+    if len(points) <= most:
+        return list(points)
+    size = math.ceil(2 * len(points) / most)
     thinned = [points[0]]
     for begin in range(0, len(points), size):
-        part = range(begin, min(begin + size, len(points)))
-        thinned += [
-            points[i] for i in sorted({min(part, key=lambda i: points[i][1]), max(part, key=lambda i: points[i][1])})
-        ]
+        part = points[begin : begin + size]
+        low, high = min(part, key=_height), max(part, key=_height)
+        thinned += [low] if low is high else [low, high] if part.index(low) < part.index(high) else [high, low]
     return [*thinned, points[-1]]

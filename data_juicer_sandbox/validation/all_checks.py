@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.errors import MAX_PROBLEMS, ConfigError, ConfigErrors
 from data_juicer_sandbox.validation.components import check_component, check_recipe
-from data_juicer_sandbox.validation.files import check_files
+from data_juicer_sandbox.validation.files import WrittenPaths, check_files
 from data_juicer_sandbox.validation.needs import check_needs
 from data_juicer_sandbox.validation.original import planning_problems
 from data_juicer_sandbox.validation.outputs import check_output_paths
@@ -15,7 +15,7 @@ from data_juicer_sandbox.validation.references import check_inputs, check_output
 from data_juicer_sandbox.validation.untrusted import check_untrusted_job, check_untrusted_run
 from data_juicer_sandbox.watchers.watcher import chosen
 from data_juicer_sandbox.workflow.overrides import resolve_overrides, with_overrides
-from data_juicer_sandbox.workflow.planned_job import PlannedJob, plan_job
+from data_juicer_sandbox.workflow.planned_job import PlannedJob, named_jobs, plan_job
 
 
 @dataclass(frozen=True)
@@ -34,24 +34,26 @@ def validate(config: SandboxConfig) -> ValidationResult:
     """
     problems: list[ConfigError] = []
     warnings: list[ConfigError] = []
-    planned_jobs: list[PlannedJob] = []
+    jobs = named_jobs()
+    written = WrittenPaths(jobs)
     for job in config.jobs():
         planned_job = plan_job(job, config.variables)
         problems += planning_problems(planned_job)
-        problems += check_inputs(planned_job, planned_jobs)
+        problems += check_inputs(planned_job, jobs)
         problems += check_outputs(planned_job)
         problems += check_component(planned_job)
         problems += check_recipe(planned_job)
-        problems += check_files(planned_job, planned_jobs)
-        problems += check_untrusted_job(planned_job, planned_jobs)
+        problems += check_files(planned_job, written)
+        problems += check_untrusted_job(planned_job, written)
         if not moves_outputs(config):
             problems += check_output_paths(planned_job, config.work_dir, config.files)
         warnings += _unread_recipe(planned_job)
         warnings += check_needs(planned_job)
         warnings += planned_job.unchecked
-        planned_jobs.append(planned_job)
+        jobs.append(planned_job)
         if len(problems) >= MAX_PROBLEMS:
-            return ValidationResult(planned_jobs, problems, warnings)
+            return ValidationResult(list(jobs), problems, warnings)
+    planned_jobs = list(jobs)
     problems += check_targets(config, planned_jobs)
     problems += _check_iterations(config)
     if config.sweep is not None:

@@ -11,10 +11,11 @@ from data_juicer_sandbox.errors import ConfigError, ResolveError, Where
 from data_juicer_sandbox.validation.metrics import result_problem
 from data_juicer_sandbox.validation.original import original_names
 from data_juicer_sandbox.workflow.graph import referenced
+from data_juicer_sandbox.workflow.named_list import NamedList
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 
-def check_inputs(planned_job: PlannedJob, earlier: Sequence[PlannedJob]) -> list[ConfigError]:
+def check_inputs(planned_job: PlannedJob, earlier: NamedList[PlannedJob]) -> list[ConfigError]:
     """Errors in a job's `input`.
 
     Args:
@@ -113,8 +114,7 @@ def _check_number(key: str, where: Where | str, planned_jobs: Sequence[PlannedJo
 
 def _context_keys(planned_job: PlannedJob, earlier: Sequence[PlannedJob]) -> list[str]:
     keys = []
-    for job in (other.job for other in earlier):
-        prefix = "" if job.pipeline == planned_job.job.pipeline else f"{job.pipeline}."
-        outputs = next(other.outputs for other in earlier if other.job is job) or ("res_1",)
-        keys += [f"{prefix}{job.meta_name}.{output}" for output in outputs]
+    for other in earlier:
+        prefix = "" if other.job.pipeline == planned_job.job.pipeline else f"{other.job.pipeline}."
+        keys += [f"{prefix}{other.job.meta_name}.{output}" for output in other.outputs or ("res_1",)]
     return keys

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from data_juicer_sandbox.code_policy import is_untrusted
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.yaml_source import KeyPath
 from data_juicer_sandbox.errors import ConfigError, Where
-from data_juicer_sandbox.validation.files import is_written_by
+from data_juicer_sandbox.validation.files import WrittenPaths
 from data_juicer_sandbox.watchers.watcher import TRACKERS
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 from data_juicer_sandbox.workflow.untrusted import output_problem, refusals
@@ -16,7 +16,7 @@ from data_juicer_sandbox.workflow.untrusted import output_problem, refusals
 _HINT = "run without --untrusted only what you would also run as a script"
 
 
-def check_untrusted_job(planned_job: PlannedJob, earlier: Sequence[PlannedJob]) -> list[ConfigError]:
+def check_untrusted_job(planned_job: PlannedJob, written: WrittenPaths) -> list[ConfigError]:
     """What a job must not do; what `input` and `local` set is refused when the job starts."""
     if not is_untrusted() or planned_job.component is None:
         return []
@@ -30,7 +30,7 @@ def check_untrusted_job(planned_job: PlannedJob, earlier: Sequence[PlannedJob]) 
         planned_job.extra.value or {},
         planned_job.recipe.value,
         skip=skip,
-        may_be_written=lambda path: is_written_by(path, earlier),
+        may_be_written=lambda path: path in written,
     )
     problems = []
     for refusal in refused:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_juicer_sandbox.plain_json import flatten
-from data_juicer_sandbox.types import JsonValue
+from data_juicer_sandbox.types import JsonValue, LibraryObject
+
+MAX_INT_BITS = 13_000
+"""Some 3,900 decimal digits; Python reads and prints integers of at most 4,300."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +71,27 @@ def flat_values(values: Mapping[str, object]) -> Iterator[tuple[str, bool | int 
         elif hasattr(value, "tolist"):  # NumPy scalars and arrays, tensors
             yield from flat_values({name: value.tolist()})
         elif hasattr(value, "__float__"):
-            yield name, float(value)
+            yield name, _as_float(value)
         else:
             yield name, str(value)
 
 
+def _as_float(value: LibraryObject) -> float | str:
+    """The value as a number; as text if it is too large for one, or a decimal that is not a number."""
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return str(value)
+
+
 def to_json(value: object) -> JsonValue:
-    """Convert a value to strict JSON: NaN and the infinities become strings."""
+    """Convert a value to strict JSON: NaN and the infinities become strings, and so do integers that Python refuses to
+    print.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, int) and value.bit_length() > MAX_INT_BITS:
+        return f"an integer of {value.bit_length():,} bits"
     return value
 
 

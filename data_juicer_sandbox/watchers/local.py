@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from data_juicer_sandbox.files import open_append, refuse_special, replacing
 from data_juicer_sandbox.plain_json import loads
@@ -20,6 +23,8 @@ from data_juicer_sandbox.watchers.base import RunInfo, Tracker, from_json, to_js
 
 FILE = "metrics.jsonl"
 CONFIG_FILE = "config.json"
+MAX_TIME = 9e9
+"""Seconds since the epoch, in the year 2255: pandas has no later times."""
 
 
 class LocalTracker(Tracker):
@@ -74,12 +79,40 @@ class LocalTracker(Tracker):
                 data = data[self._stream.write(data) :]
 
 
-def read(path: Path, *, containing: bytes = b"") -> Iterator[dict[str, JsonValue]]:
-    """The records of a `metrics.jsonl`, NaN and infinities as floats; incomplete lines left by a crash are skipped.
+class Record(msgspec.Struct, gc=False):
+    """A line of `metrics.jsonl`: a value, or the start of a job's attempt.
+
+    Args:
+        pipeline: the pipeline of the job.
+        job: its `meta_name`.
+        name: `<job>.<key>`; None for the start of an attempt.
+        value: the value, NaN and infinities as floats.
+        step: the step of the value, if it has one.
+        iteration: the iteration, from 1.
+        time: seconds since the epoch.
+    """
+
+    pipeline: str
+    job: str
+    name: str | None = None
+    value: bool | int | float | str | None = None
+    step: Annotated[int, msgspec.Meta(gt=-(2**62), lt=2**62)] | None = None
+    iteration: Annotated[int, msgspec.Meta(ge=1, lt=2**31)] = 1
+    time: Annotated[float, msgspec.Meta(ge=0, lt=MAX_TIME)] | None = None
+
+    @property
+    def key(self) -> str:
+        """The key under which the job watched the value; empty for the start of an attempt."""
+        return "" if self.name is None else self.name[len(self.job) + 1 :]
+
+
+def read(path: Path, *, containing: bytes = b"", bad_line: Callable[[], None] = lambda: None) -> Iterator[Record]:
+    """The records of a `metrics.jsonl`. Lines that hold no record, such as an incomplete last one, are skipped.
 
     Args:
         path: the file; if it does not exist, there are no records.
         containing: parse only lines that contain these bytes, which is much faster than parsing all.
+        bad_line: called for each skipped line.
     """
     if not path.is_file():
         return
@@ -88,13 +121,22 @@ def read(path: Path, *, containing: bytes = b"") -> Iterator[dict[str, JsonValue
             if containing not in line:
                 continue
             try:
-                record = loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict) and "job" in record:
-                if "value" in record:
-                    record["value"] = from_json(record["value"])
-                yield record
+                record = _decode(line)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                try:
+                    record = msgspec.convert(loads(line), Record)  # half of a surrogate pair, NaN
+                except (msgspec.MsgspecError, ValueError, RecursionError):
+                    bad_line()
+                    continue
+            if record.name is not None:
+                if not record.name.startswith(record.job + "."):
+                    bad_line()
+                    continue
+                record.value = from_json(record.value)
+            yield record
+
+
+_decode = msgspec.json.Decoder(Record).decode
 
 
 def last_values(path: Path, job: str, pipeline: str | None = None) -> Metrics:
@@ -109,16 +151,16 @@ def last_values(path: Path, job: str, pipeline: str | None = None) -> Metrics:
     restarted: set[str] = set()
     latest = ""
     for record in read(path, containing=f'"job": {json.dumps(job)}'.encode()):
-        record_pipeline = record["pipeline"]
-        if record["job"] != job or (pipeline is not None and record_pipeline != pipeline):
+        record_pipeline = record.pipeline
+        if record.job != job or (pipeline is not None and record_pipeline != pipeline):
             continue
-        if "name" not in record:
+        if record.name is None:
             restarted.add(record_pipeline)
             continue
         if record_pipeline in restarted or record_pipeline not in values_by_pipeline:
             restarted.discard(record_pipeline)
             values_by_pipeline[record_pipeline], latest = {}, record_pipeline
-        values_by_pipeline[record_pipeline][record["name"][len(job) + 1 :]] = record["value"]
+        values_by_pipeline[record_pipeline][record.key] = record.value
     return values_by_pipeline.get(latest, {})
 
 

@@ -115,9 +115,8 @@ class Watcher:
         """Record what a job measured."""
         flat, now = mask(dict(flat_values(values))), time.time()
         if flat:
-            self._each(
-                lambda tracker: tracker.watch(pipeline, meta_name, flat, None if step is None else int(step), now)
-            )
+            whole_step = _whole(step)
+            self._each(lambda tracker: tracker.watch(pipeline, meta_name, flat, whole_step, now))
 
     def query(self, meta_name: str, pipeline: str | None = None) -> Metrics:
         """The last value of every key that a job's latest attempt watched, read from the disk."""
@@ -158,6 +157,13 @@ class JobWatcher:
     def query(self, meta_name: str) -> Metrics:
         """The last values that the job of this name watched: in this pipeline, else in any."""
         return self._watcher.query(meta_name, self._pipeline) or self._watcher.query(meta_name)
+
+
+def _whole(step: float | None) -> int | None:
+    """A step as an integer; None for NaN and infinities, and beyond 62 bits."""
+    if step is None or step != step or not abs(step) < 2**62:
+        return None
+    return int(step)
 
 
 def _warn(name: str, error: Exception) -> None:

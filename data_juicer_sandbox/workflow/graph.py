@@ -9,7 +9,8 @@ from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.context.keys import PREVIOUS, ContextKey
-from data_juicer_sandbox.workflow.planned_job import PlannedJob, texts
+from data_juicer_sandbox.workflow.named_list import NamedList
+from data_juicer_sandbox.workflow.planned_job import PlannedJob, named_jobs, texts
 
 
 def edges(planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> dict[str, set[str]]:
@@ -21,8 +22,8 @@ def edges(planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> dict[str
     """
     written: dict[Path, set[str]] = {}
     dependencies: dict[str, set[str]] = {}
-    for index, planned_job in enumerate(planned_jobs):
-        earlier = planned_jobs[:index]
+    earlier = named_jobs()
+    for planned_job in planned_jobs:
         reads: set[str] = set()
         for source in planned_job.job.input.values():
             reads.update(other.job.id for other in (referenced(planned_job, source, earlier) or ([],))[0])
@@ -30,14 +31,14 @@ def edges(planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> dict[str
             name = (planned_job.extra.value or {}).get("probe") or planned_job.job.meta_name
             reads.update(
                 other.job.id
-                for other in earlier
-                if (other.job.pipeline, other.job.meta_name) == (planned_job.job.pipeline, name)
-                and other.job.phase is Phase.PROBE
+                for other in earlier.named(planned_job.job.pipeline, name)
+                if other.job.phase is Phase.PROBE
             )
         for path in _paths_read(planned_job):
             for candidate in (path, *path.parents):
                 reads.update(written.get(candidate, ()))
         dependencies[planned_job.job.id] = reads - {planned_job.job.id}
+        earlier.append(planned_job)
         for path in _paths_written(planned_job, context):
             written.setdefault(path, set()).add(planned_job.job.id)
     return dependencies
@@ -63,13 +64,13 @@ def _paths_written(planned_job: PlannedJob, context: ContextInfos) -> set[Path]:
 
 
 def referenced(
-    planned_job: PlannedJob, source: str, earlier: Sequence[PlannedJob]
+    planned_job: PlannedJob, source: str, earlier: NamedList[PlannedJob]
 ) -> tuple[list[PlannedJob], str] | None:
     """The earlier jobs that a context key may refer to (a probe and its refine job share a name), and the output."""
     for key in ContextKey.interpretations(source, planned_job.job.pipeline):
         if key.job == PREVIOUS:
             return ([earlier[-1]], key.output) if earlier else None
-        matches = [job for job in earlier if (job.job.pipeline, job.job.meta_name) == (key.pipeline, key.job)]
+        matches = earlier.named(key.pipeline, key.job)
         if matches:
-            return matches, key.output
+            return list(matches), key.output
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -23,6 +23,7 @@ from data_juicer_sandbox.hooks.base import Hook
 from data_juicer_sandbox.secrets import remember_all
 from data_juicer_sandbox.signatures import parameters
 from data_juicer_sandbox.types import ConfigValues, JsonValue, Variables
+from data_juicer_sandbox.workflow.named_list import NamedList
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,11 @@ class PlannedJob:
         if self.uses_recipe and self.recipe.value:
             for key_path, path in recipe_paths(self.recipe.value, role):
                 yield path, self.recipe.where(*key_path), ("dj_configs", *key_path)
+
+
+def named_jobs(planned_jobs: Iterable[PlannedJob] = ()) -> NamedList[PlannedJob]:
+    """A list of jobs that finds them by name."""
+    return NamedList(lambda planned_job: (planned_job.job.pipeline, planned_job.job.meta_name), planned_jobs)
 
 
 def plan_job(job: Job, variables: Variables) -> PlannedJob:

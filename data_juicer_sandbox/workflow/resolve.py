@@ -17,9 +17,15 @@ from data_juicer_sandbox.context.keys import PREVIOUS, ConfigKey, ContextKey
 from data_juicer_sandbox.errors import ConfigError, JobError, ResolveError
 from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.types import ConfigValues, LibraryObject, Variables
+from data_juicer_sandbox.workflow.named_list import NamedList
 
 Finished = Sequence[tuple[str, JobRecord]]
-"""Pipeline and record of the jobs that ran before, in order."""
+"""Pipeline and record of the jobs that ran before, in order. `finished_jobs` is one that finds them fast."""
+
+
+def finished_jobs() -> NamedList[tuple[str, JobRecord]]:
+    """A list of finished jobs that finds them by name."""
+    return NamedList(lambda item: (item[0], item[1].meta_name))
 
 
 @dataclass(frozen=True)
@@ -151,10 +157,16 @@ def _find_record(job: Job, source: str, finished: Finished) -> tuple[JobRecord |
     for key in keys:
         if key.job == PREVIOUS:
             return (finished[-1][1] if finished else None), key
-        for pipeline, record in reversed(finished):
-            if (pipeline, record.meta_name) == (key.pipeline, key.job) and key.output in record.outputs:
+        for _, record in reversed(_named(finished, key)):
+            if key.output in record.outputs:
                 return record, key
     return None, keys[-1]
+
+
+def _named(finished: Finished, key: ContextKey) -> Finished:
+    if isinstance(finished, NamedList):
+        return finished.named(key.pipeline, key.job)
+    return [item for item in finished if (item[0], item[1].meta_name) == (key.pipeline, key.job)]
 
 
 def visible_keys(job: Job, finished: Finished) -> list[str]:

@@ -157,5 +157,5 @@ def test_the_folder_of_the_config(config_file, tmp_path, monkeypatch, capsys):
 def test_a_misspelt_variable_of_the_program_is_named(config, monkeypatch, capsys):
     monkeypatch.setenv("DJ_SANDBOX_WORKDIR", "x")
     assert main(["validate", config()]) == 0
-    expected = "the environment variable DJ_SANDBOX_WORKDIR is unknown and ignored (did you mean DJ_SANDBOX_WORK_DIR?)"
+    expected = "the environment variable DJ_SANDBOX_WORKDIR is unknown and ignored (did you mean 'DJ_SANDBOX_WORK_DIR'?"
     assert expected in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -117,20 +119,32 @@ def test_a_run_that_measured_nothing(run):
     assert len(Page(report.build(run).read_text()).table("pipeline")) == 5
 
 
-def test_no_run_and_a_damaged_file(tmp_path, run):
+def test_no_run(tmp_path):
     with pytest.raises(WorkDirError, match="no run has used this folder"):
         report.build(tmp_path)
+
+
+def test_a_damaged_copy_is_replaced_by_the_checkpoint(run):
     (run / "context_infos.json").write_text("{")
-    with pytest.raises(WorkDirError, match="not JSON"):
-        report.build(run)
+    page = Page(report.build(run).read_text())
+    assert [row[2] for row in page.table("pipeline")[1:]] == ["probe", "probe_after", "train", "score"]
+    assert "context_infos.json is damaged" in page.text
+    (run / "context_infos.pkl").write_bytes(b"")
+    page = Page(report.build(run).read_text())
+    assert "the checkpoint cannot be used" in page.text
+    assert page.table("metric", "main.probe")
 
 
-def test_a_report_that_cannot_be_drawn_leaves_the_old_one(run):
+def test_a_report_that_cannot_be_written_leaves_the_old_one(run):
     report.build(run)
     before = (run / "report.html").read_text()
-    (run / "context_infos.json").write_text("{")
-    with pytest.raises(WorkDirError):
-        report.build(run)
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from data_juicer_sandbox import report;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000));"
+        "report.build(Path(sys.argv[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, run], capture_output=True, text=True, check=False)
+    assert "OSError: [Errno 27] File too large" in done.stderr
     assert (run / "report.html").read_text() == before
     assert not list(run.glob(".report*"))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.context.provenance import Provenance, Trace
+from data_juicer_sandbox.validation.files import WrittenPaths
 from data_juicer_sandbox.workflow.graph import edges, referenced
+from data_juicer_sandbox.workflow.planned_job import named_jobs
 
 DATA = {"extra_configs.dataset_path": "rows.path"}
 A, B, C = "p/execution/rows", "p/execution/scale", "p/execution/other"
@@ -38,9 +40,35 @@ def test_a_key_refers_to_the_own_pipeline_or_another(plan):
     rows = plan("rows", "MakeRows", export_path="a.jsonl")
     elsewhere = plan("rows", "MakeRows", pipeline="q", export_path="b.jsonl")
     reader = plan("scale", "ScaleRows", export_path="c.jsonl", dataset_path="a.jsonl")
-    earlier = [rows, elsewhere]
+    earlier = named_jobs([rows, elsewhere])
     assert referenced(reader, "rows.path", earlier) == ([rows], "path")
     assert referenced(reader, "q.rows.path.0", earlier) == ([elsewhere], "path")
     assert referenced(reader, "-1.path", earlier) == ([elsewhere], "path")
-    assert referenced(reader, "-1.path", []) is None
+    assert referenced(reader, "-1.path", named_jobs()) is None
     assert referenced(reader, "nobody.path", earlier) is None
+
+
+def test_jobs_are_found_by_name_in_order(plan):
+    rows = plan("rows", "MakeRows", export_path="a.jsonl")
+    again = plan("rows", "MakeRows", export_path="b.jsonl")
+    elsewhere = plan("rows", "MakeRows", pipeline="q", export_path="c.jsonl")
+    jobs = named_jobs([rows, elsewhere])
+    jobs.append(again)
+    assert list(jobs) == [rows, elsewhere, again]
+    assert (len(jobs), jobs[-1], jobs[1:]) == (3, again, [elsewhere, again])
+    assert list(jobs.named("p", "rows")) == [rows, again]
+    assert list(jobs.named("p", "other")) == []
+
+
+def test_paths_that_earlier_jobs_may_write(plan):
+    jobs = named_jobs([plan("j0", "MakeRows", export_path="data/0.jsonl")])
+    written = WrittenPaths(jobs)
+    assert "data/0.jsonl" in written
+    assert "data/1.jsonl" not in written
+    jobs.append(plan("j1", "MakeRows", export_path="data/1.jsonl"))
+    assert "data/1.jsonl" in written
+    assert "data/1_stats.jsonl" in written
+    assert "data/2.jsonl" not in written
+    assert "out/jobs/p/j1/x.jsonl" in written
+    assert "out/jobs/p/j9/x.jsonl" not in written
+    assert "out/jobs/p/j1" not in written

@@ -110,7 +110,7 @@ class Program:
         return sorted(secrets, key=len, reverse=True)  # longest first, since one may contain another
 
     def _tail_text(self, tail: deque[str]) -> str:
-        if not tail:
+        if not any(map(str.strip, tail)):
             return ", without any output"
         lines = self.masked("\n".join(tail)).split("\n")  # masked as one text, since a private key has several lines
         return "; its last lines:\n" + "\n".join(f"  {line[:MAX_TAIL_LINE]}" for line in lines)
