@@ -12,7 +12,7 @@ ROOT = Path(data_juicer_sandbox.__file__).parent
 NAME = "data_juicer_sandbox"
 LAYERS = (
     ("types", "errors", "secrets", "plain_json", "__init__"),
-    ("output_folders", "output_lock", "imports", "plugins"),
+    ("output_folders", "output_lock", "imports", "plugins", "file_listing"),
     ("files",),
     ("output_guard", "user_code", "context"),
     ("terminal", "config"),

@@ -17,13 +17,14 @@ class Allowance:
 
     Args:
         rows: the number of bad rows that are tolerated.
+        named: whether each is named in the log.
 
     Attributes:
         skipped: the number of bad rows so far.
     """
 
-    def __init__(self, rows: int = 0):
-        self.rows, self.skipped = rows, 0
+    def __init__(self, rows: int = 0, *, named: bool = True):
+        self.rows, self.skipped, self._named = rows, 0, named
 
     @property
     def remaining(self) -> int:
@@ -40,5 +41,5 @@ class Allowance:
             hint = f"skip_bad_rows: {self.rows} is exceeded" if self.rows else "skip_bad_rows: N tolerates N such rows"
             raise JobError(str(reason), where=Where(str(file), number), hint=hint)
         self.skipped += 1
-        if self.skipped <= MAX_NAMED:
+        if self._named and self.skipped <= MAX_NAMED:
             logger.warning("{}:{}: {}: skipped", file, number, reason)
