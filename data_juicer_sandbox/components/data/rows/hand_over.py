@@ -26,6 +26,7 @@ from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.types import JsonValue, LibraryObject, Row
 
 ROW = "__dj_sandbox_row__"
@@ -208,7 +209,9 @@ def _lookup(row: Row, key: str) -> JsonValue:
 
 
 def _absolute(path: str, base: str) -> str:
-    return path if not path or "://" in path or os.path.isabs(path) else os.path.join(base, path)  # noqa: PTH117, PTH118
+    """The absolute path of a file relative to `base`; other texts, such as addresses or encoded images, as they are."""
+    absolute = os.path.join(base, path)  # noqa: PTH118
+    return absolute if path and path_exists(absolute) else path
 
 
 class _Batch:

@@ -76,10 +76,12 @@ def open_rows(
     needed = needed_fields(process, text_keys, more_fields)
     if getattr(config, "validators", None):
         needed.everything = True
+    media_keys = tuple(str(getattr(config, key)) for key in _MEDIA if getattr(config, key, None))
+    needed.names.update(media_keys)
     demands = Demands(
         needed,
         tuple(text_keys),
-        tuple(str(getattr(config, key)) for key in _MEDIA if getattr(config, key, None)),
+        media_keys,
         any("suffix_filter" in entry for entry in process),
     )
     handed = hand_over(data.paths, demands, dj.folder / "rows", Allowance(skip_bad_rows))
