@@ -107,10 +107,26 @@ def test_deduplicators_and_selectors_give_back_rows(tmp_path: Path, job: JobRun)
     assert sorted(lines_of(run(top, job, path))) == sorted(scored[i].encode() + b"\n" for i in (0, 2))
 
 
+def test_groupers_make_rows_of_several(tmp_path: Path, job: JobRun) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = [{"id": 1, "text": "a", "g": "x"}, {"id": "2", "text": "b", "g": "y"}, {"id": "3", "text": "c", "g": "x"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    grouped = list(read_rows(run([{"key_value_grouper": {"group_by_keys": ["g"]}}], job, path)))
+    assert sorted(grouped, key=lambda row: str(row["text"])) == [
+        {"id": [1, "3"], "text": ["a", "c"], "g": ["x", "x"]},
+        {"id": ["2"], "text": ["b"], "g": ["y"]},
+    ]
+
+
+def test_a_filter_on_a_field_of_several_types(odd: Path, job: JobRun) -> None:
+    process = [{"specified_field_filter": {"field_key": "id", "target_value": [2, "2", "007", "null"]}}]
+    assert lines_of(run(process, job, odd)) == [ODD[i].encode() + b"\n" for i in (1, 2, 4)]
+
+
 def test_stats_that_rows_have_are_reused_and_replaced(odd: Path, job: JobRun, tmp_path: Path) -> None:
     path = DataJuicerAnalyzer({"dataset_path": str(odd), "process": LENGTH, "np": 1}).run(job)
     analyzed = lines_of(path)
-    assert [json.loads(line)["__dj__stats__"] for line in analyzed][0] == {"text_len": 5}
+    assert json.loads(analyzed[0])["__dj__stats__"] == {"text_len": 5}
     more = [*LENGTH, {"words_num_filter": {"min_num": 2}}]
     kept = lines_of(run(more, job, path, export_path=str(tmp_path / "k.jsonl"), keep_stats_in_res_ds=True))
     (row,) = map(json.loads, kept)
@@ -175,9 +191,13 @@ def test_formats_of_exports(ending: str, tmp_path: Path, job: JobRun) -> None:
         ("a.jsonl", b'{"text": "a"}\n{"text": \n{"text": "b"}\n', r"a\.jsonl:2: not a JSON row"),
         ("a.jsonl", b'{"text": "a"}\n{"text": "b\\ud800"}\n', r"a\.jsonl:2: .*half of a surrogate pair"),
         ("a.jsonl", b'{"text": "a"}\n[1]\n', r"a\.jsonl:2: a row is a JSON object, not a list"),
-        ("a.jsonl", b'{"text": "a"}\n{"text": 5}\n', r"a\.jsonl:2: the field 'text' is a number, but text_length_filter n"),
+        (
+            "a.jsonl",
+            b'{"text": "a"}\n{"text": 5}\n',
+            r"a\.jsonl:2: the field 'text' is a number, but text_length_filter n",
+        ),
         ("a.jsonl", b'{"text": "\xe9"}\n', r"a\.jsonl:1: not a JSON row"),
-        ("a.csv", b'text,b\nx,1\ny\n', r"a\.csv:3: expected 2 cells, got 1"),
+        ("a.csv", b"text,b\nx,1\ny\n", r"a\.csv:3: expected 2 cells, got 1"),
         ("a.csv", "text,b\né,1\n".encode("latin-1"), r"a\.csv:2: not UTF-8"),
         ("a.csv", b'text,b\nx,1\n"y,2\nz,3\n', r"a\.csv:3: a quote is opened and never closed"),
         ("a.jsonl", b"", r"a\.jsonl has no rows"),
@@ -235,7 +255,9 @@ def test_rows_drawn_from_several_data_sets(tmp_path: Path, job: JobRun) -> None:
     for name in "ab":
         lines = [f'{{"text": "{name}", "id": {n}.0}}\n' for n in range(40)]
         (tmp_path / f"{name}.jsonl").write_text("".join(lines))
-    configs = [{"type": "local", "path": str(tmp_path / f"{name}.jsonl"), "weight": w} for name, w in (("a", 3), ("b", 1))]
+    configs = [
+        {"type": "local", "path": str(tmp_path / f"{name}.jsonl"), "weight": w} for name, w in (("a", 3), ("b", 1))
+    ]
     executor = DataJuicerExecutor({"dataset": {"configs": configs, "max_sample_num": 20}, "np": 1})
     first = lines_of(executor.run(job))
     assert [json.loads(line)["text"] for line in first] == ["a"] * 15 + ["b"] * 5
@@ -264,7 +286,9 @@ rows = st.fixed_dictionaries({"text": texts}, optional={"id": values, "meta": va
 
 @given(odd_rows=st.lists(rows, min_size=1, max_size=30), everything=st.booleans())
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_row_is_changed_whatever_it_holds(odd_rows: list[Any], everything: bool, tmp_path: Path, job: JobRun) -> None:
+def test_no_row_is_changed_whatever_it_holds(
+    odd_rows: list[Any], everything: bool, tmp_path: Path, job: JobRun
+) -> None:
     path = tmp_path / "odd.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in odd_rows))
     process: list[Any] = [{"text_length_filter": {"min_len": 3}}]
