@@ -132,9 +132,8 @@ def main() -> None:
                     print(f"{side} {took:.1f} s {peak:.0f} MB", file=sys.stderr, flush=True)
         same_rows(folder / "direct/kept.jsonl", folder / "sandbox/kept.jsonl")
     direct = statistics.median(times["direct"])
-    print(
-        f"| k-sigma chain on {rows:,} rows, median of {rounds} | seconds | ratio | goal | peak MB |\n|---|---|---|---|---|"
-    )
+    print(f"| k-sigma chain on {rows:,} rows, median of {rounds} | seconds | ratio | goal | peak MB |")
+    print("|---|---|---|---|---|")
     for side, kept in times.items():
         median, peak = statistics.median(kept), statistics.median(peaks[side])
         goal = "" if side == "direct" else GOAL

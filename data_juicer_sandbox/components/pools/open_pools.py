@@ -13,7 +13,7 @@ import xxhash
 from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun
-from data_juicer_sandbox.components.io.allowance import Allowance
+from data_juicer_sandbox.components.io.allowance import Allowance, document_hint
 from data_juicer_sandbox.components.io.columns import Columns, columns_of, merge_schemas
 from data_juicer_sandbox.components.io.data_files import data_files, file_format
 from data_juicer_sandbox.components.io.lines import numbered_lines
@@ -221,7 +221,8 @@ def _check_bad_rows(chunks: list[Chunk], scans: list[Scan], sources: dict[Path, 
     if len(bad) > allowed:
         file, offset, reason = bad[0]
         more = f"; {len(bad):,} bad rows in all" if len(bad) > 1 else ""
-        hint = f"skip_bad_rows: {len(bad)} skips {'them' if len(bad) > 1 else 'it'}"
+        hint = document_hint(sources[file]) if not offset else None
+        hint = hint or f"skip_bad_rows: {len(bad)} skips {'them' if len(bad) > 1 else 'it'}"
         raise JobError(f"{reason}{more}", where=_where(file, offset, sources), hint=hint)
     for file, offset, reason in bad[:MAX_NAMED]:
         logger.warning("{}: {}: skipped", _where(file, offset, sources), reason)

@@ -197,6 +197,8 @@ def test_formats_of_exports(ending: str, tmp_path: Path, job: JobRun) -> None:
             r"a\.jsonl:2: the field 'text' is a number, but text_length_filter n",
         ),
         ("a.jsonl", b'{"text": "\xe9"}\n', r"a\.jsonl:1: not a JSON row"),
+        ("a.jsonl", b'[{"text": "a"},\n{"text": "b"}]\n', r"a\.jsonl:1: .*the file is a JSON list; call it a\.json"),
+        ("a.jsonl", b'{\n "text": "a"\n}\n', r"a\.jsonl:1: .*a JSON object over several lines"),
         ("a.csv", b"text,b\nx,1\ny\n", r"a\.csv:3: expected 2 cells, got 1"),
         ("a.csv", "text,b\né,1\n".encode("latin-1"), r"a\.csv:2: not UTF-8"),
         ("a.csv", b'text,b\nx,1\n"y,2\nz,3\n', r"a\.csv:3: a quote is opened and never closed"),
