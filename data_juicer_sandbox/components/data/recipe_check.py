@@ -92,8 +92,10 @@ def _export(recipe: Mapping[str, JsonValue], skip: Callable[[RecipePath], bool])
         return
     if names - _PLACEHOLDERS:
         unknown = ", ".join(f"{{{name}}}" for name in sorted(names - _PLACEHOLDERS))
-        known = ", ".join(f"{{{name}}}" for name in sorted(_PLACEHOLDERS))
-        yield Problem(("export_path",), f"`export_path` has the unknown placeholder {unknown}", f"known: {known}")
+        names_listed = ", ".join(f"{{{name}}}" for name in sorted(_PLACEHOLDERS))
+        yield Problem(
+            ("export_path",), f"`export_path` has the unknown placeholder {unknown}", f"known: {names_listed}"
+        )
         return
     scheme, separator, _ = path.partition("://")
     if separator and scheme.lower() not in _REMOTE:
