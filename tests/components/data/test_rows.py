@@ -287,7 +287,7 @@ rows = st.fixed_dictionaries({"text": texts}, optional={"id": values, "meta": va
 
 
 @given(odd_rows=st.lists(rows, min_size=1, max_size=30), everything=st.booleans())
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_row_is_changed_whatever_it_holds(
     odd_rows: list[Any], everything: bool, tmp_path: Path, job: JobRun
 ) -> None:
@@ -307,3 +307,38 @@ def test_no_row_is_changed_whatever_it_holds(
             )
         else:
             assert after == before[:-2] + b', "__dj__stats__": {"text_len": %d}}\n' % len(row["text"])
+
+
+def test_a_checkpoint_of_data_juicer_goes_on_with_the_same_rows_only(tmp_path: Path, job: JobRun) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f'{{"text": "row {n}", "id": {n}.0}}\n' for n in range(20)))
+    failing = [*LENGTH, {"python_lambda_mapper": {"lambda_str": "lambda row: 1 / 0"}}]
+    working = [*LENGTH, {"words_num_filter": {"min_num": 1}}]
+    for before, after in (("row", "row"), ("row 1", "long row 1")):
+        with pytest.raises(JobError, match="ZeroDivisionError"):
+            run(failing, job, path, use_checkpoint=True)
+        path.write_text(path.read_text().replace(before, after))
+        assert lines_of(run(working, job, path, use_checkpoint=True)) == lines_of(path)
+
+
+def test_what_data_juicer_uploads(tmp_path: Path, job: JobRun) -> None:
+    import fsspec
+
+    from data_juicer_sandbox.components.data.dj_runtime import dj_runtime
+
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"text": "a", "id": 1.0}\n')
+    with dj_runtime(job) as dj:
+        executor = dj.executor(dj.config({"dataset_path": str(path), "export_path": str(tmp_path / "b.jsonl")}))
+        dj.upload(path, "memory://rows/a.jsonl", executor)
+    assert fsspec.filesystem("memory").cat("/rows/a.jsonl") == path.read_bytes()
+
+
+def test_deep_rows_and_files_of_some_endings(tmp_path: Path, job: JobRun) -> None:
+    deep = '{"text": "a", "x": ' + "[" * 498 + "]" * 498 + "}"
+    (tmp_path / "a.jsonl").write_text(deep + "\n")
+    (tmp_path / "b.csv").write_text("text\nb\n")
+    change = [{"python_lambda_mapper": {"lambda_str": "lambda row: {**row, 'text': row['text'] + '!'}"}}]
+    assert lines_of(run(change, job, tmp_path, suffixes=["jsonl"])) == [deep.replace('"a"', '"a!"').encode() + b"\n"]
+    with pytest.raises(JobError, match=r"no file of .* ends in \.tsv"):
+        run(change, job, tmp_path, suffixes=[".tsv"])
