@@ -4,7 +4,9 @@ Both sides draw the figures of Data-Juicer, so that they do the same work; the t
 defaults, without figures.
 Each run is a process of its own that imports Data-Juicer once; the sides take turns.
 
-python benchmarks/k_sigma_chain.py [ROUNDS [ROWS]]
+python benchmarks/k_sigma_chain.py [ROUNDS [ROWS [BASE]]]
+
+BASE is the folder of another version of the sandbox, which is measured with its defaults as well.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 import yaml
-from timing import SANDBOX, seconds
+from timing import ROOT, SANDBOX, measured
 
 PROCESS = [
     {"text_length_filter": {"min_len": 10}},
@@ -27,6 +29,12 @@ PROCESS = [
     {"average_line_length_filter": {"min_len": 1}},
 ]
 GOAL = 1.15
+SIDES = {
+    "direct": "py-data-juicer, called directly",
+    "sandbox": "the sandbox, with figures",
+    "bare": "the sandbox with its defaults",
+    "base": "the sandbox of BASE with its defaults",
+}
 
 DIRECT = """
 import json, sys
@@ -100,29 +108,36 @@ def sandbox(name: str, *, plots: bool) -> dict[str, object]:
 def main() -> None:
     rounds = int(sys.argv[1]) if sys.argv[1:] else 3
     rows = int(sys.argv[2]) if sys.argv[2:] else 20_000
-    times: dict[str, list[float]] = {"direct": [], "sandbox": [], "bare": []}
+    base = Path(sys.argv[3]).resolve() if sys.argv[3:] else None
+    times: dict[str, list[float]] = {side: [] for side in SIDES if side != "base" or base}
+    peaks: dict[str, list[float]] = {side: [] for side in times}
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         folder = Path(name)
         for side in times:
             recipe = {"dataset_path": "rows.jsonl", "np": 2, "process": PROCESS, "export_path": f"{side}/kept.jsonl"}
             (folder / f"{side}.json").write_text(json.dumps(recipe))
-            (folder / f"{side}.yaml").write_text(yaml.safe_dump(sandbox(side, plots=side != "bare"), sort_keys=False))
+            (folder / f"{side}.yaml").write_text(
+                yaml.safe_dump(sandbox(side, plots=side == "sandbox"), sort_keys=False)
+            )
         # A cache that is left over would do its work for it.
         (folder / "direct.py").write_text("import shutil; shutil.rmtree('direct', ignore_errors=True)\n" + DIRECT)
         for number in range(rounds + 1):  # a first round on few rows: it reads the libraries from the disk
             write_rows(folder / "rows.jsonl", rows if number else 200)
             for side, kept in times.items():
                 command = [sys.executable, "direct.py"] if side == "direct" else [*SANDBOX, "--config", f"{side}.yaml"]
-                took = seconds(command, folder)
+                took, peak = measured(command, folder, base if base and side == "base" else ROOT)
                 if number:
                     kept.append(took)
-                    print(f"{side} {took:.1f} s", file=sys.stderr, flush=True)
+                    peaks[side].append(peak)
+                    print(f"{side} {took:.1f} s {peak:.0f} MB", file=sys.stderr, flush=True)
         same_rows(folder / "direct/kept.jsonl", folder / "sandbox/kept.jsonl")
-    direct, drawn, bare = (statistics.median(times[side]) for side in times)
-    print(f"| k-sigma chain on {rows:,} rows, median of {rounds} | seconds | ratio | goal |\n|---|---|---|---|")
-    print(f"| py-data-juicer, called directly | {direct:.1f} | 1 | |")
-    print(f"| the sandbox, with figures | {drawn:.1f} | {drawn / direct:.2f} | {GOAL} |")
-    print(f"| the sandbox with its defaults | {bare:.1f} | {bare / direct:.2f} | {GOAL} |")
+    direct = statistics.median(times["direct"])
+    print(f"| k-sigma chain on {rows:,} rows, median of {rounds} | seconds | ratio | goal | peak MB |")
+    print("|---|---|---|---|---|")
+    for side, kept in times.items():
+        median, peak = statistics.median(kept), statistics.median(peaks[side])
+        goal = "" if side == "direct" else GOAL
+        print(f"| {SIDES[side]} | {median:.1f} | {median / direct:.2f} | {goal} | {peak:.0f} |")
 
 
 def same_rows(direct: Path, ours: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +17,29 @@ SANDBOX = [sys.executable, "-m", "data_juicer_sandbox.cli.main"]
 
 def seconds(command: Sequence[str], cwd: Path) -> float:
     """Wall time of one run that must end well."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests/support'}"}
+    return measured(command, cwd)[0]
+
+
+def measured(command: Sequence[str], cwd: Path, root: Path = ROOT) -> tuple[float, float]:
+    """Wall time of one run that must end well, and the peak memory (MB) of its largest process.
+
+    Args:
+        command: the command.
+        cwd: its folder.
+        root: the folder of the sandbox's source.
+    """
+    environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests/support'}"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode; compiling it is not timed
     started = time.perf_counter()
-    made = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    took = time.perf_counter() - started
-    if made.returncode:
-        sys.exit(f"{' '.join(command)} exited {made.returncode}:\n{made.stderr}")
-    return took
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        took = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            sys.exit(f"{' '.join(command)} exited {process.returncode}:\n{errors.read()}")
+    return took, usage.ru_maxrss / 1000
 
 
 def in_turn(commands: dict[str, Sequence[str]], cwd: Path, rounds: int) -> dict[str, float]:

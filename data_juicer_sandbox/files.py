@@ -7,7 +7,6 @@ a `WriteGuard` decides there which paths the job may write.
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from typing import BinaryIO, Protocol
 import xxhash
 
 from data_juicer_sandbox.errors import JobError, WorkDirError
+from data_juicer_sandbox.file_listing import matching_files
 from data_juicer_sandbox.output_folders import MARKER, Owner, mark, refuse_foreign
 from data_juicer_sandbox.output_lock import writing
 
@@ -383,11 +383,19 @@ def walk(path: Path) -> Iterator[Path]:
     Raises:
         FileNotFoundError: no file matches the pattern.
     """
+    yield from _walk(path, set())
+
+
+def _walk(path: Path, folders: set[tuple[int, int]]) -> Iterator[Path]:
     if path.is_dir():
+        status = path.stat()
+        if (status.st_dev, status.st_ino) in folders:  # a link in a circle, or a second one to the same folder
+            return
+        folders.add((status.st_dev, status.st_ino))
         for child in sorted(path.iterdir()):
             special = not child.is_file() and not child.is_dir()  # a pipe, a device: reading one may never end
             if not special and child.name != MARKER and not _TEMPORARY.fullmatch(child.name):
-                yield from walk(child)
+                yield from _walk(child, folders)
     elif is_pattern(path):
         yield from _matching_files(path)
     else:
@@ -395,8 +403,7 @@ def walk(path: Path) -> Iterator[Path]:
 
 
 def _matching_files(pattern: Path) -> list[Path]:
-    paths = map(Path, glob.glob(str(pattern), recursive=True))  # noqa: PTH207  # patterns may be absolute
-    files = sorted(file for file in paths if file.is_file())
+    files = matching_files(pattern)
     if not files:
         raise FileNotFoundError(errno.ENOENT, "no file matches", str(pattern))
     return files

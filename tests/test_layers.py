@@ -14,7 +14,7 @@ LAYERS = (
     ("control_characters",),
     ("types", "errors", "secrets", "plain_json", "csv_cells", "installation", "labels", "comparison", "__init__"),
     ("code_policy",),
-    ("output_folders", "output_lock", "imports", "plugins"),
+    ("output_folders", "output_lock", "imports", "plugins", "file_listing"),
     ("files",),
     ("output_guard", "user_code", "context"),
     ("terminal", "config"),

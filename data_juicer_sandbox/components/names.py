@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-_ENDINGS = (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet", ".csv")
+_ENDINGS = (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv")
 
 
 def as_list(paths: str | list[str]) -> list[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from data_juicer_sandbox.components.base import Component, JobRun
-from data_juicer_sandbox.components.convert.input_rows import Allowance, InputRows
+from data_juicer_sandbox.components.convert.input_rows import InputRows
+from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.data_files import ENDINGS, existing_data, refuse_overwriting
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
@@ -91,7 +92,7 @@ class Conversion(Component):
     def _sources(self) -> list[InputRows]:
         path_of_name = dict(zip(distinct_names(self.datasets), self.datasets, strict=True))
         existing = existing_data(self.datasets, self.skip_missing)
-        allowance = Allowance(self.skip_bad_rows)
+        allowance = Allowance(self.skip_bad_rows, named=False)
         return [InputRows(name, path, allowance) for name, path in path_of_name.items() if path in existing]
 
 

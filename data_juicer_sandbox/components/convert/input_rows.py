@@ -8,22 +8,14 @@ from typing import TypeVar
 
 from loguru import logger
 
+from data_juicer_sandbox.components.io.allowance import MAX_NAMED, Allowance
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
-from data_juicer_sandbox.errors import JobError, Where
+from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import Row
 
 Converted = TypeVar("Converted")
-_MAX_NAMED = 20
-"""Number of bad rows that the log names; further ones are only counted."""
-
-
-class Allowance:
-    """The number of bad rows that are still tolerated, over all data sets of a job."""
-
-    def __init__(self, rows: int):
-        self.rows, self.remaining = rows, rows
 
 
 class InputRows:
@@ -51,7 +43,7 @@ class InputRows:
             JobError: there are too many bad rows, or no valid rows.
         """
         for file in data_files(self.path):
-            for number, line in numbered_lines(file):
+            for number, line in numbered_lines(file, self._allowance):
                 try:
                     converted = convert(parse(line), line)
                 except BadRow as error:
@@ -63,7 +55,7 @@ class InputRows:
             what = f"all {self.bad:,} rows are bad in" if self.bad else "no rows in"
             raise JobError(f"{what} {self.path}", hint="; ".join(self._descriptions) or None)
         if self.bad:
-            descriptions = "; ".join(self._descriptions) + ("; ..." if self.bad > _MAX_NAMED else "")
+            descriptions = "; ".join(self._descriptions) + ("; ..." if self.bad > MAX_NAMED else "")
             logger.warning(
                 "{:,} of {:,} rows of {} are bad and skipped: {}",
                 self.bad,
@@ -73,14 +65,7 @@ class InputRows:
             )
 
     def _skip(self, file: Path, number: int, error: BadRow) -> None:
-        if not self._allowance.remaining:
-            allowed = self._allowance.rows
-            hint = f"skip_bad_rows: {allowed} is exceeded" if allowed else "skip_bad_rows: N tolerates N such rows"
-            where = Where(str(file), number)
-            raise JobError(
-                f"bad row: {error}", where=where, hint=None if error.is_list and number == 1 else hint
-            ) from error
-        self._allowance.remaining -= 1
+        self._allowance.skip(file, number, f"bad row: {error}")
         self.bad += 1
-        if self.bad <= _MAX_NAMED:
+        if self.bad <= MAX_NAMED:
             self._descriptions.append(f"{file.name}:{number}: {error}")

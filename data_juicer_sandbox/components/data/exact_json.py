@@ -20,6 +20,8 @@ def exact_json() -> Iterator[None]:
     import datasets.features.features as features
     import datasets.utils.json as json_utils
     import pyarrow as pa
+    from data_juicer.core.data import NestedDataset
+    from datasets import Dataset
 
     original = arrow_writer.TypedSequence._arrow_array
 
@@ -30,10 +32,17 @@ def exact_json() -> Iterator[None]:
             return pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts, pa.string()))
         return original(sequence, type)
 
+    def from_list(*args: LibraryObject, **values: LibraryObject) -> LibraryObject:
+        """For groupers: a list of the values of several rows may hold several types."""
+        return NestedDataset(Dataset.from_list(*args, **{"on_mixed_types": "use_json", **values}))
+
     with ExitStack() as stack:
         stack.enter_context(isolation.swapped(arrow_writer.TypedSequence, "_arrow_array", arrow_array))
         for module in (json_utils, features, arrow_writer):
             stack.enter_context(isolation.swapped(module, "ujson_dumps", dumps))
+        for module in (json_utils, arrow_writer):
+            stack.enter_context(isolation.swapped(module, "json_encode_field", _encoded))
+        stack.enter_context(isolation.swapped(NestedDataset, "from_list", from_list))
         for module in (json_utils, features):
             stack.enter_context(isolation.swapped(module, "ujson_loads", json.loads))
         yield
@@ -42,6 +51,18 @@ def exact_json() -> Iterator[None]:
 def dumps(value: object) -> str:
     """Encode a value; numbers and arrays of NumPy as those of Python."""
     return json.dumps(value, default=_plain)
+
+
+def _encoded(value: LibraryObject, path: list[LibraryObject]) -> LibraryObject:
+    """Encode the part of a value at a path of keys; 0 stands for each item of a list."""
+    if value is None:
+        return None
+    if not path:
+        return dumps(value)
+    key, *rest = path
+    if key == 0:
+        return [_encoded(item, rest) for item in value]
+    return {**value, key: _encoded(value.get(key), rest)}
 
 
 def _plain(value: LibraryObject) -> object:

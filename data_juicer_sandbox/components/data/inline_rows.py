@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data_juicer_sandbox.components.base import Component, JobRun, OutputFile
 from data_juicer_sandbox.components.io import write_rows
+from data_juicer_sandbox.components.io.append_fields import to_json
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.secrets import shown
@@ -41,6 +42,11 @@ class InlineRows(Component):
 
 
 def _row(value: object, key: str | None, index: int) -> Row:
+    try:
+        to_json(value)
+    except (TypeError, ValueError) as error:
+        hint = "a date is written in quotes" if "date" in str(error) else None
+        raise ConfigError(f"rows.{index} cannot be written as JSON: {error}", hint=hint) from error
     if key is not None:
         return {key: value}
     if not isinstance(value, dict):

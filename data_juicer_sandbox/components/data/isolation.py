@@ -181,6 +181,7 @@ class Bar:
     """The part of tqdm's interface that the `datasets` library uses."""
 
     progress: Progress
+    _lock: object
 
     def __init__(
         self,
@@ -257,7 +258,8 @@ class Bar:
 
     @classmethod
     def set_lock(cls, lock: object) -> None:
-        """See `get_lock`."""
+        """See `get_lock`; tqdm's own functions delete the attribute afterwards."""
+        cls._lock = lock
 
 
 def _short_name(description: str | None) -> str:

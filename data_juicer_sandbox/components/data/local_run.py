@@ -50,10 +50,15 @@ def export_local(
     config.export_type, config.export_shard_size = "jsonl", 0
     if not remote:
         config.export_path = str(dj.folder / "export.jsonl")  # nothing is written there
-    rows = open_rows(dj, config, data, skip_bad_rows=skip_bad_rows)
     local = str(dj.folder / "rows" / Path(final).name) if remote else final
     on_ray = config.executor_type != "default"
+    if on_ray and remote:
+        raise JobError(
+            f"executor_type: {config.executor_type} cannot write rows as they were read to {final}",
+            hint="executor_type: default, or a local export_path",
+        )
     with exporting(local) as export:
+        rows = open_rows(dj, config, data, skip_bad_rows=skip_bad_rows)
         executor, result = run_on_ray(dj, config, rows) if on_ray else _processed(dj, config, rows)
         result_rows = rows.result(result, kept)
         part = Path(export.part)

@@ -8,14 +8,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from itertools import islice
+from string import Formatter
 
 from data_juicer_sandbox.components.data import value_types
 from data_juicer_sandbox.components.data.catalogue import Op, Param, catalogue
+from data_juicer_sandbox.components.data.rows.output import export_format
+from data_juicer_sandbox.components.data.stat_conflicts import stat_conflicts
 from data_juicer_sandbox.errors import MAX_PROBLEMS
 from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.types import JsonValue
 
 RecipePath = tuple[str | int, ...]
+_PLACEHOLDERS = {"job_id", "work_dir"}
+_REMOTE = ("s3", "hdfs")
 _LONGEST = 100
 """Characters of a name that is compared with others; a longer one is near to none."""
 
@@ -68,6 +73,38 @@ def _problems(recipe: Mapping[str, JsonValue], skip: Callable[[RecipePath], bool
                     yield Problem(path, f"unknown key `{name}`", _near(name, names, "known"))
         elif key not in nested and ops.find(str(key)) is None:
             yield Problem((key,), f"unknown key `{key}` in a Data-Juicer recipe", _near(str(key), _top(ops.keys)))
+    yield from _export(recipe, skip)
+    if not skip(("process",)):
+        for conflict in stat_conflicts(recipe):
+            hint = "a second job that reads the result of the first one computes it again"
+            yield Problem(("process", conflict.index, conflict.op), conflict.message, hint)
+
+
+def _export(recipe: Mapping[str, JsonValue], skip: Callable[[RecipePath], bool]) -> Iterator[Problem]:
+    """The format and the placeholders of the export, known from its name."""
+    path, export_type = recipe.get("export_path"), recipe.get("export_type")
+    if not isinstance(path, str) or skip(("export_path",)) or skip(("export_type",)):
+        return
+    try:
+        names = {name for _, name, _, _ in Formatter().parse(path) if name is not None}
+    except ValueError as error:
+        yield Problem(("export_path",), f"`export_path` cannot be {path!r}: {error}", "a brace is written {{ or }}")
+        return
+    if names - _PLACEHOLDERS:
+        unknown = ", ".join(f"{{{name}}}" for name in sorted(names - _PLACEHOLDERS))
+        names_listed = ", ".join(f"{{{name}}}" for name in sorted(_PLACEHOLDERS))
+        yield Problem(
+            ("export_path",), f"`export_path` has the unknown placeholder {unknown}", f"known: {names_listed}"
+        )
+        return
+    scheme, separator, _ = path.partition("://")
+    if separator and scheme.lower() not in _REMOTE:
+        yield Problem(("export_path",), f"`export_path` cannot be on {scheme}://", "a local path, s3:// or hdfs://")
+    elif export_type is None or isinstance(export_type, str):
+        try:
+            export_format(path, export_type)
+        except ValueError as error:
+            yield Problem(("export_type",) if export_type else ("export_path",), str(error))
 
 
 def _top(keys: Iterable[str]) -> list[str]:

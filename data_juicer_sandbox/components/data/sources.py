@@ -38,7 +38,7 @@ def local_data(recipe: Mapping[str, JsonValue]) -> LocalData | None:
     Raises:
         JobError: the recipe has no data set, or a data set is missing.
     """
-    if recipe.get("generated_dataset_config"):
+    if recipe.get("generated_dataset_config") or recipe.get("decrypt_after_reading"):
         return None
     path = recipe.get("dataset_path") or None
     if isinstance(path, (list, tuple)):

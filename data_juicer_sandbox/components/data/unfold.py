@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, OutputFile
 from data_juicer_sandbox.components.io import read_rows, write_rows
+from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
+from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.types import Row
 
@@ -26,6 +28,7 @@ class UnfoldLists(Component):
         entry_key: the field of the new rows that holds an entry.
         keep_keys: fields of the input row that the new rows keep; none by default. With dots for nested fields; the
             last part is the new field's name.
+        skip_bad_rows: number of rows that may be invalid; they are named in the log and skipped.
     """
 
     outputs = ("path",)
@@ -39,6 +42,7 @@ class UnfoldLists(Component):
         list_key: str = "response",
         entry_key: str = "text",
         keep_keys: list[str] | None = None,
+        skip_bad_rows: NonNegativeInt = 0,
     ):
         if not export_path.endswith(".jsonl"):
             raise ConfigError(f"export_path {export_path!r} is not a .jsonl file")
@@ -47,6 +51,7 @@ class UnfoldLists(Component):
         self.keep = {key.rpartition(".")[2]: key.split(".") for key in keep_keys or []}
         if entry_key in self.keep:
             raise ConfigError(f"entry_key {entry_key!r} is among keep_keys", hint="a field cannot hold two values")
+        self.skip_bad_rows = skip_bad_rows
         self._counts = {"rows": 0, "entries": 0, "left_out": 0}
 
     def run(self, job: JobRun) -> str:
@@ -62,7 +67,7 @@ class UnfoldLists(Component):
 
     def _unfolded(self) -> Iterator[Row]:
         counts = self._counts
-        for row in read_rows(self.dataset_path):
+        for row in read_rows(self.dataset_path, Allowance(self.skip_bad_rows)):
             counts["rows"] += 1
             value = get_nested(row, self.list_key)
             entries = value if isinstance(value, list) else [value]

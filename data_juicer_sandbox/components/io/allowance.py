@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from loguru import logger
 
+from data_juicer_sandbox.components.io.data_files import COMPRESSED, file_format
 from data_juicer_sandbox.errors import JobError, Where
 
 MAX_NAMED = 20
 """Number of bad rows that the log names; further ones are only counted."""
+
+
+def document_hint(file: Path) -> str | None:
+    """What is right for a file of JSON Lines that holds one JSON list or an object over several lines; None for others.
+
+    To skip bad rows would lose all that such a file holds.
+    """
+    if file_format(file) != "jsonl" or file.suffix in COMPRESSED:
+        return None
+    with file.open("rb") as stream:
+        start = stream.read(1 << 16).removeprefix(codecs.BOM_UTF8).lstrip()
+    if start.startswith(b"["):
+        return f"the file is a JSON list; call it {file.with_suffix('.json').name}"
+    if start.startswith(b"{") and start.split(b"\n", 1)[0].strip() == b"{":
+        return "the file is a JSON object over several lines; in JSON Lines each row is on one line"
+    return None
 
 
 class Allowance:
@@ -17,13 +35,14 @@ class Allowance:
 
     Args:
         rows: the number of bad rows that are tolerated.
+        named: whether each is named in the log.
 
     Attributes:
         skipped: the number of bad rows so far.
     """
 
-    def __init__(self, rows: int = 0):
-        self.rows, self.skipped = rows, 0
+    def __init__(self, rows: int = 0, *, named: bool = True):
+        self.rows, self.skipped, self._named = rows, 0, named
 
     @property
     def remaining(self) -> int:
@@ -37,8 +56,11 @@ class Allowance:
             JobError: it is one too many; names file and row.
         """
         if self.remaining <= 0:
-            hint = f"skip_bad_rows: {self.rows} is exceeded" if self.rows else "skip_bad_rows: N tolerates N such rows"
+            hint = document_hint(file) if number == 1 else None
+            if not hint:
+                exceeded = f"skip_bad_rows: {self.rows} is exceeded"
+                hint = exceeded if self.rows else "skip_bad_rows: N tolerates N such rows"
             raise JobError(str(reason), where=Where(str(file), number), hint=hint)
         self.skipped += 1
-        if self.skipped <= MAX_NAMED:
+        if self._named and self.skipped <= MAX_NAMED:
             logger.warning("{}:{}: {}: skipped", file, number, reason)

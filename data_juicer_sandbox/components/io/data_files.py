@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from loguru import logger
 
 from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.files import is_pattern, is_special, path_exists, walk
+from data_juicer_sandbox.file_listing import distinct, folder_files, has_match, matching_files
+from data_juicer_sandbox.files import is_pattern, is_special, path_exists
 
 COMPRESSED = (".gz", ".zst")
 FORMATS = {
@@ -20,7 +20,8 @@ ENDINGS = (*FORMATS, *(suffix + packed for packed in COMPRESSED for suffix in FO
 
 
 def data_files(path: str | Path) -> list[Path]:
-    """The files of a data set, sorted by name.
+    """The files of a data set, sorted by name. Hidden files and folders are left out, and links in circles are followed
+    once; a file that several names lead to is read once.
 
     Args:
         path: a file; a folder, for all data files in it and its subfolders; or a pattern (`part-*.jsonl`, `**` matches
@@ -31,16 +32,14 @@ def data_files(path: str | Path) -> list[Path]:
     """
     root = Path(path)
     if root.is_dir():
-        files = [file for file in walk(root) if file.name.endswith(ENDINGS) and not _is_hidden(file, root)]
+        files = list(distinct(file for file in folder_files(root) if file.name.endswith(ENDINGS)))
         if not files:
             raise JobError(f"no data set in the folder {path}", hint=f"expected files that end in {', '.join(FORMATS)}")
         return files
     if root.is_file():
         return [root]
     if is_pattern(str(path)):
-        matches = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207  # patterns may be absolute
-        files = sorted(file for file in matches if file.is_file())
-        if files:
+        if files := matching_files(path):
             return files
         raise JobError(f"no file matches {path}")
     if is_special(root):
@@ -48,10 +47,6 @@ def data_files(path: str | Path) -> list[Path]:
             f"{path} is a pipe or device, but a data set is read more than once", hint="expected a file or a folder"
         )
     raise JobError(f"no data set at {path}")
-
-
-def _is_hidden(file: Path, folder: Path) -> bool:
-    return any(name.startswith(".") for name in file.relative_to(folder).parts)
 
 
 def refuse_overwriting(target: Path, datasets: Iterable[str | Path]) -> None:
@@ -69,7 +64,7 @@ def refuse_overwriting(target: Path, datasets: Iterable[str | Path]) -> None:
 
 def is_data(path: str | Path) -> bool:
     """Whether a file, a folder, or a match of the pattern exists."""
-    return path_exists(str(path)) or (is_pattern(str(path)) and bool(glob.glob(str(path), recursive=True)))  # noqa: PTH207
+    return path_exists(str(path)) or (is_pattern(str(path)) and has_match(path))
 
 
 def existing_data(paths: Sequence[str], skip_missing: bool, noun: str = "data set") -> list[str]:

@@ -17,8 +17,12 @@ from data_juicer_sandbox.errors import JobError, Where
 def numbered_lines(file: Path, allowance: Allowance | None = None) -> Iterator[tuple[int, bytes]]:
     """Yield the number (from 1) and the bytes of every row.
 
-    Rows of JSON Lines keep their bytes, including line breaks; blank lines are skipped but counted. In the other
-    formats the number is the row number.
+    Rows of JSON Lines keep their bytes, including line breaks; blank lines are skipped but counted. For a CSV file the
+    number is the first line of the row, for a parquet file or a JSON list the row number.
+
+    Args:
+        file: the data file.
+        allowance: the bad rows of a CSV file that are tolerated; none by default.
 
     Raises:
         JobError: the file is damaged, or not in the format of its ending.
@@ -30,10 +34,10 @@ def numbered_lines(file: Path, allowance: Allowance | None = None) -> Iterator[t
         return
     try:
         with open_bytes(file) as stream:
-            if file_format(file) == "csv":
+            if file_format(file) in ("csv", "tsv"):
                 from data_juicer_sandbox.components.io.tables import csv_lines
 
-                yield from enumerate(csv_lines(file), 1)
+                yield from csv_lines(file, "," if file_format(file) == "csv" else "\t", allowance or Allowance())
             elif file_format(file) == "json" and first_character(stream) == b"[":
                 from data_juicer_sandbox.components.io.json_list import list_lines
 

@@ -8,21 +8,9 @@ from functools import cache
 
 from data_juicer_sandbox.types import JsonValue, Row
 
-_LIST = "; if the file is a JSON list, call it .json (objects on several lines are read only in such a list)"
-
 
 class BadRow(ValueError):
-    """A line is not a valid row; the message says why.
-
-    Args:
-        message: the reason.
-        is_list: whether the line may begin a JSON list or an object on several lines. If it is the first line of a
-            file, skipping bad lines would lose rows.
-    """
-
-    def __init__(self, message: str, *, is_list: bool = False):
-        super().__init__(message)
-        self.is_list = is_list
+    """A line is not a valid row; the message says why."""
 
 
 def parse(line: bytes | str) -> Row:
@@ -39,7 +27,7 @@ def parse(line: bytes | str) -> Row:
     except errors:  # NaN, lone surrogates: valid for Python's own parser, which is slower
         return parse_slowly(line)
     if not isinstance(row, dict):
-        raise _no_object(row)
+        raise BadRow(f"a row is a JSON object, not {_type_name(row)}")
     return row
 
 
@@ -56,18 +44,10 @@ def parse_slowly(line: bytes | str, parse_float: Callable[[str], object] | None 
     except RecursionError:
         raise BadRow("nested too deeply") from None
     except ValueError as error:  # includes UnicodeDecodeError
-        start = line[:100].strip() if isinstance(line, str) else line[:100].decode("latin-1").strip()
-        if start in ("[", "{", "[{"):
-            raise BadRow(f"not a JSON row: {error}{_LIST}", is_list=True) from error
         raise BadRow(f"not a JSON row: {error}") from error
     if not isinstance(row, dict):
-        raise _no_object(row)
+        raise BadRow(f"a row is a JSON object, not {_type_name(row)}")
     return row
-
-
-def _no_object(value: object) -> BadRow:
-    is_list = isinstance(value, list)
-    return BadRow(f"a row is a JSON object, not {_type_name(value)}{_LIST if is_list else ''}", is_list=is_list)
 
 
 @cache

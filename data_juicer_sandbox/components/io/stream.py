@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
@@ -23,18 +24,23 @@ def read_lines(path: str | Path) -> Iterator[bytes]:
             yield line
 
 
-def read_rows(path: str | Path) -> Iterator[Row]:
+def read_rows(path: str | Path, allowance: Allowance | None = None) -> Iterator[Row]:
     """Yield the rows of a data set, one at a time.
 
     Args:
         path: as for `read_lines`.
+        allowance: the bad rows that are skipped; none by default.
 
     Raises:
         JobError: a line is not a JSON object; names file and line.
     """
     for file in data_files(path):
-        for number, line in numbered_lines(file):
+        for number, line in numbered_lines(file, allowance):
             try:
-                yield parse(line)
+                row = parse(line)
             except BadRow as error:
-                raise JobError(str(error), where=Where(str(file), number)) from error
+                if allowance is None:
+                    raise JobError(str(error), where=Where(str(file), number)) from error
+                allowance.skip(file, number, error)
+            else:
+                yield row

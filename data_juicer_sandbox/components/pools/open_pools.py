@@ -13,6 +13,7 @@ import xxhash
 from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.io.allowance import Allowance, document_hint
 from data_juicer_sandbox.components.io.columns import Columns, columns_of, merge_schemas
 from data_juicer_sandbox.components.io.data_files import data_files, file_format
 from data_juicer_sandbox.components.io.lines import numbered_lines
@@ -54,7 +55,7 @@ def open_pools(
         JobError: a pool is missing or damaged, or has too many bad rows; names file, line and reason.
     """
     sources = [[file.absolute() for file in data_files(path)] for path in paths]
-    json_lines = _as_json_lines(job, sources, engine)
+    json_lines, bad_rows = _as_json_lines(job, sources, engine, skip_bad_rows)
     chunks_by_pool = [[split_chunks(file) for file in files] for files in json_lines]
     chunks = [chunk for files in chunks_by_pool for file in files for chunk in file]
     scans = []
@@ -66,7 +67,9 @@ def open_pools(
         for result in results:
             scans.append(result)
             task.advance(1)
-    _check_bad_rows(chunks, scans, dict(zip(chain(*json_lines), chain(*sources), strict=True)), skip_bad_rows)
+    _check_bad_rows(
+        chunks, scans, dict(zip(chain(*json_lines), chain(*sources), strict=True)), skip_bad_rows - bad_rows
+    )
     remaining = deque(scans)
     del scans
     return [
@@ -79,27 +82,38 @@ def open_pools(
     ]
 
 
-def _as_json_lines(job: JobRun, sources: list[list[Path]], engine: Engine) -> list[list[Path]]:
-    """The files themselves where they are uncompressed JSON Lines, or else converted copies."""
+def _as_json_lines(
+    job: JobRun, sources: list[list[Path]], engine: Engine, skip_bad_rows: int
+) -> tuple[list[list[Path]], int]:
+    """The files themselves where they are uncompressed JSON Lines, or else converted copies; and the number of bad rows
+    that were skipped.
+    """
     converted: dict[Path, Path] = {}
     for file in dict.fromkeys(chain(*sources)):
         if file_format(file) != "jsonl" or file.name.endswith((".gz", ".zst")):
             converted[file] = job.folder.absolute() / "rows" / f"{len(converted)}-{file.name}.jsonl"
-    unpacking = closing(run_all(_convert, None, list(converted.items()), engine, large=True))
+    unpacking = closing(run_all(_convert, skip_bad_rows, list(converted.items()), engine, large=True))
     with job.progress.task("unpacking", total=len(converted)) as task, unpacking as finished:
-        for _ in finished:
+        skipped = 0
+        for bad_rows in finished:
+            skipped += bad_rows
             task.advance(1)
-    return [[converted.get(file, file) for file in files] for files in sources]
+    if skipped > skip_bad_rows:
+        raise JobError(f"{skipped} bad rows in all", hint=f"skip_bad_rows: {skip_bad_rows} is exceeded")
+    return [[converted.get(file, file) for file in files] for files in sources], skipped
 
 
-def _convert(shared: None, item: tuple[Path, Path]) -> None:
+def _convert(skip_bad_rows: int, item: tuple[Path, Path]) -> int:
+    """Convert a file; return the number of bad rows of a CSV file that were skipped."""
     source, target = item
+    allowance = Allowance(skip_bad_rows)
     with replacing(target) as part, part.open("wb", buffering=1 << 20) as stream:
         written = 0
-        for number, line in numbered_lines(source):
+        for number, line in numbered_lines(source, allowance):
             stream.write(b"\n" * (number - written - 1))  # keeps blank lines, so that line numbers in errors are right
             stream.write(line)
             written = number
+    return allowance.skipped
 
 
 def _columns(files: list[Path]) -> Columns | None:
@@ -207,8 +221,8 @@ def _check_bad_rows(chunks: list[Chunk], scans: list[Scan], sources: dict[Path, 
     if len(bad) > allowed:
         file, offset, reason = bad[0]
         more = f"; {len(bad):,} bad rows in all" if len(bad) > 1 else ""
-        is_list = offset == 0 and "call it .json" in reason  # skipping its lines would lose all rows
-        hint = None if is_list else f"skip_bad_rows: {len(bad)} skips {'them' if len(bad) > 1 else 'it'}"
+        hint = document_hint(sources[file]) if not offset else None
+        hint = hint or f"skip_bad_rows: {len(bad)} skips {'them' if len(bad) > 1 else 'it'}"
         raise JobError(f"{reason}{more}", where=_where(file, offset, sources), hint=hint)
     for file, offset, reason in bad[:MAX_NAMED]:
         logger.warning("{}: {}: skipped", _where(file, offset, sources), reason)

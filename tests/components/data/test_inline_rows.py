@@ -31,3 +31,12 @@ def test_what_is_no_row_is_told_before_the_run(tmp_path):
         InlineRows([], str(tmp_path / "rows.jsonl"))
     with pytest.raises(ConfigError, match=r"not a \.jsonl file"):
         InlineRows([{}], str(tmp_path / "rows"))
+
+
+def test_a_date_is_refused_before_the_run(tmp_path):
+    import datetime
+
+    with pytest.raises(ConfigError, match=r"rows\.1 cannot be written as JSON: .*date.*written in quotes"):
+        InlineRows([{"a": 1}, {"when": datetime.date(2024, 5, 6)}], str(tmp_path / "rows.jsonl"))
+    with pytest.raises(ConfigError, match=r"rows\.0 cannot be written"):
+        InlineRows([datetime.date(2024, 5, 6)], str(tmp_path / "rows.jsonl"), key="when")

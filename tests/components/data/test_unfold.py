@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from data_juicer_sandbox.components.data.unfold import UnfoldLists
+from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 
@@ -41,3 +42,11 @@ def test_where_there_is_nothing_to_unfold_no_file_is_left(job, jsonl, tmp_path):
 def test_a_name_cannot_stand_for_two_values(tmp_path):
     with pytest.raises(ConfigError, match="'id' is among keep_keys"):
         UnfoldLists("d.jsonl", str(tmp_path / "new.jsonl"), entry_key="id", keep_keys=["meta.id"])
+
+
+def test_bad_rows_are_skipped_as_many_as_are_allowed(job, jsonl, tmp_path):
+    path = jsonl("rows.jsonl", ['{"response": ["a"]}', "nope", '{"response": ["b"]}'])
+    with pytest.raises(JobError, match=r"rows\.jsonl:2: not a JSON row"):
+        UnfoldLists(path, str(tmp_path / "out.jsonl")).run(job)
+    unfolded = UnfoldLists(path, str(tmp_path / "out.jsonl"), skip_bad_rows=1).run(job)
+    assert [row["text"] for row in read_rows(unfolded)] == ["a", "b"]

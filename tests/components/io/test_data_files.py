@@ -87,7 +87,7 @@ def test_nothing_there(tree):
 
 
 def test_forms():
-    assert {file_format(Path("a" + ending)) for ending in ENDINGS} == {"jsonl", "json", "parquet", "csv"}
+    assert {file_format(Path("a" + ending)) for ending in ENDINGS} == {"jsonl", "json", "parquet", "csv", "tsv"}
     forms = {
         "a.jsonl.gz": "jsonl",
         "a.ndjson.zst": "jsonl",

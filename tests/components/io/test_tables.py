@@ -90,11 +90,11 @@ def test_a_header_alone_has_no_rows(read):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("a,b\n1\n", "Expected 2 columns, got 1"),
-        ("a,b\n1,2\n1,2,3\n", "Expected 2 columns, got 3"),
+        ("a,b\n1\n", "a.csv:2: expected 2 cells, got 1"),
+        ("a,b\n1,2\n1,2,3\n", "a.csv:3: expected 2 cells, got 3"),
         ("a,a\n1,2\n", "two columns have the same name"),
         ("", "Empty CSV file"),
-        (b"a,b\n1,\xff\n", "UTF8"),
+        (b"a,b\n1,\xff\n", "a.csv:2: not UTF-8"),
     ],
 )
 def test_what_is_no_table(read, text, why):

@@ -26,6 +26,7 @@ from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.types import JsonValue, LibraryObject, Row
 
 ROW = "__dj_sandbox_row__"
@@ -67,12 +68,14 @@ class Demands:
         text_keys: fields without which a row is skipped.
         media_keys: fields with lists of paths, relative to the data set.
         suffixes: whether an OP needs the ending of each row's file.
+        endings: the endings of the files that are read; all formats if there are none.
     """
 
     fields: NeededFields
     text_keys: tuple[str, ...] = ()
     media_keys: tuple[str, ...] = ()
     suffixes: bool = False
+    endings: tuple[str, ...] = ()
 
 
 def hand_over(paths: Sequence[str], demands: Demands, folder: Path, allowance: Allowance) -> HandedRows:
@@ -130,7 +133,7 @@ class _Reader:
 
     def rows(self, path: str) -> Iterator[_HandedRow]:
         base = path if Path(path).is_dir() else None
-        for file in data_files(path):
+        for file in self._files(path):
             self._starts.append(self._handed)
             self._bases.append(str(Path(base or file.parent).absolute()))
             self._suffixes.append(file.suffix)
@@ -144,6 +147,16 @@ class _Reader:
                 if self._has_texts(row):
                     self._handed += 1
                     yield _HandedRow(line, self._values(row, len(self._bases) - 1))
+
+    def _files(self, path: str) -> list[Path]:
+        files = data_files(path)
+        endings = self._demands.endings
+        if not endings:
+            return files
+        chosen = [file for file in files if file.name.endswith(endings)]
+        if not chosen:
+            raise JobError(f"no file of {path} ends in {', '.join(endings)}", hint="these are the recipe's `suffixes`")
+        return chosen
 
     def again(self, line: bytes, number: int) -> _HandedRow:
         """A row that was read before."""
@@ -208,7 +221,9 @@ def _lookup(row: Row, key: str) -> JsonValue:
 
 
 def _absolute(path: str, base: str) -> str:
-    return path if not path or "://" in path or os.path.isabs(path) else os.path.join(base, path)  # noqa: PTH117, PTH118
+    """The absolute path of a file relative to `base`; other texts, such as addresses or encoded images, as they are."""
+    absolute = os.path.join(base, path)  # noqa: PTH118
+    return absolute if path and path_exists(absolute) else path
 
 
 class _Batch:

@@ -66,8 +66,10 @@ def _add(needed: NeededFields, name: str, op: Op | None, args: Mapping[str, Json
     base = catalogue().base_names
     for param in op.params.values():
         value = args.get(param.name, param.default)
-        # A parameter of all OPs, such as `text_key`, counts only where the OP's code uses it.
-        if param.name not in base or param.name in op.key_params:
+        # A parameter of all OPs, such as `text_key`, counts only where the OP's code uses it. Code that a mapper shares
+        # with others may use more of them.
+        of_all = param.name in base and not (op.category == "mapper" and param.name.endswith("_key"))
+        if not of_all or param.name in op.key_params:
             needed.names.update(_names(value))
     needed.names.update(op.fields)
     text_key = args.get("text_key") or op.params["text_key"].default

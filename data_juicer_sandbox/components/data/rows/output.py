@@ -13,7 +13,8 @@ from data_juicer_sandbox.components.io.columns import Columns
 
 FORMATS = ("jsonl", "json", "parquet")
 PACKED = (".gz", ".zst")
-_PATTERN_HINT = "a name that ends in .jsonl, .jsonl.gz, .jsonl.zst, .json or .parquet"
+_FORMAT_OF_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet"}
+_EXPECTED = "a name that ends in .jsonl, .jsonl.gz, .jsonl.zst, .json or .parquet"
 
 
 def export_format(path: str, export_type: str | None) -> str:
@@ -28,13 +29,15 @@ def export_format(path: str, export_type: str | None) -> str:
     """
     name = path.rstrip("/").rpartition("/")[2]
     packed = next((ending for ending in PACKED if name.endswith(ending)), "")
-    ending = Path(name.removesuffix(packed)).suffix.removeprefix(".")
-    file_format = str(export_type) if export_type else "jsonl" if ending == "ndjson" else ending
-    if file_format not in FORMATS:
-        what = f"the ending {'.' + ending!r} is not the format of an export" if ending else "the name has no ending"
-        raise ValueError(f"{path}: {what}; expected {_PATTERN_HINT}, or `export_type`")
+    ending = Path(name.removesuffix(packed)).suffix
+    file_format = str(export_type) if export_type else _FORMAT_OF_ENDING.get(ending, "")
+    if export_type and file_format not in FORMATS:
+        raise ValueError(f"`export_type` cannot be {export_type!r}; expected one of {', '.join(FORMATS)}")
+    if not file_format:
+        what = f"ends in {ending + packed!r}" if ending else "has no ending that names a format"
+        raise ValueError(f"`export_path` {path!r} {what}; expected {_EXPECTED}, or `export_type`")
     if packed and file_format == "parquet":
-        raise ValueError(f"{path}: a parquet file is compressed in itself; expected {_PATTERN_HINT}")
+        raise ValueError(f"`export_path` {path!r} is compressed twice; expected {_EXPECTED}")
     return file_format
 
 

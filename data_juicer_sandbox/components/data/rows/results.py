@@ -172,14 +172,15 @@ def _values(column: LibraryObject) -> list[JsonValue]:
     """The values of a column as JSON values."""
     import pyarrow as pa
 
+    from data_juicer_sandbox.components.io.nested import converter
     from data_juicer_sandbox.components.io.values import values
 
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
         if isinstance(column, pa.ChunkedArray):
             column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    if isinstance(column.type, pa.JsonType):
-        return [None if text is None else json.loads(text) for text in column.storage.to_pylist()]
+    if convert := converter(column.type, lambda leaf: json.loads if isinstance(leaf, pa.JsonType) else None):
+        return [None if value is None else convert(value) for value in column.to_pylist()]
     return values(column)
 
 

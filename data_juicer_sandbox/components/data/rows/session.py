@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import xxhash
+from loguru import logger
 
 from data_juicer_sandbox.components.data.dj_runtime import DataJuicerRuntime
 from data_juicer_sandbox.components.data.rows.hand_over import Demands, HandedRows, hand_over
@@ -76,12 +77,17 @@ def open_rows(
     needed = needed_fields(process, text_keys, more_fields)
     if getattr(config, "validators", None):
         needed.everything = True
+    media_keys = tuple(str(getattr(config, key)) for key in _MEDIA if getattr(config, key, None))
+    needed.names.update(media_keys)
     demands = Demands(
         needed,
         tuple(text_keys),
-        tuple(str(getattr(config, key)) for key in _MEDIA if getattr(config, key, None)),
+        media_keys,
         any("suffix_filter" in entry for entry in process),
+        _endings(getattr(config, "suffixes", None)),
     )
+    if getattr(config, "load_dataset_kwargs", None):
+        logger.warning("`load_dataset_kwargs` has no effect on local data sets, which Data-Juicer does not load itself")
     handed = hand_over(data.paths, demands, dj.folder / "rows", Allowance(skip_bad_rows))
     digest = handed.lines.digest()
     _forget_other_checkpoint(dj.folder, digest)
@@ -95,6 +101,11 @@ def open_rows(
         handed.arrow = Path(shutil.move(handed.arrow, cache / "rows.arrow"))
     dataset = dj.dataset(handed.arrow, digest)
     return SessionRows(data, handed, dataset, dj.drawn(dataset, handed.ranges, data.weights, data.max_rows))
+
+
+def _endings(suffixes: str | list[str] | None) -> tuple[str, ...]:
+    listed = [suffixes] if isinstance(suffixes, str) else suffixes or []
+    return tuple(ending if ending.startswith(".") else f".{ending}" for ending in listed)
 
 
 def _forget_other_checkpoint(folder: Path, digest: str) -> None:
