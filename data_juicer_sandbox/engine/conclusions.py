@@ -93,32 +93,24 @@ class Ranking:
 def rankings(metrics: Path) -> list[Ranking]:
     """The rankings among the metrics of a run, in the order of their jobs."""
     attempts: dict[tuple[str, str], Metrics] = {}
-    ranked = {_job(record) for record in local.read(metrics, containing=b'.rank"')} - {None}
+    ranked = {(record.pipeline, record.job) for record in local.read(metrics, containing=b'.rank"')}
     restarted: set[tuple[str, str]] = set()
     for record in local.read(metrics) if ranked else ():
-        key = _job(record)
-        if key is None or key not in ranked:
+        key = (record.pipeline, record.job)
+        if key not in ranked:
             continue
-        if "name" not in record:
+        if record.name is None:
             restarted.add(key)
-            continue
-        if not isinstance(record["name"], str):
             continue
         if key in restarted or key not in attempts:
             restarted.discard(key)
             attempts[key] = {}
-        attempts[key][record["name"].removeprefix(f"{record['job']}.")] = record.get("value")
+        attempts[key][record.key] = record.value
     return [
         Ranking(f"{pipeline}.{job}", next(iter(pools.values())).get("baseline"), pools)
         for (pipeline, job), values in attempts.items()
         if (pools := _by_pool(values))
     ]
-
-
-def _job(record: Mapping[str, JsonValue]) -> tuple[str, str] | None:
-    """The pipeline and name of a record's job; None if it is damaged."""
-    pipeline, job = record.get("pipeline"), record["job"]
-    return (pipeline, job) if isinstance(pipeline, str) and isinstance(job, str) else None
 
 
 def _by_pool(values: Metrics) -> dict[str, Metrics]:

@@ -130,16 +130,3 @@ def test_nested_deeply_is_fine():
 def test_more_digits_than_python_reads_are_told():
     with pytest.raises(BadRow, match="not a JSON row"):
         parse('{"x": ' + "1" * 5_000 + "}")
-
-
-@pytest.mark.parametrize("line", ["[\n", "{\n", "[{\n", '[{"text": "a"}, {"text": "b"}]\n', " [ \r\n"])
-def test_a_part_of_a_json_list_is_told_from_a_damaged_row(line):
-    with pytest.raises(BadRow, match=r"if the file is a JSON list, call it \.json") as raised:
-        parse(line.encode())
-    assert raised.value.is_list
-
-
-def test_a_damaged_row_is_no_list():
-    with pytest.raises(BadRow, match="not a JSON row") as raised:
-        parse(b'{"text": "a"')
-    assert not raised.value.is_list
