@@ -60,6 +60,7 @@ ATTACKS: dict[str, dict[str, Any]] = {
     "dotted type": extra("GeneralDataExecutorHook", "evil_code.Evil"),
     "dotted type of this package": extra("GeneralDataExecutorHook", "data_juicer_sandbox.components.command.X"),
     "dotted hook": job("evil_code.Evil"),
+    "variable of the environment": extra("GeneralDataExecutorHook", **{**ROWS, "rows": ["${env:HOME}"]}),
     "lambda": process({"python_lambda_mapper": {"lambda_str": "lambda x: x"}}),
     "python file": process({"python_file_mapper": {"file_path": "evil_code.py", "function_name": "f"}}),
     "field filter": process({"general_field_filter": {"filter_condition": "10 > 1"}}),

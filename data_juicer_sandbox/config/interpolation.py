@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 
+from data_juicer_sandbox.code_policy import is_untrusted
 from data_juicer_sandbox.config.limits import Budget
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
@@ -99,6 +100,9 @@ def unknown_variable(name: str, variables: Variables) -> tuple[str, str]:
     """
     if name.startswith(ENVIRONMENT):
         variable = name.removeprefix(ENVIRONMENT)
+        if is_untrusted():
+            hint = "variables of the environment may hold keys, which a config could copy into its outputs"
+            return f"refused by --untrusted: ${{{name}}}", hint
         if re.fullmatch(r"\w+", variable):
             hint = f"set it, or give a default: ${{{ENVIRONMENT}{variable}:-default}}; write $${{ for a literal ${{"
             return f"the environment variable {variable} is not set", hint
@@ -122,6 +126,8 @@ def mentions(value: object, name: str) -> bool:
 def _look_up(name: str, variables: Variables) -> JsonValue:
     if not name.startswith(ENVIRONMENT):
         return variables.get(name, _MISSING)
+    if is_untrusted():
+        return _MISSING
     variable, has_default, default = name.removeprefix(ENVIRONMENT).partition(":-")
     value = os.environ.get(variable, _MISSING)
     if has_default and value in ("", _MISSING):
