@@ -25,7 +25,7 @@ def test_what_is_no_json_is_a_value_error(text):
 
 def test_deep_lines_and_replies_are_plain_texts():
     assert Receiver.take(Receiver.__new__(Receiver), DEEP) is False
-    assert error_of(Reply(500, {}, DEEP.encode()))[0].startswith('{"a"')
+    assert error_of(Reply(500, {}, DEEP.encode())).message.startswith('{"a"')
 
 
 def test_deep_files_are_no_json(tmp_path):

@@ -91,7 +91,8 @@ def _summary(thing: Described) -> Iterator[str]:
     yield thing.name
     yield from _wrap(thing.summary, "  ")
     for label, value in thing.facts.items():
-        yield from _entry(f"{label}:", value, 14)
+        if label != "metrics":
+            yield from _entry(f"{label}:", value, 14)
     required = [f"{parameter.name}: {parameter.type}" for parameter in thing.parameters if parameter.default is None]
     optional = [f"{parameter.name}={parameter.default}" for parameter in thing.parameters if parameter.default]
     yield from _entry("required:", "; ".join(required) or "nothing", 14)

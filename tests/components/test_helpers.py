@@ -6,7 +6,7 @@ import pytest
 
 from data_juicer_sandbox.components.helpers import BUILTIN, find_helper, helpers
 from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.plugins import plugins
+from data_juicer_sandbox.plugins import _entry_points
 
 
 def test_every_built_in_helper_is_there():
@@ -25,13 +25,13 @@ def test_a_plug_in_of_an_installed_package(tmp_path, monkeypatch):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shouting\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[data_juicer_sandbox.helpers]\nshout = shouting:shout\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    plugins.cache_clear()
+    _entry_points.cache_clear()
     try:
         assert "shout" in helpers()
         assert find_helper("shout", {"mark": "?"})({"text": "hey"}) == "HEY?"
     finally:
         sys.modules.pop("shouting", None)
-        plugins.cache_clear()
+        _entry_points.cache_clear()
 
 
 @pytest.mark.parametrize(

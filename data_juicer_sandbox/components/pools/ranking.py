@@ -78,7 +78,9 @@ class DataPoolRanking(Component):
     outputs = ("paths",)
     metrics = (
         *metric_keys("rank", "score", "metrics.<key>", under="<pool>"),
-        *metric_keys("relative.<key>", under="<pool>", requires="baseline"),
+        *metric_keys("baseline", "relative.<key>", under="<pool>", requires="baseline"),
+        *metric_keys("seeds", "change.<key>", "low.<key>", "high.<key>", under="<pool>", requires="baseline"),
+        *metric_keys("verdict.<key>", under="<pool>", requires="baseline"),
     )
     numbers = number_keys(paths=())
 

@@ -88,7 +88,7 @@ class ModelFeedbackRefiner(Component):
     """
 
     outputs = ("refined_recipe_path", "evidence")
-    metrics = metric_keys("tried", "accepted", "kept_ratio", "<op>.<parameter>")
+    metrics = metric_keys("tried", "accepted", "kept_ratio", "recipe_kept_ratio", "<op>.<parameter>")
 
     def __init__(
         self,

@@ -132,7 +132,7 @@ class Pruner(NullJob):
 
 @pytest.mark.parametrize("parallel", [1, 2])
 def test_what_the_watcher_raises_ends_the_training_which_can_go_on(job, other_job, pools, tiny, held, parallel):
-    given = {**tiny, "max_tokens": 250 * 128, "save_steps": 8}
+    given = {**tiny, "max_tokens": 250 * 128, "save_steps": 8, "tokenizer_per_dataset": True}
     asked = {"eval_dataset_path": held, "eval_steps": 20, "eval_max_rows": 5}
     pruner = Pruner()
     with pytest.raises(Pruned) as raised:

@@ -46,7 +46,7 @@ wrong key, too little memory) raises JobError.
 
 _FIGURES = (
     *("rows", "failed", "kept", "prompt_tokens", "completion_tokens", "seconds", "rows_per_second"),
-    *("tokens_per_second", "cost", "requests", "retries"),
+    *("tokens_per_second", "cost", "requests", "retries", "incomplete"),
 )
 
 
