@@ -55,7 +55,7 @@ def merge(path: str, **values: object) -> dict:
             },
             "has no output '0' (results without names are res_1, res_2",
         ),
-        (api(api_endpoint="/chat/completions"), "is not a URL (its meaning is another here"),
+        (api(api_endpoint="/chat/completions"), "http:// or https:// (its meaning is another here"),
         (
             api(build_messages_func="build_messages_for_math_qa", func_kwargs={"query_key": "q"}),
             "takes 'query_key' (its meaning",

@@ -109,6 +109,6 @@ def test_hints_do_not_lead_astray(job, jsonl, tmp_path):
     assert raised.value.hint is None
     for text in ('[\n {"n": 1},\n {"n": 2}\n]\n', '{\n "n": 1\n}\n{\n "n": 2\n}\n', '[{"n": 1}, {"n": 2}]\n'):
         (tmp_path / "list.jsonl").write_text(text)
-        with pytest.raises(JobError, match="the file is a JSON (list|object over several lines)") as raised:
+        with pytest.raises(JobError, match=r"the file is a JSON (list|object over several lines)") as raised:
             DataPoolDownsampling(str(tmp_path / "list.jsonl"), str(tmp_path / "out")).run(job)
         assert "skip_bad_rows" not in str(raised.value)
