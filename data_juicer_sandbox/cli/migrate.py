@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.cli.options import refusal
+from data_juicer_sandbox.control_characters import escape_controls
 from data_juicer_sandbox.errors import ConfigError, SandboxError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.secrets import mask_text
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         migration = migrate(args.old, output)
         for change in migration.changes:
-            print(mask_text(str(change)), file=messages)
+            print(escape_controls(mask_text(str(change))), file=messages)
         if not migration.files:
             print(f"{args.old}: nothing to migrate", file=messages)
             if args.output == "-":

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, get_args
 from data_juicer_sandbox.config.keys import KEYS, Key
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import parse
+from data_juicer_sandbox.control_characters import escape_controls
 from data_juicer_sandbox.errors import ConfigError, SandboxError
 from data_juicer_sandbox.secrets import mask_text, shorten
 from data_juicer_sandbox.types import ConfigValues, JsonValue, LibraryObject
@@ -107,7 +108,7 @@ def read(argument_parser: ArgumentParser, arguments: list[str]) -> tuple[ConfigV
         options = argument_parser.parse_args(arguments).as_dict()
     except argparse.ArgumentError as error:
         message = shorten(" ".join(str(error).split()), _SHOWN, "...")
-        print(mask_text(f"dj-sandbox: {message} (see --help)"), file=sys.stderr)
+        print(escape_controls(mask_text(f"dj-sandbox: {message} (see --help)")), file=sys.stderr)
         return 2
     try:
         overrides = {

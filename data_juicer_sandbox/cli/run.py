@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.cli.main import PRINT
+from data_juicer_sandbox.control_characters import escape_controls
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, SandboxError
 from data_juicer_sandbox.installation import program
 from data_juicer_sandbox.secrets import mask, mask_text
@@ -104,7 +105,7 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         screen.close()
         print(options.refusal(error), file=sys.stderr)
         if sandbox.config.debug:
-            print(mask_text(traceback.format_exc()), file=sys.stderr)
+            print(escape_controls(mask_text(traceback.format_exc())), file=sys.stderr)
         return error.exit_code
     finally:
         screen.close()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.cli import options
+from data_juicer_sandbox.control_characters import escape_controls
 from data_juicer_sandbox.errors import ConfigErrors
 from data_juicer_sandbox.secrets import mask_text
 
@@ -49,4 +50,4 @@ def run(arguments: list[str]) -> int:
 
 def _print_warnings(warnings: Sequence[str]) -> None:
     for warning in warnings:
-        print(mask_text(f"warning: {warning}"), file=sys.stderr)
+        print(escape_controls(mask_text(f"warning: {warning}")), file=sys.stderr)

@@ -18,6 +18,7 @@ from data_juicer_sandbox.components.data.rows.session import open_rows
 from data_juicer_sandbox.components.data.sources import local_data, with_dataset_configs, without_data
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt
+from data_juicer_sandbox.csv_cells import safe_cell
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
@@ -86,7 +87,7 @@ class DataJuicerAnalyzer(Component):
                 with replacing(final) as part, part.open("wb", buffering=1 << 20) as stream:
                     stream.writelines(rows.result(result, Kept(stats=True)).lines())
         with replacing(job.folder / "overall.csv") as part:
-            table.to_csv(part)
+            table.rename(index=safe_cell, columns=safe_cell).map(safe_cell).to_csv(part)
         values = overall_values(table)
         write_table(job.folder, values)
         seconds = time.perf_counter() - started
