@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from weakref import WeakKeyDictionary
 
-from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.file_digests import digest
 from data_juicer_sandbox.plugins import plugins
 
 _DOTTED = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)[.:]([^\W\d]\w*)")

@@ -16,6 +16,7 @@ LAYERS = (
     ("code_policy",),
     ("output_folders", "output_lock", "imports", "plugins", "file_listing"),
     ("files",),
+    ("file_digests",),
     ("output_guard", "user_code", "context"),
     ("terminal", "config"),
     ("watchers",),

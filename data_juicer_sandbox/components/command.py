@@ -15,7 +15,7 @@ from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, P
 from data_juicer_sandbox.components.number_types import PositiveFloat
 from data_juicer_sandbox.components.processes.program import Line, Program
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import state_key
+from data_juicer_sandbox.file_digests import state_key
 from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.types import Metrics

@@ -10,7 +10,8 @@ import xxhash
 
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
-from data_juicer_sandbox.files import digest, path_exists
+from data_juicer_sandbox.file_digests import digest
+from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.plain_json import flatten
 from data_juicer_sandbox.secrets import mask, shorten
 from data_juicer_sandbox.types import JsonValue

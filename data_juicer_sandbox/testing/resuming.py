@@ -12,7 +12,8 @@ import yaml
 from data_juicer_sandbox.api import Sandbox
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.errors import SandboxError
-from data_juicer_sandbox.files import path_exists, walk
+from data_juicer_sandbox.file_digests import walk
+from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.testing.observation import NAME, WORK_DIR, Bench
 from data_juicer_sandbox.types import ConfigValues
 from data_juicer_sandbox.workflow.planned_job import texts

@@ -13,7 +13,8 @@ import xxhash
 from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.components.processes.hardware import cores
 from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.files import content_stamp, is_pattern, path_exists, quick_key, total_size, walk
+from data_juicer_sandbox.file_digests import content_stamp, quick_key, total_size, walk
+from data_juicer_sandbox.files import is_pattern, path_exists
 from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.plain_json import flatten
 from data_juicer_sandbox.secrets import mask
@@ -23,7 +24,7 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths, t
 from data_juicer_sandbox.workflow.resolve import ResolvedJob
 
 Fingerprint = tuple[str, str]
-"""What `files.content_stamp` returns. A fingerprint of an earlier version has three parts, the content digest last."""
+"""What `content_stamp` returns. A fingerprint of an earlier version has three parts, the content digest last."""
 
 LARGE = 64 << 20
 """Total size in bytes from which files are hashed in several threads."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.file_digests import digest
 
 ROOT = Path(__file__).parent.parent.parent
 KILLS = 3

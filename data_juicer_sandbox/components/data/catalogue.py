@@ -15,7 +15,8 @@ from loguru import logger
 
 from data_juicer_sandbox.components.data.value_types import Type
 from data_juicer_sandbox.errors import MissingDependency
-from data_juicer_sandbox.files import replacing, state_key
+from data_juicer_sandbox.file_digests import state_key
+from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.types import JsonValue
 
 _BUILDERS = ("catalogue.py", "catalogue_build.py", "value_types.py")

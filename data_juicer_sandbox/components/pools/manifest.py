@@ -9,7 +9,8 @@ from pathlib import Path
 import xxhash
 
 from data_juicer_sandbox import __version__
-from data_juicer_sandbox.files import open_append, state_key
+from data_juicer_sandbox.file_digests import state_key
+from data_juicer_sandbox.files import open_append
 from data_juicer_sandbox.types import JsonValue
 
 

@@ -16,7 +16,8 @@ from loguru import logger
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.files import digest, remove, replacing, walk
+from data_juicer_sandbox.file_digests import digest, walk
+from data_juicer_sandbox.files import remove, replacing
 from data_juicer_sandbox.types import LibraryObject
 
 MANIFEST = "manifest.json"

@@ -17,7 +17,8 @@ from data_juicer_sandbox.components.quality.classifier import Hashing
 from data_juicer_sandbox.components.quality.learn import Examples, learn
 from data_juicer_sandbox.components.quality.tokens import TOKENIZERS
 from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.files import claim, digest, replacing
+from data_juicer_sandbox.file_digests import digest
+from data_juicer_sandbox.files import claim, replacing
 from data_juicer_sandbox.types import ConfigValues
 
 _HELD_OUT = ("auc", "accuracy", "precision", "recall", "f1", "negative", "positive")

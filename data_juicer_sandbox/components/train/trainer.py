@@ -25,7 +25,8 @@ from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.training_args import check_training_args
 from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.files import claim, digest, output_owner, replacing
+from data_juicer_sandbox.file_digests import digest
+from data_juicer_sandbox.files import claim, output_owner, replacing
 from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.plain_json import fingerprint
 from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics

@@ -12,7 +12,7 @@ import yaml
 from data_juicer_sandbox.components.evaluate.lm_eval import LMEval, read
 from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.file_digests import digest
 
 PYTHON = os.environ.get("DJ_TEST_LM_EVAL_PYTHON") or (sys.executable if importlib.util.find_spec("lm_eval") else None)
 runs = pytest.mark.skipif(PYTHON is None, reason="no lm-eval here, and DJ_TEST_LM_EVAL_PYTHON names none")

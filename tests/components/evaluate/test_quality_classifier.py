@@ -18,7 +18,7 @@ from data_juicer_sandbox.components.quality.scores import Distribution
 from data_juicer_sandbox.components.quality.spark import memory
 from data_juicer_sandbox.components.train.quality_classifier import TextQualityClassifier
 from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.file_digests import digest
 
 pytest.importorskip("sklearn", reason="needs the extra `evaluate`")
 

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from data_juicer_sandbox.components.io.data_files import data_files, is_data
-from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.file_digests import digest
 
 
 @pytest.fixture

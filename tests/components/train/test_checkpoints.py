@@ -12,7 +12,7 @@ from loguru import logger
 from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.train.checkpoints import MANIFEST, MARK, find_fault, finish
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
-from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.file_digests import digest
 
 pytest.importorskip("torch", reason="needs the extra `train`")
 

@@ -10,7 +10,7 @@ from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerple
 from data_juicer_sandbox.components.train.eval_callback import evaluation_mode
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.file_digests import digest
 
 pytest.importorskip("torch", reason="needs the extra `train`")
 

@@ -10,7 +10,7 @@ import pytest
 
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.file_digests import digest
 
 pytest.importorskip("torch", reason="needs the extra `train`")
 

@@ -14,7 +14,7 @@ from training_workers import workers
 from data_juicer_sandbox.components.train import launcher
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.file_digests import digest
 
 pytest.importorskip("torch", reason="needs the extra `train`")
 

@@ -8,7 +8,7 @@ import pytest
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.file_digests import digest
 
 pytest.importorskip("torch", reason="needs the extra `train`")
 

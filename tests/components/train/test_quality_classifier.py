@@ -11,7 +11,7 @@ from data_juicer_sandbox.components.quality.learn import Examples
 from data_juicer_sandbox.components.quality.tokens import characters, words
 from data_juicer_sandbox.components.train.quality_classifier import TextQualityClassifier
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.file_digests import digest
 
 pytest.importorskip("sklearn", reason="needs the extra `evaluate`")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
-from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.file_digests import digest
 
 pytest.importorskip("torch", reason="needs the extra `train`")
 

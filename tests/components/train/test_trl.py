@@ -10,7 +10,7 @@ from data_juicer_sandbox.components.train.dpo import PreferenceTrainer
 from data_juicer_sandbox.components.train.grpo import RewardTrainer
 from data_juicer_sandbox.components.train.sft import SupervisedTrainer
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import digest
+from data_juicer_sandbox.file_digests import digest
 
 pytest.importorskip("trl")
 

@@ -29,7 +29,8 @@ from data_juicer_sandbox.components.io.data_files import existing_data, refuse_o
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError, JobError
-from data_juicer_sandbox.files import claim, content_stamp, path_exists, remove, temporary_path
+from data_juicer_sandbox.file_digests import content_stamp
+from data_juicer_sandbox.files import claim, path_exists, remove, temporary_path
 from data_juicer_sandbox.plain_json import fingerprint
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.types import ConfigValues, JsonValue, Metrics
