@@ -6,7 +6,7 @@ import math
 import os
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -114,14 +114,19 @@ def plain_value(value: object, depth: int = 0) -> JsonValue:
     return value
 
 
-def _job_files(pipelines: Sequence[Pipeline]) -> Iterator[JsonValue]:
-    """The content of the files that jobs and their configs are read from; it may change what a variable means there."""
-    for job in (job for pipeline in pipelines for job in pipeline.jobs):
-        yield job.source.value
-        for path in (job.dj_configs, job.extra_configs):
-            if isinstance(path, str) and Path(path).is_file():
-                with suppress(ConfigError):  # found again, and reported, when the job is planned
-                    yield sources.read(path).value
+def _job_files(pipelines: Sequence[Pipeline], config: Source) -> set[str]:
+    """The files that jobs and their configs are read from, without that of the config itself."""
+    jobs = [job for pipeline in pipelines for job in pipeline.jobs]
+    named = {job.source.file for job in jobs if job.source is not config}
+    named.update(path for job in jobs for path in (job.dj_configs, job.extra_configs) if isinstance(path, str))
+    return named
+
+
+def _contains(path: str, text: str) -> bool:
+    """Whether a file contains a text; false if it cannot be read, which is reported when its job is planned."""
+    with suppress(OSError, ValueError):
+        return Path(path).is_file() and text.encode() in Path(path).read_bytes()
+    return False
 
 
 class _Loading:
@@ -176,7 +181,9 @@ class _Loading:
     def _content(self, variables: Variables, pipelines: Sequence[Pipeline]) -> ConfigValues:
         """The config as it is stored; it means the same where it is written to another folder."""
         content = {**self.source.value, **self.overrides, "work_dir": escape(variables["work_dir"])}
-        if mentions(content, CONFIG_DIR) or any(mentions(text, CONFIG_DIR) for text in _job_files(pipelines)):
+        if mentions(content, CONFIG_DIR) or any(
+            _contains(path, CONFIG_DIR) for path in _job_files(pipelines, self.source)
+        ):
             content["vars"] = {**(content.get("vars") or {}), CONFIG_DIR: escape(variables[CONFIG_DIR])}
         return content
 

@@ -170,18 +170,28 @@ def _is_registered(node: ast.ClassDef) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _source_at(path: Path) -> ast.Module | None:
+    """The parsed source of an OP; None if it cannot be read, or loads no package and no model."""
     try:
+        content = path.read_bytes()
+        if b"LazyLoader" not in content and b"prepare_model" not in content:
+            return None  # most OPs; parsing takes a few milliseconds
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # invalid escapes, which newer versions of Python warn about
-            return ast.parse(path.read_bytes())
+            return ast.parse(content)
     except (OSError, SyntaxError, ValueError):
         return None
 
 
 def _source(op: Op) -> ast.Module | None:
+    folder = _package_folder()
+    return _source_at(folder / "ops" / op.category / f"{op.name}.py") if folder else None
+
+
+@functools.cache
+def _package_folder() -> Path | None:
     spec = importlib.util.find_spec("data_juicer")
     folders = spec.submodule_search_locations if spec else None
-    return _source_at(Path(folders[0], "ops", op.category, f"{op.name}.py")) if folders else None
+    return Path(folders[0]) if folders else None
 
 
 @functools.cache
