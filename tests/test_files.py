@@ -1,5 +1,6 @@
 """Files that are whole or not there."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -79,3 +80,26 @@ def test_what_a_killed_process_left_is_swept_away_by_the_next(tmp_path):
     with replacing(path) as part:
         part.write_text("whole")
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.txt"]
+
+
+@pytest.mark.parametrize("moment", ["flock", "unlink"])
+def test_a_signal_while_the_lock_is_taken_or_given_back_leaves_no_file(tmp_path, monkeypatch, moment):
+    """A worker is ended by SIGTERM at any moment; its handler raises SystemExit."""
+
+    def stop(*_):
+        raise SystemExit
+
+    def with_signal(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments, **options)
+
+    owner = output_lock.fcntl if moment == "flock" else Path
+    original = getattr(owner, moment)
+    monkeypatch.setattr(owner, moment, with_signal)
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(SystemExit), output_lock.writing(tmp_path / "x", tmp_path / ".x.lock"):
+            pass
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        signal.signal(signal.SIGTERM, before)
