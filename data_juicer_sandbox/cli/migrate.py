@@ -13,6 +13,7 @@ from data_juicer_sandbox.cli.options import refusal
 from data_juicer_sandbox.control_characters import escape_controls
 from data_juicer_sandbox.errors import ConfigError, SandboxError
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.installation import program
 from data_juicer_sandbox.secrets import mask_text
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     summary = f"{changes} change(s), {warnings} difference(s) to read (# migrate: ...)"
     print(f"{summary}; written: {written}" if written else summary, file=messages)
     if written:
-        print(f"next: dj-sandbox validate --config {shlex.quote(migration.files[-1].path)}", file=messages)
+        print(f"next: {program()} validate --config {shlex.quote(migration.files[-1].path)}", file=messages)
     return 0
 
 

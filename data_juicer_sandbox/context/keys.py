@@ -12,7 +12,6 @@ CONFIGS = ("dj_configs", "extra_configs")
 """The two configs of a job."""
 CONTEXT_KEY_FORM = "<pipeline>.<meta_name>.<output>"
 SETTING_KEY_FORM = "<pipeline>.<meta_name>.<dj_configs|extra_configs>.<key>"
-WATCHED_KEY_FORM = "<meta_name>.<watched key>"
 
 
 @dataclass(frozen=True)

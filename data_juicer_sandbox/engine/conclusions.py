@@ -91,24 +91,14 @@ class Ranking:
 
 
 def rankings(metrics: Path) -> list[Ranking]:
-    """The rankings among the metrics of a run, in the order of their jobs."""
-    attempts: dict[tuple[str, str], Metrics] = {}
+    """The rankings among the metrics of a run, in the order in which their jobs ran."""
     ranked = {(record.pipeline, record.job) for record in local.read(metrics, containing=b'.rank"')}
-    restarted: set[tuple[str, str]] = set()
-    for record in local.read(metrics) if ranked else ():
-        key = (record.pipeline, record.job)
-        if key not in ranked:
-            continue
-        if record.name is None:
-            restarted.add(key)
-            continue
-        if key in restarted or key not in attempts:
-            restarted.discard(key)
-            attempts[key] = {}
-        attempts[key][record.key] = record.value
+    if not ranked:
+        return []
+    records = (record for record in local.read(metrics) if (record.pipeline, record.job) in ranked)
     return [
         Ranking(f"{pipeline}.{job}", next(iter(pools.values())).get("baseline"), pools)
-        for (pipeline, job), values in attempts.items()
+        for (pipeline, job), values in local.latest_attempts(records).items()
         if (pools := _by_pool(values))
     ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -147,21 +147,32 @@ def last_values(path: Path, job: str, pipeline: str | None = None) -> Metrics:
         job: the job's `meta_name`.
         pipeline: its pipeline; None: the latest attempt in any pipeline.
     """
-    values_by_pipeline: dict[str, Metrics] = {}
-    restarted: set[str] = set()
-    latest = ""
-    for record in read(path, containing=f'"job": {json.dumps(job)}'.encode()):
-        record_pipeline = record.pipeline
-        if record.job != job or (pipeline is not None and record_pipeline != pipeline):
-            continue
+    records = (
+        record
+        for record in read(path, containing=f'"job": {json.dumps(job)}'.encode())
+        if record.job == job and pipeline in (None, record.pipeline)
+    )
+    return next(reversed(latest_attempts(records).values()), {})
+
+
+def latest_attempts(records: Iterable[Record]) -> dict[tuple[str, str], Metrics]:
+    """The last value of every key that the latest attempt of each job watched, by pipeline and `meta_name`.
+
+    The attempt that began last comes last; attempts that watched nothing do not count.
+    """
+    attempts: dict[tuple[str, str], Metrics] = {}
+    restarted: set[tuple[str, str]] = set()
+    for record in records:
+        job = (record.pipeline, record.job)
         if record.name is None:
-            restarted.add(record_pipeline)
+            restarted.add(job)
             continue
-        if record_pipeline in restarted or record_pipeline not in values_by_pipeline:
-            restarted.discard(record_pipeline)
-            values_by_pipeline[record_pipeline], latest = {}, record_pipeline
-        values_by_pipeline[record_pipeline][record.key] = record.value
-    return values_by_pipeline.get(latest, {})
+        if job in restarted or job not in attempts:
+            restarted.discard(job)
+            attempts.pop(job, None)
+            attempts[job] = {}
+        attempts[job][record.key] = record.value
+    return attempts
 
 
 def repair(path: Path) -> None:
