@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.errors import MAX_PROBLEMS, ConfigError, ConfigErrors
-from data_juicer_sandbox.validation.components import check_component, check_recipe
+from data_juicer_sandbox.validation.components import check_component, check_needs, check_recipe
 from data_juicer_sandbox.validation.files import WrittenPaths, check_files
-from data_juicer_sandbox.validation.needs import check_needs
 from data_juicer_sandbox.validation.original import planning_problems
 from data_juicer_sandbox.validation.outputs import check_output_paths
 from data_juicer_sandbox.validation.references import check_inputs, check_outputs, check_targets

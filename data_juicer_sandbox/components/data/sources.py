@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from loguru import logger
+
 from data_juicer_sandbox.components.io.data_files import ENDINGS, FORMATS, data_files, is_data
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.file_listing import folder_files
 from data_juicer_sandbox.files import is_special
 from data_juicer_sandbox.types import ConfigValues, JsonValue
 
@@ -115,6 +118,9 @@ def _readable(sources: list[tuple[str, float]], max_rows: int | None = None) -> 
         _check(path)
     if any(_only_data_juicer_reads(path) for path, _ in sources):
         return None
+    for path, _ in sources:
+        if Path(path).is_dir() and (others := [file for file in folder_files(Path(path)) if _is_other(file)]):
+            logger.warning("{} file(s) in {} are no tables and are not read, such as {}", len(others), path, others[0])
     return LocalData(tuple(path for path, _ in sources), tuple(weight for _, weight in sources), max_rows)
 
 
@@ -122,14 +128,18 @@ def _only_data_juicer_reads(path: str) -> bool:
     """Whether a file, or a folder without a data file of the formats here, holds texts or documents."""
     root = Path(path)
     if root.is_file():
-        return not root.name.endswith(ENDINGS) and root.suffix in _OTHER_SUFFIXES
+        return _is_other(root)
     if not root.is_dir():
         return False
     try:
         data_files(root)
     except JobError:
-        return any(file.suffix in _OTHER_SUFFIXES for file in root.rglob("*"))
+        return any(map(_is_other, folder_files(root)))
     return False
+
+
+def _is_other(file: Path) -> bool:
+    return not file.name.endswith(ENDINGS) and file.suffix in _OTHER_SUFFIXES
 
 
 def _check(path: str) -> None:
