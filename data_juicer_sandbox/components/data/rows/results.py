@@ -57,6 +57,8 @@ class ResultRows:
         lost = set(handed.types) - set(self._columns) - self._dropped
         self._removed = self._dropped | lost
         self._signs = [b"__dj__", *(to_json(name)[1:-1] for name in sorted(lost))]
+        if lost:
+            self._signs.append(b"\\")  # an escape may hide a field's name
 
     def lines(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Yield the rows, or some of them, as lines."""
