@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import starmap
 from pathlib import Path
 
 from data_juicer_sandbox.errors import JobError
@@ -15,8 +15,6 @@ from data_juicer_sandbox.errors import JobError
 PATIENCE = 5.0
 """Seconds to wait for the lock: a child of a killed run may hold it until it notices."""
 _PAUSE = 0.05
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals whose handlers may raise an exception anywhere; held back while a lock file exists that no block removes."""
 
 
 @contextmanager
@@ -30,41 +28,57 @@ def writing(final: Path, lock: Path) -> Iterator[None]:
     Raises:
         JobError: another process is writing the output.
     """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    # A signal handler may raise an exception between any two calls, as it does in a worker that is ended: the `try`
+    # begins before there is a file, and `os.unlink`, unlike a function written in Python, starts before a handler can.
+    name = os.fspath(lock)  # a `Path` would call Python from within `os.unlink`
+    descriptors: list[int] = []
+    is_held = False
     try:
-        descriptor = _acquire(final, lock, mask)
-        try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # runs the handler of a signal that was held back
-            yield
-        finally:
-            signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-            lock.unlink(missing_ok=True)  # while it is held, so that the file of another process is never removed
-            os.close(descriptor)
+        _acquire(final, lock, descriptors)
+        is_held = True
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if is_held or _is_lockable(descriptors, lock):  # so that the file of another process is never removed
+            try:  # noqa: SIM105
+                os.unlink(name)  # noqa: PTH108
+            except FileNotFoundError:
+                pass
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
-def _acquire(final: Path, lock: Path, mask: Iterable[int]) -> int:
-    """Open and lock the lock file, with the stopping signals held back; `mask` is in force while it waits."""
+def _acquire(final: Path, lock: Path, descriptors: list[int]) -> None:
+    """Open and lock the lock file; its descriptor is in `descriptors` as soon as the file exists."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     deadline = time.monotonic() + PATIENCE
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        # In one step that no signal handler interrupts: opened, and added to the list.
+        descriptors.extend(starmap(os.open, [(lock, flags, 0o600)]))
+        descriptor = descriptors[0]
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            os.close(descriptor)
+            os.close(descriptors.pop())
             if time.monotonic() > deadline:
                 what = f"another run is writing {final}"
                 raise JobError(what, hint="wait for its end, or choose another path") from error
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             time.sleep(_PAUSE)
-            signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
             continue
         except OSError:  # a file system without locks
-            return descriptor
+            return
         if _is_open_file(descriptor, lock):
-            return descriptor
-        os.close(descriptor)  # its previous holder has removed it
+            return
+        os.close(descriptors.pop())  # its previous holder has removed it
+
+
+def _is_lockable(descriptors: list[int], lock: Path) -> bool:
+    """Whether an interrupted `_acquire` left the lock file, and no other process has locked it."""
+    try:
+        for descriptor in descriptors:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return any(_is_open_file(descriptor, lock) for descriptor in descriptors)
 
 
 def _is_open_file(descriptor: int, lock: Path) -> bool:

@@ -1,10 +1,10 @@
 """Files that are whole or not there."""
 
-import os
+import multiprocessing
 import signal
 import subprocess
 import sys
-from pathlib import Path
+import time
 
 import pytest
 
@@ -83,24 +83,42 @@ def test_what_a_killed_process_left_is_swept_away_by_the_next(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.txt"]
 
 
-@pytest.mark.parametrize("moment", ["flock", "unlink"])
-def test_a_signal_while_the_lock_is_taken_or_given_back_leaves_no_file(tmp_path, monkeypatch, moment):
-    """A worker is ended by SIGTERM at any moment; its handler raises SystemExit."""
+def write_until_ended(folder, connection):
+    """Take and give back locks until SIGTERM, whose handler raises SystemExit, as in a worker."""
 
     def stop(*_):
-        raise SystemExit
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise SystemExit(0)
 
-    def with_signal(*arguments, **options):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return original(*arguments, **options)
+    signal.signal(signal.SIGTERM, stop)
+    connection.send("started")
+    while True:
+        with replacing(folder / "x.txt") as part:
+            part.touch()
 
-    owner = output_lock.fcntl if moment == "flock" else Path
-    original = getattr(owner, moment)
-    monkeypatch.setattr(owner, moment, with_signal)
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        with pytest.raises(SystemExit), output_lock.writing(tmp_path / "x", tmp_path / ".x.lock"):
-            pass
-        assert list(tmp_path.iterdir()) == []
-    finally:
-        signal.signal(signal.SIGTERM, before)
+
+def test_a_process_that_is_ended_while_it_writes_leaves_no_lock(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    for number in range(100):
+        here, there = fork.Pipe()
+        process = fork.Process(target=write_until_ended, args=(tmp_path, there), daemon=True)
+        process.start()
+        here.recv()
+        time.sleep(number % 10 * 0.0003)
+        process.terminate()
+        process.join()
+        assert {entry.name for entry in tmp_path.iterdir()} <= {"x.txt"}
+
+
+def test_the_lock_of_another_process_stays_when_waiting_for_it_is_interrupted(tmp_path, monkeypatch):
+    lock = tmp_path / ".x.lock"
+
+    def interrupted(_seconds):
+        raise KeyboardInterrupt
+
+    with output_lock.writing(tmp_path / "x", lock):
+        monkeypatch.setattr(output_lock.time, "sleep", interrupted)
+        with pytest.raises(KeyboardInterrupt), output_lock.writing(tmp_path / "x", lock):
+            raise AssertionError("it is locked")
+        assert lock.exists()
+    assert not lock.exists()
