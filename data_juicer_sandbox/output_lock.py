@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import starmap
 from pathlib import Path
 
@@ -39,10 +39,14 @@ def writing(final: Path, lock: Path) -> Iterator[None]:
         yield
     finally:
         if is_held or _is_lockable(descriptors, lock):  # so that the file of another process is never removed
-            try:  # noqa: SIM105
+            try:
                 os.unlink(name)  # noqa: PTH108
             except FileNotFoundError:
                 pass
+            except BaseException:  # raised in an audit hook, which Python calls before it removes the file
+                with suppress(FileNotFoundError):
+                    os.unlink(name)  # noqa: PTH108
+                raise
         for descriptor in descriptors:
             os.close(descriptor)
 

@@ -83,8 +83,10 @@ def test_what_a_killed_process_left_is_swept_away_by_the_next(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["x.txt"]
 
 
-def write_until_ended(folder, connection):
+def write_until_ended(folder, connection, has_hook):
     """Take and give back locks until SIGTERM, whose handler raises SystemExit, as in a worker."""
+    if has_hook:  # as in a worker of Data-Juicer: Python code runs within `os.open` and `os.unlink`
+        sys.addaudithook(lambda _event, _arguments: None)
 
     def stop(*_):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -101,13 +103,33 @@ def test_a_process_that_is_ended_while_it_writes_leaves_no_lock(tmp_path):
     fork = multiprocessing.get_context("fork")
     for number in range(100):
         here, there = fork.Pipe()
-        process = fork.Process(target=write_until_ended, args=(tmp_path, there), daemon=True)
+        process = fork.Process(target=write_until_ended, args=(tmp_path, there, number % 2 == 1), daemon=True)
         process.start()
         here.recv()
         time.sleep(number % 10 * 0.0003)
         process.terminate()
         process.join()
         assert {entry.name for entry in tmp_path.iterdir()} <= {"x.txt"}
+
+
+@pytest.mark.parametrize("event", ["open", "fcntl.flock", "os.remove"])
+def test_a_process_that_is_ended_within_an_audit_hook_leaves_no_lock(tmp_path, event):
+    code = (
+        "import sys\n"
+        "from data_juicer_sandbox.files import replacing\n"
+        "raised = []\n"
+        "def hook(event, arguments):\n"
+        "    is_lock = event == 'fcntl.flock' or str(arguments[0]).endswith('.lock')\n"
+        "    if event == sys.argv[2] and is_lock and not raised:\n"
+        "        raised.append(event)\n"
+        "        raise SystemExit(3)\n"
+        "sys.addaudithook(hook)\n"
+        "with replacing(sys.argv[1]) as part:\n"
+        "    part.touch()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.txt"), event], check=False)
+    assert ended.returncode == 3
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"x.txt"}
 
 
 def test_the_lock_of_another_process_stays_when_waiting_for_it_is_interrupted(tmp_path, monkeypatch):
