@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from data_juicer_sandbox.config import yaml_source as sources
 from data_juicer_sandbox.config.interpolation import fill, find_variable, unknown_variable
 from data_juicer_sandbox.config.limits import MAX_NAME, Budget, path_problem
+from data_juicer_sandbox.config.parallel import read_resources
 from data_juicer_sandbox.config.schema import Job, Phase, Pipeline
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
@@ -16,7 +17,7 @@ from data_juicer_sandbox.errors import ConfigError, ResolveError
 from data_juicer_sandbox.secrets import remember_all, shown
 from data_juicer_sandbox.types import ConfigValues, JsonValue, Variables
 
-JOB_KEYS = ("hook", "meta_name", "input", "output", "local", "dj_configs", "extra_configs")
+JOB_KEYS = ("hook", "meta_name", "input", "output", "local", "dj_configs", "extra_configs", "resources")
 RESERVED = ("meta_name", BOOKKEEPING)
 """Reserved keys of a context record; no output may have these names."""
 
@@ -101,6 +102,11 @@ class JobReader:
             local={key: value for key, value in local.items() if _is_setting(key)},
             dj_configs=self._configs(entry, "dj_configs", source, path),
             extra_configs=self._configs(entry, "extra_configs", source, path),
+            resources=read_resources(
+                entry.get("resources"),
+                (*path, "resources"),
+                lambda what, key_path, hint: self._add_problem(what, source, key_path, hint),
+            ),
             source=source,
             path=path,
         )

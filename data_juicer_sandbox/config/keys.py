@@ -99,6 +99,19 @@ KEYS: dict[str, Key] = {
             positive=True,
         ),
         Key(
+            "parallel",
+            dict | str | None,
+            None,
+            "what runs the jobs: serial (default), local, slurm, ray; or a mapping of `backend`, `max_workers`, ...",
+        ),
+        Key(
+            "on_error",
+            str,
+            "stop",
+            "when a job fails: `stop`, or `continue` with the jobs that do not depend on it",
+            choices=("stop", "continue"),
+        ),
+        Key(
             "watchers",
             list | str | None,
             None,

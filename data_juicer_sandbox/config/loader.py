@@ -18,6 +18,7 @@ from data_juicer_sandbox.config.interpolation import escape, fill, find_variable
 from data_juicer_sandbox.config.jobs import JobReader
 from data_juicer_sandbox.config.keys import KEYS
 from data_juicer_sandbox.config.limits import MAX_DEPTH, MAX_NAME, Budget, home_problem, path_problem
+from data_juicer_sandbox.config.parallel import read_parallel
 from data_juicer_sandbox.config.schema import ANONYMOUS, Phase, Pipeline, SandboxConfig
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.config.targets import read_targets
@@ -168,6 +169,7 @@ class _Loading:
             "parameters": self._parameters(variables),
             "iter_targets": read_targets(values["iter_targets"], self.add_problem),
             "iter_updater": values["iter_updater"] or {},
+            "parallel": read_parallel(self._filled_parallel(variables), self.add_problem),
             "watchers": None if names is None else tuple([names] if isinstance(names, str) else names),
             "variables": variables,
             "content": self._content(variables, pipelines),
@@ -267,6 +269,9 @@ class _Loading:
     def _parameters(self, variables: Variables) -> ConfigValues:
         filled: ConfigValues = self._fill_known(self.values["parameters"] or {}, variables, ("parameters",))
         return filled
+
+    def _filled_parallel(self, variables: Variables) -> JsonValue:
+        return self._fill_known(self.values["parallel"], variables, ("parallel",))
 
     def _sweep(self, variables: Variables) -> Sweep | None:
         if self.values["hpo_config"] is None:

@@ -8,6 +8,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from data_juicer_sandbox.config.parallel import Parallel, Resources
 from data_juicer_sandbox.config.yaml_source import KeyPath, Source
 from data_juicer_sandbox.errors import Where
 from data_juicer_sandbox.types import ConfigValues, JsonValue, Variables
@@ -55,6 +56,8 @@ class Job:
     """What an earlier pass or a search sets, over all else: key to set, value."""
     dj_configs: str | ConfigValues | None = None
     extra_configs: str | ConfigValues | None = None
+    resources: Resources = field(default_factory=Resources)
+    """What the job needs, or each of its items."""
     source: Source = field(default_factory=lambda: Source("<memory>", None), compare=False, repr=False)
     path: KeyPath = field(default=(), compare=False, repr=False)
 
@@ -112,6 +115,8 @@ class SandboxConfig:
     iter_subdir: bool = False
     max_hours: float | None = None
     patience: int | None = None
+    parallel: Parallel = field(default_factory=Parallel)
+    on_error: str = "stop"
     watchers: tuple[str, ...] | None = None
     variables: Variables = field(default_factory=dict)
     """What `${...}` may name."""
