@@ -5,12 +5,55 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from data_juicer_sandbox.control_characters import one_line
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.base import Task
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """One task of a run whose jobs run side by side: a job, or an item of a job.
+
+    Args:
+        label: `main.train`, or `main.train: low_seed42` for an item.
+        where: where it runs (`pid 4711`, `node7, SLURM job 12_3`), or `queued`.
+        started: when it was submitted, in seconds since the epoch.
+        text: what it does (`training`); empty if it has not said.
+        completed: how much of it is done.
+        total: the amount that `completed` counts to; None if unknown.
+        note: a short note, such as the loss.
+    """
+
+    label: str
+    where: str
+    started: float
+    text: str = ""
+    completed: float = 0.0
+    total: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """The state of a run whose jobs run side by side.
+
+    Args:
+        tasks: the tasks that run or are queued, the oldest first.
+        waiting: number of jobs that wait for others.
+        done: number of jobs that have ended or were kept.
+        failed: number of jobs that failed or were skipped for one that failed.
+        total: number of all jobs.
+    """
+
+    tasks: tuple[TaskState, ...]
+    waiting: int
+    done: int
+    failed: int
+    total: int
 
 
 class View(ABC):
@@ -91,6 +134,9 @@ class View(ABC):
     @abstractmethod
     def task(self, description: str, total: float | None = None) -> AbstractContextManager[Task]:
         """Show the progress of a component's task while the `with` block runs."""
+
+    def running(self, state: RunState) -> None:  # noqa: B027
+        """Show the tasks that run side by side; called about once a second."""
 
     def close(self) -> None:  # noqa: B027
         """Restore the terminal. May be called more than once."""
