@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_juicer_sandbox.parallel.tasks import FAILURE, RESULT
 
-_LOCAL = frozenset("bcachefs btrfs ext2 ext3 ext4 f2fs overlay ramfs tmpfs xfs zfs".split())
+_LOCAL = {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}
 """File systems of one machine. An unknown one counts as shared."""
 
 

@@ -7,14 +7,13 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 from loguru import logger
 
 from data_juicer_sandbox.config.parallel import Parallel, Resources
-from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import open_regular, replacing
 from data_juicer_sandbox.parallel import slurm_commands as commands
 from data_juicer_sandbox.parallel.backend import Backend, Ended, Submission
@@ -34,10 +33,10 @@ VISIBLE_AFTER = 15.0
 CANCEL_SECONDS = 10.0
 """Maximum time to wait until cancelled tasks have ended."""
 _QUEUED = ("PENDING", "CONFIGURING", "REQUEUED")
-_STUCK = frozenset(
-    "BadConstraints PartitionNodeLimit PartitionTimeLimit PartitionInactive PartitionDown InvalidAccount InvalidQOS"
-    " JobHeldAdmin JobHeldUser DependencyNeverSatisfied AccountNotAllowed QOSNotAllowed".split()
-)
+_STUCK = {"BadConstraints", "PartitionNodeLimit", "PartitionTimeLimit", "PartitionInactive", "PartitionDown"} | {
+    *("InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed"),
+    *("JobHeldAdmin", "JobHeldUser", "DependencyNeverSatisfied"),
+}
 """Reasons why a job waits that do not pass by themselves."""
 
 
@@ -78,7 +77,7 @@ class _Task:
     submission: Submission
     array: _Array
     index: int
-    state: JobState = JobState("PENDING")
+    state: JobState = field(default_factory=lambda: JobState("PENDING"))
     ended: float | None = None
 
     @property
@@ -188,12 +187,12 @@ class SlurmBackend(Backend):
         names = {entry.array for entry in entries.values()}
         while True:
             states = commands.job_states(names)
-            found = {folder: states.get((entry.array, entry.index)) for folder, entry in entries.items()}
+            matching = {path: states.get((entry.array, entry.index), JobState("")) for path, entry in entries.items()}
             # A job that is being cancelled writes no result, and has to be gone before the task is submitted again.
-            if not any(state is not None and state.state == "COMPLETING" for state in found.values()):
+            if not any(state.state == "COMPLETING" for state in matching.values()):
                 break
             time.sleep(MIN_INTERVAL)
-        active = {folder: state for folder, state in found.items() if state is not None and state.state in ACTIVE}
+        active = {path: state for path, state in matching.items() if state.state in ACTIVE}
         # The oldest array first, as at their submission.
         for task in sorted(submissions, key=lambda task: _job_number(active.get(task.folder))):
             if (state := active.get(task.folder)) is not None:
@@ -272,11 +271,12 @@ class SlurmBackend(Backend):
         started = time.monotonic()
         try:
             states = commands.job_states({task.array.name for task in self._tasks.values()})
+            tasks = list(self._tasks.values())
         except SlurmError as error:  # it may be restarting; the tasks go on
             self._warn(f"{error.what}; trying again")
-            states = None
+            states, tasks = {}, []
         changed = False
-        for task in [] if states is None else list(self._tasks.values()):
+        for task in tasks:
             state = states.get((task.array.name, task.index), JobState(""))
             changed |= state.state != task.state.state
             task.state = state
@@ -331,18 +331,20 @@ def _job_number(state: JobState | None) -> int:
 
 
 def _reason(task: _Task) -> str:
-    """Why a job ended without a result."""
+    """Why a job ended without a result: continues the words "its process"."""
     state = task.state
     if not state.state:
-        return f"SLURM job {task.job} has ended, and SLURM no longer knows how"
-    node = f" on {state.node}" if state.node else ""
+        return f"ended, and SLURM no longer knows why (job {task.job})"
+    where = f"{f' on {state.node}' if state.node else ''}, SLURM job {task.job}"
     if state.state == "COMPLETED":
-        return f"SLURM job {task.job} has ended{node} without a result"
-    details = {state.reason, commands.exit_status(task.job)} if state.state == "FAILED" else {state.reason}
+        return f"ended without a result{where}"
+    details = [state.reason] if state.reason != "NonZeroExitCode" else []
+    if state.state == "FAILED":
+        details.append(commands.exit_status(task.job))
     if f"exit status {NOT_VISIBLE}" in details:
-        return f"the node {state.node} does not see the folder {task.submission.folder} (SLURM job {task.job})"
-    listed = f" ({', '.join(sorted(details - {'', state.state, 'NonZeroExitCode'}))})"
-    return f"{state.state}{listed if listed != ' ()' else ''}{node}, SLURM job {task.job}"
+        return f"was not started: the node does not see the folder {task.submission.folder}{where}"
+    listed = ", ".join(detail for detail in details if detail)
+    return f"ended as {state.state}{f' ({listed})' if listed else ''}{where}"
 
 
 def _labels(tasks: Sequence[Submission]) -> str:

@@ -21,9 +21,7 @@ PROBE_SECONDS = 15.0
 """Maximum time to wait for the job that checks whether a node sees the folder of the run."""
 
 
-def check_cluster(
-    writer: ScriptWriter, resources: Sequence[tuple[str, Resources]], folder: Path | None = None
-) -> None:
+def check_cluster(writer: ScriptWriter, resources: Sequence[tuple[str, Resources]], folder: Path | None = None) -> None:
     """Check that the cluster answers and accepts such tasks, and that its nodes see a folder.
 
     Args:

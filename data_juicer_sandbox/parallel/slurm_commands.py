@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from data_juicer_sandbox.errors import JobError
 
 PROGRAMS = ("sbatch", "squeue", "scontrol", "scancel", "sinfo")
-ACTIVE = frozenset(
-    "PENDING RUNNING CONFIGURING COMPLETING SUSPENDED STOPPED SIGNALING STAGE_OUT RESIZING"
-    " REQUEUED REQUEUE_FED REQUEUE_HOLD SPECIAL_EXIT RESV_DEL_HOLD".split()
-)
+ACTIVE = {"PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"} | {
+    *("RESIZING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"),
+}
 """The states of a job that is queued or running. In all others it has ended."""
 _FORMAT = "%j|%F|%K|%T|%B|%r"
 _TIMEOUT = 120

@@ -52,7 +52,8 @@ esac
 grep -qsF {name} "$folder/{submitted}" || exit 0
 exec >>"$folder/{log}" 2>&1
 export PYTHONPATH={path}
-export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-${{SLURM_CPUS_ON_NODE:-1}}}}" OMP_WAIT_POLICY="${{OMP_WAIT_POLICY:-PASSIVE}}"
+export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-${{SLURM_CPUS_ON_NODE:-1}}}}"
+export OMP_WAIT_POLICY="${{OMP_WAIT_POLICY:-PASSIVE}}"
 """
 _RUN = """\
 timed_out() {{
@@ -145,9 +146,11 @@ class ScriptWriter:
     ) -> str:
         values = self._values()
         delay = values.get("signal_delay_s", DELAY)
+        options = {key.replace("_", "-"): value for key, value in values.get("additional_parameters", {}).items()}
         # `B:`: to the script, which has no steps.
-        additional = {"requeue": True, "signal": f"B:USR2@{delay}", **values.get("additional_parameters", {})}
-        additional |= {"output": os.devnull, "error": os.devnull}
+        additional = {"signal": f"B:USR2@{delay}", **options, "output": os.devnull, "error": os.devnull}
+        if "no-requeue" not in options:
+            additional["requeue"] = True
         values = {key: value for key, value in values.items() if key not in _NOT_PASSED}
         return str(
             _submitit()._make_sbatch_string(

@@ -1,0 +1,24 @@
+"""A SLURM cluster, once for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from slurm import SlurmCluster, slurm_cluster, why_not
+
+
+@pytest.fixture(scope="session")
+def _cluster() -> Iterator[SlurmCluster]:
+    if reason := why_not():
+        pytest.skip(reason)
+    with slurm_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm(_cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
+    """The cluster, as the one that SLURM's commands reach; its queue is empty before and after the test."""
+    monkeypatch.setenv("SLURM_CONF", str(_cluster.config))
+    yield _cluster
+    _cluster.run("scancel", "--me")
