@@ -40,6 +40,10 @@ _STUCK = {"BadConstraints", "PartitionNodeLimit", "PartitionTimeLimit", "Partiti
 """Reasons why a job waits that do not pass by themselves."""
 
 
+_PLAIN = {"NonZeroExitCode", "TimeLimit", "OutOfMemory"}
+"""Reasons why a job ended that its state tells too."""
+
+
 class _Submitted(msgspec.Struct):
     """What `submitted.json` in a task's folder says: the job array that runs it, and its index there."""
 
@@ -338,7 +342,7 @@ def _reason(task: _Task) -> str:
     where = f"{f' on {state.node}' if state.node else ''}, SLURM job {task.job}"
     if state.state == "COMPLETED":
         return f"ended without a result{where}"
-    details = [state.reason] if state.reason != "NonZeroExitCode" else []
+    details = [] if state.reason in _PLAIN else [state.reason]
     if state.state == "FAILED":
         details.append(commands.exit_status(task.job))
     if f"exit status {NOT_VISIBLE}" in details:

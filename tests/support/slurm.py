@@ -19,6 +19,7 @@ from pathlib import Path
 NODES = ("one", "two")
 MAX_ARRAY_SIZE = 6
 """Smaller than on any real cluster, so that a few tasks need several arrays."""
+_MEMORY_GROUP = Path("/sys/fs/cgroup/memory")
 _CONFIG = """\
 ClusterName=tests
 SlurmctldHost={host}(127.0.0.1)
@@ -34,15 +35,13 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd-%n.log
 SlurmctldPort={ports[0]}
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin={task_plugin}
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=100
 SlurmdParameters=config_overrides
 AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=task=1
-JobAcctGatherParams=OverMemoryKill
+JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
 ReturnToService=2
 MaxArraySize={max_array_size}
@@ -70,6 +69,7 @@ class SlurmCluster:
 
     def __init__(self, folder: Path, hidden: Path):
         self.folder, self.hidden = folder, hidden
+        self.limits_memory = os.access(_MEMORY_GROUP, os.W_OK)
         self.config = folder / "slurm.conf"
         self.environment = {**os.environ, "SLURM_CONF": str(self.config)}
 
@@ -83,12 +83,18 @@ class SlurmCluster:
         ]
         self.config.write_text(
             _CONFIG.format(
-                host=_host(), folder=self.folder, ports=ports, nodes="\n".join(nodes), max_array_size=MAX_ARRAY_SIZE
+                host=_host(),
+                folder=self.folder,
+                ports=ports,
+                nodes="\n".join(nodes),
+                max_array_size=MAX_ARRAY_SIZE,
+                task_plugin="task/cgroup" if self.limits_memory else "task/none",
             )
         )
         (self.folder / "gres.conf").write_text(
             "NodeName=one Name=gpu File=/dev/null\nNodeName=one Name=gpu File=/dev/zero\n"
         )
+        (self.folder / "cgroup.conf").write_text("CgroupAutomount=no\nConstrainRAMSpace=yes\n")
         for name in ("munge", "state", *(f"spool-{node}" for node in NODES)):
             (self.folder / name).mkdir(mode=0o700)
         key = self.folder / "munge" / "key"
@@ -142,6 +148,9 @@ class SlurmCluster:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and any(path.exists() for path in pids):
             time.sleep(0.1)
+        for group in sorted(_MEMORY_GROUP.glob("slurm*/**/"), reverse=True):
+            with suppress(OSError):
+                group.rmdir()
 
 
 def why_not() -> str:
