@@ -25,7 +25,7 @@ LAYERS = (
     ("signatures", "factories"),
     ("hooks",),
     ("workflow", "migrate"),
-    ("validation",),
+    ("validation", "parallel"),
     ("engine",),
     ("search", "report", "component_run"),
     ("results",),
