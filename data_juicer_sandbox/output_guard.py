@@ -172,6 +172,11 @@ class OutputGuard:
         self._entries: dict[Path, int] = {}
         self._sources = [_Source(path) for path in dict.fromkeys(inputs) if path and "\0" not in path]
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the job reads."""
+        return tuple(source.path for source in self._sources)
+
     def claim(self, path: Path, *, folder: bool = False) -> None:
         """Refuse a path that the job must not write.
 

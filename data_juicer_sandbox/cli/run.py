@@ -59,7 +59,7 @@ def _run(
     untrusted: bool,
 ) -> int:
     from data_juicer_sandbox.api import Sandbox
-    from data_juicer_sandbox.engine.interruption import interruptible
+    from data_juicer_sandbox.interruption import interruptible
     from data_juicer_sandbox.terminal import logs
 
     logs.show_warnings_only()

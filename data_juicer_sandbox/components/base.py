@@ -8,7 +8,7 @@ state their role, so that the plan knows what a job reads and writes without run
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -113,6 +113,45 @@ class Component(ABC):
         Raises:
             JobError: an error that the user can fix.
         """
+
+
+@dataclass(frozen=True)
+class Item:
+    """An independent part of a component's work.
+
+    Args:
+        name: unique within the job; also a file name.
+        cpus: processor cores it can use; None: unknown.
+    """
+
+    name: str
+    cpus: int | None = None
+
+
+class FanOut(Component):
+    """A component whose work consists of independent items, which processes can do side by side.
+
+    `run` does all the work in this process. A run with a parallel backend calls, each in a process of its own, `items`,
+    then `run_item` for every item, then `collect`, whose result must equal that of `run`. Each call gets a new object
+    of the class with the same config, and the same `job.folder`; the items must not write the same files.
+    """
+
+    @abstractmethod
+    def items(self, job: JobRun) -> Sequence[Item]:
+        """The items, in a fixed order; fewer than two: `run` is called instead. Also does what all items share, such
+        as checking the data.
+        """
+
+    @abstractmethod
+    def run_item(self, job: JobRun, name: str) -> Any:
+        """Do one item; returns plain values, NumPy or pandas objects.
+
+        If the process was ended in between, the item is done again: it resumes from its files where it can.
+        """
+
+    @abstractmethod
+    def collect(self, job: JobRun, results: Mapping[str, Any]) -> Any:
+        """Combine the results of the items, by name in the order of `items`, to what `run` returns."""
 
 
 class NullJob:

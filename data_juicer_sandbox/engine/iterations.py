@@ -16,7 +16,7 @@ from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.context.key_paths import get_path
 from data_juicer_sandbox.context.keys import ContextKey
 from data_juicer_sandbox.engine.planner import Step, make_plan
-from data_juicer_sandbox.engine.runner import PipelineRunner, RunContext
+from data_juicer_sandbox.engine.runner import RunContext, runner_class
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.errors import ResolveError, SandboxError
 from data_juicer_sandbox.files import replacing
@@ -75,7 +75,7 @@ def iterate(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], run_conte
         jobs, relocator = prepare_jobs(
             config, planned_jobs, number, carried_results(config, run_context.context, number)
         )
-        runner = PipelineRunner(jobs, relocator, run_context)
+        runner = runner_class(run_context.parallel)(jobs, relocator, run_context)
         run_context.watcher.turn_to(number)
         steps = runner.plan()
         if config.max_iter_num != 1:

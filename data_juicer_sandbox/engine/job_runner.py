@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loguru import logger
@@ -16,6 +16,7 @@ from data_juicer_sandbox.context.serialization import to_plain
 from data_juicer_sandbox.errors import JobError, SandboxError
 from data_juicer_sandbox.files import guarded_by, make_folder
 from data_juicer_sandbox.hooks import find_hook
+from data_juicer_sandbox.hooks.base import Hook
 from data_juicer_sandbox.output_guard import OutputGuard, OutputLedger
 from data_juicer_sandbox.secrets import mask_text
 from data_juicer_sandbox.types import Variables
@@ -37,6 +38,35 @@ from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, resolve
 from data_juicer_sandbox.workflow.untrusted import refuse_untrusted
 
 
+@dataclass(frozen=True)
+class PreparedJob:
+    """A job that is ready to run, and the state of what it reads.
+
+    Args:
+        planned_job: the job.
+        resolved: its final configs.
+        hook: its hook.
+        folder: its own folder; it exists.
+        guard: decides what it may write; its declared outputs are claimed.
+        code: the digests of the user's code.
+        fingerprints: those of the files that it may read; None for one that does not exist.
+        missing: its declared inputs that do not exist.
+        finished: the records that it may read.
+        started: when it was prepared, in seconds since the epoch.
+    """
+
+    planned_job: PlannedJob
+    resolved: ResolvedJob
+    hook: type[Hook]
+    folder: Path
+    guard: OutputGuard
+    code: Mapping[str, str]
+    fingerprints: Mapping[str, Fingerprint | None]
+    missing: list[str]
+    finished: Finished
+    started: float
+
+
 def run_job(
     planned_job: PlannedJob,
     finished: Finished,
@@ -53,6 +83,43 @@ def run_job(
 
     Raises:
         Exception: any error of the job's component; JobError for outputs that do not match `output`.
+    """
+    prepared = prepare_job(
+        planned_job,
+        finished,
+        relocator=relocator,
+        variables=variables,
+        watcher=watcher,
+        fingerprints=fingerprints,
+        ledger=ledger,
+        config_files=config_files,
+    )
+    job = prepared.planned_job.job
+    run = JobRun(job.pipeline, job.meta_name, prepared.folder, watcher.of(job.pipeline, job.meta_name), progress)
+    try:
+        with guarded_by(prepared.guard):
+            result = prepared.hook().run(prepared.resolved, run)
+    except BaseException:
+        prepared.guard.settle(completed=False)
+        raise
+    return finish_job(prepared, result, fingerprints)
+
+
+def prepare_job(
+    planned_job: PlannedJob,
+    finished: Finished,
+    *,
+    relocator: PathRelocator,
+    variables: Variables,
+    watcher: Watcher,
+    fingerprints: FingerprintCache,
+    ledger: OutputLedger,
+    config_files: Sequence[str] = (),
+) -> PreparedJob:
+    """Resolve a job, and take the fingerprints of what it reads.
+
+    Raises:
+        SandboxError: its configs cannot be resolved, or it must not write one of its outputs.
     """
     job = planned_job.job
     started = time.time()
@@ -77,26 +144,37 @@ def run_job(
     code = fingerprints.take_code(planned_job, resolved)
     fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}
     missing = missing_inputs(planned_job, resolved)
-    run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
     guard = _guard_outputs(planned_job, resolved, relocator, folder, ledger, config_files)
-    try:
-        with guarded_by(guard):
-            result = hook().run(resolved, run)
-    except BaseException:
-        guard.settle(completed=False)
-        raise
-    guard.settle()
+    return PreparedJob(
+        planned_job, resolved, hook, folder, guard, code, fingerprints_before, missing, finished, started
+    )
+
+
+def finish_job(prepared: PreparedJob, result: object, fingerprints: FingerprintCache) -> JobRecord:
+    """Record the outputs of a job that has run.
+
+    Args:
+        prepared: the job.
+        result: what its hook returned: a tuple for several outputs.
+        fingerprints: the fingerprints of the current files.
+
+    Raises:
+        JobError: the outputs do not match `output`, or cannot be kept.
+    """
+    planned_job, resolved, job = prepared.planned_job, prepared.resolved, prepared.planned_job.job
+    prepared.guard.settle()
     fingerprints.take_code(planned_job, resolved)  # keeps the digests of modules that the job has imported
     outputs = name_outputs(planned_job, result)
-    written_paths = _written_paths(planned_job, resolved, outputs, fingerprints_before, finished)
-    inputs = {path: stamp for path, stamp in fingerprints_before.items() if stamp and path not in written_paths}
+    written_paths = _written_paths(planned_job, resolved, outputs, prepared.fingerprints, prepared.finished)
+    inputs = {path: stamp for path, stamp in prepared.fingerprints.items() if stamp and path not in written_paths}
     changed = [path for path, stamp in inputs.items() if _content_digest(fingerprints.get(path)) != content_of(stamp)]
     for path in changed:
         logger.warning("{} changed while job {} read it: a resumed run does this job again", path, job.label)
     ended = time.time()
-    trace = Trace(config_digests(resolved), code, inputs, fingerprints.get_all(written_paths), changed, missing)
-    seconds = round(ended - started, 3)
-    provenance = Provenance(job.hook, job.phase.value, "done", started, ended, seconds, trace=trace)
+    written = fingerprints.get_all(written_paths)
+    trace = Trace(config_digests(resolved), dict(prepared.code), inputs, written, changed, prepared.missing)
+    seconds = round(ended - prepared.started, 3)
+    provenance = Provenance(job.hook, job.phase.value, "done", prepared.started, ended, seconds, trace=trace)
     return JobRecord(job.meta_name, outputs, provenance)
 
 

@@ -6,9 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from loguru import logger
 
+from data_juicer_sandbox.config.parallel import Parallel
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.engine.job_runner import cause, failed_record, run_job
@@ -56,6 +58,8 @@ class RunContext:
     ledgers: dict[Path, OutputLedger] = field(default_factory=dict)
     """What the runs of a work directory wrote, by work directory; each ledger is read once."""
     trust_checkpoint: bool = False
+    parallel: Parallel = field(default_factory=Parallel)
+    debug: bool = False
 
 
 class PipelineRunner:
@@ -130,10 +134,14 @@ class PipelineRunner:
                     steps[index + 1 :] = self._replan(steps)[index + 1 :]
             elif step.record is not None:
                 record = step.record
-                self.kept.append(job.label)
-                if job.id not in self.quiet:
-                    self.screen.job_kept(job.pipeline, job.meta_name, step.reason)
+                self._keep(step, record)
             finished.append((job.pipeline, record))
+
+    def _keep(self, step: Step, record: JobRecord) -> None:
+        job = step.planned_job.job
+        self.kept.append(job.label)
+        if job.id not in self.quiet:
+            self.screen.job_kept(job.pipeline, job.meta_name, step.reason)
 
     def _replan(self, steps: Sequence[Step]) -> list[Step]:
         decided = {
@@ -171,14 +179,29 @@ class PipelineRunner:
             if stopped:
                 logger.info("job {} is stopped: {}", job.label, stopped)
                 raise TrialPruned(str(stopped)) from error  # a new exception: `error` was raised from the old one
-            # the traceback goes into the log file only; the terminal shows the cause, and again at the end of the run
-            logger.bind(file_only=True).opt(exception=error).error("job {} failed: {}", job.label, cause(error))
-            self.screen.job_failed(job.pipeline, job.meta_name, time.time() - started, cause(error))
-            self._save(job.pipeline, failed_record(step.planned_job, error, started))
-            raise JobFailed(job.label, self.run_context.log, cause(error)) from error
+            self._job_failed(step, error, started)
         except KeyboardInterrupt:
             logger.info("interrupted in job {}", job.label)
             raise
+        self._job_done(step, record)
+        return record
+
+    def _job_failed(self, step: Step, error: Exception, started: float) -> NoReturn:
+        """Record and show that a job failed.
+
+        Raises:
+            JobFailed: always.
+        """
+        job = step.planned_job.job
+        # the traceback goes into the log file only; the terminal shows the cause, and again at the end of the run
+        logger.bind(file_only=True).opt(exception=error).error("job {} failed: {}", job.label, cause(error))
+        self.screen.job_failed(job.pipeline, job.meta_name, time.time() - started, cause(error))
+        self._save(job.pipeline, failed_record(step.planned_job, error, started))
+        raise JobFailed(job.label, self.run_context.log, cause(error)) from error
+
+    def _job_done(self, step: Step, record: JobRecord) -> None:
+        """Save and show the record of a job that has run."""
+        job = step.planned_job.job
         self._save(job.pipeline, record)
         self.ran.append(job.label)
         self.done.add(job.id)
@@ -186,7 +209,6 @@ class PipelineRunner:
         logged_outputs = shorten(repr(record.outputs), LOGGED_CHARACTERS, "…")
         logger.info("job {} done in {} s: {}", job.label, seconds, logged_outputs)
         self.screen.job_done(job.pipeline, job.meta_name, seconds, format_outputs(record.outputs))
-        return record
 
     def _ledger(self) -> OutputLedger:
         work_dir, ledgers = self.relocator.work_dir, self.run_context.ledgers
@@ -221,3 +243,12 @@ def differs(before: JobRecord, now: JobRecord) -> bool:
         return {path: content_of(stamp) for path, stamp in record.provenance.outputs.items()}
 
     return output_digests(before) != output_digests(now) or repr(before.outputs) != repr(now.outputs)
+
+
+def runner_class(parallel: Parallel) -> type[PipelineRunner]:
+    """The class that runs the jobs of a config."""
+    if parallel.backend == "serial":
+        return PipelineRunner
+    from data_juicer_sandbox.engine.parallel_runner import ParallelRunner
+
+    return ParallelRunner

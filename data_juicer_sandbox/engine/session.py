@@ -74,6 +74,8 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
             config.variables,
             config_files=config.files,
             trust_checkpoint=trust_checkpoint,
+            parallel=config.parallel,
+            debug=config.debug,
         )
 
 

@@ -21,8 +21,8 @@ from data_juicer_sandbox.components.processes.hardware import core_numbers, visi
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import JobRecord
-from data_juicer_sandbox.engine.interruption import interruptible
 from data_juicer_sandbox.engine.runner import RunContext
+from data_juicer_sandbox.interruption import interruptible
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import FAILED, SearchController, TrialResult, TrialSpec
 from data_juicer_sandbox.search.progress import record_result

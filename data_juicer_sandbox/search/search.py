@@ -13,7 +13,7 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.engine.planner import Step, make_plan
-from data_juicer_sandbox.engine.runner import JobFailed, PipelineRunner, RunContext, differs
+from data_juicer_sandbox.engine.runner import JobFailed, RunContext, differs, runner_class
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import ERROR, SearchController
@@ -64,7 +64,7 @@ def search(
     # opened before the shared jobs run, so that an unusable study fails at once
     controller = None if sweep.backend == "wandb" else open_controller(config, sweep, planned_jobs)
     shared_jobs = shared(sweep, planned_jobs, run_context.context)
-    runner = PipelineRunner(shared_jobs, PathRelocator(Path(config.work_dir)), run_context)
+    runner = runner_class(run_context.parallel)(shared_jobs, PathRelocator(Path(config.work_dir)), run_context)
     steps = runner.plan()
     if not shared_jobs:
         logger.info("the parameters reach every job: nothing is shared between trials")

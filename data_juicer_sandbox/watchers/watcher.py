@@ -118,6 +118,20 @@ class Watcher:
             whole_step = _whole(step)
             self._each(lambda tracker: tracker.watch(pipeline, meta_name, flat, whole_step, now))
 
+    def forward(
+        self, pipeline: str, meta_name: str, values: Mapping[str, object], step: int | None, time: float
+    ) -> None:
+        """Record what another process has recorded in its own file: flat plain values, secrets masked.
+
+        Args:
+            pipeline: the job's pipeline.
+            meta_name: the job's name.
+            values: its values.
+            step: their step.
+            time: when they were recorded, in seconds since the epoch.
+        """
+        self._each(lambda tracker: tracker.watch(pipeline, meta_name, values, step, time))
+
     def query(self, meta_name: str, pipeline: str | None = None) -> Metrics:
         """The last value of every key that a job's latest attempt watched, read from the disk."""
         return local.last_values(self._metrics, meta_name, pipeline)

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from loguru import logger
 
-from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Models
+from data_juicer_sandbox.components.base import FanOut, InputPaths, Item, JobRun, Models, Task
+from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.lm import loading, metadata, torch_env
 from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import PositiveInt
+from data_juicer_sandbox.components.processes.hardware import cores
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.types import Metrics
 
+BYTES_PER_TOKEN = 3
+"""A low estimate for texts, for the time that scoring takes."""
 _SCORES = ("loss", "perplexity", "bits_per_byte", "tokens", "bytes", "documents")
 
 
-class HuggingFacePerplexity(Component):
+class HuggingFacePerplexity(FanOut):
     """Loss, perplexity and bits per byte of causal language models on texts.
 
     Every token of a document is scored, the first one after the model's BOS (or else EOS) token; the end of the
@@ -45,7 +50,7 @@ class HuggingFacePerplexity(Component):
             context.
         batch_size: windows per batch.
         dtype: type of the weights.
-        threads: CPU threads; torch's default if not set.
+        threads: CPU threads; by default 1 for a small model, torch's default for others.
     """
 
     outputs = ("scores", "summary")
@@ -82,29 +87,68 @@ class HuggingFacePerplexity(Component):
         Raises:
             JobError: a model or its tokenizer is damaged, or a loss is not finite.
         """
-        scores, names = [], distinct_names([texts.path for texts in self.sets])
-        total = len(self.models) * len(self.sets)
-        with torch_env.deterministic(self.threads), job.progress.task("scoring texts", total=total) as task:
-            for name, path in zip(distinct_names(self.models), self.models, strict=True):
-                tokenizer, model = loading.load_tokenizer(path), loading.load_causal_lm(path, self.dtype)
-                training = metadata.read(path)
-                training_data = {
-                    "train_dataset": training.get("dataset", name),
-                    "train_tokens": training.get("parameters", {}).get("max_tokens"),
-                    "seed": training.get("seed"),
-                }
-                for dataset, texts in zip(names, self.sets, strict=True):
-                    metrics = texts.score(model, tokenizer, task, f"{name} on {dataset}")
-                    if not math.isfinite(metrics["loss"]):
-                        raise JobError(
-                            f"the loss of {name} on {dataset} is {metrics['loss']}",
-                            hint=None if self.dtype == "float32" else "dtype: float32",
-                        )
-                    scores.append({"model": path, "dataset": dataset, **training_data, **metrics})
-                    job.watcher.watch({name: {dataset: metrics}})
-                    logger.info("{} on {}: {:.4f} bits per byte", name, dataset, metrics["bits_per_byte"])
-                    task.advance(1)
+        scores = self._scores(job, self._names)
         return scores, summarize(scores)
+
+    def items(self, job: JobRun) -> list[Item]:
+        """The models, if scoring them takes much longer than the start of a process for each."""
+        bytes_of_text = sum(file.stat().st_size for texts in self.sets for file in data_files(texts.path))
+        sizes = [torch_env.weights_in(path) for path in self.models]
+        if 0 not in sizes and 4 * sum(sizes) * bytes_of_text / BYTES_PER_TOKEN < torch_env.WORTHWHILE:
+            return []
+        every = cores() if torch_env.device() == "cpu" else None
+        return [
+            Item(name, self.threads or torch_env.threads_for(path) or every)
+            for name, path in zip(self._names, self.models, strict=True)
+        ]
+
+    def run_item(self, job: JobRun, name: str) -> list[Metrics]:
+        """Score one model on every data set."""
+        return self._scores(job, [name])
+
+    def collect(self, job: JobRun, results: Mapping[str, list[Metrics]]) -> tuple[list[Metrics], list[Metrics]]:
+        """The scores of all models, and their summary."""
+        scores = [score for scores in results.values() for score in scores]
+        return scores, summarize(scores)
+
+    @property
+    def _names(self) -> list[str]:
+        return distinct_names(self.models)
+
+    def _scores(self, job: JobRun, selected: Sequence[str]) -> list[Metrics]:
+        """Score the selected models on every data set."""
+        scores: list[Metrics] = []
+        paths = dict(zip(self._names, self.models, strict=True))
+        total = len(selected) * len(self.sets)
+        with job.progress.task("scoring texts", total=total) as task:
+            for name in selected:
+                path = paths[name]
+                with torch_env.deterministic(self.threads or torch_env.threads_for(path)):
+                    for score in self._scores_of(job, name, path, task):
+                        scores.append(score)
+                        task.advance(1)
+        return scores
+
+    def _scores_of(self, job: JobRun, name: str, path: str, task: Task) -> Iterator[Metrics]:
+        """Score one model on every data set."""
+        tokenizer, model = loading.load_tokenizer(path), loading.load_causal_lm(path, self.dtype)
+        training = metadata.read(path)
+        training_data = {
+            "train_dataset": training.get("dataset", name),
+            "train_tokens": training.get("parameters", {}).get("max_tokens"),
+            "seed": training.get("seed"),
+        }
+        names = distinct_names([texts.path for texts in self.sets])
+        for dataset, texts in zip(names, self.sets, strict=True):
+            metrics = texts.score(model, tokenizer, task, f"{name} on {dataset}")
+            if not math.isfinite(metrics["loss"]):
+                raise JobError(
+                    f"the loss of {name} on {dataset} is {metrics['loss']}",
+                    hint=None if self.dtype == "float32" else "dtype: float32",
+                )
+            job.watcher.watch({name: {dataset: metrics}})
+            logger.info("{} on {}: {:.4f} bits per byte", name, dataset, metrics["bits_per_byte"])
+            yield {"model": path, "dataset": dataset, **training_data, **metrics}
 
 
 def summarize(scores: list[Metrics]) -> list[Metrics]:

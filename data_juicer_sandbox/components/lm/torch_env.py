@@ -5,11 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 from data_juicer_sandbox import imports
 
 EXTRA = "train"
+SMALL = 20_000_000
+"""Weights of a model up to which one CPU thread is used for it."""
+WORTHWHILE = 10**12
+"""Floating-point operations, half a minute on one core, from which worker processes are started: each takes some
+seconds to import its libraries.
+"""
+_BYTES = 4
+"""Bytes of a weight in float32."""
 
 
 def torch() -> ModuleType:
@@ -35,6 +44,22 @@ def precision(name: str) -> str:
     if name != "auto":
         return name
     return "bfloat16" if device() == "cuda" and torch().cuda.is_bf16_supported() else "float32"
+
+
+def threads_for(model: str) -> int | None:
+    """CPU threads for using a model: 1 for a small one, whose threads would mostly wait for each other; None: torch's
+    default, for others and on a GPU. It does not depend on the load, and so the results do not either.
+
+    Args:
+        model: a folder, or a hub id, which counts as large.
+    """
+    return 1 if 0 < weights_in(model) <= SMALL and device() == "cpu" else None
+
+
+def weights_in(model: str) -> int:
+    """About how many weights the files of a model's folder hold; 0 if unknown, as for a hub id."""
+    files = (file for pattern in ("*.safetensors", "*.bin") for file in Path(model).glob(pattern))
+    return sum(file.stat().st_size for file in files) // _BYTES
 
 
 def is_main_process() -> bool:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +92,7 @@ class Program:
             except subprocess.TimeoutExpired:
                 raise JobError(f"{self.argv[0]} took longer than {self.timeout:g} s{self._tail_text(tail)}") from None
         if status:
-            raise JobError(f"{self.argv[0]} {_exit_reason(status)}{self._tail_text(tail)}")
+            raise JobError(f"{self.argv[0]} {exit_reason(status)}{self._tail_text(tail)}")
 
     def masked(self, text: str) -> str:
         """Mask secrets in a text: by their format, and the values of variables named like keys or tokens."""
@@ -118,17 +118,9 @@ class Program:
     @contextmanager
     def _started(self) -> Iterator[subprocess.Popen[bytes]]:
         read_end, write_end = os.pipe()
-        command = [
-            sys.executable,
-            "-I",
-            "-S",
-            str(Path(supervisor.__file__).absolute()),
-            str(read_end),
-            str(os.getpid()),
-        ]
         try:
             process = subprocess.Popen(
-                [*command, *self.argv],
+                supervised(self.argv, read_end),
                 cwd=self.cwd,
                 env={"PYTHONUNBUFFERED": "1", **os.environ, **self.env},  # Python would delay its output by buffering
                 stdin=subprocess.DEVNULL,
@@ -157,6 +149,32 @@ class Program:
                 for stream in (process.stdout, process.stderr):
                     if stream:
                         stream.close()
+
+
+def supervised(argv: Sequence[str], pipe: int) -> list[str]:
+    """The command that runs a program under the supervisor.
+
+    Args:
+        argv: the program and its arguments.
+        pipe: the read end of the pipe that the supervisor inherits.
+    """
+    script = str(Path(supervisor.__file__).absolute())
+    return [sys.executable, "-I", "-S", script, str(pipe), str(os.getpid()), *argv]
+
+
+def exit_reason(status: int) -> str:
+    """How a process ended, in words.
+
+    Args:
+        status: its exit status, negative for a signal, as `subprocess.Popen.returncode`.
+    """
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = str(-status)
+    return f"was ended by the signal {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
 def _lines(process: subprocess.Popen[bytes], deadline: float | None) -> Iterator[Line]:
@@ -193,13 +211,3 @@ class _Splitter:
             lines, self.rest = [*lines, self.rest[:end]], self.rest[end:]
         for line in lines:
             yield Line(line.decode("utf-8", "replace"), self.error)
-
-
-def _exit_reason(status: int) -> str:
-    if status > 0:
-        return f"ended with status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = str(-status)
-    return f"was ended by the signal {name}" + (" (out of memory?)" if name == "SIGKILL" else "")

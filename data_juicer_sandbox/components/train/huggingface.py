@@ -32,12 +32,6 @@ from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics
 
 BUDGET = 400_000
 _MODEL = "{dataset_path}_seed{seeds}"
-SMALL = 20_000_000
-"""Weights up to which a model from scratch is trained on one thread."""
-WORTHWHILE = 10**12
-"""Floating-point operations of all trainings, half a minute on one core, from which worker processes are started: each
-takes some seconds to import its libraries.
-"""
 
 
 @dataclass(eq=False)
@@ -179,9 +173,13 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         """CPU threads for training one model: 1 for a small model, whose threads would mostly wait for each other."""
         return 1 if self.threads is None and self._is_small else super().cpu_threads()
 
+    def is_worth_processes(self, models: int) -> bool:
+        """Whether the training of so many models takes much longer than the start of a process."""
+        return models > 1 and (self.method != "scratch" or models * self._operations() >= torch_env.WORTHWHILE)
+
     def parallel(self, job: JobRun, models: int) -> int:
         """The number of models to train at the same time: for small models, the number of idle cores."""
-        if not self._is_small or models == 1 or models * self._operations() < WORTHWHILE:
+        if not self._is_small or models == 1 or models * self._operations() < torch_env.WORTHWHILE:
             return super().parallel(job, models)
         idle, threads = idle_cores(), self.cpu_threads() or 1
         parallel = max(1, min(models, round(idle / threads)))
@@ -196,7 +194,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
     def _is_small(self) -> bool:
         """Whether several models of this size are best trained at the same time, and the user has not set how many."""
         is_automatic = self.method == "scratch" and self.max_parallel is None and self.num_processes == 1
-        return is_automatic and self._weights() <= SMALL and torch_env.device() == "cpu"
+        return is_automatic and self._weights() <= torch_env.SMALL and torch_env.device() == "cpu"
 
     def _weights(self) -> int:
         """The approximate number of weights of a model from scratch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from itertools import groupby
@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from loguru import logger
 
-from data_juicer_sandbox.components.base import Component, JobRun, Task
+from data_juicer_sandbox.components.base import FanOut, Item, JobRun, Task
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.lm import metadata, torch_env
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
@@ -33,7 +33,7 @@ from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics
 from data_juicer_sandbox.user_code import UserCode
 
 
-class ModelTrainer(Component):
+class ModelTrainer(FanOut):
     """Base of the trainers. A trainer is a dataclass: its fields are its config, and go to worker processes as such.
 
     Attributes:
@@ -97,6 +97,35 @@ class ModelTrainer(Component):
             with job.progress.task("model", total=len(pending)) as models:
                 self._train_pending(job, pending, models)
         return [training_task.folder for training_task in training_tasks]
+
+    def items(self, job: JobRun) -> list[Item]:
+        """The models, if several are to be trained and a process for each is worth its start."""
+        training_tasks = self.training_tasks(job)
+        pending = [task for task in training_tasks if not metadata.complete(task.target, task.inputs)]
+        if not self.is_worth_processes(len(pending)):
+            return []
+        for training_task in pending:
+            claim(training_task.target, folder=True)
+        self.check_data(job, pending)
+        cpus = (self.cpu_threads() or cores()) * self.num_processes if torch_env.device() == "cpu" else None
+        return [Item(training_task.name, cpus) for training_task in training_tasks]
+
+    def is_worth_processes(self, models: int) -> bool:
+        """Whether the training of so many models is large enough for a process for each."""
+        return models > 1
+
+    def run_item(self, job: JobRun, name: str) -> str:
+        """Train one model, unless it is complete; returns its folder."""
+        training_task = next(task for task in self.training_tasks(job) if task.name == name)
+        if not self.is_complete(job, training_task):
+            claim(training_task.target, folder=True)
+            with job.progress.task("model", total=1) as models:
+                self._train_pending(job, [training_task], models)
+        return training_task.folder
+
+    def collect(self, job: JobRun, results: Mapping[str, str]) -> list[str]:
+        """The folders of all models; data set by data set, seed by seed."""
+        return list(results.values())
 
     def _train_pending(self, job: JobRun, pending: list[TrainingTask], models: Task) -> None:
         parallel = self.parallel(job, len(pending))

@@ -1,0 +1,370 @@
+"""`ParallelRunner`: runs the jobs that do not depend on each other side by side, and the items within a job too.
+
+Only this process writes the context. Each job is one task, or several: one that lists its items, one for each item, and
+one that combines their results (`components.base.FanOut`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import xxhash
+from loguru import logger
+
+from data_juicer_sandbox.code_policy import is_untrusted
+from data_juicer_sandbox.components.base import Item
+from data_juicer_sandbox.config.parallel import Resources
+from data_juicer_sandbox.config.schema import Job
+from data_juicer_sandbox.context.infos import JobRecord
+from data_juicer_sandbox.engine.job_runner import PreparedJob, finish_job, prepare_job
+from data_juicer_sandbox.engine.planner import Step
+from data_juicer_sandbox.engine.runner import PipelineRunner, differs
+from data_juicer_sandbox.parallel.backend import Backend, Ended, Submission, open_backend
+from data_juicer_sandbox.parallel.status import FILE as STATUS
+from data_juicer_sandbox.parallel.status import write_status
+from data_juicer_sandbox.parallel.task_streams import TaskStreams
+from data_juicer_sandbox.parallel.tasks import Result, Task, TaskError, TaskFolder
+from data_juicer_sandbox.terminal.view import RunState, TaskState
+from data_juicer_sandbox.types import LibraryObject, Metrics
+from data_juicer_sandbox.watchers import local
+from data_juicer_sandbox.workflow.fingerprints import content_of
+from data_juicer_sandbox.workflow.graph import order_constraints
+from data_juicer_sandbox.workflow.resolve import Finished, finished_jobs
+
+FOLDER = "tasks"
+"""The folder of a job's tasks, in the folder of the job."""
+POLL = 0.25
+"""Seconds to wait for the end of a task."""
+SHOW_EVERY = 1.0
+"""Seconds between two updates of the progress."""
+QUEUED = "queued"
+
+
+@dataclass
+class RunningJob:
+    """A job that has begun.
+
+    Args:
+        index: its position in the plan.
+        prepared: its configs, and the state of what it reads.
+        items: its items, if it has several.
+        results: the results of the items that are done.
+        code: the digests of the user's code that its tasks ran.
+        started: when its first task began, in seconds since the epoch.
+        is_shown: whether the screen shows that it has started.
+    """
+
+    index: int
+    prepared: PreparedJob
+    items: tuple[Item, ...] = ()
+    results: dict[str, LibraryObject] = field(default_factory=dict)
+    code: dict[str, str] = field(default_factory=dict)
+    started: float = math.inf
+    is_shown: bool = False
+
+    @property
+    def job(self) -> Job:
+        """The job."""
+        return self.prepared.planned_job.job
+
+
+@dataclass
+class RunningTask:
+    """A task that was submitted.
+
+    Args:
+        running_job: its job.
+        task: what it does.
+        folder: its folder.
+        submission: how it was submitted.
+        submitted: when, in seconds since the epoch.
+        attempts: how often.
+    """
+
+    running_job: RunningJob
+    task: Task
+    folder: TaskFolder
+    submission: Submission
+    submitted: float
+    attempts: int = 1
+
+    def __post_init__(self) -> None:
+        self.streams = TaskStreams(self.folder.path)
+
+
+class JobOrder:
+    """Says which jobs can begin.
+
+    Args:
+        before: for each job, by position, the jobs that must have ended before it begins.
+    """
+
+    def __init__(self, before: Mapping[int, set[int]]):
+        self._open = {index: set(others) for index, others in before.items()}
+        self._later: dict[int, list[int]] = {}
+        for index, others in before.items():
+            for other in others:
+                self._later.setdefault(other, []).append(index)
+        self._ready = [index for index, others in before.items() if not others]
+
+    def take_ready(self) -> list[int]:
+        """The jobs that can begin now and were not returned before, in order."""
+        ready, self._ready = sorted(self._ready), []
+        return ready
+
+    def ended(self, index: int) -> None:
+        """A job has ended."""
+        for later in self._later.get(index, ()):
+            self._open[later].discard(index)
+            if not self._open[later]:
+                self._ready.append(later)
+
+
+class ParallelRunner(PipelineRunner):
+    """Runs all jobs once, side by side where their order leaves it open.
+
+    Results, files and the order of the records are those of `PipelineRunner`.
+    """
+
+    _backend: Backend
+
+    def _run_steps(self, steps: list[Step]) -> None:
+        if not any(step.runs for step in steps):
+            super()._run_steps(steps)
+            return
+        self._steps = steps
+        self._records: dict[int, JobRecord] = {}
+        self._begun: set[int] = set()
+        self._tasks: dict[Path, RunningTask] = {}
+        self._shown = 0.0
+        positions = {step.planned_job.job.id: index for index, step in enumerate(steps)}
+        before = order_constraints(self.planned_jobs, self.context)
+        self._order = JobOrder({positions[job]: {positions[other] for other in before[job]} for job in positions})
+        try:
+            with closing(open_backend(self.run_context.parallel)) as self._backend:
+                running = [step.planned_job.job for step in steps if step.runs]
+                self._backend.check([(job.label, self._resources(job)) for job in running])
+                self._run_all()
+        finally:
+            (self.relocator.work_dir / STATUS).unlink(missing_ok=True)
+
+    def _run_all(self) -> None:
+        ready = self._order.take_ready()
+        while ready or self._tasks:
+            for index in ready:
+                self._begin(index)
+            ready = self._order.take_ready()
+            if not ready and self._tasks:
+                for ended in self._backend.wait(POLL):
+                    self._task_ended(ended)
+                self._show()
+                ready = self._order.take_ready()
+
+    def _begin(self, index: int) -> None:
+        """Submit a job, or keep its record."""
+        step = self._steps[index]
+        self._begun.add(index)
+        if not step.runs and step.record is not None:
+            self._keep(step, step.record)
+            self._records[index] = step.record
+            self._order.ended(index)
+            return
+        logger.info("job {} starts ({})", step.label, step.reason)
+        started, shared = time.time(), self.run_context
+        try:
+            prepared = prepare_job(
+                step.planned_job,
+                self._finished_before(index),
+                relocator=self.relocator,
+                variables=shared.variables,
+                watcher=shared.watcher,
+                fingerprints=shared.fingerprints,
+                ledger=self._ledger(),
+                config_files=shared.config_files,
+            )
+        except Exception as error:
+            self._job_failed(step, error, started)
+        self._submit(RunningJob(index, prepared), ["job"])
+
+    def _finished_before(self, index: int) -> Finished:
+        """The records that a job may read: those of the jobs before it, in order."""
+        finished = finished_jobs()
+        for position in range(index) if self._steps[index].planned_job.job.input else ():
+            if (record := self._records.get(position)) is not None:
+                finished.append((self._steps[position].planned_job.job.pipeline, record))
+        return finished
+
+    def _resources(self, job: Job) -> Resources:
+        return job.resources.over(self.run_context.parallel.resources)
+
+    def _submit(self, running_job: RunningJob, names: Sequence[str], mode: str = "job") -> None:
+        """Submit tasks of a job; those whose folder has a result already are done at once.
+
+        Args:
+            running_job: the job.
+            names: the items; the mode for a task of the whole job.
+            mode: `job`, `item` or `collect`.
+        """
+        cpus = {item.name: item.cpus for item in running_job.items}
+        tasks: list[RunningTask] = []
+        done: list[RunningTask] = []
+        for name in names:
+            resources = self._resources(running_job.job)
+            if mode == "item" and resources.cpus is None:
+                resources = replace(resources, cpus=cpus[name])
+            if mode == "collect":
+                resources = replace(resources, gpus=0)
+            task = self._task(running_job, mode, name if mode == "item" else "")
+            path = running_job.prepared.folder.absolute() / FOLDER / (_file_name(name) if mode == "item" else mode)
+            label = running_job.job.label + (f": {name}" if mode == "item" else "")
+            folder = TaskFolder(path)
+            running = RunningTask(running_job, task, folder, Submission(path, label, resources), time.time())
+            (tasks if folder.prepare(task) else done).append(running)
+        for running in tasks:
+            self._tasks[running.submission.folder] = running
+        self._backend.submit([running.submission for running in tasks])
+        for running in done:
+            logger.info("{}: finished in an earlier run", running.submission.label)
+            self._task_succeeded(running, running.folder.result() or Result())
+
+    def _task(self, running_job: RunningJob, mode: str, item: str) -> Task:
+        prepared, shared = running_job.prepared, self.run_context
+        resolved = prepared.resolved
+        digests = {path: content_of(stamp) for path, stamp in prepared.fingerprints.items() if stamp}
+        return Task(
+            mode=mode,  # type: ignore[arg-type]
+            job=running_job.job,
+            dj_configs=resolved.dj_configs,
+            extra_configs=resolved.extra_configs,
+            folder=str(prepared.folder.absolute()),
+            root=str(self.relocator.root.absolute()),
+            work_dir=str(self.relocator.work_dir.absolute()),
+            inputs=prepared.guard.inputs,
+            metrics=(str((self.relocator.work_dir / local.FILE).absolute()),),
+            item=item,
+            results={name.name: running_job.results[name.name] for name in running_job.items if mode == "collect"},
+            digests={**digests, **prepared.code},
+            untrusted=is_untrusted(),
+            debug=shared.debug,
+            cwd=str(Path.cwd()),
+            path=tuple(entry or os.curdir for entry in sys.path),
+        )
+
+    def _task_ended(self, ended: Ended) -> None:
+        running = self._tasks.pop(ended.folder, None)
+        if running is None:
+            return
+        if (result := running.folder.result()) is not None:
+            self._task_succeeded(running, result)
+            return
+        self._forward(running)
+        failure = running.folder.failure()
+        text = failure if failure is not None else f"its process {ended.reason or 'ended without a result'}"
+        label = running.submission.label
+        if running.attempts <= self.run_context.parallel.retries:
+            logger.warning("{} failed and is started again: {}", label, text)
+            running.folder.clear_failure()
+            again = replace(running, attempts=running.attempts + 1, submitted=time.time())
+            self._tasks[again.submission.folder] = again
+            self._backend.submit([again.submission])
+            return
+        running_job = running.running_job
+        others = [path for path, task in self._tasks.items() if task.running_job is running_job]
+        self._backend.cancel(others)
+        for path in others:
+            del self._tasks[path]
+        running_job.prepared.guard.settle(completed=False)
+        item = running.task.item
+        error = TaskError(f"{item}: {text}" if item and item not in text else text)
+        self._job_failed(self._steps[running_job.index], error, running_job.prepared.started)
+
+    def _task_succeeded(self, running: RunningTask, result: Result) -> None:
+        running_job, mode = running.running_job, running.task.mode
+        running_job.code.update(result.code)
+        running_job.started = min(running_job.started, result.started)
+        self._forward(running)
+        if mode == "job" and result.items:
+            running_job.items = result.items
+            logger.info("job {} has {} items", running_job.job.label, len(result.items))
+            self._submit(running_job, [item.name for item in result.items], "item")
+        elif mode == "item":
+            running_job.results[running.task.item] = result.value
+            if len(running_job.results) == len(running_job.items):
+                self._submit(running_job, ["collect"], "collect")
+        else:
+            self._finish(running_job, result)
+
+    def _finish(self, running_job: RunningJob, result: Result) -> None:
+        index, prepared = running_job.index, running_job.prepared
+        step = self._steps[index]
+        self._show_started(running_job)
+        try:
+            with logger.contextualize(job=running_job.job.label):
+                code, started = {**prepared.code, **running_job.code}, running_job.started
+                record = finish_job(
+                    replace(prepared, code=code, started=started), tuple(result.value), self.run_context.fingerprints
+                )
+        except Exception as error:
+            self._job_failed(step, error, prepared.started)
+            return
+        self._job_done(step, record)
+        self._records[index] = record
+        for path in (prepared.folder / FOLDER).iterdir():
+            TaskFolder(path).discard()
+        if step.record is not None and step.record.done and differs(step.record, record):
+            for later, fresh in enumerate(self._replan(self._steps)):
+                if later not in self._begun:
+                    self._steps[later] = fresh
+        self._order.ended(index)
+
+    def _forward(self, running: RunningTask) -> None:
+        """Pass on what a task has reported."""
+        job, watcher = running.running_job.job, self.run_context.watcher
+
+        def record(values: Metrics, step: int | None, moment: float) -> None:
+            watcher.forward(job.pipeline, job.meta_name, values, step, moment)
+
+        running.streams.forward(job.label, record)
+
+    def _show_started(self, running_job: RunningJob) -> None:
+        if not running_job.is_shown:
+            running_job.is_shown = True
+            job = running_job.job
+            self.screen.job_started(job.pipeline, job.meta_name, job.hook)
+
+    def _show(self) -> None:
+        """Pass on what the running tasks have reported, and show their state."""
+        if time.monotonic() - self._shown < SHOW_EVERY:
+            return
+        self._shown = time.monotonic()
+        states = []
+        for running in self._tasks.values():
+            where = self._backend.where(running.submission.folder)
+            progress = {}
+            if where != QUEUED:
+                self._show_started(running.running_job)
+                self._forward(running)
+                progress = running.streams.progress()
+            states.append(TaskState(running.submission.label, where, running.submitted, **progress))
+        n_jobs = len({running.running_job.index for running in self._tasks.values()})
+        done = len(self._records)
+        state = RunState(tuple(states), len(self._steps) - n_jobs - done, done, 0, len(self._steps))
+        self.screen.running(state)
+        write_status(self.relocator.work_dir, self._backend.name, state)
+
+    def _arrange(self) -> None:
+        self.context.arrange(self.order)  # jobs end in any order
+
+
+def _file_name(item: str) -> str:
+    """The name of an item's folder: readable, and unique."""
+    readable = re.sub(r"[^\w.-]+", "_", item)[:80]
+    return f"item_{readable}_{xxhash.xxh3_64_hexdigest(item.encode(errors='surrogatepass'))[:8]}"

@@ -1,0 +1,208 @@
+"""The folder of a task: what a worker process is to do, and what came out. Nothing else passes between the two.
+
+task.pkl        the resolved job, for the worker (mode 0600: it may hold secrets)
+metrics.jsonl   what the component reports, as it does
+warnings.jsonl  its warnings
+progress.json   how far it is
+log.txt         the log of the worker
+result.pkl      written last, if the task succeeded
+failure.pkl     written last, if it failed
+"""
+
+from __future__ import annotations
+
+import pickle  # written with it; read by `pickle_reader`
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import xxhash
+
+from data_juicer_sandbox.components.base import Item
+from data_juicer_sandbox.config.schema import Job, Phase
+from data_juicer_sandbox.context import pickle_reader
+from data_juicer_sandbox.context.tagged_values import decode, encode
+from data_juicer_sandbox.errors import SandboxError
+from data_juicer_sandbox.files import open_regular, replacing
+from data_juicer_sandbox.types import ConfigValues, LibraryObject
+
+TASK, RESULT, FAILURE = "task.pkl", "result.pkl", "failure.pkl"
+LOG, METRICS, WARNINGS, PROGRESS = "log.txt", "metrics.jsonl", "warnings.jsonl", "progress.json"
+_JOB_FIELDS = ("pipeline", "phase", "position", "hook", "meta_name", "named", "output")
+
+
+class TaskError(SandboxError):
+    """A task failed in its process; the text is that of the error there."""
+
+    def __str__(self) -> str:
+        return self.what
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker process is to do.
+
+    Args:
+        mode: `job`: run the job, or return its items if it has several; `item`: run one item; `collect`: combine the
+            results of the items.
+        job: the job; its file and line are not passed on.
+        dj_configs, extra_configs: its final configs.
+        folder: the job's own folder.
+        root, work_dir: of the run, for the guard of its outputs.
+        inputs: what the job reads, for the guard.
+        metrics: the files of metrics in which the job may look up those of earlier jobs.
+        item: the name of the item.
+        results: the results of the items by name.
+        digests: the content of its inputs and code by name: another content is another task.
+        untrusted: the config is somebody else's.
+        debug: log everything.
+        cwd: the working folder.
+        path: the module path.
+    """
+
+    mode: Literal["job", "item", "collect"]
+    job: Job
+    dj_configs: ConfigValues | None
+    extra_configs: ConfigValues
+    folder: str
+    root: str
+    work_dir: str
+    inputs: tuple[str, ...]
+    metrics: tuple[str, ...]
+    item: str = ""
+    results: Mapping[str, LibraryObject] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    untrusted: bool = False
+    debug: bool = False
+    cwd: str = ""
+    path: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, LibraryObject]:
+        """The task as plain values."""
+        job = {name: getattr(self.job, name) for name in _JOB_FIELDS}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**values, "job": {**job, "phase": self.job.phase.value}}
+
+    @classmethod
+    def from_plain(cls, values: dict[str, LibraryObject]) -> Task:
+        """The reverse of `plain`."""
+        job = {**values["job"], "phase": Phase(values["job"]["phase"])}
+        return cls(**{**values, "job": Job(**job)})
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a task produced.
+
+    Args:
+        value: mode `job` and `collect`: the outputs of the job, in order; mode `item`: the item's result.
+        items: mode `job`: the items of the job, if it has several; `value` is then empty.
+        code: the digests of the user's code that ran.
+        started: when the worker began, in seconds since the epoch.
+    """
+
+    value: LibraryObject = ()
+    items: tuple[Item, ...] = ()
+    code: Mapping[str, str] = field(default_factory=dict)
+    started: float = 0.0
+
+
+class TaskFolder:
+    """The folder of one task.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._started_key: object = None
+
+    def prepare(self, task: Task) -> bool:
+        """Write the task, unless the folder has the result of just this task.
+
+        Returns:
+            whether the task is to be run.
+        """
+        key = _key(task)
+        if self._task_key() == key:  # a worker of an earlier run may still be running it
+            self.clear_failure()
+            return self.result() is None
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True, mode=0o700)
+        self._write(TASK, {"key": key, "task": task.plain()})
+        return True
+
+    def start(self) -> Task:
+        """Begin an attempt, in the worker; returns the task.
+
+        Raises:
+            TaskError: there is none, or it is damaged.
+        """
+        content = self._read(TASK)
+        if content is None:
+            raise TaskError(f"{self.path} holds no task")
+        for name in (RESULT, FAILURE, METRICS, WARNINGS, PROGRESS):
+            (self.path / name).unlink(missing_ok=True)
+        self._started_key = content["key"]
+        return Task.from_plain(content["task"])
+
+    def write_result(self, result: Result) -> None:
+        """Write the result, in the worker; the task has then succeeded."""
+        items = [asdict(item) for item in result.items]
+        content = {"value": result.value, "items": items, "code": dict(result.code), "started": result.started}
+        self._write(RESULT, {"key": self._started_key, **content})
+
+    def write_failure(self, text: str) -> None:
+        """Write why the task failed, in the worker."""
+        self._write(FAILURE, {"key": self._started_key, "text": text})
+
+    def result(self) -> Result | None:
+        """The result; None if the task has not succeeded."""
+        content = self._read(RESULT)
+        if content is None or content.get("key") != self._task_key():
+            return None
+        items = tuple(Item(**item) for item in content["items"])
+        return Result(content["value"], items, content["code"], content["started"])
+
+    def failure(self) -> str | None:
+        """Why the task failed; None if it has not."""
+        content = self._read(FAILURE)
+        return None if content is None or content.get("key") != self._task_key() else str(content["text"])
+
+    def clear_failure(self) -> None:
+        """Remove the failure, so that the task can be run again."""
+        (self.path / FAILURE).unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove all but the log: the job is done, and recorded."""
+        for entry in self.path.iterdir() if self.path.is_dir() else ():
+            if entry.name != LOG:
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+    def _task_key(self) -> object:
+        content = self._read(TASK)
+        return None if content is None else content.get("key")
+
+    def _write(self, name: str, content: dict[str, LibraryObject]) -> None:
+        # `shared`: a file of the run, which the guard of the job's outputs does not concern.
+        with replacing(self.path / name, durable=True, shared=True) as part:
+            part.touch(mode=0o600)
+            part.write_bytes(pickle.dumps(encode(content), protocol=4))
+
+    def _read(self, name: str) -> dict[str, LibraryObject] | None:
+        """The content of a file; None if it does not exist or is damaged, which counts as not written."""
+        try:
+            with open_regular(self.path / name) as stream:
+                content = decode(pickle_reader.loads(stream.read(), repeats=False))
+        except (OSError, pickle.UnpicklingError, ValueError, SandboxError):
+            return None
+        return content if isinstance(content, dict) else None
+
+
+def _key(task: Task) -> str:
+    """A digest of all that determines the result of a task."""
+    content = replace(task, debug=False, cwd="", path=()).plain()
+    return xxhash.xxh3_128_hexdigest(pickle.dumps(encode(content), protocol=4))
