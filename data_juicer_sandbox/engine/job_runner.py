@@ -10,7 +10,6 @@ from pathlib import Path
 from loguru import logger
 
 from data_juicer_sandbox.components.base import JobRun, Progress, Role
-from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.context.provenance import Provenance, Trace
 from data_juicer_sandbox.context.serialization import to_plain
@@ -33,7 +32,7 @@ from data_juicer_sandbox.workflow.fingerprints import (
     missing_inputs,
     output_paths,
 )
-from data_juicer_sandbox.workflow.output_paths import PathRelocator
+from data_juicer_sandbox.workflow.output_paths import PathRelocator, job_folder
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths
 from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, resolve
 from data_juicer_sandbox.workflow.untrusted import refuse_untrusted
@@ -255,13 +254,6 @@ def name_outputs(planned_job: PlannedJob, result: object) -> dict[str, object]:
         what = f"the job returned {len(results)} result(s), but `output` names {len(names)}: {', '.join(names)}"
         raise JobError(what, where=planned_job.job.where("output"))
     return {name: to_plain(value, name) for name, value in zip(names, results, strict=True)}
-
-
-def job_folder(root: Path, planned_job: PlannedJob) -> Path:
-    """The folder of a job. That of a refine job contains the phase, since it may share its name with a probe."""
-    job = planned_job.job
-    name = f"{job.meta_name}.{job.phase.value}" if job.phase is Phase.REFINE and job.named else job.meta_name
-    return root / "jobs" / job.pipeline / name
 
 
 def _check_recipe(planned_job: PlannedJob, resolved: ResolvedJob) -> None:

@@ -36,7 +36,7 @@ from data_juicer_sandbox.terminal.view import RunState, TaskState
 from data_juicer_sandbox.types import LibraryObject, Metrics
 from data_juicer_sandbox.watchers import local
 from data_juicer_sandbox.workflow.fingerprints import content_of
-from data_juicer_sandbox.workflow.graph import order_constraints
+from data_juicer_sandbox.workflow.job_order import job_order
 from data_juicer_sandbox.workflow.resolve import Finished, finished_jobs
 
 FOLDER = "tasks"
@@ -100,7 +100,7 @@ class RunningTask:
         self.streams = TaskStreams(self.folder.path)
 
 
-class JobOrder:
+class ReadyJobs:
     """Says which jobs can begin.
 
     Args:
@@ -146,8 +146,9 @@ class ParallelRunner(PipelineRunner):
         self._tasks: dict[Path, RunningTask] = {}
         self._shown = 0.0
         positions = {step.planned_job.job.id: index for index, step in enumerate(steps)}
-        before = order_constraints(self.planned_jobs, self.context)
-        self._order = JobOrder({positions[job]: {positions[other] for other in before[job]} for job in positions})
+        order = job_order(self.planned_jobs, self.context, self.relocator, self.run_context.variables)
+        waits = {positions[job]: {positions[other] for other in others} for job, others in order.waits.items()}
+        self._waiting = ReadyJobs(waits)
         try:
             with closing(open_backend(self.run_context.parallel)) as self._backend:
                 running = [step.planned_job.job for step in steps if step.runs]
@@ -158,16 +159,16 @@ class ParallelRunner(PipelineRunner):
             (self.relocator.work_dir / STATUS).unlink(missing_ok=True)
 
     def _run_all(self) -> None:
-        ready = self._order.take_ready()
+        ready = self._waiting.take_ready()
         while ready or self._tasks:
             for index in ready:
                 self._begin(index)
-            ready = self._order.take_ready()
+            ready = self._waiting.take_ready()
             if not ready and self._tasks:
                 for ended in self._backend.wait(POLL):
                     self._task_ended(ended)
                 self._show()
-                ready = self._order.take_ready()
+                ready = self._waiting.take_ready()
 
     def _begin(self, index: int) -> None:
         """Submit a job, or keep its record."""
@@ -176,7 +177,7 @@ class ParallelRunner(PipelineRunner):
         if not step.runs and step.record is not None:
             self._keep(step, step.record)
             self._records[index] = step.record
-            self._order.ended(index)
+            self._waiting.ended(index)
             return
         logger.info("job {} starts ({})", step.label, step.reason)
         started, shared = time.time(), self.run_context
@@ -324,7 +325,7 @@ class ParallelRunner(PipelineRunner):
             for later, fresh in enumerate(self._replan(self._steps)):
                 if later not in self._begun:
                     self._steps[later] = fresh
-        self._order.ended(index)
+        self._waiting.ended(index)
 
     def _forward(self, running: RunningTask) -> None:
         """Pass on what a task has reported."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_juicer_sandbox.components.base import Role
+from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.signatures import parameters
 from data_juicer_sandbox.types import JsonValue
@@ -91,6 +92,13 @@ class PathRelocator:
             # The user's own file may lie in a folder that jobs write to; it has no counterpart.
             return value if path_exists(value) and not path_exists(relocated) else relocated
         return value
+
+
+def job_folder(root: Path, planned_job: PlannedJob) -> Path:
+    """The folder of a job. That of a refine job contains the phase, since it may share its name with a probe."""
+    job = planned_job.job
+    name = f"{job.meta_name}.{job.phase.value}" if job.phase is Phase.REFINE and job.named else job.meta_name
+    return root / "jobs" / job.pipeline / name
 
 
 def _relative_below(path: str, folder: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from data_juicer_sandbox.components.base import InputPaths, JobRun, ProgramOutput
+from data_juicer_sandbox.components.base import InputPaths, JobRun, ProgramOutput, ProgramOutputs
 from data_juicer_sandbox.components.command import CommandComponent, Metrics, Scalar
 from data_juicer_sandbox.components.number_types import PositiveFloat
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -30,6 +30,8 @@ class CommandEvaluator(CommandComponent):
             metric, `step` the step.
         metrics_file: a file of JSON lines, or of one JSON object, that the program writes; read when it has ended.
         reads: files or folders that the program reads; if one changes, a resumed run repeats this job.
+        writes: files or folders that the program writes, besides `metrics_file`; `[]` if none. If it is
+            not set, it may write every path in `argv` and `env`, and does not run beside a job that uses one of them.
     """
 
     outputs = ("scores",)
@@ -44,6 +46,7 @@ class CommandEvaluator(CommandComponent):
         metrics_pattern: str | None = None,
         metrics_file: ProgramOutput | None = None,
         reads: InputPaths | None = None,
+        writes: ProgramOutputs | None = None,
     ):
         super().__init__(argv, cwd, env, timeout, metrics, metrics_pattern, metrics_file, reads)
         if not self.metric_sources:

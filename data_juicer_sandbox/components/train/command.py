@@ -31,6 +31,9 @@ class CommandTrainer(CommandComponent):
             metric, `step` the step.
         metrics_file: a file of JSON lines, or of one JSON object, that the program writes; read when it has ended.
         reads: files or folders that the program reads; if one changes, a resumed run repeats this job.
+        writes: files or folders that the program writes, besides `result` and `metrics_file`; `[]` if
+            none. If it is not set, it may write every path in `argv` and `env`, and does not run beside a job that uses
+            one of them.
     """
 
     outputs = ("models",)
@@ -46,6 +49,7 @@ class CommandTrainer(CommandComponent):
         metrics_pattern: str | None = None,
         metrics_file: ProgramOutput | None = None,
         reads: InputPaths | None = None,
+        writes: ProgramOutputs | None = None,
     ):
         super().__init__(argv, cwd, env, timeout, metrics, metrics_pattern, metrics_file, reads)
         self.result = result
