@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 
 from loguru import logger
 
+from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.processes import supervisor
 from data_juicer_sandbox.components.processes.program import exit_reason
 from data_juicer_sandbox.config.parallel import Parallel, Resources
-from data_juicer_sandbox.errors import JobError, MissingDependency
+from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.parallel.backend import Backend, Ended, Submission
 from data_juicer_sandbox.parallel.shared_folder import probe_file
 from data_juicer_sandbox.parallel.tasks import LOG
@@ -142,6 +143,8 @@ class RayBackend(Backend):
         # Ray reads these variables at its import. A first start may take long on a busy machine.
         os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if self._address.startswith("ray://"):
+            imports.load("grpc", extra="ray")
         import ray
 
         if not ray.is_initialized():
@@ -149,8 +152,6 @@ class RayBackend(Backend):
             try:
                 _reach(self._address)
                 ray.init(self._address, log_to_driver=False, logging_level=logging.WARNING, **options)
-            except ImportError as error:
-                raise MissingDependency(f"{self._address}: {error}", hint="pip install 'ray[client]'") from error
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
                 what = f"cannot use a Ray cluster at `address: {self._address}`: {_first_line(error)}"
                 hint = "`ray start --head` starts one; `address: local` starts one for this run"

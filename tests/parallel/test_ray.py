@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from scripted_tasks import ScriptedTask, scripted, wait_all, wait_until
 
 from data_juicer_sandbox.config.parallel import Parallel, Resources
-from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.errors import JobError, MissingDependency
 from data_juicer_sandbox.parallel.ray import RayBackend
 
 SLEEP = "time.sleep(60)"
@@ -172,7 +173,7 @@ def test_what_the_cluster_does_not_have(cluster: str, tmp_path: Path):
                 runner.check([("main.other", Resources()), ("main.job", resources)])
 
 
-@pytest.mark.parametrize("address", [None, "auto", "127.0.0.1:1", "ray://127.0.0.1:1", "ray://127.0.0.1", "nowhere"])
+@pytest.mark.parametrize("address", [None, "auto", "127.0.0.1:1", "nowhere"])
 def test_no_cluster(address: str | None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(JobError) as caught:
@@ -181,6 +182,13 @@ def test_no_cluster(address: str | None, monkeypatch: pytest.MonkeyPatch):
     assert message.startswith(f"cannot use a Ray cluster at `address: {address or 'auto'}`: ")
     assert "`address: local` starts one for this run" in message
     assert "\n" not in message
+
+
+def test_the_client_of_ray_is_not_installed():
+    if find_spec("grpc"):
+        pytest.skip("grpcio is installed")
+    with pytest.raises(MissingDependency, match=r"'grpc' is not installed \(.*ray\]"):
+        backend(address="ray://127.0.0.1:1").check([])
 
 
 @slow
