@@ -152,7 +152,8 @@ class ParallelRunner(PipelineRunner):
         try:
             with closing(open_backend(self.run_context.parallel)) as self._backend:
                 running = [step.planned_job.job for step in steps if step.runs]
-                self._backend.check([(job.label, self._resources(job)) for job in running])
+                needed = [(job.label, self._resources(job)) for job in running]
+                self._backend.check(needed, self.relocator.work_dir.absolute())
                 self._run_all()
         finally:
             (self.relocator.work_dir / STATUS).unlink(missing_ok=True)

@@ -39,7 +39,8 @@ class Ended:
 
     Args:
         folder: the task's folder.
-        reason: why the command ended without a result, in words, such as `OUT_OF_MEMORY on node7`; empty if unknown.
+        reason: why the command ended without a result, in words that continue "its process", such as `ended as
+            OUT_OF_MEMORY on node7`; empty if unknown.
     """
 
     folder: Path
@@ -55,11 +56,12 @@ class Backend(ABC):
 
     name: str
 
-    def check(self, resources: Sequence[tuple[str, Resources]]) -> None:  # noqa: B027
+    def check(self, resources: Sequence[tuple[str, Resources]], folder: Path | None = None) -> None:  # noqa: B027
         """Check, before any work, that tasks can be run at all.
 
         Args:
             resources: what the tasks need, with the label of each.
+            folder: the folder that holds those of the tasks, for backends whose tasks run on other machines.
 
         Raises:
             JobError: they cannot; one line that names what is missing.
