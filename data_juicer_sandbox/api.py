@@ -194,6 +194,7 @@ class Sandbox:
             WorkDirError: the work directory is in use or not writable.
             CheckpointError: the checkpoint is damaged, or could not be written.
             JobFailed: a job failed; the results of all jobs before it are kept, and `load_results` reads them.
+            JobsFailed: with `on_error: continue`, jobs failed, and all jobs that do not depend on them have run.
         """
         from data_juicer_sandbox.execution import execute
 

@@ -241,7 +241,7 @@ def _python_api() -> str:
             yield from _public(f"dj.{name}", getattr(data_juicer_sandbox, name), "##")
         yield "## Errors\n"
         yield "| error | raised if |\n| --- | --- |"
-        for name in ("SandboxError", "ConfigError", "ConfigErrors", "JobError", "JobFailed"):
+        for name in ("SandboxError", "ConfigError", "ConfigErrors", "JobError", "JobFailed", "JobsFailed"):
             yield f"| `dj.{name}` | {_cell(_first_line(getattr(data_juicer_sandbox, name)))} |"
         yield "\n## Base classes\n"
         yield (

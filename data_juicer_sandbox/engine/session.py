@@ -76,6 +76,7 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
             trust_checkpoint=trust_checkpoint,
             parallel=config.parallel,
             debug=config.debug,
+            on_error=config.on_error,
         )
 
 

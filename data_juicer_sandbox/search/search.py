@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -61,6 +61,7 @@ def search(
         StudyError: the study cannot be used.
     """
     result = SearchResult()
+    run_context = replace(run_context, on_error="stop")  # the trials need all shared jobs; a failed trial is a result
     # opened before the shared jobs run, so that an unusable study fails at once
     controller = None if sweep.backend == "wandb" else open_controller(config, sweep, planned_jobs)
     shared_jobs = shared(sweep, planned_jobs, run_context.context)

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from data_juicer_sandbox.control_characters import escape_controls
 from data_juicer_sandbox.terminal.tables import WIDTH, lay_out
-from data_juicer_sandbox.terminal.view import View, duration
+from data_juicer_sandbox.terminal.view import FailedJob, SkippedJob, View, duration
 
 EVERY = 30.0
 """Interval in seconds between the lines of a long job."""
@@ -66,6 +66,11 @@ class PlainView(View):
         self._job = ""
         self.message(f"{self._number()} {pipeline}.{job} failed after {duration(seconds)}: {first_line(cause)}")
 
+    def job_skipped(self, pipeline: str, job: str, because_of: str) -> None:
+        """Write why the job does not run."""
+        self._n_seen += 1
+        self.message(f"{self._number()} {pipeline}.{job} skipped: {because_of} failed")
+
     def run_done(self, seconds: float, n_run: int, n_kept: int, notes: Sequence[str] = ()) -> None:
         """Write the duration and the notes."""
         self.close()
@@ -78,6 +83,11 @@ class PlainView(View):
         """Write the cause, the log's path and the command that continues the run."""
         self.close()
         self.message(f"FAILED: {job}\n  cause: {indented(cause)}\n  log: {log_path}\n  to continue: {command}")
+
+    def failures(self, failed: Sequence[FailedJob], skipped: Sequence[SkippedJob], command: str) -> None:
+        """Write the causes, what was skipped, and the command that continues the run."""
+        self.close()
+        self.message(f"FAILED: {failure_list(failed, skipped)}\n  to continue: {command}")
 
     def message(self, text: str) -> None:
         """Write a line."""
@@ -169,6 +179,16 @@ def first_line(text: str) -> str:
 def indented(text: str) -> str:
     """Indent the following lines of a text, to be written after a label."""
     return text.strip().replace("\n", "\n    ")
+
+
+def failure_list(failed: Sequence[FailedJob], skipped: Sequence[SkippedJob]) -> str:
+    """The jobs that failed, and why; and those that were skipped for them."""
+    skipped_text = f", {_count(len(skipped), 'job')} skipped" if skipped else ""
+    lines = [f"{_count(len(failed), 'job')}{skipped_text}"]
+    for job in failed:
+        lines.append(f"  {job.label}\n    cause: {indented(job.cause)}\n    log: {job.log}")
+    lines += [f"  {job.label} was skipped: {job.because_of} failed" for job in skipped]
+    return "\n".join(lines)
 
 
 def _count(number: int, word: str) -> str:

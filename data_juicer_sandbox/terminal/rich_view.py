@@ -23,9 +23,9 @@ from rich.text import Text
 
 from data_juicer_sandbox.control_characters import escape_controls, one_line
 from data_juicer_sandbox.terminal import logs
-from data_juicer_sandbox.terminal.plain_view import first_line, indented
+from data_juicer_sandbox.terminal.plain_view import failure_list, first_line, indented
 from data_juicer_sandbox.terminal.tables import lay_out, shortened
-from data_juicer_sandbox.terminal.view import View, duration
+from data_juicer_sandbox.terminal.view import FailedJob, SkippedJob, View, duration
 
 _NO_TASK = TaskID(-1)
 _LONGEST = 32
@@ -100,6 +100,10 @@ class RichView(View):
         """Print the first line of the cause."""
         self._line("✗", "red", f"{pipeline}.{job}", f"{duration(seconds)}  {first_line(cause)}")
 
+    def job_skipped(self, pipeline: str, job: str, because_of: str) -> None:
+        """Print why the job does not run."""
+        self._line("-", "yellow", f"{pipeline}.{job}", f"skipped: {because_of} failed")
+
     def run_done(self, seconds: float, n_run: int, n_kept: int, notes: Sequence[str] = ()) -> None:
         """Print the duration and the notes."""
         self.close()
@@ -110,15 +114,11 @@ class RichView(View):
 
     def failure(self, job: str, cause: str, log_path: str, command: str) -> None:
         """Print the cause, the log's path and the command that continues the run."""
-        self.close()
-        self.console.print(
-            Text.assemble(
-                ("FAILED", "bold red"),
-                escape_controls(f": {job}\n  cause: {indented(cause)}\n  log: {log_path}\n  to continue: "),
-                (escape_controls(command), "bold"),
-            ),
-            soft_wrap=True,
-        )
+        self._failed(f"{job}\n  cause: {indented(cause)}\n  log: {log_path}", command)
+
+    def failures(self, failed: Sequence[FailedJob], skipped: Sequence[SkippedJob], command: str) -> None:
+        """Print the causes, what was skipped, and the command that continues the run."""
+        self._failed(failure_list(failed, skipped), command)
 
     def message(self, text: str) -> None:
         """Write a line."""
@@ -152,6 +152,17 @@ class RichView(View):
         """Remove the bars."""
         self._bars.stop()
         logs.show_through(None)
+
+    def _failed(self, text: str, command: str) -> None:
+        self.close()
+        self.console.print(
+            Text.assemble(
+                ("FAILED", "bold red"),
+                escape_controls(f": {text}\n  to continue: "),
+                (escape_controls(command), "bold"),
+            ),
+            soft_wrap=True,
+        )
 
     def _line(self, sign: str, colour: str, job: str, rest: str) -> None:
         self._bars.advance(self._jobs)

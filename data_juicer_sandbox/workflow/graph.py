@@ -74,8 +74,3 @@ def referenced(
         if matches:
             return list(matches), key.output
     return None
-
-
-def order_constraints(planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> dict[str, set[str]]:
-    """For each job, the ids of the earlier jobs that must have ended before it begins."""
-    return edges(planned_jobs, context)

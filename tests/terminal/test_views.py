@@ -15,7 +15,7 @@ from data_juicer_sandbox.terminal import plain_view
 from data_juicer_sandbox.terminal.plain_view import PlainView
 from data_juicer_sandbox.terminal.progress import view_for
 from data_juicer_sandbox.terminal.rich_view import RichView
-from data_juicer_sandbox.terminal.view import duration
+from data_juicer_sandbox.terminal.view import FailedJob, SkippedJob, duration
 
 
 def tell(view):
@@ -35,6 +35,8 @@ def tell(view):
     view.job_started("p2", "score", "EvaluateModelHook")
     view.job_failed("p2", "score", 0.5, "no [model] there\nlook again")
     view.failure("p2.score", "no [model] there\nlook again", "/w/run.log", "dj-sandbox --config x.yaml --resume true")
+    view.job_skipped("p2", "rank", "p2.score")
+    view.failures([FailedJob("p2.mix", "no [rows]\nnone", "/w/mix.log")], [SkippedJob("p2.rank", "p2.mix")], "again")
     view.run_done(130, 3, 1, ["report: /w/report.html"])
     view.table("Scores", ["model", "bpb", "n"], [["a [b]", 2.6912345, 3], ["bb", None, 10000]])
     view.close()
@@ -49,7 +51,8 @@ def test_all_that_matters_is_said(cls):
     for words in (
         "p1.corpus", "kept: nothing changed", "p1.train", "2 min 03 s", "2 models", "p2.eval", "no [model] there",
         "look again", "/w/run.log", "dj-sandbox --config x.yaml --resume true", "report: /w/report.html",
-        "Scores", "2.6912", "10000", "a [b]",
+        "p2.rank", "skipped: p2.score failed", "1 job, 1 job skipped", "no [rows]", "/w/mix.log", "again",
+        "p2.rank was skipped: p2.mix failed", "Scores", "2.6912", "10000", "a [b]",
     ):  # fmt: skip
         assert words in said, words
     assert "None" not in said
