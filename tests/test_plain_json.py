@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from data_juicer_sandbox.components.command import read_metrics
-from data_juicer_sandbox.components.infer.local.adapters import find_adapter
 from data_juicer_sandbox.components.infer.remote.reply import error_of
 from data_juicer_sandbox.components.infer.remote.transport import Reply
 from data_juicer_sandbox.components.lm import metadata
-from data_juicer_sandbox.components.train.worker_protocol import Receiver
+from data_juicer_sandbox.components.lm.lora import find_adapter
+from data_juicer_sandbox.components.train.worker import Receiver
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.plain_json import fingerprint, flatten, loads
 from data_juicer_sandbox.watchers import local

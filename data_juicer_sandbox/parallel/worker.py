@@ -5,15 +5,17 @@ Exits with 0 if the folder has a result or a failure then, and with 130 if it wa
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger
 
@@ -73,50 +75,61 @@ class FileProgress:
 
     def __init__(self, path: Path):
         self._path = path
-        self._written = 0.0
         self._tasks: list[_FileTask] = []
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
 
     @contextmanager
     def task(self, description: str, total: float | None = None) -> Iterator[_FileTask]:
         """A progress bar of a component."""
-        task = _FileTask(self, description, total)
+        task = _FileTask(description, total)
         self._tasks.append(task)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_regularly, name="progress", daemon=True)
+            self._thread.start()
         try:
-            self.write()
             yield task
         finally:
             self._tasks.remove(task)
 
-    def write(self) -> None:
-        """Write the state, unless it was written a moment ago."""
-        now = time.monotonic()
-        if now - self._written < EVERY or not self._tasks:
-            return
-        self._written = now
-        task = self._tasks[-1]
-        state = {"text": task.text, "completed": task.completed, "total": task.total, "note": mask_text(task.note)}
-        part = self._path.with_name(f".{self._path.name}")
-        with suppress(OSError):  # a full disk must not end the task here
-            part.write_text(json.dumps(state), encoding="utf-8")
-            part.replace(self._path)
+    def close(self) -> None:
+        """Write no more."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _write_regularly(self) -> None:
+        written = ""
+        while not self._ended.is_set():
+            task = next(reversed(self._tasks), None)
+            if task is not None and (state := task.state()) != written:
+                written = state
+                part = self._path.with_name(f".{self._path.name}")
+                with suppress(OSError):  # a full disk must not end the task here
+                    part.write_text(state, encoding="utf-8")
+                    part.replace(self._path)
+            self._ended.wait(EVERY)
 
 
 class _FileTask:
-    def __init__(self, progress: FileProgress, text: str, total: float | None):
-        self._progress, self.text, self.total = progress, text, total
-        self.completed, self.note = 0.0, ""
+    def __init__(self, text: str, total: float | None):
+        self._text, self._total = text, total
+        self._completed, self._note = 0.0, ""
 
     def advance(self, amount: float = 1) -> None:
         """Increase the completed amount."""
-        self.completed += amount
-        self._progress.write()
+        self._completed += amount
 
     def update(self, *, completed: float | None = None, total: float | None = None, note: str | None = None) -> None:
         """Set the completed amount, the total, or the note."""
-        self.completed = self.completed if completed is None else completed
-        self.total = self.total if total is None else total
-        self.note = self.note if note is None else note
-        self._progress.write()
+        self._completed = self._completed if completed is None else completed
+        self._total = self._total if total is None else total
+        self._note = self._note if note is None else note
+
+    def state(self) -> str:
+        """The state as JSON."""
+        state = {"text": self._text, "completed": self._completed, "total": self._total, "note": mask_text(self._note)}
+        return json.dumps(state)
 
 
 def run_task(folder: Path) -> None:
@@ -133,10 +146,11 @@ def run_task(folder: Path) -> None:
     remember_all([task.dj_configs, task.extra_configs])
     logs.setup(folder / LOG, task.debug, file_only=True)
     logger.add(_WarningsFile(folder / WARNINGS), level="WARNING", format="{message}", catch=True)
-    watcher = TaskWatcher(folder, task.metrics)
+    watcher, progress = TaskWatcher(folder, task.metrics), FileProgress(folder / PROGRESS)
     try:
-        with code_policy(untrusted=task.untrusted), logger.contextualize(job=task.job.label):
-            result = _run(task, watcher, FileProgress(folder / PROGRESS))
+        streams = redirect_stdout(LoggedStream(sys.stdout)), redirect_stderr(LoggedStream(sys.stderr))
+        with code_policy(untrusted=task.untrusted), logger.contextualize(job=task.job.label), streams[0], streams[1]:
+            result = _run(task, watcher, progress)
         watcher.sync()
         task_folder.write_result(replace(result, started=started))
     except Exception as error:
@@ -144,6 +158,7 @@ def run_task(folder: Path) -> None:
         text = str(error) if isinstance(error, SandboxError) else f"{type(error).__name__}: {error}"
         task_folder.write_failure(mask_text(text))
     finally:
+        progress.close()
         watcher.close()
         logs.close()
 
@@ -190,6 +205,39 @@ def _outputs(task: Task, result: object) -> list[LibraryObject]:
         to_plain(value, names[index] if index < len(names) else f"res_{index + 1}")
         for index, value in enumerate(results)
     ]
+
+
+class LoggedStream(io.TextIOBase):
+    """A standard stream whose lines go to the log, where secrets are masked.
+
+    Args:
+        stream: the stream in its place before; it receives what is written while a line is logged.
+    """
+
+    def __init__(self, stream: TextIO):
+        self._stream, self._rest, self._is_logging = stream, "", False
+
+    def write(self, text: str) -> int:
+        """Log the whole lines; of what a progress bar overwrites, only the last state."""
+        if self._is_logging:
+            return self._stream.write(text)
+        *lines, self._rest = (self._rest + text).split("\n")
+        self._is_logging = True
+        try:
+            for line in lines:
+                if shown := line.rstrip("\r").rpartition("\r")[2].strip():
+                    logger.bind(file_only=True).info("{}", shown)
+        finally:
+            self._is_logging = False
+        return len(text)
+
+    def fileno(self) -> int:
+        """The descriptor of the stream, for child processes."""
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        """It is no terminal."""
+        return False
 
 
 class _WarningsFile:

@@ -16,7 +16,7 @@ from data_juicer_sandbox.components.infer.base import (
     as_messages,
     as_text,
 )
-from data_juicer_sandbox.components.infer.remote.address import header_fault, parse_address
+from data_juicer_sandbox.components.infer.remote.address import find_endpoint, header_fault, parse_address
 from data_juicer_sandbox.components.io.append_fields import to_json
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
@@ -25,7 +25,7 @@ from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.types import ConfigValues
 
 if TYPE_CHECKING:
-    from data_juicer_sandbox.components.infer.remote.server import RequestTemplate
+    from data_juicer_sandbox.components.infer.remote.transport import RequestTemplate
 
 _EXTRAS = ("extra_headers", "extra_query", "extra_body")
 
@@ -161,7 +161,7 @@ class APIInference(LLMInference):
         """Find the API key; yields a function that sends requests to the server."""
         load("openai", extra="api")
         load("httpx2", extra="api")
-        from data_juicer_sandbox.components.infer.remote.server import build_request_template, find_endpoint
+        from data_juicer_sandbox.components.infer.remote.transport import build_request_template
 
         path = "/chat/completions" if self.endpoint == "chat" else "/completions"
         extras = {"headers": "extra_headers", "params": "extra_query"}
@@ -173,11 +173,9 @@ class APIInference(LLMInference):
     async def _send(
         self, url: str, template: RequestTemplate, requests: Iterator[Request], on_result: OnResult
     ) -> None:
-        from data_juicer_sandbox.components.infer.remote.client import RequestScheduler
-        from data_juicer_sandbox.components.infer.remote.rate_limit import AdaptiveConcurrency
-        from data_juicer_sandbox.components.infer.remote.reply import PATHS, ReplyParser
-        from data_juicer_sandbox.components.infer.remote.retry import Backoff, Refusals
-        from data_juicer_sandbox.components.infer.remote.server import Server
+        from data_juicer_sandbox.components.infer.remote.client import AdaptiveConcurrency, Backoff, RequestScheduler
+        from data_juicer_sandbox.components.infer.remote.reply import PATHS, Refusals, ReplyParser
+        from data_juicer_sandbox.components.infer.remote.transport import Server
 
         max_tokens = self.sampling_params.get("max_tokens") or self.sampling_params.get("max_completion_tokens") or 0
         async with Server(template, self.max_concurrency) as server:

@@ -10,11 +10,11 @@ from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPaths, JobRun, Model, OutputPath
 from data_juicer_sandbox.components.infer.base import InferFunction, LLMInference
 from data_juicer_sandbox.components.infer.base.component import model_stamp
-from data_juicer_sandbox.components.infer.local.adapters import find_adapter
 from data_juicer_sandbox.components.infer.local.batches import infer_in_batches
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import Sampling
 from data_juicer_sandbox.components.lm import loading, torch_env
+from data_juicer_sandbox.components.lm.lora import find_adapter
 from data_juicer_sandbox.components.lm.model_check import check_weights
 from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.types import ConfigValues, LibraryObject

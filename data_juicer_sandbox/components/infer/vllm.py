@@ -19,9 +19,9 @@ from data_juicer_sandbox.components.infer.base import (
     Request,
 )
 from data_juicer_sandbox.components.infer.base.component import model_stamp
-from data_juicer_sandbox.components.infer.local.adapters import Adapter, find_adapter
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import SHAPES, Sampling
+from data_juicer_sandbox.components.lm.lora import Adapter, find_adapter
 from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import shorten

@@ -16,7 +16,7 @@ from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.components.pools.outputs import Output, lines, whole_rows
 from data_juicer_sandbox.components.pools.pool import BLOCK, Pool
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO, check_output_paths, common_name
-from data_juicer_sandbox.components.pools.scanners import Keys
+from data_juicer_sandbox.components.pools.scan import Keys
 from data_juicer_sandbox.errors import JobError
 
 

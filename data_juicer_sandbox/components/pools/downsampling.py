@@ -8,7 +8,7 @@ from data_juicer_sandbox.components.number_types import NonNegativeInt, Positive
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO
 from data_juicer_sandbox.components.pools.sampling import sample_rows
-from data_juicer_sandbox.components.pools.scanners import Valid
+from data_juicer_sandbox.components.pools.scan import Valid
 from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.errors import ConfigError, JobError
 

@@ -10,7 +10,7 @@ from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
 from data_juicer_sandbox.components.pools.pool import Pool
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO
 from data_juicer_sandbox.components.pools.sampling import permutation
-from data_juicer_sandbox.components.pools.scanners import Valid
+from data_juicer_sandbox.components.pools.scan import Valid
 from data_juicer_sandbox.errors import ConfigError
 
 

@@ -12,7 +12,7 @@ import xxhash
 
 from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
 from data_juicer_sandbox.components.io.parse import BadRow, parse_slowly
-from data_juicer_sandbox.components.pools.scanners import RowScanner
+from data_juicer_sandbox.components.pools.scan import RowScanner
 from data_juicer_sandbox.types import JsonValue, Row
 
 if TYPE_CHECKING:

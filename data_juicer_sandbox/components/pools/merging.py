@@ -13,7 +13,7 @@ from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.components.pools.identity import Identity, first_occurrences
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO, common_name
-from data_juicer_sandbox.components.pools.scanners import Valid
+from data_juicer_sandbox.components.pools.scan import Valid
 from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.errors import ConfigError
 

@@ -18,7 +18,7 @@ from data_juicer_sandbox.components.pools.open_pools import concat, concat_array
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
 from data_juicer_sandbox.components.pools.pool_io import ExportType, PoolIO, common_name
 from data_juicer_sandbox.components.pools.sampling import apportion, permutation
-from data_juicer_sandbox.components.pools.scanners import Valid
+from data_juicer_sandbox.components.pools.scan import Valid
 from data_juicer_sandbox.components.pools.token_counts import TokenCounts
 from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.config.suggestions import suggest

@@ -19,8 +19,7 @@ from data_juicer_sandbox.components.io.data_files import data_files, file_format
 from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.names import distinct_names
 from data_juicer_sandbox.components.pools.pool import MAPPED, Pool
-from data_juicer_sandbox.components.pools.scan import Chunk, Scan, scan, split_chunks
-from data_juicer_sandbox.components.pools.scanners import RowScanner
+from data_juicer_sandbox.components.pools.scan import Chunk, RowScanner, Scan, scan, split_chunks
 from data_juicer_sandbox.components.processes.worker_pool import Engine, run_all
 from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.files import replacing

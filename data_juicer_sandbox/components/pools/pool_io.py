@@ -14,11 +14,10 @@ from loguru import logger
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.io.data_files import ENDINGS, existing_data
 from data_juicer_sandbox.components.names import as_list, stem
-from data_juicer_sandbox.components.pools.manifest import OutputManifest
 from data_juicer_sandbox.components.pools.open_pools import LARGE, open_pools
-from data_juicer_sandbox.components.pools.outputs import Output, base64_columns, write
+from data_juicer_sandbox.components.pools.outputs import Output, OutputManifest, base64_columns, write
 from data_juicer_sandbox.components.pools.pool import Pool
-from data_juicer_sandbox.components.pools.scanners import RowScanner
+from data_juicer_sandbox.components.pools.scan import RowScanner
 from data_juicer_sandbox.components.processes.worker_pool import Engine, run_all
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import claim, is_pattern, remove

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_juicer_sandbox.components.io.parse import BadRow, parse
 from data_juicer_sandbox.components.io.stream import read_lines
-from data_juicer_sandbox.components.pools.scanners import RowScanner
+from data_juicer_sandbox.components.pools.scan import RowScanner
 
 if TYPE_CHECKING:
     import numpy as np

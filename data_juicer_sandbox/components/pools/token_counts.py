@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.io.get_nested import get_nested
 from data_juicer_sandbox.components.io.parse import BadRow, parse
-from data_juicer_sandbox.components.pools.scanners import RowScanner
+from data_juicer_sandbox.components.pools.scan import RowScanner
 from data_juicer_sandbox.types import LibraryObject
 
 if TYPE_CHECKING:

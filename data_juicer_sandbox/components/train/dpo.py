@@ -8,11 +8,10 @@ from typing import ClassVar
 
 from data_juicer_sandbox.components.base import InputPaths, Model, OutputPath
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
-from data_juicer_sandbox.components.train import budget, chat, hf_trainer
-from data_juicer_sandbox.components.train.parameters import TrlParameters
+from data_juicer_sandbox.components.train import chat, hf_trainer
+from data_juicer_sandbox.components.train.parameters import TrainingTask, TrlParameters
 from data_juicer_sandbox.components.train.sft import STEPS
-from data_juicer_sandbox.components.train.task import TrainingTask
-from data_juicer_sandbox.components.train.trl import TrlTrainer, library
+from data_juicer_sandbox.components.train.trl import TrlTrainer, library, take
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics, Row
 
@@ -111,7 +110,7 @@ class PreferenceTrainer(TrlParameters, TrlTrainer):
         if not row_count:
             raise JobError(f"no row of {training_task.path} has answers within {self.length()} tokens")
         rows_to_train = round(self.epochs * row_count) if self.epochs else (self.max_steps or STEPS) * self.batch_size
-        chosen = budget.take(row_count, training_task.seed, max(1, rows_to_train))
+        chosen = take(row_count, training_task.seed, max(1, rows_to_train))
         dpo_trainer.train_dataset = dpo_trainer.train_dataset.select(chosen)
         budget_metadata = {"train_rows": len(chosen), "epochs": len(chosen) / row_count}
         return dpo_trainer, hf_trainer.steps_of(len(chosen), self.batch_size), budget_metadata

@@ -12,9 +12,8 @@ from data_juicer_sandbox.components.base import InputPaths, Model, OutputPath
 from data_juicer_sandbox.components.helpers import find_helper
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
 from data_juicer_sandbox.components.train import chat
-from data_juicer_sandbox.components.train.parameters import TrlParameters
+from data_juicer_sandbox.components.train.parameters import TrainingTask, TrlParameters
 from data_juicer_sandbox.components.train.sft import STEPS
-from data_juicer_sandbox.components.train.task import TrainingTask
 from data_juicer_sandbox.components.train.trl import TrlTrainer, library
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics, Row

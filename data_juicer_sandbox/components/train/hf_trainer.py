@@ -1,86 +1,206 @@
-"""Training with transformers' Trainer, for all methods: its arguments, the training run, saving the model."""
+"""A training run with transformers' Trainer, and its callbacks: metrics, progress, evaluation on held-out texts."""
 
 from __future__ import annotations
 
-import inspect
-import json
 import math
-import os
-from pathlib import Path
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.base import JobRun, Task, Watching
 from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.components.train import saved
-from data_juicer_sandbox.components.train.callbacks import reporter
-from data_juicer_sandbox.components.train.checkpoints import KEPT, Checkpoints
-from data_juicer_sandbox.components.train.eval_callback import Scoring
+from data_juicer_sandbox.components.lm.held_out import HeldOut
+from data_juicer_sandbox.components.train.checkpoints import Checkpoints
 from data_juicer_sandbox.errors import JobError
-from data_juicer_sandbox.types import LibraryObject
+from data_juicer_sandbox.types import LibraryObject, Metrics
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.train.trainer import ModelTrainer
 
-LOG_COUNT = 50
-"""How often the metrics of one training are logged."""
-
-OVERRIDABLE = {
-    "lr_scheduler_type": "cosine",
-    "dataloader_pin_memory": False,
-}
-"""Defaults that `training_args` may override."""
+_EXCLUDED = ("step_time", "num_tokens", "epoch")
 
 
-def arguments(
-    arguments_class: LibraryObject, trainer: ModelTrainer, seed: int, folder: Path, **overrides: object
-) -> LibraryObject:
-    """Create the training arguments of a Trainer.
+class TrainingDiverged(JobError):
+    """A training diverged: its loss is not finite. Resuming from its last checkpoint would not help."""
+
+
+def reporter(name: str, watcher: Watching, task: Task, tokens_per_step: int | None = None) -> LibraryObject:
+    """Create a TrainerCallback that reports `<name>.loss`, `<name>.learning_rate`, `<name>.tokens_per_second` and the
+    metrics of the method (`<name>.reward`, `<name>.rewards.margins`, ...), and updates a progress bar. Its `last` holds
+    the latest metrics without the speed.
+
+    Each log is the mean since the previous log. The callback logs before each checkpoint and writes no checkpoint after
+    the last regular log, so that the final metrics do not depend on where a training was interrupted.
 
     Args:
-        arguments_class: `TrainingArguments` or a subclass.
-        trainer: the component, whose parameters are used.
-        seed: seed of the data order and of dropout.
-        folder: folder of the checkpoints.
-        overrides: more arguments; they override those set here.
+        name: name of the model in the metrics.
+        watcher: receives the metrics.
+        task: progress bar whose total is the number of steps.
+        tokens_per_step: tokens of a full batch; None where the trainer counts them (`num_tokens`).
+
+    Raises:
+        TrainingDiverged: during training, if the loss is not finite.
     """
-    device_batch_size, accumulation_steps = trainer.per_device()
-    on_cpu = torch_env.device() == "cpu"
-    component_arguments = {
-        "output_dir": str(folder),
-        "save_strategy": "steps",
-        "save_total_limit": KEPT,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "logging_nan_inf_filter": False,
-        "num_train_epochs": 1,
-        "per_device_train_batch_size": device_batch_size,
-        "gradient_accumulation_steps": accumulation_steps,
-        "learning_rate": trainer.learning_rate,
-        "weight_decay": trainer.weight_decay,
-        "max_grad_norm": trainer.max_grad_norm,
-        "use_cpu": on_cpu,
-        **({"ddp_backend": "gloo"} if on_cpu and "WORLD_SIZE" in os.environ else {}),
-        "ddp_find_unused_parameters": False,
-        "bf16": torch_env.precision(trainer.precision) == "bfloat16",
-        "seed": seed,
-        **overrides,
-    }
-    accepted = inspect.signature(arguments_class).parameters
-    user_arguments = {**OVERRIDABLE, **(trainer.training_args or {})}
-    # trl turns gradient checkpointing on by default, which saves memory but costs time
-    if (checkpointing := accepted.get("gradient_checkpointing")) and checkpointing.default:
-        user_arguments.setdefault("gradient_checkpointing", False)
+
+    class Reporter(torch_env.transformers().TrainerCallback):  # type: ignore[misc]
+        last: dict[str, float]
+        tokens: float | None
+
+        def on_train_begin(
+            self, args: LibraryObject, state: LibraryObject, control: LibraryObject, **_: object
+        ) -> None:
+            self.last, self.speed_since = {}, time.monotonic()
+            # A trainer that counts tokens itself may restart at 0 after a resumption.
+            self.tokens = 0 if not state.global_step else tokens_per_step and state.global_step * tokens_per_step
+            task.update(completed=state.global_step)
+
+        def on_step_end(self, args: LibraryObject, state: LibraryObject, control: LibraryObject, **_: object) -> None:
+            if state.global_step >= state.max_steps:  # the final model is saved next
+                control.should_log = True
+            if state.global_step > (state.max_steps - 1) // state.logging_steps * state.logging_steps:
+                control.should_save = False
+            control.should_log = control.should_log or control.should_save
+            task.update(completed=state.global_step)
+
+        def on_log(
+            self, args: LibraryObject, state: LibraryObject, control: LibraryObject, logs: Metrics, **_: object
+        ) -> None:
+            if "loss" not in logs:  # the summary after the last step
+                return
+            check(name, loss := float(logs["loss"]), state.global_step)
+            self.last = figures(logs)
+            speed = self._speed(state.global_step, logs)
+            watcher.watch({name: self.last | speed}, step=state.global_step)
+            reward = f", reward {self.last['reward']:.3f}" if "reward" in self.last else ""
+            tokens = "".join(f", {value:,.0f} tokens/s" for value in speed.values())
+            task.update(note=f"loss {loss:.3f}{reward}{tokens}")
+
+        def paused(self, seconds: float) -> None:
+            """Exclude this many seconds from the speed, since they were not spent on training."""
+            self.speed_since += seconds
+
+        def _speed(self, step: int, logs: Metrics) -> dict[str, float]:
+            """Tokens per second since the previous log; empty if the number of tokens is unknown."""
+            tokens = step * tokens_per_step if tokens_per_step is not None else logs.get("num_tokens")
+            previous_tokens, self.tokens = self.tokens, tokens
+            started_at, self.speed_since = self.speed_since, time.monotonic()
+            if tokens is None or previous_tokens is None:
+                return {}
+            return {"tokens_per_second": (tokens - previous_tokens) / max(self.speed_since - started_at, 1e-9)}
+
+    return Reporter()
+
+
+def check(name: str, loss: float, step: int) -> None:
+    """Check that the loss is finite.
+
+    Raises:
+        TrainingDiverged: the loss is NaN or infinite.
+    """
+    if not math.isfinite(loss):
+        raise TrainingDiverged(
+            f"training {name} diverged: its loss is {loss} at step {step}",
+            hint="a lower learning_rate, or a higher warmup_ratio",
+        )
+
+
+def figures(logs: Metrics) -> dict[str, float]:
+    """Convert a trainer's log to metrics: the loss first, dots instead of slashes. Times and counts are excluded, since
+    they differ between an interrupted and an uninterrupted training.
+    """
+    metrics = {"loss": float(logs["loss"])}
+    for key, value in logs.items():
+        if isinstance(value, int | float) and key not in (*_EXCLUDED, "loss"):
+            metrics[key.replace("/", ".")] = float(value)
+    return metrics
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Evaluates a model on held-out texts, every few steps.
+
+    Args:
+        texts: the held-out texts.
+        tokenizer: the model's tokenizer.
+        every: steps between two evaluations; the model is also evaluated after the last step.
+    """
+
+    texts: HeldOut
+    tokenizer: LibraryObject
+    every: int
+
+    def watch(self, model: LibraryObject, name: str, step: int, watcher: Watching, task: Task) -> None:
+        """Evaluate a model; report `<name>.eval.loss` (nats per token) and `<name>.eval.bits_per_byte`.
+
+        Args:
+            model: a causal language model; it is not changed.
+            name: name of the model in the metrics.
+            step: training step.
+            watcher: receives the metrics.
+            task: progress bar whose note shows the state.
+
+        Raises:
+            TrainingDiverged: the loss is not finite.
+            JobError: there are no texts.
+        """
+        with evaluation_mode(model):
+            scores = self.texts.score(model, self.tokenizer, task, "held out")
+        check(name, scores["loss"], step)
+        task.update(note=f"held out: {scores['bits_per_byte']:.4f} bits per byte")
+        watcher.watch({name: {"eval": {key: scores[key] for key in ("loss", "bits_per_byte")}}}, step=step)
+
+    def callback(self, name: str, watcher: Watching, task: Task, report: LibraryObject) -> LibraryObject:
+        """Create a TrainerCallback that evaluates the model. An exception of the watcher ends the training.
+
+        A step is evaluated before its checkpoint is written, so that a training resumed there has reported it.
+
+        Args:
+            name: name of the model in the metrics.
+            watcher: receives the metrics.
+            task: progress bar of the training.
+            report: reporter of the training; evaluation time does not count as training time.
+        """
+        scoring = self
+
+        class Scorer(torch_env.transformers().TrainerCallback):  # type: ignore[misc]
+            def on_step_end(
+                self,
+                args: object,
+                state: LibraryObject,
+                control: LibraryObject,
+                model: LibraryObject = None,
+                **_: object,
+            ) -> None:
+                step = state.global_step
+                if step % scoring.every == 0 or step >= state.max_steps:
+                    started_at = time.monotonic()
+                    scoring.watch(model, name, step, watcher, task)
+                    report.paused(time.monotonic() - started_at)
+
+        return Scorer()
+
+
+@contextmanager
+def evaluation_mode(model: LibraryObject) -> Iterator[None]:
+    """Put a model into evaluation mode, without dropout and autocast; restore its training mode at the end."""
+    training_modules = [module for module in model.modules() if module.training]
+    autocast_forward = model.__dict__.pop("forward", None)  # accelerate overrides the method of the class with it
+    model.eval()
     try:
-        training_arguments = arguments_class(**{**user_arguments, **component_arguments})
-    except (TypeError, ValueError) as error:
-        user_keys = ", ".join(trainer.training_args or ()) or "none"
-        raise JobError(
-            f"{arguments_class.__name__} rejects its arguments: {error}", hint=f"training_args: {user_keys}"
-        ) from error
-    training_arguments._n_gpu = min(training_arguments.n_gpu, 1)  # with more, DataParallel would multiply the batch
-    return training_arguments
+        yield
+    finally:
+        if autocast_forward is not None:
+            model.forward = autocast_forward
+        for module in training_modules:
+            module.training = True
+
+
+LOG_COUNT = 50
+"""How often the metrics of one training are logged."""
 
 
 def run(
@@ -125,45 +245,6 @@ def run(
     if trainer.state.global_step != steps:
         raise JobError(f"{name} was trained for {trainer.state.global_step} steps, not for the {steps} of its budget")
     return dict(report.last)
-
-
-def save(
-    model: LibraryObject, tokenizer: LibraryObject, folder: Path, name: str, merge: bool, batch: saved.Sample
-) -> None:
-    """Save a trained model and its tokenizer, then load the saved model and compare the two.
-
-    Saving the same model gives the same bytes. With several processes, only the main process compares.
-
-    Args:
-        model: the model; it is moved to the CPU.
-        tokenizer: the model's tokenizer.
-        folder: folder to save into.
-        name: name of the model.
-        merge: whether to merge adapters into the weights; otherwise only the adapters are saved.
-        batch: training examples on which the two models are compared.
-
-    Raises:
-        JobError: the saved model differs from the trained model.
-    """
-    model.to("cpu")
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    dtype = base.dtype
-    expected = saved.logits(model, batch) if torch_env.is_main_process() else None
-    if merged := merge and hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    adapter = folder / "adapter_config.json"
-    if adapter.exists():  # peft writes sets as lists in arbitrary order
-        content = json.loads(adapter.read_text(encoding="utf-8"))
-        if isinstance(modules := content.get("target_modules"), list):
-            content["target_modules"] = sorted(modules)
-        adapter.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    mode = next(folder.glob("*config.json")).stat().st_mode
-    for weights in folder.glob("*.safetensors"):  # safetensors makes them readable for the owner only
-        weights.chmod(mode)
-    if expected is not None:
-        saved.check(folder, name, expected, batch, dtype, merged=merged)
 
 
 def steps_of(examples: int, batch_size: int) -> int:

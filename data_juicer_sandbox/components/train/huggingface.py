@@ -19,12 +19,11 @@ from data_juicer_sandbox.components.metric_keys import metric_keys
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveInt
 from data_juicer_sandbox.components.processes.hardware import cores, idle_cores
-from data_juicer_sandbox.components.train import hf_trainer, saved
+from data_juicer_sandbox.components.train import hf_trainer, saved, training_args
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
-from data_juicer_sandbox.components.train.eval_callback import Scoring
+from data_juicer_sandbox.components.train.hf_trainer import Scoring
 from data_juicer_sandbox.components.train.methods import METHODS
-from data_juicer_sandbox.components.train.parameters import TrainingParameters
-from data_juicer_sandbox.components.train.task import TrainingTask
+from data_juicer_sandbox.components.train.parameters import TrainingParameters, TrainingTask
 from data_juicer_sandbox.components.train.trainer import ModelTrainer
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import claim, replacing
@@ -317,7 +316,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
             documents.tokens, block, budget, training_task.seed, self.batch_size if self.num_processes > 1 else 1
         )
         steps = hf_trainer.steps_of(len(blocks), self.batch_size)
-        arguments = hf_trainer.arguments(
+        arguments = training_args.arguments(
             self.config_class(),
             self,
             training_task.seed,
@@ -332,7 +331,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
             trainer, job, training_task.name, steps, self, checkpoints, self.batch_size * block, scoring
         )
         examples = (blocks[number]["input_ids"].tolist() for number in range(len(blocks)))
-        hf_trainer.save(model, tokenizer, folder, training_task.name, self.merge, saved.sample(examples))
+        saved.save(model, tokenizer, folder, training_task.name, self.merge, saved.sample(examples))
         return {
             "rows": documents.rows,
             "documents": documents.documents,

@@ -18,8 +18,8 @@ from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.processes.handover import hand_over, private_folder
 from data_juicer_sandbox.components.processes.hardware import visible_gpus
 from data_juicer_sandbox.components.processes.program import Program
-from data_juicer_sandbox.components.train.task import TrainingTask
-from data_juicer_sandbox.components.train.worker_protocol import Receiver
+from data_juicer_sandbox.components.train.parameters import TrainingTask
+from data_juicer_sandbox.components.train.worker import Receiver
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import ConfigValues
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import JobRun, Task
 from data_juicer_sandbox.components.io import read_rows, write_rows
-from data_juicer_sandbox.components.train.callbacks import TrainingDiverged
+from data_juicer_sandbox.components.train.hf_trainer import TrainingDiverged
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import LibraryObject, Row
 

@@ -1,10 +1,11 @@
-"""Parameters that several trainers share, as keyword-only dataclasses.
+"""Input of a training: the parameters that several trainers share (keyword-only dataclasses), and the task of a model.
 
 The annotations are evaluated here (no `from __future__ import annotations`): a subclass's constructor would otherwise
 look up their names in the subclass's module.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from data_juicer_sandbox.components.base import InputPath
@@ -69,3 +70,31 @@ class TrlParameters(TrainingParameters):
     batch_size: PositiveInt = 8
     lora: bool = False
     weight_decay: NonNegativeFloat = 0.0
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """One model of a training job. All values are JSON values, since it is sent to worker processes.
+
+    Args:
+        name: name of the model, also in the metrics: `<data set>_seed<seed>`.
+        dataset: short name of the data set.
+        path: path of the data set.
+        seed: seed of the weights and of the data order.
+        folder: folder of the finished model.
+        inputs: everything that determines the weights: data, parameters, device, seed.
+        owner: the job and the work directory that the folder belongs to; see `output_folders.Owner`.
+    """
+
+    name: str
+    dataset: str
+    path: str
+    seed: int
+    folder: str
+    inputs: ConfigValues
+    owner: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> Path:
+        """The model's folder."""
+        return Path(self.folder)

@@ -1,13 +1,14 @@
-"""Verification of saved models: the saved and the trained model compute the logits of one batch, which must agree."""
+"""Saves trained models and verifies them: the saved and the trained model compute the logits of one batch."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
 from data_juicer_sandbox.components.lm import loading, torch_env
-from data_juicer_sandbox.components.train.eval_callback import evaluation_mode
+from data_juicer_sandbox.components.train.hf_trainer import evaluation_mode
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import LibraryObject
 
@@ -29,6 +30,43 @@ in float32, 0.02 to 0.11 in bfloat16. Adapters merged into a shared weight gave 
 
 Sample = Sequence[Sequence[int]]
 """Tokens of some training examples."""
+
+
+def save(model: LibraryObject, tokenizer: LibraryObject, folder: Path, name: str, merge: bool, batch: Sample) -> None:
+    """Save a trained model and its tokenizer, then load the saved model and compare the two.
+
+    Saving the same model gives the same bytes. With several processes, only the main process compares.
+
+    Args:
+        model: the model; it is moved to the CPU.
+        tokenizer: the model's tokenizer.
+        folder: folder to save into.
+        name: name of the model.
+        merge: whether to merge adapters into the weights; otherwise only the adapters are
+        batch: training examples on which the two models are compared.
+
+    Raises:
+        JobError: the saved model differs from the trained model.
+    """
+    model.to("cpu")
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    dtype = base.dtype
+    expected = logits(model, batch) if torch_env.is_main_process() else None
+    if merged := merge and hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    adapter = folder / "adapter_config.json"
+    if adapter.exists():  # peft writes sets as lists in arbitrary order
+        content = json.loads(adapter.read_text(encoding="utf-8"))
+        if isinstance(modules := content.get("target_modules"), list):
+            content["target_modules"] = sorted(modules)
+        adapter.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    mode = next(folder.glob("*config.json")).stat().st_mode
+    for weights in folder.glob("*.safetensors"):  # safetensors makes them readable for the owner only
+        weights.chmod(mode)
+    if expected is not None:
+        check(folder, name, expected, batch, dtype, merged=merged)
 
 
 def sample(examples: Iterable[Sequence[int]], longest: int | None = None) -> Sample:

@@ -10,10 +10,9 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import InputPaths, Model, OutputPath
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
-from data_juicer_sandbox.components.train import budget, chat, hf_trainer
-from data_juicer_sandbox.components.train.parameters import TrlParameters
-from data_juicer_sandbox.components.train.task import TrainingTask
-from data_juicer_sandbox.components.train.trl import TrlTrainer, library
+from data_juicer_sandbox.components.train import chat, hf_trainer
+from data_juicer_sandbox.components.train.parameters import TrainingTask, TrlParameters
+from data_juicer_sandbox.components.train.trl import TrlTrainer, library, take, take_tokens
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.types import LibraryObject, Metrics, Row
 
@@ -143,9 +142,9 @@ class SupervisedTrainer(TrlParameters, TrlTrainer):
     def _rows(self, lengths: list[int], seed: int) -> list[int]:
         """The numbers of the rows to train on, in order."""
         if self.max_tokens:
-            return budget.take_tokens(lengths, seed, self.max_tokens)
+            return take_tokens(lengths, seed, self.max_tokens)
         row_count = round(self.epochs * len(lengths)) if self.epochs else (self.max_steps or STEPS) * self.batch_size
-        return budget.take(len(lengths), seed, max(1, row_count))
+        return take(len(lengths), seed, max(1, row_count))
 
     def _assistant_only(self, messages: bool, tokenizer: LibraryObject) -> bool:
         """Whether the loss covers only the assistant's tokens."""

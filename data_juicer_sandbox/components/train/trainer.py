@@ -19,11 +19,10 @@ from data_juicer_sandbox.components.lm import metadata, torch_env
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.processes.hardware import cores
-from data_juicer_sandbox.components.train import hf_trainer, launcher
-from data_juicer_sandbox.components.train.callbacks import TrainingDiverged
+from data_juicer_sandbox.components.train import launcher, training_args
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
-from data_juicer_sandbox.components.train.task import TrainingTask
-from data_juicer_sandbox.components.train.training_args import check_training_args
+from data_juicer_sandbox.components.train.hf_trainer import TrainingDiverged
+from data_juicer_sandbox.components.train.parameters import TrainingTask
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.file_digests import digest
 from data_juicer_sandbox.files import claim, output_owner, replacing
@@ -142,7 +141,7 @@ class ModelTrainer(FanOut):
             JobError: an argument or the data is invalid.
         """
         if self.training_args:
-            hf_trainer.arguments(self.config_class(), self, 0, job.folder, **self.fixed_arguments())
+            training_args.arguments(self.config_class(), self, 0, job.folder, **self.fixed_arguments())
 
     @abstractmethod
     def config_class(self) -> LibraryObject:
@@ -275,7 +274,7 @@ class ModelTrainer(FanOut):
                 f"each process takes {process_batch_size} examples per step, which is not a multiple of "
                 f"device_batch_size {self.device_batch_size}"
             )
-        check_training_args(self.training_args or {}, self.arguments_class, self.decided_args)
+        training_args.check_training_args(self.training_args or {}, self.arguments_class, self.decided_args)
 
     def refuse(self, names: Iterable[str], why: str) -> None:
         """Reject parameters that do not apply to this configuration.

@@ -1,4 +1,4 @@
-"""Check of `training_args`: arguments of transformers' and trl's config classes that a user may add.
+"""Training arguments: the config classes of transformers and trl, and `training_args`, which a user may add to them.
 
 The names of the arguments are read from the libraries' source, since importing them takes seconds.
 """
@@ -6,14 +6,23 @@ The names of the arguments are read from the libraries' source, since importing 
 from __future__ import annotations
 
 import ast
+import inspect
+import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from data_juicer_sandbox.components.lm import torch_env
+from data_juicer_sandbox.components.train.checkpoints import KEPT
 from data_juicer_sandbox.config.suggestions import suggest
-from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.secrets import is_secret
+from data_juicer_sandbox.types import LibraryObject
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.components.train.trainer import ModelTrainer
 
 DECIDED = frozenset(
     (
@@ -70,6 +79,13 @@ _FILES = {
     "GRPOConfig": ("transformers/training_args.py", "trl/trainer/base_config.py", "trl/trainer/grpo_config.py"),
 }
 """The files that define the fields of each config class, in the packages' folders."""
+
+
+OVERRIDABLE = {
+    "lr_scheduler_type": "cosine",
+    "dataloader_pin_memory": False,
+}
+"""Defaults that `training_args` may override."""
 
 
 def check_training_args(
@@ -132,3 +148,53 @@ def _refuse_secrets(training_args: Mapping[str, object]) -> None:
                 f"training_args cannot set {key}: it would be stored in every checkpoint (training_args.bin)",
                 hint="set the environment variable HF_TOKEN instead",
             )
+
+
+def arguments(
+    arguments_class: LibraryObject, trainer: ModelTrainer, seed: int, folder: Path, **overrides: object
+) -> LibraryObject:
+    """Create the training arguments of a Trainer.
+
+    Args:
+        arguments_class: `TrainingArguments` or a subclass.
+        trainer: the component, whose parameters are used.
+        seed: seed of the data order and of dropout.
+        folder: folder of the checkpoints.
+        overrides: more arguments; they override those set here.
+    """
+    device_batch_size, accumulation_steps = trainer.per_device()
+    on_cpu = torch_env.device() == "cpu"
+    component_arguments = {
+        "output_dir": str(folder),
+        "save_strategy": "steps",
+        "save_total_limit": KEPT,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_nan_inf_filter": False,
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": device_batch_size,
+        "gradient_accumulation_steps": accumulation_steps,
+        "learning_rate": trainer.learning_rate,
+        "weight_decay": trainer.weight_decay,
+        "max_grad_norm": trainer.max_grad_norm,
+        "use_cpu": on_cpu,
+        **({"ddp_backend": "gloo"} if on_cpu and "WORLD_SIZE" in os.environ else {}),
+        "ddp_find_unused_parameters": False,
+        "bf16": torch_env.precision(trainer.precision) == "bfloat16",
+        "seed": seed,
+        **overrides,
+    }
+    accepted = inspect.signature(arguments_class).parameters
+    user_arguments = {**OVERRIDABLE, **(trainer.training_args or {})}
+    # trl turns gradient checkpointing on by default, which saves memory but costs time
+    if (checkpointing := accepted.get("gradient_checkpointing")) and checkpointing.default:
+        user_arguments.setdefault("gradient_checkpointing", False)
+    try:
+        training_arguments = arguments_class(**{**user_arguments, **component_arguments})
+    except (TypeError, ValueError) as error:
+        user_keys = ", ".join(trainer.training_args or ()) or "none"
+        raise JobError(
+            f"{arguments_class.__name__} rejects its arguments: {error}", hint=f"training_args: {user_keys}"
+        ) from error
+    training_arguments._n_gpu = min(training_arguments.n_gpu, 1)  # with more, DataParallel would multiply the batch
+    return training_arguments

@@ -1,9 +1,11 @@
-"""Base of the trl trainers: loads the model and its tokenizer, writes the rows to disk, adds LoRA adapters."""
+"""Base of the trl trainers: loads the model and its tokenizer, writes the rows to disk, adds LoRA adapters, orders the
+rows, and selects as many as the budget covers.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,10 +17,10 @@ from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.lm import loading, lora, torch_env
 from data_juicer_sandbox.components.lm.model_check import check_token
-from data_juicer_sandbox.components.train import chat, hf_trainer, saved
+from data_juicer_sandbox.components.train import chat, hf_trainer, saved, training_args
 from data_juicer_sandbox.components.train.checkpoints import Checkpoints
-from data_juicer_sandbox.components.train.methods.full import context
-from data_juicer_sandbox.components.train.task import TrainingTask
+from data_juicer_sandbox.components.train.methods import context
+from data_juicer_sandbox.components.train.parameters import TrainingTask
 from data_juicer_sandbox.components.train.trainer import ModelTrainer
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import remove
@@ -149,9 +151,7 @@ class TrlTrainer(ModelTrainer):
         model = trainer.accelerator.unwrap_model(trainer.model)
         weights = model.num_parameters()
         texts = (tokenizer(text)["input_ids"] for row in rows for text in chat.texts(row, tokenizer))
-        hf_trainer.save(
-            model, tokenizer, folder, training_task.name, self.merge, saved.sample(texts, context(self.model))
-        )
+        saved.save(model, tokenizer, folder, training_task.name, self.merge, saved.sample(texts, context(self.model)))
         return {
             "rows": len(rows),
             **budget_metadata,
@@ -178,7 +178,7 @@ class TrlTrainer(ModelTrainer):
     def arguments(self, training_task: TrainingTask, folder: Path, **overrides: object) -> LibraryObject:
         """Create the training arguments of the trl trainer."""
         options = {**self.fixed_arguments(), **overrides}
-        return hf_trainer.arguments(self.config_class(), self, training_task.seed, folder, **options)
+        return training_args.arguments(self.config_class(), self, training_task.seed, folder, **options)
 
     def config_class(self) -> LibraryObject:
         """The config class of the trl trainer."""
@@ -194,3 +194,39 @@ def library() -> LibraryObject:
     """The trl library."""
     torch_env.transformers()
     return imports.load("trl", extra=torch_env.EXTRA)
+
+
+def rows_in_order(count: int, seed: int) -> Iterator[int]:
+    """Yield row numbers without end: all rows, shuffled again for every epoch.
+
+    Args:
+        count: number of rows.
+        seed: seed of the shuffling.
+    """
+    import numpy
+
+    epoch = 0
+    while True:
+        yield from numpy.random.default_rng([seed, epoch]).permutation(count).tolist()
+        epoch += 1
+
+
+def take(count: int, seed: int, rows: int) -> list[int]:
+    """The first `rows` row numbers of `rows_in_order`."""
+    order = rows_in_order(count, seed)
+    return [next(order) for _ in range(rows)]
+
+
+def take_tokens(lengths: Sequence[int], seed: int, tokens: int) -> list[int]:
+    """Row numbers of `rows_in_order` until the token budget is spent; the last row may exceed it.
+
+    Args:
+        lengths: number of tokens of each row, 1 or more.
+        seed: seed of the shuffling.
+        tokens: the token budget.
+    """
+    order, chosen, remaining = rows_in_order(len(lengths), seed), [], tokens
+    while remaining > 0:
+        chosen.append(next(order))
+        remaining -= lengths[chosen[-1]]
+    return chosen

@@ -106,7 +106,7 @@ def test_several_samples_of_a_row(infer, written):
 def test_tokens_are_drawn_as_often_as_they_are_probable():
     import torch
 
-    from data_juicer_sandbox.components.infer.local.drawing import drawing
+    from data_juicer_sandbox.components.infer.local.generator import drawing
 
     scores = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().repeat(4000, 1)
 

@@ -11,10 +11,9 @@ from time import time
 import pytest
 
 pytest.importorskip("openai", reason="pip install -e '.[api]'")
-from data_juicer_sandbox.components.infer.remote.address import is_this_machine
-from data_juicer_sandbox.components.infer.remote.rate_limit import AdaptiveConcurrency, TokenRate
-from data_juicer_sandbox.components.infer.remote.retry import Backoff, retry_after
-from data_juicer_sandbox.components.infer.remote.server import find_endpoint
+from data_juicer_sandbox.components.infer.remote.address import find_endpoint, is_this_machine
+from data_juicer_sandbox.components.infer.remote.client import AdaptiveConcurrency, Backoff, TokenRate
+from data_juicer_sandbox.components.infer.remote.reply import retry_after
 from data_juicer_sandbox.components.infer.remote.transport import Reply
 
 

@@ -15,7 +15,7 @@ from data_juicer_sandbox.components.pools import open_pools as opening
 from data_juicer_sandbox.components.pools import scan
 from data_juicer_sandbox.components.pools.identity import Identity
 from data_juicer_sandbox.components.pools.open_pools import open_pools
-from data_juicer_sandbox.components.pools.scanners import Keys, Valid
+from data_juicer_sandbox.components.pools.scan import Keys, Valid
 from data_juicer_sandbox.components.pools.stats import Stats
 from data_juicer_sandbox.components.pools.token_counts import TokenCounts
 from data_juicer_sandbox.errors import JobError

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_juicer_sandbox.components.pools.manifest import OutputManifest
-from data_juicer_sandbox.components.pools.outputs import Output, RowSelection, lines, write
+from data_juicer_sandbox.components.pools.outputs import Output, OutputManifest, RowSelection, lines, write
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from data_juicer_sandbox.components.pools import open_pools as opening
 from data_juicer_sandbox.components.pools import pool as module
 from data_juicer_sandbox.components.pools import scan
 from data_juicer_sandbox.components.pools.open_pools import concat, open_pools
-from data_juicer_sandbox.components.pools.scanners import Valid
+from data_juicer_sandbox.components.pools.scan import Valid
 
 
 @given(

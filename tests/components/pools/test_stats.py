@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_juicer_sandbox.components.pools.construction import DataPoolConstruction
-from data_juicer_sandbox.components.pools.scanners import RowScanner
+from data_juicer_sandbox.components.pools.scan import RowScanner
 from data_juicer_sandbox.components.pools.stats import STATS, Stats, numeric_stats, stat_folder, stat_value
 from data_juicer_sandbox.components.probe.sampling import Sample
 from data_juicer_sandbox.components.refine.feedback_table import read_table

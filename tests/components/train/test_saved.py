@@ -9,7 +9,7 @@ import pytest
 
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity
 from data_juicer_sandbox.components.lm import lora
-from data_juicer_sandbox.components.train import hf_trainer, saved
+from data_juicer_sandbox.components.train import saved
 from data_juicer_sandbox.components.train.dpo import PreferenceTrainer
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.components.train.sft import SupervisedTrainer
@@ -106,7 +106,7 @@ def test_layers_trained_whole_beside_adapters(tiny_model, tmp_path):
             if parameter.requires_grad:
                 parameter += 0.1 * torch.randn_like(parameter)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    hf_trainer.save(model, tokenizer, tmp_path / "saved", "m", True, [[1, 2, 3, 4]])  # raises if it is another model
+    saved.save(model, tokenizer, tmp_path / "saved", "m", True, [[1, 2, 3, 4]])  # raises if it is another model
 
 
 def test_merged_in_bfloat16_the_difference_is_that_of_rounding(job, fresh, tiny_model):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from data_juicer_sandbox.components.train import hf_trainer
+from data_juicer_sandbox.components.train import training_args
 from data_juicer_sandbox.components.train.dpo import PreferenceTrainer
 from data_juicer_sandbox.components.train.grpo import RewardTrainer
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
@@ -73,8 +73,8 @@ def test_all_arguments_that_a_trainer_sets_are_refused(trainer, tmp_path):
             passed.update(arguments)
             super().__init__(**arguments)
 
-    hf_trainer.arguments(Arguments, component, 1, tmp_path, **component.fixed_arguments())
-    overridable = {*hf_trainer.OVERRIDABLE, "gradient_checkpointing"}
+    training_args.arguments(Arguments, component, 1, tmp_path, **component.fixed_arguments())
+    overridable = {*training_args.OVERRIDABLE, "gradient_checkpointing"}
     assert passed.keys() - overridable <= DECIDED | trainer_class.decided_args
 
 

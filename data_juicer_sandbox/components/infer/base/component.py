@@ -11,20 +11,26 @@ from pathlib import Path
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
-from data_juicer_sandbox.components.infer.base import functions
+from data_juicer_sandbox.components.infer import messages
 from data_juicer_sandbox.components.infer.base.dataset import (
     INCOMPLETE,
     Fields,
     InferenceSettings,
+    Throughput,
     assemble,
     pending_requests,
     result_fields,
     survey,
 )
 from data_juicer_sandbox.components.infer.base.journal import Journal
-from data_juicer_sandbox.components.infer.base.limits import FailureLimit, check_limit
-from data_juicer_sandbox.components.infer.base.throughput import Throughput
-from data_juicer_sandbox.components.infer.base.types import Completion, Failure, OnResult, Request
+from data_juicer_sandbox.components.infer.base.types import (
+    Completion,
+    Failure,
+    FailureLimit,
+    OnResult,
+    Request,
+    check_limit,
+)
 from data_juicer_sandbox.components.io.data_files import existing_data, refuse_overwriting
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
@@ -116,7 +122,7 @@ class LLMInference(Component):
         self.model, self.dataset_path, self.export_path = model, dataset_path, Path(export_path)
         self.model_params, self.sampling_params = dict(model_params or {}), dict(sampling_params or {})
         self.samples = int(self.sampling_params.get("n") or 1)
-        build, parse = functions.bind(build_messages_func, parse_output_func, func_kwargs)
+        build, parse = messages.bind(build_messages_func, parse_output_func, func_kwargs)
         fields = Fields(infer_res_key, "infer_error", raw_key)
         if len({fields.answer, fields.error, fields.raw, INCOMPLETE}) < 4:
             names = f"infer_res_key {infer_res_key!r}, raw_key {raw_key!r}, 'infer_error' and {INCOMPLETE!r}"

@@ -1,7 +1,10 @@
-"""Inference on one data set: creates requests from rows, converts results to fields, writes the output file."""
+"""Inference on one data set: creates requests from rows, converts results to fields, writes the output file, measures
+progress, speed and cost.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -9,6 +12,7 @@ from pathlib import Path
 
 import xxhash
 
+from data_juicer_sandbox.components.base import Task
 from data_juicer_sandbox.components.infer.base.journal import Journal
 from data_juicer_sandbox.components.infer.base.types import Completion, Failure, Request, check_prompt
 from data_juicer_sandbox.components.io import parse, read_lines
@@ -19,7 +23,7 @@ from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.secrets import shorten
-from data_juicer_sandbox.types import Row
+from data_juicer_sandbox.types import Metrics, Row
 
 INCOMPLETE = "infer_incomplete"
 """Field of the reason for which an answer is not complete, only in rows with such an answer."""
@@ -161,3 +165,64 @@ def _places(path: str) -> Iterator[tuple[Path, int, bytes]]:
     for file in data_files(path):
         for number, line in numbered_lines(file):
             yield file, number, line
+
+
+_EVERY = 0.2
+"""Minimum seconds between two updates of the progress bar."""
+
+
+class Throughput:
+    """Measures the inference of one data set.
+
+    Args:
+        task: the progress bar.
+        journal: the journal of results.
+        price: price per million tokens in any currency, `input` and `output`.
+    """
+
+    def __init__(self, task: Task, journal: Journal, price: Mapping[str, float] | None):
+        self._task, self._journal, self._price = task, journal, price
+        self._started = time.monotonic()
+        self._shown = -1.0
+        self._tokens_before = journal.completion_tokens
+        self._rows_shown = 0
+        self.rows = 0
+
+    def row(self) -> None:
+        """Count a finished row."""
+        self.rows += 1
+        if time.monotonic() - self._shown >= _EVERY:
+            self.show()
+
+    def show(self) -> None:
+        """Update the progress bar and its note."""
+        self._task.advance(self.rows - self._rows_shown)
+        self._rows_shown = self.rows
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        tokens = self._journal.completion_tokens - self._tokens_before
+        failed = f", {self._journal.failed:,} failed" if self._journal.failed else ""
+        self._task.update(note=f"{self.rows / seconds:,.1f} rows/s, {tokens / seconds:,.0f} tokens/s{failed}")
+        self._shown = time.monotonic()
+
+    def metrics(self) -> Metrics:
+        """Totals of the whole file, and the speed of this run."""
+        journal = self._journal
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        return {
+            "rows": len(journal),
+            "failed": journal.failed,
+            "kept": journal.kept,
+            "prompt_tokens": journal.prompt_tokens,
+            "completion_tokens": journal.completion_tokens,
+            "seconds": seconds,
+            "rows_per_second": self.rows / seconds,
+            "tokens_per_second": (journal.completion_tokens - self._tokens_before) / seconds,
+            **self._cost(),
+        }
+
+    def _cost(self) -> dict[str, float]:
+        if self._price is None:
+            return {}
+        journal, price = self._journal, self._price
+        total = journal.prompt_tokens * price.get("input", 0) + journal.completion_tokens * price.get("output", 0)
+        return {"cost": total / 1e6}

@@ -10,10 +10,18 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
+from loguru import logger
+
+from data_juicer_sandbox.components.infer.remote.address import Endpoint, header_fault, is_this_machine
+from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.types import ConfigValues
 
 _OF_HTTPX = ("accept-encoding", "connection", "content-length", "host")  # aiohttp sets these itself
 MAX_REPLY = 32 << 20
@@ -164,3 +172,95 @@ class KeepAliveTransport(httpx2.AsyncBaseTransport):
         headers = [(name, value) for name, value in request.headers.multi_items() if name not in _OF_HTTPX]
         self.url_and_headers = (str(request.url), headers)
         return httpx2.Response(200, content=b"{}", request=request)
+
+
+@dataclass(frozen=True)
+class RequestTemplate:
+    """The parts that all requests of a job share.
+
+    Args:
+        url: URL of the requests.
+        headers: headers with the key; never shown.
+        timeout: timeout of a request in seconds.
+        use_proxy: whether requests are sent through the proxy of the environment.
+    """
+
+    url: str
+    headers: list[tuple[str, str]] = field(repr=False)
+    timeout: float | None
+    use_proxy: bool = False
+
+
+async def build_request_template(endpoint: Endpoint, path: str, options: ConfigValues) -> RequestTemplate:
+    """Let the `openai` client create a request, and take URL and headers from it without sending it.
+
+    Args:
+        endpoint: URL and access data of the server.
+        path: path below the URL, such as `/chat/completions`.
+        options: `headers` and `params` (of the query) of every request.
+
+    Raises:
+        JobError: the client rejects its arguments.
+    """
+    openai = load("openai", extra="api")
+    for name, value in {**(endpoint.params.get("default_headers") or {}), **(options.get("headers") or {})}.items():
+        if fault := header_fault(str(value)):
+            raise JobError(f"the header {name!r} cannot be sent: {fault}")
+    transport = KeepAliveTransport()
+    try:
+        client = openai.AsyncOpenAI(
+            base_url=endpoint.url,
+            api_key=endpoint.key,
+            timeout=endpoint.timeout,
+            max_retries=0,
+            http_client=httpx2.AsyncClient(transport=transport, trust_env=False),
+            **endpoint.params,
+        )
+        async with client:
+            await client.post(path, cast_to=httpx2.Response, content=b"{}", options=options)
+    except (TypeError, ValueError, openai.OpenAIError) as error:
+        raise JobError(f"the openai client rejects model_params: {error}") from error
+    url, headers = transport.url_and_headers
+    if proxy := _proxy(url):
+        logger.info("requests to {} are sent through the proxy {} of the environment", endpoint.url, proxy)
+    return RequestTemplate(url, headers, endpoint.timeout, use_proxy=bool(proxy))
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy of the environment for a URL, without credentials; None for this machine."""
+    parts = urlsplit(url)
+    if is_this_machine(parts.hostname or "") or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    return proxy and proxy.rpartition("@")[2]
+
+
+class Server:
+    """Connections to an OpenAI-compatible server, open inside the `async with` block.
+
+    Args:
+        template: the parts that all requests share.
+        max_connections: maximum number of connections.
+    """
+
+    def __init__(self, template: RequestTemplate, max_connections: int):
+        self._template, self._max_connections = template, max_connections
+
+    async def __aenter__(self) -> Server:
+        template = self._template
+        self._connections = Connections(
+            template.url, template.headers, self._max_connections, template.timeout, use_proxy=template.use_proxy
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._connections.close()
+
+    async def post(self, content: bytes) -> Reply:
+        """Send a JSON body.
+
+        Raises:
+            Unreachable: no reply was received.
+            TooLarge: the reply is too large.
+        """
+        return await self._connections.send(content)

@@ -7,7 +7,7 @@ from training_workers import workers
 
 from data_juicer_sandbox.components.base import JobRun, NullJob
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity
-from data_juicer_sandbox.components.train.eval_callback import evaluation_mode
+from data_juicer_sandbox.components.train.hf_trainer import evaluation_mode
 from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.file_digests import digest

@@ -1,0 +1,86 @@
+"""Components for tests of jobs side by side."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from data_juicer_sandbox.components.base import Component, FanOut, Item, OutputFile
+from data_juicer_sandbox.components.metric_keys import metric_keys
+from data_juicer_sandbox.errors import JobError
+
+
+class Meet(Component):
+    """Ends only if its partner runs at the same time: each waits for the file of the other."""
+
+    outputs = ("partner",)
+    metrics = ()
+
+    def __init__(self, folder: str, name: str, partner: str, patience: float = 30.0):
+        self.folder, self.name, self.partner, self.patience = Path(folder), name, partner, patience
+
+    def run(self, job):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / self.name).touch()
+        deadline = time.monotonic() + self.patience
+        while not (self.folder / self.partner).exists():
+            if time.monotonic() > deadline:
+                raise JobError(f"{self.partner} did not come")
+            time.sleep(0.02)
+        return self.partner
+
+
+class Squares(FanOut):
+    """The squares of numbers, one item for each; `log` gets a line for each that is computed.
+
+    While a file `<log>.fail_<n>` exists, item n fails; `.kill_<n>` kills its process; `.wait_<n>` makes it wait.
+    """
+
+    outputs = ("table", "total")
+    metrics = metric_keys("<n>", per_step=True)
+
+    def __init__(self, numbers: list[int], log: str, export_path: OutputFile):
+        self.numbers, self.log, self.export_path = numbers, log, Path(export_path)
+
+    def run(self, job):
+        return self.collect(job, {item.name: self.run_item(job, item.name) for item in self.items(job)})
+
+    def items(self, job):
+        return [Item(str(number), 1) for number in self.numbers]
+
+    def run_item(self, job, name):
+        if Path(f"{self.log}.fail_{name}").exists():
+            raise JobError(f"the number {name} is bad", hint="another number")
+        if Path(f"{self.log}.kill_{name}").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        Path(f"{self.log}.begun_{name}").touch()
+        with job.progress.task("squaring", total=3) as task:
+            task.update(completed=1, note=f"number {name}")
+            while Path(f"{self.log}.wait_{name}").exists():
+                time.sleep(0.05)
+        job.watcher.watch({name: int(name) ** 2}, step=int(name))
+        with Path(self.log).open("a") as stream:
+            stream.write(f"{name} {os.getpid()}\n")
+        return int(name) ** 2
+
+    def collect(self, job, results):
+        self.export_path.parent.mkdir(parents=True, exist_ok=True)
+        self.export_path.write_text(" ".join(map(str, results.values())))
+        table = pd.DataFrame({"number": list(map(int, results)), "square": list(results.values())})
+        return table, sum(results.values())
+
+
+class Secret(Component):
+    """Uses a key."""
+
+    outputs = ("length",)
+    metrics = ()
+
+    def __init__(self, api_key: str):
+        self.api_key = api_key
+
+    def run(self, job):
+        print("the key is", self.api_key)
+        return len(self.api_key)
