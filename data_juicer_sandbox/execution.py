@@ -60,7 +60,7 @@ def execute(
     with session(config, screen, trust_checkpoint) as run_context:
         for warning in warnings:
             logger.warning(warning)
-        screen.run_started(len(config.pipelines), len(planned_jobs))
+        run_context.screen.run_started(len(config.pipelines), len(planned_jobs))
         try:
             try:
                 results = _run_jobs(config, planned_jobs, run_context)

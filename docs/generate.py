@@ -141,7 +141,7 @@ def _command(name: str) -> Iterator[str]:
     parser = command_parser(name)
     yield f"## {name}\n"
     yield f"{parser.description[0].upper()}{parser.description[1:].rstrip('.')}.\n"
-    configured = any(action.dest == "config" for action in _actions(name)) and name != "report"
+    configured = any(action.dest == "config" for action in _actions(name)) and name not in ("report", "status")
     own = [action for action in _actions(name) if not (configured and action.dest in _SHARED)]
     arguments = " ".join(_usage(action) for action in own if not action.option_strings)
     yield (f"```text\ndj-sandbox {name}{' FILE' if configured else ''} [options] {arguments}".rstrip() + "\n```\n")

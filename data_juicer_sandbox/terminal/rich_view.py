@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -25,11 +26,14 @@ from data_juicer_sandbox.control_characters import escape_controls, one_line
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.plain_view import failure_list, first_line, indented
 from data_juicer_sandbox.terminal.tables import lay_out, shortened
-from data_juicer_sandbox.terminal.view import FailedJob, SkippedJob, View, duration
+from data_juicer_sandbox.terminal.task_table import COLUMNS, QUEUED, counts, ordered, task_rows
+from data_juicer_sandbox.terminal.view import FailedJob, RunState, SkippedJob, View, duration
 
 _NO_TASK = TaskID(-1)
 _LONGEST = 32
 """Characters of a task's description."""
+_OTHER_LINES = 4
+"""Lines of the terminal that the table of tasks leaves free: its header, the bars, and the cursor."""
 _FRAME, _BETWEEN = 4, 3
 """Characters of a table's left and right edge, and between two columns."""
 
@@ -40,7 +44,7 @@ class RichView(View):
     def __init__(self, stream: TextIO):
         super().__init__(stream)
         self.console = Console(file=stream, highlight=False)
-        self._bars = Progress(
+        self._bars = _Bars(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=10, table_column=Column(min_width=10)),
@@ -73,6 +77,7 @@ class RichView(View):
     def pass_started(self, title: str, n_jobs: int) -> None:
         """Reset the bars."""
         self._n_pipelines = 0
+        self._bars.show_tasks(None)
         self._bars.reset(self._jobs, total=n_jobs)
         if self._pipelines != _NO_TASK:
             self._bars.reset(self._pipelines)
@@ -148,6 +153,17 @@ class RichView(View):
         finally:
             self._bars.remove_task(bar)
 
+    def running(self, state: RunState) -> None:
+        """Show a table of the tasks instead of the bar of pipelines."""
+        if self._pipelines != _NO_TASK:
+            self._bars.update(self._pipelines, visible=False)
+        if self._jobs == _NO_TASK:  # another terminal shows the run
+            self._jobs = self._bars.add_task("jobs", total=state.total, note="")
+            self._bars.start()
+        n_ended = state.done + state.failed
+        self._bars.update(self._jobs, completed=n_ended, total=state.total, note=counts(state).partition(": ")[2])
+        self._bars.show_tasks(state)
+
     def close(self) -> None:
         """Remove the bars."""
         self._bars.stop()
@@ -174,6 +190,43 @@ class RichView(View):
     def _show(self, text: str) -> None:
         colour = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}.get(text.partition(":")[0], "dim")
         self.console.print(Text(escape_controls(text), style=colour), soft_wrap=True)
+
+
+class _Bars(Progress):
+    """The bars, and below them a table of the tasks that run side by side, as far as they fit the terminal."""
+
+    _state: RunState | None = None
+
+    def show_tasks(self, state: RunState | None) -> None:
+        """Show these tasks from now on; None: no table."""
+        self._state = state
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bars and the table."""
+        yield from super().get_renderables()
+        if self._state is not None and self._state.tasks:
+            yield _task_table(self._state, self.console.height - _OTHER_LINES)
+
+
+def _task_table(state: RunState, n_lines: int) -> RenderableType:
+    tasks = ordered(state)
+    limit = len(tasks) if len(tasks) <= n_lines else max(n_lines - 1, 1)
+    table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim")
+    for column in (*COLUMNS[:3], "", *COLUMNS[3:]):
+        is_cut = column in ("task", "note")
+        table.add_column(
+            column, no_wrap=True, overflow="ellipsis", ratio=(3 if column == "task" else 2) * is_cut or None
+        )
+    for task, (label, where, age, progress, note) in zip(tasks, task_rows(tasks[:limit]), strict=False):
+        bar = ProgressBar(total=task.total, completed=task.completed, width=8) if task.total else ""
+        style = "dim" if task.where == QUEUED else ""
+        texts = [Text(one_line(text), style=style) for text in (label, where, age, progress, note)]
+        table.add_row(*texts[:3], bar, *texts[3:])
+    if len(tasks) == limit:
+        return table
+    queued = sum(task.where == QUEUED for task in tasks[limit:])
+    more = f"and {len(tasks) - limit} more" + (f", {queued} of them queued" if queued else "")
+    return Group(table, Text(more, style="dim"))
 
 
 class _TimeLeft(TimeRemainingColumn):
