@@ -186,17 +186,17 @@ def _value(key: Key, text: str, source: str) -> JsonValue:
         ConfigError: it is not valid YAML or expands to too much, and the key does not accept plain text.
     """
     choices = get_args(key.type) if isinstance(key.type, types.UnionType) else (key.type,)
-    if str in choices and list not in choices:
+    if str in choices and not {list, dict}.intersection(choices):
         if text.encode(errors="replace").decode() != text:
             raise ConfigError("its value is not UTF-8", where=source)
         return None if text == "null" and type(None) in choices else text
     try:
         value = parse(text, source).value
     except ConfigError:
-        if str in choices and text.lstrip()[:1] not in ("[", "-"):
+        if str in choices and text.lstrip()[:1] not in ("[", "-", "{"):
             return text
         raise
-    return value if str not in choices or isinstance(value, (list, str, type(None))) else text
+    return value if str not in choices or isinstance(value, (list, dict, str, type(None))) else text
 
 
 def add_work_dir(parser: argparse.ArgumentParser) -> None:

@@ -69,8 +69,8 @@ def show(screen: View, work_dir: Path, *, watch: bool = False) -> bool:
         return False
     try:
         status = read_status(work_dir)
-    except ValueError as error:
-        raise WorkDirError(str(error)) from error
+    except (ValueError, OSError) as error:
+        raise WorkDirError(f"the state of the run cannot be read: {error}") from error
     if status is None:
         if not watch:
             screen.message(f"{owner} is using {work_dir}, and no job has started yet")
@@ -84,9 +84,11 @@ def show(screen: View, work_dir: Path, *, watch: bool = False) -> bool:
 def _show_tasks(screen: View, owner: str, status: Status) -> None:
     from data_juicer_sandbox.terminal.task_table import COLUMNS, counts, ordered, task_rows
 
-    screen.message(f"{owner}, backend {status.backend}: {counts(status.state)}")
+    title = f"{owner}, backend {status.backend}: {counts(status.state)}"
     if status.state.tasks:
-        screen.table("", COLUMNS, task_rows(ordered(status.state)))
+        screen.table(title, COLUMNS, task_rows(ordered(status.state)))
+    else:
+        screen.message(title)
 
 
 def _show_results(screen: View, work_dir: Path) -> None:

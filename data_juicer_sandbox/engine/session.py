@@ -67,7 +67,6 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
             raise WorkDirError(what, where=str(work_dir)) from error
         stack.callback(watcher.close)
         status_view = StatusView(screen, work_dir)
-        status_view.close()  # removes the state of a run that was killed
         stack.callback(status_view.close)
         yield RunContext(
             work_dir / logs.FILE,

@@ -12,7 +12,7 @@ from pathlib import Path
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Task
-from data_juicer_sandbox.parallel.status import FILE, write_status
+from data_juicer_sandbox.parallel.status import FILE, clear_status, write_status
 from data_juicer_sandbox.terminal.view import FailedJob, RunState, SkippedJob, TaskState, View
 
 EVERY = 1.0
@@ -37,6 +37,7 @@ class StatusView(View):
         self._tasks: list[_Progress] = []
         self._written = -EVERY
         self._is_side_by_side = False
+        clear_status(work_dir)
 
     def run_started(self, n_pipelines: int, n_jobs: int) -> None:
         """Count the jobs."""

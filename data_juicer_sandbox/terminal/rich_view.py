@@ -34,6 +34,8 @@ _LONGEST = 32
 """Characters of a task's description."""
 _OTHER_LINES = 4
 """Lines of the terminal that the table of tasks leaves free: its header, the bars, and the cursor."""
+_OTHER_COLUMNS, _BAR, _SHORTEST = 44, 8, 12
+"""Characters of a line of that table besides the task and its progress; of a bar; that a shortened text keeps."""
 _FRAME, _BETWEEN = 4, 3
 """Characters of a table's left and right edge, and between two columns."""
 
@@ -205,27 +207,25 @@ class _Bars(Progress):
         """The bars and the table."""
         yield from super().get_renderables()
         if self._state is not None and self._state.tasks:
-            yield _task_table(self._state, self.console.height - _OTHER_LINES)
+            yield _task_table(self._state, self.console.width, self.console.height - _OTHER_LINES)
 
 
-def _task_table(state: RunState, n_lines: int) -> RenderableType:
+def _task_table(state: RunState, width: int, n_lines: int) -> RenderableType:
     tasks = ordered(state)
-    limit = len(tasks) if len(tasks) <= n_lines else max(n_lines - 1, 1)
+    n_shown = len(tasks) if len(tasks) <= n_lines else max(n_lines - 1, 1)
+    limit = max((width - _OTHER_COLUMNS) // 2, _SHORTEST)
     table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim")
     for column in (*COLUMNS[:3], "", *COLUMNS[3:]):
-        is_cut = column in ("task", "note")
-        table.add_column(
-            column, no_wrap=True, overflow="ellipsis", ratio=(3 if column == "task" else 2) * is_cut or None
-        )
-    for task, (label, where, age, progress, note) in zip(tasks, task_rows(tasks[:limit]), strict=False):
-        bar = ProgressBar(total=task.total, completed=task.completed, width=8) if task.total else ""
+        table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=1 if column == "note" else None)
+    for task, row in zip(tasks, task_rows(tasks[:n_shown]), strict=False):
+        bar = ProgressBar(total=task.total, completed=task.completed, width=_BAR) if task.total else ""
         style = "dim" if task.where == QUEUED else ""
-        texts = [Text(one_line(text), style=style) for text in (label, where, age, progress, note)]
+        texts = [Text(one_line(text if text is row[-1] else shortened(text, limit)), style=style) for text in row]
         table.add_row(*texts[:3], bar, *texts[3:])
-    if len(tasks) == limit:
+    if len(tasks) == n_shown:
         return table
-    queued = sum(task.where == QUEUED for task in tasks[limit:])
-    more = f"and {len(tasks) - limit} more" + (f", {queued} of them queued" if queued else "")
+    queued = sum(task.where == QUEUED for task in tasks[n_shown:])
+    more = f"and {len(tasks) - n_shown} more" + (f", {queued} of them queued" if queued else "")
     return Group(table, Text(more, style="dim"))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from data_juicer_sandbox.engine import status_view
 from data_juicer_sandbox.engine.status_view import StatusView
-from data_juicer_sandbox.parallel.status import FILE, read_status
+from data_juicer_sandbox.parallel.status import FILE, read_status, write_status
 from data_juicer_sandbox.terminal.silent_view import SilentView
 from data_juicer_sandbox.terminal.view import RunState, TaskState
 
@@ -60,7 +60,24 @@ def test_the_runner_of_jobs_side_by_side_writes_its_own_state(tmp_path, clock):
     assert [task.label for task in read_status(tmp_path).state.tasks] == ["p.a"]
 
 
+def test_a_new_run_removes_the_state_of_a_killed_one_and_keeps_a_file_of_the_user(tmp_path):
+    write_status(tmp_path, "serial", RunState((), 1, 0, 0, 1))
+    StatusView(SilentView(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / FILE).write_text('{"written": "by somebody else"}')
+    StatusView(SilentView(), tmp_path).run_started(1, 2)
+    assert read_status(tmp_path).state.total == 2
+    assert '{"written": "by somebody else"}' in [path.read_text() for path in tmp_path.iterdir()]
+
+
 def test_a_state_that_cannot_be_written_fails_no_run(tmp_path):
     view = StatusView(SilentView(), tmp_path / "gone")
     view.run_started(1, 2)
     view.close()
+
+
+def test_a_folder_with_the_name_of_the_state_is_renamed(tmp_path):
+    (tmp_path / FILE).mkdir()
+    StatusView(SilentView(), tmp_path).run_started(1, 2)
+    assert read_status(tmp_path).state.total == 2
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
