@@ -13,6 +13,7 @@ from loguru import logger
 
 from data_juicer_sandbox.components.base import Task
 from data_juicer_sandbox.parallel.status import FILE, clear_status, write_status
+from data_juicer_sandbox.secrets import mask_text
 from data_juicer_sandbox.terminal.view import FailedJob, RunState, SkippedJob, TaskState, View
 
 EVERY = 1.0
@@ -142,7 +143,7 @@ class StatusView(View):
         tasks: tuple[TaskState, ...] = ()
         if self._job or self._tasks:
             inner = self._tasks[-1] if self._tasks else None
-            progress = (inner.description, inner.completed, inner.total, inner.note) if inner else ()
+            progress = (inner.description, inner.completed, inner.total, mask_text(inner.note)) if inner else ()
             started = self._started if self._job else inner.started if inner else 0.0
             tasks = (TaskState(self._job or "search", f"pid {os.getpid()}", started, *progress),)
         waiting = self._total - self._done - self._failed - bool(self._job)
