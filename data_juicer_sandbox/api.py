@@ -22,6 +22,7 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.engine.planner import Step
+    from data_juicer_sandbox.engine.schedule import Schedule
     from data_juicer_sandbox.engine.summary import Table
     from data_juicer_sandbox.results import Results
     from data_juicer_sandbox.terminal.view import View
@@ -39,10 +40,12 @@ class Plan:
     Args:
         steps: for each job whether it runs, and why.
         resume: whether results of an earlier run are kept.
+        schedule: which jobs can run side by side; None for a search, whose trials run one job after the other.
     """
 
     steps: tuple[Step, ...]
     resume: bool
+    schedule: Schedule | None = None
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -52,7 +55,7 @@ class Plan:
 
     @property
     def table(self) -> Table:
-        """The plan as the command line shows it: run or keep, job, hook, what it reads from, why."""
+        """The plan as the command line shows it: run or keep, wave, job, hook, what it reads from, why."""
         from data_juicer_sandbox.engine.summary import Table
 
         rows = [
@@ -61,14 +64,28 @@ class Plan:
         ]
         running = sum(step.runs for step in self.steps)
         title = f"{running} of {len(self.steps)} jobs would run"
-        return Table(title, ["", "job", "hook", "reads from", "why"], rows)
+        columns = ["", "job", "hook", "reads from", "why"]
+        if (schedule := self.schedule) is not None:
+            columns.insert(1, "wave")
+            for row, wave in zip(rows, schedule.waves, strict=True):
+                row.insert(1, "" if wave is None else str(wave))
+            if any(schedule.waits):
+                columns.insert(-1, "also waits for")
+                for row, labels in zip(rows, schedule.waits, strict=True):
+                    row.insert(-1, ", ".join(labels))
+        return Table(title, columns, rows)
 
     def __str__(self) -> str:
         table = self.table
         rows = [[str(cell) for cell in row] for row in (table.columns, *table.rows)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([table.title, *lines])
+        return "\n".join([table.title, *lines, *self.notes])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The lines below the table: the longest chain of jobs that wait for each other, if jobs wait at all."""
+        return (str(self.schedule),) if self.schedule and len(self.schedule.critical_path) > 1 else ()
 
 
 class Sandbox:
@@ -97,8 +114,8 @@ class Sandbox:
         []
         >>> print(sandbox.plan())
         1 of 1 jobs would run
-             job             hook                     reads from  why
-        run  anonymous.rows  GeneralDataExecutorHook              not run yet
+             wave  job             hook                     reads from  why
+        run  1     anonymous.rows  GeneralDataExecutorHook              not run yet
         >>> sandbox.run()["anonymous.rows.path"]
         'rows.jsonl'
         >>> sandbox.run(resume=True).kept
@@ -175,11 +192,12 @@ class Sandbox:
             ConfigErrors: the config is wrong.
             CheckpointError: there is a checkpoint, and it is damaged.
         """
-        from data_juicer_sandbox.execution import plan_steps
+        from data_juicer_sandbox.execution import plan_steps, schedule_of
 
         with self._policy():
             config, planned_jobs, _ = self._checked(resume)
-            return Plan(tuple(plan_steps(config, planned_jobs, self._trust_checkpoint)), config.resume)
+            steps = tuple(plan_steps(config, planned_jobs, self._trust_checkpoint))
+            return Plan(steps, config.resume, schedule_of(config, steps))
 
     def run(self, *, resume: bool | None = None, view: View | None = None) -> Results:
         """Run the jobs. Afterwards logging, environment and standard streams of the process are as they were before.
@@ -194,6 +212,7 @@ class Sandbox:
             WorkDirError: the work directory is in use or not writable.
             CheckpointError: the checkpoint is damaged, or could not be written.
             JobFailed: a job failed; the results of all jobs before it are kept, and `load_results` reads them.
+            JobsFailed: with `on_error: continue`, jobs failed, and all jobs that do not depend on them have run.
         """
         from data_juicer_sandbox.execution import execute
 

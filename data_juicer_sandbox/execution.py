@@ -15,11 +15,13 @@ from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.engine.iterations import iterate, plan_iterations
 from data_juicer_sandbox.engine.planner import Step
 from data_juicer_sandbox.engine.runner import JobFailed, RunContext
+from data_juicer_sandbox.engine.schedule import Schedule, make_schedule
 from data_juicer_sandbox.engine.session import session
 from data_juicer_sandbox.results import Results
 from data_juicer_sandbox.terminal.silent_view import SilentView
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.watchers import local
+from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 
@@ -38,6 +40,13 @@ def plan_steps(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], trust_
 
         return search.plan_search(config, config.sweep, planned_jobs, context)
     return plan_iterations(config, planned_jobs, context)
+
+
+def schedule_of(config: SandboxConfig, steps: Sequence[Step]) -> Schedule | None:
+    """Which jobs of a plan can run side by side; None for a search."""
+    if config.sweep is not None:
+        return None
+    return make_schedule(steps, PathRelocator(Path(config.work_dir)), config.variables)
 
 
 def execute(
@@ -60,7 +69,7 @@ def execute(
     with session(config, screen, trust_checkpoint) as run_context:
         for warning in warnings:
             logger.warning(warning)
-        screen.run_started(len(config.pipelines), len(planned_jobs))
+        run_context.screen.run_started(len(config.pipelines), len(planned_jobs))
         try:
             try:
                 results = _run_jobs(config, planned_jobs, run_context)

@@ -24,7 +24,7 @@ from data_juicer_sandbox.plain_json import loads
 LEDGER = "written_files.jsonl"
 RUN_FILES = (
     ".lock", "context_infos.pkl", "context_infos.prev.pkl", "context_infos.json", "context_infos.journal",
-    "sandbox.log", "metrics.jsonl",
+    "sandbox.log", "metrics.jsonl", "running.json",
     "config.json", "iterations.json", "report.html", "wandb_run.json", "wandb_sweep.json", "study.journal",
     "trials.csv", "search.json", "best.yaml", LEDGER,
 )  # fmt: skip

@@ -141,7 +141,7 @@ def _command(name: str) -> Iterator[str]:
     parser = command_parser(name)
     yield f"## {name}\n"
     yield f"{parser.description[0].upper()}{parser.description[1:].rstrip('.')}.\n"
-    configured = any(action.dest == "config" for action in _actions(name)) and name != "report"
+    configured = any(action.dest == "config" for action in _actions(name)) and name not in ("report", "status")
     own = [action for action in _actions(name) if not (configured and action.dest in _SHARED)]
     arguments = " ".join(_usage(action) for action in own if not action.option_strings)
     yield (f"```text\ndj-sandbox {name}{' FILE' if configured else ''} [options] {arguments}".rstrip() + "\n```\n")
@@ -241,7 +241,7 @@ def _python_api() -> str:
             yield from _public(f"dj.{name}", getattr(data_juicer_sandbox, name), "##")
         yield "## Errors\n"
         yield "| error | raised if |\n| --- | --- |"
-        for name in ("SandboxError", "ConfigError", "ConfigErrors", "JobError", "JobFailed"):
+        for name in ("SandboxError", "ConfigError", "ConfigErrors", "JobError", "JobFailed", "JobsFailed"):
             yield f"| `dj.{name}` | {_cell(_first_line(getattr(data_juicer_sandbox, name)))} |"
         yield "\n## Base classes\n"
         yield (

@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import types
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from data_juicer_sandbox.config.keys import KEYS, Key
@@ -185,14 +186,36 @@ def _value(key: Key, text: str, source: str) -> JsonValue:
         ConfigError: it is not valid YAML or expands to too much, and the key does not accept plain text.
     """
     choices = get_args(key.type) if isinstance(key.type, types.UnionType) else (key.type,)
-    if str in choices and list not in choices:
+    if str in choices and not {list, dict}.intersection(choices):
         if text.encode(errors="replace").decode() != text:
             raise ConfigError("its value is not UTF-8", where=source)
         return None if text == "null" and type(None) in choices else text
     try:
         value = parse(text, source).value
     except ConfigError:
-        if str in choices and text.lstrip()[:1] not in ("[", "-"):
+        if str in choices and text.lstrip()[:1] not in ("[", "-", "{"):
             return text
         raise
-    return value if str not in choices or isinstance(value, (list, str, type(None))) else text
+    return value if str not in choices or isinstance(value, (list, dict, str, type(None))) else text
+
+
+def add_work_dir(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name the work directory of a run."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("path", nargs="?", metavar="DIR", help="the run's work directory, or its config")
+    which.add_argument("--work_dir", metavar="DIR", help="the run's work directory")
+    which.add_argument("--config", metavar="FILE", help="the run's config, which names its work directory")
+
+
+def work_dir_of(args: argparse.Namespace) -> str:
+    """The work directory that the arguments name.
+
+    Raises:
+        ConfigError: they name a config that cannot be read.
+    """
+    config = args.config or (args.path if args.path and Path(args.path).is_file() else None)
+    if config is None:
+        return str(args.work_dir or args.path)
+    from data_juicer_sandbox.config.loader import load_or_raise
+
+    return load_or_raise(config).work_dir

@@ -38,6 +38,8 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     screen = view_for(sys.stdout)
     screen.table(plan.table.title, plan.table.columns, plan.table.rows)
+    for note in plan.notes:
+        screen.message(note)
     if not plan.resume and any(not step.record for step in plan):
         screen.message("without `resume: true` every run starts from the beginning")
     return 0

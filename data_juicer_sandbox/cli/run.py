@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
     from data_juicer_sandbox.api import Sandbox
+    from data_juicer_sandbox.results import Results
+    from data_juicer_sandbox.terminal.view import View
 
 NAME = "run"
 
@@ -78,23 +80,25 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         sandbox: the config.
         command: the command that continues the run.
     """
-    from data_juicer_sandbox.engine.runner import JobFailed
-    from data_juicer_sandbox.engine.summary import tables
+    from data_juicer_sandbox.engine.runner import JobFailed, JobsFailed
+    from data_juicer_sandbox.results import load_results
     from data_juicer_sandbox.terminal.progress import view_for
 
     screen = view_for(sys.stderr)
     try:
         results = sandbox.run(view=screen)
         screen.run_done(results.seconds, len(results.ran), len(results.kept), results.notes)
-        for table in (*tables(results.context), *results.rankings, *results.tables):
-            screen.table(table.title, table.columns, table.rows)
-        for sentence in results.conclusions:
-            screen.message(sentence)
+        _show_results(screen, results)
         return 0
     except KeyboardInterrupt:
         screen.close()
         print(f"\ninterrupted. Results of finished jobs are kept; resume with:\n  {command}", file=sys.stderr)
         return 130
+    except JobsFailed as error:
+        screen.close()
+        _show_results(screen, load_results(sandbox.config.work_dir))
+        screen.failures(error.failures, error.skipped, command)
+        return error.exit_code
     except JobFailed as error:
         screen.failure(error.label, error.cause, str(error.log), command)
         return error.exit_code
@@ -109,6 +113,15 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         return error.exit_code
     finally:
         screen.close()
+
+
+def _show_results(screen: View, results: Results) -> None:
+    from data_juicer_sandbox.engine.summary import tables
+
+    for table in (*tables(results.context), *results.rankings, *results.tables):
+        screen.table(table.title, table.columns, table.rows)
+    for sentence in results.conclusions:
+        screen.message(sentence)
 
 
 def _print_config(path: str, overrides: ConfigValues, assignments: ConfigValues | None, untrusted: bool) -> int:

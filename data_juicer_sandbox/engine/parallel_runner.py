@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,7 +37,6 @@ from data_juicer_sandbox.terminal.view import RunState, TaskState
 from data_juicer_sandbox.types import LibraryObject, Metrics
 from data_juicer_sandbox.watchers import local
 from data_juicer_sandbox.workflow.fingerprints import content_of
-from data_juicer_sandbox.workflow.job_order import job_order
 from data_juicer_sandbox.workflow.resolve import Finished, finished_jobs
 
 FOLDER = "tasks"
@@ -107,7 +107,7 @@ class ReadyJobs:
         before: for each job, by position, the jobs that must have ended before it begins.
     """
 
-    def __init__(self, before: Mapping[int, set[int]]):
+    def __init__(self, before: Mapping[int, AbstractSet[int]]):
         self._open = {index: set(others) for index, others in before.items()}
         self._later: dict[int, list[int]] = {}
         for index, others in before.items():
@@ -136,6 +136,11 @@ class ParallelRunner(PipelineRunner):
 
     _backend: Backend
 
+    def execute(self, steps: list[Step]) -> None:
+        """Execute a plan; the errors are those of `PipelineRunner`."""
+        _ = self.job_order  # by the files and records as they are before the run
+        super().execute(steps)
+
     def _run_steps(self, steps: list[Step]) -> None:
         if not any(step.runs for step in steps):
             super()._run_steps(steps)
@@ -146,9 +151,8 @@ class ParallelRunner(PipelineRunner):
         self._tasks: dict[Path, RunningTask] = {}
         self._shown = 0.0
         positions = {step.planned_job.job.id: index for index, step in enumerate(steps)}
-        order = job_order(self.planned_jobs, self.context, self.relocator, self.run_context.variables)
-        waits = {positions[job]: {positions[other] for other in others} for job, others in order.waits.items()}
-        self._waiting = ReadyJobs(waits)
+        waits = self.job_order.waits
+        self._waiting = ReadyJobs({positions[job]: {positions[other] for other in waits[job]} for job in positions})
         try:
             with closing(open_backend(self.run_context.parallel)) as self._backend:
                 running = [step.planned_job.job for step in steps if step.runs]
@@ -179,6 +183,9 @@ class ParallelRunner(PipelineRunner):
             self._records[index] = step.record
             self._waiting.ended(index)
             return
+        if self._skip(step):
+            self._waiting.ended(index)
+            return
         logger.info("job {} starts ({})", step.label, step.reason)
         started, shared = time.time(), self.run_context
         try:
@@ -194,6 +201,8 @@ class ParallelRunner(PipelineRunner):
             )
         except Exception as error:
             self._job_failed(step, error, started)
+            self._waiting.ended(index)
+            return
         self._submit(RunningJob(index, prepared), ["job"])
 
     def _finished_before(self, index: int) -> Finished:
@@ -287,6 +296,7 @@ class ParallelRunner(PipelineRunner):
         item = running.task.item
         error = TaskError(f"{item}: {text}" if item and item not in text else text)
         self._job_failed(self._steps[running_job.index], error, running_job.prepared.started)
+        self._waiting.ended(running_job.index)
 
     def _task_succeeded(self, running: RunningTask, result: Result) -> None:
         running_job, mode = running.running_job, running.task.mode
@@ -316,6 +326,7 @@ class ParallelRunner(PipelineRunner):
                 )
         except Exception as error:
             self._job_failed(step, error, prepared.started)
+            self._waiting.ended(index)
             return
         self._job_done(step, record)
         self._records[index] = record
@@ -357,8 +368,8 @@ class ParallelRunner(PipelineRunner):
                 progress = running.streams.progress()
             states.append(TaskState(running.submission.label, where, running.submitted, **progress))
         n_jobs = len({running.running_job.index for running in self._tasks.values()})
-        done = len(self._records)
-        state = RunState(tuple(states), len(self._steps) - n_jobs - done, done, 0, len(self._steps))
+        done, failed, total = len(self._records), len(self._unavailable), len(self._steps)
+        state = RunState(tuple(states), total - n_jobs - done - failed, done, failed, total)
         self.screen.running(state)
         write_status(self.relocator.work_dir, self._backend.name, state)
 

@@ -14,6 +14,7 @@ from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.context.lock import locked
 from data_juicer_sandbox.engine.process_state import preserved_process
 from data_juicer_sandbox.engine.runner import RunContext
+from data_juicer_sandbox.engine.status_view import StatusView
 from data_juicer_sandbox.errors import SandboxError, WorkDirError
 from data_juicer_sandbox.output_guard import refuse_links
 from data_juicer_sandbox.terminal import logs
@@ -65,17 +66,20 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
             what = f"the work directory cannot be written: {error.strerror}"
             raise WorkDirError(what, where=str(work_dir)) from error
         stack.callback(watcher.close)
+        status_view = StatusView(screen, work_dir)
+        stack.callback(status_view.close)
         yield RunContext(
             work_dir / logs.FILE,
             context,
             checkpoint,
             watcher,
-            screen,
+            status_view,
             config.variables,
             config_files=config.files,
             trust_checkpoint=trust_checkpoint,
             parallel=config.parallel,
             debug=config.debug,
+            on_error=config.on_error,
         )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from data_juicer_sandbox.context.lock import locked
+from data_juicer_sandbox.context.lock import lock_owner, locked
 from data_juicer_sandbox.errors import WorkDirError
 
 HOLD = (
@@ -201,3 +201,18 @@ def test_an_unwritable_folder_and_a_file_where_it_should_be(tmp_path):
     (tmp_path / "f").write_text("")
     with pytest.raises(WorkDirError, match="cannot be written"), locked(tmp_path / "f" / "x"):
         pass
+
+
+def test_the_owner_of_a_lock_is_named_without_taking_it(tmp_path):
+    assert lock_owner(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+    process = holder(tmp_path)
+    try:
+        assert lock_owner(tmp_path).startswith(f"process {process.pid} on ")
+    finally:
+        process.kill()
+        process.wait()
+    assert lock_owner(tmp_path) is None
+    with locked(tmp_path):
+        assert lock_owner(tmp_path).startswith(f"process {os.getpid()} on ")  # also in the process itself
+    assert lock_owner(tmp_path) is None

@@ -205,6 +205,7 @@ def test_a_path_that_does_not_exist_may_come_from_any_program(plan):
         "declared": {"rows"},
         "folder_of_a_job": {"rows"},
     }
+    assert reads(make, rows, *jobs) == {"declared": {"rows"}, "folder_of_a_job": {"rows"}}  # no sign of `make`
 
 
 def test_a_config_file_that_an_earlier_job_writes(plan):
