@@ -17,7 +17,7 @@ from data_juicer_sandbox.components.infer.base import (
     as_text,
 )
 from data_juicer_sandbox.components.infer.remote.address import find_endpoint, header_fault, parse_address
-from data_juicer_sandbox.components.io.append_fields import to_json
+from data_juicer_sandbox.components.io.parse import to_json
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.imports import load

@@ -1,15 +1,16 @@
-"""Streaming access to the rows and lines of a data set."""
+"""Streaming readers of the rows and lines of a data set, and an atomic writer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.io.lines import numbered_lines
-from data_juicer_sandbox.components.io.parse import BadRow, parse
+from data_juicer_sandbox.components.io.parse import BadRow, line, parse
 from data_juicer_sandbox.errors import JobError, Where
+from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.types import Row
 
 
@@ -20,8 +21,8 @@ def read_lines(path: str | Path) -> Iterator[bytes]:
         path: a file (jsonl, json with a list, csv, each also .gz or .zst; parquet), a folder or a pattern of them.
     """
     for file in data_files(path):
-        for _, line in numbered_lines(file):
-            yield line
+        for _, row_line in numbered_lines(file):
+            yield row_line
 
 
 def read_rows(path: str | Path, allowance: Allowance | None = None) -> Iterator[Row]:
@@ -35,12 +36,22 @@ def read_rows(path: str | Path, allowance: Allowance | None = None) -> Iterator[
         JobError: a line is not a JSON object; names file and line.
     """
     for file in data_files(path):
-        for number, line in numbered_lines(file, allowance):
+        for number, row_line in numbered_lines(file, allowance):
             try:
-                row = parse(line)
+                row = parse(row_line)
             except BadRow as error:
                 if allowance is None:
                     raise JobError(str(error), where=Where(str(file), number)) from error
                 allowance.skip(file, number, error)
             else:
                 yield row
+
+
+def write_rows(path: str | Path, rows: Iterable[Row]) -> int:
+    """Write rows as jsonl, atomically; returns the number of rows."""
+    count = 0
+    with replacing(path) as part, part.open("wb") as stream:
+        for row in rows:
+            stream.write(line(row))
+            count += 1
+    return count
