@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 
 from data_juicer_sandbox.types import JsonValue
 
 _PREFIX = ".handover_"
+_removing = Lock()
+"""Held while abandoned folders are removed: jobs train several models at a time, each in a thread."""
 
 
 @contextmanager
@@ -26,9 +29,10 @@ def private_folder(parent: Path) -> Iterator[Path]:
         parent: the folder of the job.
     """
     prefix = f"{_PREFIX}{os.getpid()}_"
-    for abandoned in parent.glob(f"{_PREFIX}*"):
-        if not abandoned.name.startswith(prefix) and abandoned.is_dir() and not abandoned.is_symlink():
-            shutil.rmtree(abandoned)
+    with _removing:
+        for abandoned in parent.glob(f"{_PREFIX}*"):
+            if not abandoned.name.startswith(prefix) and abandoned.is_dir() and not abandoned.is_symlink():
+                shutil.rmtree(abandoned)
     with TemporaryDirectory(dir=parent, prefix=prefix) as folder:
         yield Path(folder)
 
