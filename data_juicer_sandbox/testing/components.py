@@ -15,6 +15,7 @@ from data_juicer_sandbox.components.base import Component, Role, Written
 from data_juicer_sandbox.context.serialization import to_plain
 from data_juicer_sandbox.context.tagged_values import encode
 from data_juicer_sandbox.errors import SandboxError
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.signatures import build, check, parameters
 from data_juicer_sandbox.testing.class_checks import (
     class_checks,
@@ -25,7 +26,6 @@ from data_juicer_sandbox.testing.class_checks import (
 from data_juicer_sandbox.testing.observation import Bench, is_below, unfinished_tasks
 from data_juicer_sandbox.testing.reporting import Check, describe, report
 from data_juicer_sandbox.testing.resuming import declared_inputs, lets_interruptions_through, resumes
-from data_juicer_sandbox.workflow.planned_job import texts
 
 
 def check_component(

@@ -15,11 +15,11 @@ from data_juicer_sandbox.engine.runner import TrialPruned
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.file_digests import walk
 from data_juicer_sandbox.files import path_exists
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.testing.observation import NAME, WORK_DIR, Bench, Observation, unfinished_tasks
 from data_juicer_sandbox.testing.recorders import PROGRESS, RENAME, WATCH, Interruption
 from data_juicer_sandbox.testing.reporting import describe
 from data_juicer_sandbox.types import ConfigValues
-from data_juicer_sandbox.workflow.planned_job import texts
 
 
 def resumes(bench: Bench, hook: str) -> Iterator[str]:
