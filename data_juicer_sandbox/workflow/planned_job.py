@@ -165,7 +165,7 @@ def recipe_paths(recipe: Mapping[str, JsonValue], role: Role) -> Iterator[tuple[
     if role is Role.OUTPUT and isinstance(recipe.get("export_path"), str):
         yield ("export_path",), recipe["export_path"]
     if role is Role.INPUT:
-        for path in texts(recipe.get("dataset_path")):
+        for path in _paths(recipe.get("dataset_path")):
             # Data-Juicer's older syntax for several data sets: `<weight> <path> <weight> <path>`
             parts = path.split() if re.match(r"^[\d.]+\s", path) else [path]
             yield from ((("dataset_path",), part) for part in parts if not re.fullmatch(r"[\d.]+", part))
@@ -173,7 +173,12 @@ def recipe_paths(recipe: Mapping[str, JsonValue], role: Role) -> Iterator[tuple[
         configs = data_set.get("configs") if isinstance(data_set, Mapping) else None
         for index, entry in enumerate(configs if isinstance(configs, list) else []):
             if isinstance(entry, Mapping) and entry.get("type") == "local":
-                yield from ((("dataset", "configs", index, "path"), path) for path in texts(entry.get("path")))
+                yield from ((("dataset", "configs", index, "path"), path) for path in _paths(entry.get("path")))
+
+
+def _paths(value: object) -> Iterator[str]:
+    """The strings of a path or a list of paths; none of a mapping, which is an error of its own."""
+    return texts(value) if isinstance(value, str | list) else iter(())
 
 
 def _load_config(job: Job, name: str, variables: Variables, problems: list[ConfigError]) -> JobConfig:

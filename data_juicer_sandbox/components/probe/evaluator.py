@@ -16,8 +16,8 @@ from loguru import logger
 from data_juicer_sandbox.components.base import Component, JobRun
 from data_juicer_sandbox.components.io.data_files import data_files, refuse_overwriting
 from data_juicer_sandbox.components.io.edit_fields import append_fields
-from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
+from data_juicer_sandbox.components.io.stream import numbered_lines
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.lm.packing import BadText
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
