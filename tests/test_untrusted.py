@@ -12,7 +12,7 @@ import yaml
 
 import data_juicer_sandbox as dj
 from data_juicer_sandbox.cli.main import main
-from data_juicer_sandbox.csv_cells import safe_cell
+from data_juicer_sandbox.control_characters import safe_cell
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.workflow import untrusted
 from data_juicer_sandbox.workflow.untrusted import model_problem, output_problem, recipe_refusals

@@ -15,7 +15,7 @@ from data_juicer_sandbox.config.dump import dump_config
 from data_juicer_sandbox.config.interpolation import escape
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
-from data_juicer_sandbox.csv_cells import safe_cell
+from data_juicer_sandbox.control_characters import safe_cell
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.errors import JobError, MissingDependency
 from data_juicer_sandbox.files import move_aside, refuse_replacing, replacing

@@ -15,14 +15,17 @@ from data_juicer_sandbox.components.base import Component, FanOut, Role, Written
 from data_juicer_sandbox.context.serialization import to_plain
 from data_juicer_sandbox.context.tagged_values import encode
 from data_juicer_sandbox.errors import SandboxError
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.signatures import build, check, parameters
-from data_juicer_sandbox.testing.class_checks import class_checks, light_constructor
-from data_juicer_sandbox.testing.interruptions import lets_interruptions_through
-from data_juicer_sandbox.testing.metric_checks import undeclared_metrics, undeclared_numbers
+from data_juicer_sandbox.testing.class_checks import (
+    class_checks,
+    light_constructor,
+    undeclared_metrics,
+    undeclared_numbers,
+)
 from data_juicer_sandbox.testing.observation import Bench, Observation, is_below, unfinished_tasks
 from data_juicer_sandbox.testing.reporting import Check, describe, report
-from data_juicer_sandbox.testing.resuming import declared_inputs, resumes
-from data_juicer_sandbox.workflow.planned_job import texts
+from data_juicer_sandbox.testing.resuming import declared_inputs, lets_interruptions_through, resumes
 
 
 def check_component(

@@ -18,12 +18,13 @@ from data_juicer_sandbox.component_run import plain_value
 from data_juicer_sandbox.components.base import Component, JobRun, Role, Written
 from data_juicer_sandbox.files import guarded_by, make_folder, real_path
 from data_juicer_sandbox.output_guard import LEDGER, OutputGuard, OutputLedger
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.signatures import build, parameters
 from data_juicer_sandbox.testing.process_state import ProcessState
 from data_juicer_sandbox.testing.recorders import Events, Interruption, RecordedTask, RecordingGuard, RecordingJob
 from data_juicer_sandbox.types import ConfigValues, JsonValue
 from data_juicer_sandbox.validation.outputs import check_output
-from data_juicer_sandbox.workflow.planned_job import recipe_paths, texts
+from data_juicer_sandbox.workflow.planned_job import recipe_paths
 
 WORK_DIR = "conformance_work"
 NAME = "component"

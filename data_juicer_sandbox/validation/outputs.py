@@ -13,8 +13,9 @@ from data_juicer_sandbox.config.yaml_source import KeyPath
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import refuse_replacing
 from data_juicer_sandbox.output_guard import OutputGuard, OutputLedger
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.signatures import parameters
-from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths, texts
+from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _FILE_ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".gz", ".zst", ".yaml", ".yml", ".html")

@@ -8,8 +8,7 @@ from pathlib import Path
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
-from data_juicer_sandbox.components.data.counting import InputRowCounter
-from data_juicer_sandbox.components.data.dj_runtime import DataJuicerRuntime, dj_runtime
+from data_juicer_sandbox.components.data.dj_runtime import DataJuicerRuntime, InputRowCounter, dj_runtime
 from data_juicer_sandbox.components.data.exporting import exporting
 from data_juicer_sandbox.components.data.local_run import export_local
 from data_juicer_sandbox.components.data.rows.results import Kept

@@ -8,8 +8,8 @@ import pytest
 
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity, summarize
 from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
 from data_juicer_sandbox.components.lm.windows import Window, nats, windows
+from data_juicer_sandbox.components.train.methods import train_tokenizer
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")

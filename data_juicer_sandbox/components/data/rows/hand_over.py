@@ -23,8 +23,8 @@ from data_juicer_sandbox.components.data.rows.line_store import LineStore
 from data_juicer_sandbox.components.data.rows.needed_fields import NeededFields
 from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.data_files import data_files
-from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
+from data_juicer_sandbox.components.io.stream import numbered_lines
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.types import JsonValue, LibraryObject, Row

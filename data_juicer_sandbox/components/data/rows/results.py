@@ -9,10 +9,9 @@ from typing import Any
 
 from data_juicer_sandbox.components.data.rows.field_types import FieldType
 from data_juicer_sandbox.components.data.rows.hand_over import ROW, SUFFIX, HandedRows
-from data_juicer_sandbox.components.io.append_fields import to_json
 from data_juicer_sandbox.components.io.edit_fields import edit_fields
-from data_juicer_sandbox.components.io.parse import parse
-from data_juicer_sandbox.components.io.write import line as row_line
+from data_juicer_sandbox.components.io.parse import line as row_line
+from data_juicer_sandbox.components.io.parse import parse, to_json
 from data_juicer_sandbox.types import JsonValue, LibraryObject, Row
 
 STATS, META = "__dj__stats__", "__dj__meta__"
