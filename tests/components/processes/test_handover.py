@@ -116,7 +116,7 @@ def test_workers_that_train(job, spy, jsonl, docstrings, together):
 
 def test_threads_may_find_the_folders_of_a_killed_process_at_the_same_time(tmp_path):
     for number in range(40):
-        abandoned = tmp_path / f".handover_0_{number}"
+        abandoned = tmp_path / f".handover_{socket.gethostname()}_0_{number}"
         abandoned.mkdir()
         for name in range(40):
             (abandoned / f"{name}.json").touch()
