@@ -32,7 +32,7 @@ from data_juicer_sandbox.parallel.backend import Backend, Ended, Submission, ope
 from data_juicer_sandbox.parallel.status import FILE as STATUS
 from data_juicer_sandbox.parallel.status import write_status
 from data_juicer_sandbox.parallel.task_streams import TaskStreams
-from data_juicer_sandbox.parallel.tasks import Result, Task, TaskError, TaskFolder
+from data_juicer_sandbox.parallel.tasks import LOG, Result, Task, TaskError, TaskFolder
 from data_juicer_sandbox.terminal.view import RunState, TaskState
 from data_juicer_sandbox.types import LibraryObject, Metrics
 from data_juicer_sandbox.watchers import local
@@ -158,8 +158,11 @@ class ParallelRunner(PipelineRunner):
                 running = [step.planned_job.job for step in steps if step.runs]
                 needed = [(job.label, self._resources(job)) for job in running]
                 self._backend.check(needed, self.relocator.work_dir.absolute())
+                self.screen.message(self._backend.describe())
                 self._run_all()
         finally:
+            for task in self._tasks.values():
+                task.running_job.prepared.guard.settle(completed=False)
             (self.relocator.work_dir / STATUS).unlink(missing_ok=True)
 
     def _run_all(self) -> None:
@@ -207,10 +210,16 @@ class ParallelRunner(PipelineRunner):
 
     def _finished_before(self, index: int) -> Finished:
         """The records that a job may read: those of the jobs before it, in order."""
-        finished = finished_jobs()
-        for position in range(index) if self._steps[index].planned_job.job.input else ():
-            if (record := self._records.get(position)) is not None:
-                finished.append((self._steps[position].planned_job.job.pipeline, record))
+        records = [
+            (self._steps[position].planned_job.job.pipeline, record)
+            for position in range(index)
+            if (record := self._records.get(position)) is not None
+        ]
+        if not self._steps[index].planned_job.job.input:
+            return records
+        finished = finished_jobs()  # finds them by name
+        for item in records:
+            finished.append(item)
         return finished
 
     def _resources(self, job: Job) -> Resources:
@@ -295,7 +304,8 @@ class ParallelRunner(PipelineRunner):
         running_job.prepared.guard.settle(completed=False)
         item = running.task.item
         error = TaskError(f"{item}: {text}" if item and item not in text else text)
-        self._job_failed(self._steps[running_job.index], error, running_job.prepared.started)
+        log = running.submission.folder / LOG
+        self._job_failed(self._steps[running_job.index], error, running_job.prepared.started, log)
         self._waiting.ended(running_job.index)
 
     def _task_succeeded(self, running: RunningTask, result: Result) -> None:
