@@ -64,5 +64,5 @@ $(INSTALLED): pyproject.toml $(wildcard constraints/*.txt)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "venv failed; on Debian: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(if $(TORCH),$(BIN)/pip install --quiet $(TORCH) || $(BIN)/pip install --quiet $(TORCH) --index-url $(TORCH_INDEX))
-	$(BIN)/pip install --quiet --constraint constraints/python$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt --editable '.[train,api,evaluate,wandb,search,dev]'
+	$(BIN)/pip install --quiet --constraint constraints/python$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt --editable '.[train,api,evaluate,wandb,search,slurm,dev]'
 	@touch $@

@@ -72,15 +72,17 @@ def read_parallel(value: object, report: Report) -> Parallel:
     if value is None:
         return Parallel()
     entries: Mapping[object, JsonValue] = {"backend": value} if isinstance(value, str) else dict(value)  # type: ignore[call-overload]
-    known = [part.name for part in fields(Parallel) if part.name != "slurm"]
+    key_names = [part.name for part in fields(Parallel) if part.name != "slurm"]
     values: dict[str, JsonValue] = {}
     slurm: dict[str, JsonValue] = {}
     for key, entry in entries.items():
         path: KeyPath = ("parallel", str(key)) if not isinstance(value, str) else ("parallel",)
         if isinstance(key, str) and key.startswith(SLURM) and key != SLURM:
             slurm[key] = entry
-        elif key not in known:
-            report(f"unknown key {shown(key)} in `parallel`", path, suggest(str(key), [*known, f"{SLURM}partition"]))
+        elif key not in key_names:
+            report(
+                f"unknown key {shown(key)} in `parallel`", path, suggest(str(key), [*key_names, f"{SLURM}partition"])
+            )
         elif entry is None:
             continue
         elif key == "backend" and entry not in get_args(BackendName):
@@ -115,11 +117,11 @@ def read_resources(value: object, path: KeyPath, report: Report) -> Resources:
     if not isinstance(value, Mapping):
         report("`resources` must be a mapping", path, "such as {cpus: 2, gpus: 1, memory_gb: 16, minutes: 90}")
         return Resources()
-    known = [part.name for part in fields(Resources)]
+    key_names = [part.name for part in fields(Resources)]
     values: dict[str, JsonValue] = {}
     for key, entry in value.items():
-        if key not in known:
-            report(f"unknown key {shown(key)} in `resources`", (*path, str(key)), suggest(str(key), known))
+        if key not in key_names:
+            report(f"unknown key {shown(key)} in `resources`", (*path, str(key)), suggest(str(key), key_names))
         elif entry is None:
             continue
         elif key in ("cpus", "gpus") and not _is_count(entry, 1 if key == "cpus" else 0):

@@ -29,10 +29,8 @@ from data_juicer_sandbox.engine.job_runner import PreparedJob, finish_job, prepa
 from data_juicer_sandbox.engine.planner import Step
 from data_juicer_sandbox.engine.runner import PipelineRunner, differs
 from data_juicer_sandbox.parallel.backend import Backend, Ended, Submission, open_backend
-from data_juicer_sandbox.parallel.status import FILE as STATUS
-from data_juicer_sandbox.parallel.status import write_status
 from data_juicer_sandbox.parallel.task_streams import TaskStreams
-from data_juicer_sandbox.parallel.tasks import Result, Task, TaskError, TaskFolder
+from data_juicer_sandbox.parallel.tasks import LOG, Result, Task, TaskError, TaskFolder
 from data_juicer_sandbox.terminal.view import RunState, TaskState
 from data_juicer_sandbox.types import LibraryObject, Metrics
 from data_juicer_sandbox.watchers import local
@@ -151,27 +149,25 @@ class ParallelRunner(PipelineRunner):
         self._tasks: dict[Path, RunningTask] = {}
         self._shown = 0.0
         positions = {step.planned_job.job.id: index for index, step in enumerate(steps)}
-        before = self.job_order.waits
-        self._order = ReadyJobs({positions[job]: {positions[other] for other in before[job]} for job in positions})
-        try:
-            with closing(open_backend(self.run_context.parallel)) as self._backend:
-                running = [step.planned_job.job for step in steps if step.runs]
-                self._backend.check([(job.label, self._resources(job)) for job in running])
-                self._run_all()
-        finally:
-            (self.relocator.work_dir / STATUS).unlink(missing_ok=True)
+        waits = self.job_order.waits
+        self._waiting = ReadyJobs({positions[job]: {positions[other] for other in waits[job]} for job in positions})
+        with closing(open_backend(self.run_context.parallel)) as self._backend:
+            running = [step.planned_job.job for step in steps if step.runs]
+            needed = [(job.label, self._resources(job)) for job in running]
+            self._backend.check(needed, self.relocator.work_dir.absolute())
+            self._run_all()
 
     def _run_all(self) -> None:
-        ready = self._order.take_ready()
+        ready = self._waiting.take_ready()
         while ready or self._tasks:
             for index in ready:
                 self._begin(index)
-            ready = self._order.take_ready()
+            ready = self._waiting.take_ready()
             if not ready and self._tasks:
                 for ended in self._backend.wait(POLL):
                     self._task_ended(ended)
                 self._show()
-                ready = self._order.take_ready()
+                ready = self._waiting.take_ready()
 
     def _begin(self, index: int) -> None:
         """Submit a job, or keep its record."""
@@ -180,10 +176,10 @@ class ParallelRunner(PipelineRunner):
         if not step.runs and step.record is not None:
             self._keep(step, step.record)
             self._records[index] = step.record
-            self._order.ended(index)
+            self._waiting.ended(index)
             return
         if self._skip(step):
-            self._order.ended(index)
+            self._waiting.ended(index)
             return
         logger.info("job {} starts ({})", step.label, step.reason)
         started, shared = time.time(), self.run_context
@@ -200,7 +196,7 @@ class ParallelRunner(PipelineRunner):
             )
         except Exception as error:
             self._job_failed(step, error, started)
-            self._order.ended(index)
+            self._waiting.ended(index)
             return
         self._submit(RunningJob(index, prepared), ["job"])
 
@@ -294,8 +290,8 @@ class ParallelRunner(PipelineRunner):
         running_job.prepared.guard.settle(completed=False)
         item = running.task.item
         error = TaskError(f"{item}: {text}" if item and item not in text else text)
-        self._job_failed(self._steps[running_job.index], error, running_job.prepared.started)
-        self._order.ended(running_job.index)
+        self._job_failed(self._steps[running_job.index], error, running_job.prepared.started, running.folder.path / LOG)
+        self._waiting.ended(running_job.index)
 
     def _task_succeeded(self, running: RunningTask, result: Result) -> None:
         running_job, mode = running.running_job, running.task.mode
@@ -325,7 +321,7 @@ class ParallelRunner(PipelineRunner):
                 )
         except Exception as error:
             self._job_failed(step, error, prepared.started)
-            self._order.ended(index)
+            self._waiting.ended(index)
             return
         self._job_done(step, record)
         self._records[index] = record
@@ -335,7 +331,7 @@ class ParallelRunner(PipelineRunner):
             for later, fresh in enumerate(self._replan(self._steps)):
                 if later not in self._begun:
                     self._steps[later] = fresh
-        self._order.ended(index)
+        self._waiting.ended(index)
 
     def _forward(self, running: RunningTask) -> None:
         """Pass on what a task has reported."""
@@ -370,7 +366,6 @@ class ParallelRunner(PipelineRunner):
         done, failed, total = len(self._records), len(self._unavailable), len(self._steps)
         state = RunState(tuple(states), total - n_jobs - done - failed, done, failed, total)
         self.screen.running(state)
-        write_status(self.relocator.work_dir, self._backend.name, state)
 
     def _arrange(self) -> None:
         self.context.arrange(self.order)  # jobs end in any order

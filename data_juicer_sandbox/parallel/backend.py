@@ -21,16 +21,18 @@ class Submission:
         folder: the task's folder, absolute. Its name is not unique; its path is.
         label: the task in messages: `main.train`, `main.train: low_seed42`.
         resources: what it needs.
+        module: the module that runs it, with the folder as its argument.
     """
 
     folder: Path
     label: str
     resources: Resources
+    module: str = WORKER
 
     @property
     def command(self) -> list[str]:
         """The command that runs the task. It exits with 0 whenever it could write a result or a failure."""
-        return [sys.executable, "-m", WORKER, str(self.folder)]
+        return [sys.executable, "-m", self.module, str(self.folder)]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Ended:
 
     Args:
         folder: the task's folder.
-        reason: why the command ended without a result, in words, such as `OUT_OF_MEMORY on node7`; empty if unknown.
+        reason: why the command ended without a result, in words that continue "its process", such as `ended as
+            OUT_OF_MEMORY on node7`; empty if unknown.
     """
 
     folder: Path
@@ -55,11 +58,12 @@ class Backend(ABC):
 
     name: str
 
-    def check(self, resources: Sequence[tuple[str, Resources]]) -> None:  # noqa: B027
+    def check(self, resources: Sequence[tuple[str, Resources]], folder: Path | None = None) -> None:  # noqa: B027
         """Check, before any work, that tasks can be run at all.
 
         Args:
             resources: what the tasks need, with the label of each.
+            folder: the folder that holds those of the tasks, for backends whose tasks run on other machines.
 
         Raises:
             JobError: they cannot; one line that names what is missing.

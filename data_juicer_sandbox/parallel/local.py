@@ -77,7 +77,7 @@ class LocalBackend(Backend):
             logger.info("{} tasks at a time: {:.1f} of {} cores are idle", self._max_workers, idle, self._cores)
         return self._max_workers
 
-    def check(self, resources: Sequence[tuple[str, Resources]]) -> None:
+    def check(self, resources: Sequence[tuple[str, Resources]], folder: Path | None = None) -> None:
         """Check that each task fits this machine.
 
         Raises:

@@ -186,20 +186,29 @@ class TaskFolder:
         content = self._read(TASK)
         return None if content is None else content.get("key")
 
-    def _write(self, name: str, content: dict[str, LibraryObject]) -> None:
-        # `shared`: a file of the run, which the guard of the job's outputs does not concern.
-        with replacing(self.path / name, durable=True, shared=True) as part:
-            part.touch(mode=0o600)
-            part.write_bytes(pickle.dumps(encode(content), protocol=4))
+    def _write(self, name: str, content: Mapping[str, LibraryObject]) -> None:
+        write_plain(self.path / name, content)
 
     def _read(self, name: str) -> dict[str, LibraryObject] | None:
-        """The content of a file; None if it does not exist or is damaged, which counts as not written."""
-        try:
-            with open_regular(self.path / name) as stream:
-                content = decode(pickle_reader.loads(stream.read(), repeats=False))
-        except (OSError, pickle.UnpicklingError, ValueError, SandboxError):
-            return None
-        return content if isinstance(content, dict) else None
+        return read_plain(self.path / name)
+
+
+def write_plain(path: Path, content: Mapping[str, LibraryObject]) -> None:
+    """Write plain values, NumPy and pandas objects into a file with mode 0600; it appears whole or not at all."""
+    # `shared`: a file of the run, which the guard of the job's outputs does not concern.
+    with replacing(path, durable=True, shared=True) as part:
+        part.touch(mode=0o600)
+        part.write_bytes(pickle.dumps(encode(content), protocol=4))
+
+
+def read_plain(path: Path) -> dict[str, LibraryObject] | None:
+    """The content that `write_plain` wrote; None if the file does not exist or is damaged: as if it was not written."""
+    try:
+        with open_regular(path) as stream:
+            content = decode(pickle_reader.loads(stream.read(), repeats=False))
+    except (OSError, pickle.UnpicklingError, ValueError, SandboxError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def _key(task: Task) -> str:

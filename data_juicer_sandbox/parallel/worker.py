@@ -60,10 +60,10 @@ class TaskWatcher(Watcher):
 
     def query(self, meta_name: str, pipeline: str | None = None) -> Metrics:
         """The last values that a job watched: in this task, else in an earlier job of the run."""
-        found = super().query(meta_name, pipeline)
+        values = super().query(meta_name, pipeline)
         for path in self._others:
-            found = found or local.last_values(path, meta_name, pipeline)
-        return found
+            values = values or local.last_values(path, meta_name, pipeline)
+        return values
 
 
 class FileProgress:
@@ -236,7 +236,7 @@ class LoggedStream(io.TextIOBase):
         return self._stream.fileno()
 
     def isatty(self) -> bool:
-        """It is no terminal."""
+        """Not a terminal."""
         return False
 
 

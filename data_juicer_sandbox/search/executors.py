@@ -192,7 +192,7 @@ def _worker_main(
     logs.show_warnings_only()
     with code_policy(untrusted=untrusted), surviving_outputs(restore=False), interruptible():
         try:
-            trials = _worker_trials(config, sweep, records, trust_checkpoint)
+            trials = worker_trials(config, sweep, records, trust_checkpoint)
             while True:
                 spec = pipe.recv()
                 pipe.send(_run_trial(trials, spec, pipe))
@@ -214,9 +214,17 @@ def _run_trial(trials: Trials, spec: TrialSpec, pipe: Connection) -> TrialResult
         logs.close()
 
 
-def _worker_trials(
+def worker_trials(
     config: SandboxConfig, sweep: Sweep, records: Sequence[tuple[str, object]], trust_checkpoint: bool
 ) -> Trials:
+    """The trials of a run, in a process that runs some of them.
+
+    Args:
+        config: the config of the run.
+        sweep: its search.
+        records: pipeline and plain record of the jobs that all trials share.
+        trust_checkpoint: whether checkpoints of earlier versions may be read.
+    """
     from data_juicer_sandbox.context.checkpoint import Checkpoint
     from data_juicer_sandbox.context.infos import ContextInfos
     from data_juicer_sandbox.terminal.plain_view import PlainView

@@ -62,6 +62,10 @@ def search(
     """
     result = SearchResult()
     run_context = replace(run_context, on_error="stop")  # the trials need all shared jobs; a failed trial is a result
+    if config.parallel.backend == "local" and sweep.n_jobs == 1:
+        from data_juicer_sandbox.parallel.local import LocalBackend
+
+        sweep = replace(sweep, n_jobs=LocalBackend(config.parallel).workers)
     # opened before the shared jobs run, so that an unusable study fails at once
     controller = None if sweep.backend == "wandb" else open_controller(config, sweep, planned_jobs)
     shared_jobs = shared(sweep, planned_jobs, run_context.context)
@@ -91,7 +95,11 @@ def search(
     _warn_of_outdated_trials(controller, trials)
     artifacts = SearchArtifacts(config, sweep, controller)
     try:
-        if sweep.n_jobs == 1:
+        if config.parallel.backend in ("slurm", "ray"):
+            from data_juicer_sandbox.search.cluster_trials import run_on_backend
+
+            run_on_backend(config, controller, trials, run_context, artifacts)
+        elif sweep.n_jobs == 1:
             _run_in_process(controller, trials, run_context, artifacts)
         else:
             from data_juicer_sandbox.search.executors import run_in_workers

@@ -38,6 +38,7 @@ def config(*jobs, backend="local", **keys):
 def in_folder(tmp_path, monkeypatch, support_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(support_path)
+    monkeypatch.setenv("MEET", str(tmp_path / "meet"))
 
 
 def lines(name="squares"):
@@ -83,14 +84,14 @@ def test_the_results_are_those_of_one_job_after_the_other(chain, tmp_path):
 
 
 def test_jobs_that_do_not_depend_on_each_other_run_side_by_side():
-    meet = [job(name, "Meet", extra={"folder": "m", "name": name, "partner": other}) for name, other in ("ab", "ba")]
+    meet = [job(f"meet_{name}", "Meet", extra={"name": name, "partner": other}) for name, other in ("ab", "ba")]
     results = Sandbox(config(*meet)).run()
-    assert (results["anonymous.a.res_1"], results["anonymous.b.res_1"]) == ("b", "a")
+    assert (results["anonymous.meet_a.res_1"], results["anonymous.meet_b.res_1"]) == ("b", "a")
 
 
 def test_one_worker_runs_one_task_at_a_time():
     meet = [
-        job(name, "Meet", extra={"folder": "m", "name": name, "partner": other, "patience": 0.5})
+        job(f"meet_{name}", "Meet", extra={"name": name, "partner": other, "patience": 0.5})
         for name, other in ("ab", "ba")
     ]
     with pytest.raises(JobFailed, match="b did not come"):

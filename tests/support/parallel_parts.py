@@ -13,13 +13,13 @@ from data_juicer_sandbox.errors import JobError
 
 
 class Meet(Component):
-    """Ends only if its partner runs at the same time: each waits for the file of the other."""
+    """Ends only if its partner runs at the same time: each waits for the file of the other in the folder MEET."""
 
     outputs = ("partner",)
     metrics = ()
 
-    def __init__(self, folder: str, name: str, partner: str, patience: float = 30.0):
-        self.folder, self.name, self.partner, self.patience = Path(folder), name, partner, patience
+    def __init__(self, name: str, partner: str, patience: float = 60.0, export_path: OutputFile | None = None):
+        self.folder, self.name, self.partner, self.patience = Path(os.environ["MEET"]), name, partner, patience
 
     def run(self, job):
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -81,6 +81,8 @@ class APIInference(LLMInference):
         price_per_million: price of a million tokens, `input` and `output`.
     """
 
+    is_divisible = False  # the data sets share the rate limit
+
     def __init__(
         self,
         model: str,

@@ -17,6 +17,7 @@ from data_juicer_sandbox.components.lm import loading, torch_env
 from data_juicer_sandbox.components.lm.lora import find_adapter
 from data_juicer_sandbox.components.lm.model_check import check_weights
 from data_juicer_sandbox.components.number_types import PositiveInt
+from data_juicer_sandbox.components.processes.hardware import cores
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 _FOR_TOKENIZER = ("revision", "token", "cache_dir", "subfolder", "trust_remote_code", "gguf_file")
@@ -57,7 +58,7 @@ class HuggingFaceInference(LLMInference):
         chat: whether to apply the chat template; by default if the tokenizer has one.
         chat_template_kwargs: more arguments of the chat template, such as `enable_thinking`.
         batch_size: prompts per batch; each sample counts.
-        threads: CPU threads; torch's default if not set.
+        threads: CPU threads; by default 1 for a small model, torch's default for others.
     """
 
     def __init__(
@@ -109,18 +110,29 @@ class HuggingFaceInference(LLMInference):
         chat = {"chat": self.chat, "chat_template_kwargs": self.chat_template_kwargs}
         return {**super().identity(), **chat, "base": adapter and [adapter.base, model_stamp(adapter.base)]}
 
+    def cpus(self) -> int | None:
+        """The processor cores that the model can use; None on a GPU."""
+        return self._threads or (cores() if torch_env.device() == "cpu" else None)
+
+    @property
+    def _threads(self) -> int | None:
+        return self.threads or torch_env.threads_for(self.model)
+
     @contextmanager
     def inference_function(self, job: JobRun) -> Iterator[InferFunction]:
         """Load the model; yields a function that completes requests in batches."""
         from data_juicer_sandbox.components.infer.local.generator import Generator
 
-        with torch_env.deterministic(self.threads), job.progress.task(f"loading {Path(self.model).name}"):
+        with (
+            torch_env.deterministic(self._threads),
+            job.progress.task(f"loading {Path(self.model).name}"),
+        ):
             tokenizer, model = self._load()
             context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
             sampling = self.sampling
             encoder = Encoder(tokenizer, self.chat, self.chat_template_kwargs, context, sampling.tokens)
             generator = Generator(model, tokenizer, sampling)
-        with torch_env.deterministic(self.threads):
+        with torch_env.deterministic(self._threads):
             yield lambda requests, on_result: infer_in_batches(
                 requests,
                 on_result,

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
+from typing import ClassVar
 
 from loguru import logger
 
-from data_juicer_sandbox.components.base import Component, JobRun
+from data_juicer_sandbox.components.base import FanOut, Item, JobRun
 from data_juicer_sandbox.components.infer import messages
 from data_juicer_sandbox.components.infer.base.dataset import (
     INCOMPLETE,
@@ -57,7 +58,7 @@ _FIGURES = (
 )
 
 
-class LLMInference(Component):
+class LLMInference(FanOut):
     """Base of the executors that run a language model over a data set.
 
     Reads `dataset_path`, writes `<name>_inference.jsonl` under `export_path`: the rows unchanged, byte for byte, in
@@ -137,6 +138,9 @@ class LLMInference(Component):
         if self._names_file and len(as_list(dataset_path)) > 1:
             raise ConfigError(f"export_path {export_path!r} is one file for several data sets", hint="a folder")
 
+    is_divisible: ClassVar[bool] = True
+    """Whether several processes may work on the data sets: not if they share a server's rate limit."""
+
     @abstractmethod
     def inference_function(self, job: JobRun) -> AbstractContextManager[InferFunction]:
         """Load the model; yields the function that completes requests, valid inside the `with` block.
@@ -166,12 +170,42 @@ class LLMInference(Component):
         Raises:
             JobError: a data set does not exist or is empty, every row failed, or more than `max_failures`.
         """
-        sources = self._sources()
-        targets = [self._target(name) for name, _ in sources]
-        for target in targets:
-            refuse_overwriting(target, [path for _, path in sources])
-            claim(target)
-        journals, metrics = [], []
+        return self._finish(job, self._infer_all(job, self._claimed_sources()))
+
+    def items(self, job: JobRun) -> list[Item]:
+        """The data sets, if `is_divisible`."""
+        return [Item(name, self.cpus()) for name in self._claimed_sources()] if self.is_divisible else []
+
+    def cpus(self) -> int | None:
+        """The processor cores that the model can use; None: unknown."""
+        return None
+
+    def run_item(self, job: JobRun, name: str) -> Metrics:
+        """Run the model over one data set."""
+        return self._infer_all(job, {name: self._claimed_sources()[name]})[0]
+
+    def collect(self, job: JobRun, results: Mapping[str, Metrics]) -> str | list[str]:
+        """Report the sums over all data sets; returns the paths as `run` does."""
+        return self._finish(job, list(results.values()))
+
+    def _claimed_sources(self) -> dict[str, str]:
+        """The data sets by name; their outputs are claimed.
+
+        Raises:
+            JobError: a data set does not exist, or the job must not write an output.
+        """
+        sources = dict(self._sources())
+        for name in sources:
+            refuse_overwriting(self._target(name), list(sources.values()))
+            claim(self._target(name))
+        return sources
+
+    def _journal(self, name: str) -> Path:
+        return temporary_path(self._target(name), ".answers")
+
+    def _infer_all(self, job: JobRun, sources: Mapping[str, str]) -> list[Metrics]:
+        """Run the model over some of the data sets; returns the metrics of each."""
+        metrics = []
         with ExitStack() as stack:
             loaded: list[InferFunction] = []
 
@@ -180,16 +214,18 @@ class LLMInference(Component):
                     loaded.append(stack.enter_context(self.inference_function(job)))
                 return loaded[0]
 
-            for (name, path), target in zip(sources, targets, strict=True):
-                journal = temporary_path(target, ".answers")
-                metrics.append(self._infer(job, name, path, target, journal, load))
-                journals.append(journal)
-                if len(sources) > 1:
+            for name, path in sources.items():
+                metrics.append(self._infer(job, name, path, self._target(name), self._journal(name), load))
+                if len(self._sources()) > 1:
                     job.watcher.watch({name: metrics[-1]})
+        return metrics
+
+    def _finish(self, job: JobRun, metrics: list[Metrics]) -> str | list[str]:
         job.watcher.watch({**_total(metrics), **self.counted})
-        for journal in journals:  # only after all data sets: a resumed job reuses the journals of finished files too
-            remove(journal)
-        paths = [str(target) for target in targets]
+        names = [name for name, _ in self._sources()]
+        for name in names:  # only after all data sets: a resumed job reuses the journals of finished files too
+            remove(self._journal(name))
+        paths = [str(self._target(name)) for name in names]
         return paths[0] if isinstance(self.dataset_path, str) else paths
 
     def _infer(
