@@ -200,7 +200,7 @@ class PipelineRunner:
         because_of = min(self._unavailable[other] for other in failed)
         self._unavailable[job.id] = because_of
         self.skipped.append(SkippedJob(job.label, because_of))
-        logger.warning("job {} is skipped: {} failed", job.label, because_of)
+        logger.info("job {} is skipped: {} failed", job.label, because_of)
         self.screen.job_skipped(job.pipeline, job.meta_name, because_of)
         return True
 
