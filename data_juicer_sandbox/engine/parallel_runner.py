@@ -29,8 +29,6 @@ from data_juicer_sandbox.engine.job_runner import PreparedJob, finish_job, prepa
 from data_juicer_sandbox.engine.planner import Step
 from data_juicer_sandbox.engine.runner import PipelineRunner, differs
 from data_juicer_sandbox.parallel.backend import Backend, Ended, Submission, open_backend
-from data_juicer_sandbox.parallel.status import FILE as STATUS
-from data_juicer_sandbox.parallel.status import write_status
 from data_juicer_sandbox.parallel.task_streams import TaskStreams
 from data_juicer_sandbox.parallel.tasks import LOG, Result, Task, TaskError, TaskFolder
 from data_juicer_sandbox.terminal.view import RunState, TaskState
@@ -163,7 +161,6 @@ class ParallelRunner(PipelineRunner):
         finally:
             for task in self._tasks.values():
                 task.running_job.prepared.guard.settle(completed=False)
-            (self.relocator.work_dir / STATUS).unlink(missing_ok=True)
 
     def _run_all(self) -> None:
         ready = self._waiting.take_ready()
@@ -304,8 +301,7 @@ class ParallelRunner(PipelineRunner):
         running_job.prepared.guard.settle(completed=False)
         item = running.task.item
         error = TaskError(f"{item}: {text}" if item and item not in text else text)
-        log = running.submission.folder / LOG
-        self._job_failed(self._steps[running_job.index], error, running_job.prepared.started, log)
+        self._job_failed(self._steps[running_job.index], error, running_job.prepared.started, running.folder.path / LOG)
         self._waiting.ended(running_job.index)
 
     def _task_succeeded(self, running: RunningTask, result: Result) -> None:
@@ -381,7 +377,6 @@ class ParallelRunner(PipelineRunner):
         done, failed, total = len(self._records), len(self._unavailable), len(self._steps)
         state = RunState(tuple(states), total - n_jobs - done - failed, done, failed, total)
         self.screen.running(state)
-        write_status(self.relocator.work_dir, self._backend.name, state)
 
     def _arrange(self) -> None:
         self.context.arrange(self.order)  # jobs end in any order

@@ -200,7 +200,7 @@ class PipelineRunner:
         because_of = min(self._unavailable[other] for other in failed)
         self._unavailable[job.id] = because_of
         self.skipped.append(SkippedJob(job.label, because_of))
-        logger.warning("job {} is skipped: {} failed", job.label, because_of)
+        logger.info("job {} is skipped: {} failed", job.label, because_of)
         self.screen.job_skipped(job.pipeline, job.meta_name, because_of)
         return True
 
@@ -243,7 +243,7 @@ class PipelineRunner:
             step: the job.
             error: why.
             started: when it started, in seconds since the epoch.
-            log: the log that has the details; None: that of the run.
+            log: the log that has the details; that of the run if it does not exist.
 
         Raises:
             JobFailed: unless the run continues with the jobs that do not depend on it.
@@ -253,7 +253,7 @@ class PipelineRunner:
         logger.bind(file_only=True).opt(exception=error).error("job {} failed: {}", job.label, cause(error))
         self.screen.job_failed(job.pipeline, job.meta_name, time.time() - started, cause(error))
         self._save(job.pipeline, failed_record(step.planned_job, error, started))
-        log = log or self.run_context.log
+        log = log if log is not None and log.is_file() else self.run_context.log
         if self.run_context.on_error != "continue":
             raise JobFailed(job.label, log, cause(error)) from error
         self.failures.append(FailedJob(job.label, cause(error), str(log)))

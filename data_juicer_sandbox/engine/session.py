@@ -66,7 +66,7 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
             what = f"the work directory cannot be written: {error.strerror}"
             raise WorkDirError(what, where=str(work_dir)) from error
         stack.callback(watcher.close)
-        status_view = StatusView(screen, work_dir)
+        status_view = StatusView(screen, work_dir, config.parallel.backend)
         stack.callback(status_view.close)
         yield RunContext(
             work_dir / logs.FILE,

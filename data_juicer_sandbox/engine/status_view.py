@@ -23,16 +23,15 @@ EVERY = 1.0
 class StatusView(View):
     """Passes everything on to another view. While one job runs at a time, that job is the only task of the state.
 
-    The runner of jobs side by side writes the state itself.
-
     Args:
         view: the other view.
         work_dir: the work directory of the run.
+        backend: what runs the jobs.
     """
 
-    def __init__(self, view: View, work_dir: Path):
+    def __init__(self, view: View, work_dir: Path, backend: str = "serial"):
         super().__init__(view.stream)
-        self._view, self._work_dir = view, work_dir
+        self._view, self._work_dir, self._backend = view, work_dir, backend
         self._total = self._done = self._failed = 0
         self._job, self._started = "", 0.0
         self._tasks: list[_Progress] = []
@@ -117,9 +116,10 @@ class StatusView(View):
                 self._tasks.remove(progress)
 
     def running(self, state: RunState) -> None:
-        """Pass it on; from now on the runner writes the state."""
+        """Write the state, which the caller knows: until the next iteration or trial, jobs run side by side."""
         self._is_side_by_side = True
         self._view.running(state)
+        self._write_state(state)
 
     def close(self) -> None:
         """Remove the state, since the run has ended."""
@@ -139,7 +139,6 @@ class StatusView(View):
     def _write(self) -> None:
         if self._is_side_by_side:
             return
-        self._written = time.monotonic()
         tasks: tuple[TaskState, ...] = ()
         if self._job or self._tasks:
             inner = self._tasks[-1] if self._tasks else None
@@ -147,10 +146,12 @@ class StatusView(View):
             started = self._started if self._job else inner.started if inner else 0.0
             tasks = (TaskState(self._job or "search", f"pid {os.getpid()}", started, *progress),)
         waiting = self._total - self._done - self._failed - bool(self._job)
+        self._write_state(RunState(tasks, max(waiting, 0), self._done, self._failed, self._total))
+
+    def _write_state(self, state: RunState) -> None:
+        self._written = time.monotonic()
         try:
-            write_status(
-                self._work_dir, "serial", RunState(tasks, max(waiting, 0), self._done, self._failed, self._total)
-            )
+            write_status(self._work_dir, self._backend, state)
         except OSError as error:  # a run does not fail for it
             logger.debug("{} cannot be written: {}", self._work_dir / FILE, error)
 

@@ -154,7 +154,7 @@ def run_task(folder: Path) -> None:
         watcher.sync()
         task_folder.write_result(replace(result, started=started))
     except Exception as error:
-        logger.opt(exception=error).error("the task failed")
+        logger.bind(file_only=True).opt(exception=error).error("the task failed")
         text = str(error) if isinstance(error, SandboxError) else f"{type(error).__name__}: {error}"
         task_folder.write_failure(mask_text(text))
     finally:

@@ -61,11 +61,11 @@ def search(
         StudyError: the study cannot be used.
     """
     result = SearchResult()
+    run_context = replace(run_context, on_error="stop")  # the trials need all shared jobs; a failed trial is a result
     if config.parallel.backend == "local" and sweep.n_jobs == 1:
         from data_juicer_sandbox.parallel.local import LocalBackend
 
         sweep = replace(sweep, n_jobs=LocalBackend(config.parallel).workers)
-    run_context = replace(run_context, on_error="stop")  # the trials need all shared jobs; a failed trial is a result
     # opened before the shared jobs run, so that an unusable study fails at once
     controller = None if sweep.backend == "wandb" else open_controller(config, sweep, planned_jobs)
     shared_jobs = shared(sweep, planned_jobs, run_context.context)

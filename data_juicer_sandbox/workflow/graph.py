@@ -55,7 +55,8 @@ def _paths_read(planned_job: PlannedJob) -> set[Path]:
     mentioned.update(
         config for config in (planned_job.job.dj_configs, planned_job.job.extra_configs) if isinstance(config, str)
     )
-    return {Path(text).absolute() for text in mentioned if "/" in text or "." in text}
+    declared = {path for role in (Role.INPUT, Role.MODEL) for path, _, _ in planned_job.paths(role)}
+    return {Path(text).absolute() for text in mentioned if "/" in text or "." in text or text in declared}
 
 
 def _paths_written(planned_job: PlannedJob, context: ContextInfos) -> set[Path]:

@@ -48,13 +48,13 @@ def test_the_job_that_runs_is_the_only_task(tmp_path, clock):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_runner_of_jobs_side_by_side_writes_its_own_state(tmp_path, clock):
-    view = StatusView(SilentView(), tmp_path)
+def test_the_state_of_jobs_side_by_side_is_that_of_their_runner(tmp_path, clock):
+    view = StatusView(SilentView(), tmp_path, "slurm")
     view.run_started(1, 2)
-    view.running(RunState((), 2, 0, 0, 2))
-    (tmp_path / FILE).unlink()
+    state = RunState((TaskState("p.a", "node7", 990.0), TaskState("p.b", "queued", 991.0)), 0, 0, 0, 2)
+    view.running(state)
     view.job_started("p", "a", "SomeHook")
-    assert list(tmp_path.iterdir()) == []
+    assert (read_status(tmp_path).state, read_status(tmp_path).backend) == (state, "slurm")
     view.pass_started("trial 1", 2)
     view.job_started("p", "a", "SomeHook")
     assert [task.label for task in read_status(tmp_path).state.tasks] == ["p.a"]
