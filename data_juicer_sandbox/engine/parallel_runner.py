@@ -300,7 +300,8 @@ class ParallelRunner(PipelineRunner):
             del self._tasks[path]
         running_job.prepared.guard.settle(completed=False)
         item = running.task.item
-        error = TaskError(f"{item}: {text}" if item and item not in text else text)
+        is_named = not item or (failure is not None and item in failure)
+        error = TaskError(text if is_named else f"{item}: {text}")
         self._job_failed(self._steps[running_job.index], error, running_job.prepared.started, running.folder.path / LOG)
         self._waiting.ended(running_job.index)
 
