@@ -12,6 +12,7 @@ import yaml
 
 import data_juicer_sandbox as dj
 from data_juicer_sandbox.cli.main import main
+from data_juicer_sandbox.code_policy import code_policy
 from data_juicer_sandbox.csv_cells import safe_cell
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.workflow import untrusted
@@ -139,6 +140,13 @@ ATTACKS: dict[str, dict[str, Any]] = {
     "file outside": extra("GeneralDataExecutorHook", **{**ROWS, "export_path": "../rows.jsonl"}),
     "hidden file": extra("GeneralDataExecutorHook", **{**ROWS, "export_path": ".config/rows.jsonl"}),
     "export outside": process(export_path="/tmp/evil.jsonl"),
+    "settings of a program": process({"text_length_filter": {}}, export_path="package.json", export_type="jsonl"),
+    "settings of a model": extra("GeneralDataExecutorHook", **{**ROWS, "export_path": "models/good/tokenizer.json"}),
+    "recipe outside the work_dir": job(
+        "RefineRecipeViaKSigmaHook", dj_configs=RECIPE, extra_configs={"path_k_sigma_recipe": "mkdocs.yml"}
+    ),
+    "Makefile": process({"text_length_filter": {}}, export_path="GNUmakefile", export_type="jsonl"),
+    "cache outside": process({"text_length_filter": {}}, use_cache=True),
     "recipe as a program": job(
         "RefineRecipeViaKSigmaHook", dj_configs=RECIPE, extra_configs={"path_k_sigma_recipe": "out/Makefile.mk"}
     ),
@@ -146,6 +154,9 @@ ATTACKS: dict[str, dict[str, Any]] = {
 TOP: dict[str, dict[str, Any]] = {
     "work_dir outside": {"work_dir": "../elsewhere"},
     "hidden work_dir": {"work_dir": ".ssh"},
+    "current folder as work_dir": {"work_dir": "."},
+    "folder of something else as work_dir": {"work_dir": "models/good"},
+    "server of W&B": {"watchers": ["local", "wandb"]},
     "watcher of a plug-in": {"watchers": ["local", "evil"]},
     "dotted watcher": {"watchers": ["evil_code.f"]},
 }
@@ -241,6 +252,33 @@ def test_harmless_configs_run(config_file):
     for model in ({"method": "scratch"}, {"method": "full", "model": "models/good"}):
         config = config_of(extra("TrainModelHook", "huggingface", **TRAIN, **model))
         assert main(["validate", "--config", str(config_file(config)), "--untrusted"]) == 0
+
+
+def test_no_tracker_reaches_the_server_that_a_file_in_the_current_folder_names(config_file, monkeypatch):
+    from data_juicer_sandbox.watchers.watcher import chosen
+
+    config_file("[default]\nbase_url = http://127.0.0.1:9\n", "wandb/settings")
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    assert chosen(None) == ["local", "wandb"]
+    with code_policy(untrusted=True):
+        assert chosen(None) == ["local"]
+
+
+def test_no_file_of_somebody_else_is_replaced(config_file, capsys):
+    mine = Path("rows.jsonl").read_bytes()
+    config = config_file(config_of(extra("GeneralDataExecutorHook", **{**ROWS, "export_path": "rows.jsonl"})))
+    assert main(["--config", str(config), "--untrusted"]) == 1
+    assert "rows.jsonl was not written by a job of this work directory" in capsys.readouterr().err
+    assert Path("rows.jsonl").read_bytes() == mine
+    assert not list(Path().glob("previous_*"))
+
+
+def test_settings_are_written_in_the_work_directory(config_file):
+    recipe = job(
+        "RefineRecipeViaKSigmaHook", dj_configs=RECIPE, extra_configs={"path_k_sigma_recipe": "out/refined.yaml"}
+    )
+    dj.Sandbox(config_of(recipe), untrusted=True).validate()
 
 
 def test_an_untrusted_config_trusts_no_checkpoint(config_file, capsys):

@@ -73,7 +73,7 @@ def run_job(
     if component is not planned_job.component:
         planned_job = PlannedJob(job, hook, component, planned_job.recipe, planned_job.extra)
         resolved = relocator.relocate_job(planned_job, resolved)
-    refuse_untrusted(resolved, component)
+    refuse_untrusted(resolved, component, str(relocator.work_dir))
     resolved = replace(resolved, component=component)
     code = fingerprints.take_code(planned_job, resolved)
     fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}
