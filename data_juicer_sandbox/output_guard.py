@@ -236,7 +236,9 @@ class OutputGuard:
         if not os.path.lexists(path) or (path.lstat().st_nlink == 1 and self.ledger.wrote(path)):
             return None
         if is_untrusted():
-            raise JobError(f"{path} was not written by a job of this work directory", hint="--untrusted replaces no file")
+            raise JobError(
+                f"{path} was not written by a job of this work directory", hint="--untrusted replaces no file"
+            )
         aside = move_aside(path)
         logger.warning("{} was not written by a job of this work directory; it was renamed to {}", path, aside)
         return aside

@@ -171,7 +171,11 @@ def test_a_nested_field_in_something_else_than_a_mapping(tmp_path: Path, job: Jo
 
 
 def test_stats_that_only_some_rows_have(tmp_path: Path, job: JobRun) -> None:
-    rows = [b'{"text": "abcd", "__dj__stats__": {"n": 1}}\n', b'{"text": "abcde", "__dj__stats__": null}\n', b'{"text": "a"}\n']
+    rows = [
+        b'{"text": "abcd", "__dj__stats__": {"n": 1}}\n',
+        b'{"text": "abcde", "__dj__stats__": null}\n',
+        b'{"text": "a"}\n',
+    ]
     (path := tmp_path / "a.jsonl").write_bytes(b"".join(rows))
     kept = [json.loads(line) for line in lines_of(run(LENGTH, job, path, keep_stats_in_res_ds=True))]
     assert [row["__dj__stats__"] for row in kept] == [{"n": 1, "text_len": 4}, {"text_len": 5}]
