@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,15 @@ def files(config_file: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
             config_file("{}", f"models/{name}/{file}")
     config_file('{"auto_map": {"AutoModel": "code.py"}}', "models/remote_code/config.json")
     config_file("{}", "models/remote_code/model.safetensors")
+    for key in ("attn_implementation", "_attn_implementation", "experts_implementation"):
+        config_file({"text_config": {key: {"": "owner/kernel:function"}}}, f"models/{key}/config.json")
+        config_file("{}", f"models/{key}/model.safetensors")
+    for name, weights in {
+        "index_bin": "w.bin",
+        "index_outside": "../w.safetensors",
+        "index_good": "w.safetensors",
+    }.items():
+        config_file(json.dumps({"weight_map": {"a": weights}}), f"models/{name}/model.safetensors.index.json")
     config_file("", "config.yaml")
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -313,8 +323,22 @@ def test_the_policy_ends_with_the_call(config_file):
 
 def test_models():
     assert model_problem("models/good") is None
-    for name in ("pickled", "decoy", "adapter", "remote_code", "missing"):
+    assert model_problem("models/index_good") is None
+    implementations = ("attn_implementation", "_attn_implementation", "experts_implementation")
+    for name in (
+        "pickled",
+        "decoy",
+        "adapter",
+        "remote_code",
+        "missing",
+        "index_bin",
+        "index_outside",
+        *implementations,
+    ):
         assert model_problem(f"models/{name}") is not None, name
+    Path("models/good/config.json").unlink()
+    os.mkfifo("models/good/config.json")
+    assert model_problem("models/good") == "models/good/config.json cannot be read"
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,12 @@ def run_job(
     try:
         with guarded_by(guard):
             result = hook().run(resolved, run)
-    except BaseException:
+    except BaseException as error:
         guard.settle(completed=False)
-        raise
+        if isinstance(error, (Exception, KeyboardInterrupt, SystemExit, GeneratorExit)):
+            raise
+        # A panic of a library in Rust, such as that of a tokenizer: the job has failed, not the program.
+        raise JobError(f"{type(error).__name__}: {error}") from error
     guard.settle()
     fingerprints.take_code(planned_job, resolved)  # keeps the digests of modules that the job has imported
     outputs = name_outputs(planned_job, result)

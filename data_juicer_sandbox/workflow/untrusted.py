@@ -15,6 +15,7 @@ from data_juicer_sandbox.code_policy import is_untrusted
 from data_juicer_sandbox.components.base import Component, Role, Written
 from data_juicer_sandbox.config.yaml_source import KeyPath
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import open_regular
 from data_juicer_sandbox.plain_json import flatten, loads
 from data_juicer_sandbox.signatures import Parameter, parameters
 from data_juicer_sandbox.types import JsonValue
@@ -206,11 +207,30 @@ def folder_problem(path: str) -> str | None:
     """Why a folder must not be loaded as a model or tokenizer: it brings code; None if it does not."""
     for file in sorted(Path(path).glob("*.json")) if Path(path).is_dir() else []:
         try:
-            content = loads(file.read_bytes())
-        except (OSError, ValueError):
+            with open_regular(file) as stream:
+                problem = _file_problem(file.name, loads(stream.read()))
+        except (OSError, ValueError, RecursionError):
             return f"{file} cannot be read"
-        if isinstance(content, Mapping) and "auto_map" in content:
-            return f"{file} names Python code of the model (`auto_map`)"
+        if problem is not None:
+            return f"{file} names {problem}"
+    return None
+
+
+def _file_problem(name: str, content: JsonValue) -> str | None:
+    """What a JSON file of a model's folder names that must not be loaded."""
+    if not isinstance(content, Mapping):
+        return None
+    if "auto_map" in content:
+        return "Python code of the model (`auto_map`)"
+    if name == "config.json":
+        for key, value in flatten(content):
+            # A name with a slash is that of code on a hub, which the package `kernels` downloads and runs.
+            if "_implementation" in key and isinstance(value, str) and "/" in value:
+                return f"code of a hub (`{key}`)"
+    if name == _WEIGHTS[1]:
+        for _, value in flatten(content.get("weight_map")):
+            if "/" in str(value) or not str(value).endswith(".safetensors"):
+                return f"{value}, which is no safetensors file of the folder"
     return None
 
 

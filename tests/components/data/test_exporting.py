@@ -41,9 +41,9 @@ def test_a_folder_with_files_of_others_is_not_replaced(tmp_path: Path) -> None:
 
 def test_a_file_does_not_replace_a_folder_nor_a_folder_a_file(tmp_path: Path) -> None:
     export_folder(tmp_path / "a.jsonl", "1.jsonl")
-    with pytest.raises(JobError, match="is a folder, but the job writes a file there"):
-        with exporting(str(tmp_path / "a.jsonl")):
-            pass
+    refused = pytest.raises(JobError, match="is a folder, but the job writes a file there")
+    with refused, exporting(str(tmp_path / "a.jsonl")):
+        pass
     (tmp_path / "b.jsonl").write_text("mine")
     with pytest.raises(JobError, match="is a file, but the job writes a folder there"):
         export_folder(tmp_path / "b.jsonl", "1.jsonl")
