@@ -248,6 +248,19 @@ def test_a_type_that_a_search_sets_is_refused_in_its_trial(config_file, capsys):
     assert not Path("ran").exists()
 
 
+def test_the_command_that_runs_the_best_trial_trusts_it_no_more(config_file, capsys):
+    pytest.importorskip("optuna")
+    parameters = {"anonymous.job.extra_configs.key": {"values": ["a", "b"]}}
+    sweep = {"method": "grid", "metric": {"name": "job.rows"}, "plots": False, "parameters": parameters}
+    config_file(sweep, "sweep.yaml")
+    path = str(config_file(config_of(extra("GeneralDataExecutorHook", **ROWS), hpo_config="sweep.yaml")))
+    assert main(["--config", path, "--untrusted"]) == 0
+    assert "--config out/best.yaml --untrusted\n" in capsys.readouterr().err
+    assert "# Run:    dj-sandbox --config out/best.yaml --untrusted\n" in Path("out/best.yaml").read_text()
+    assert main(["--config", path]) == 0
+    assert "--config out/best.yaml\n" in capsys.readouterr().err
+
+
 def test_harmless_configs_run(config_file):
     chain = [
         {**extra("GeneralDataExecutorHook", **ROWS), "meta_name": "rows", "output": "path"},

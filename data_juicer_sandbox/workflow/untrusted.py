@@ -230,7 +230,7 @@ def _file_problem(name: str, content: JsonValue) -> str | None:
     if name == _WEIGHTS[1]:
         for _, value in flatten(content.get("weight_map")):
             if "/" in str(value) or not str(value).endswith(".safetensors"):
-                return f"{value}, which is no safetensors file of the folder"
+                return f"{value}, not a safetensors file of the folder"
     return None
 
 
