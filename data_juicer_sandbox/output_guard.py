@@ -16,6 +16,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from data_juicer_sandbox.code_policy import is_untrusted
 from data_juicer_sandbox.errors import JobError, WorkDirError
 from data_juicer_sandbox.files import is_pattern, move_aside, open_append, real_path, refuse_replacing, refuse_special
 from data_juicer_sandbox.output_folders import Owner
@@ -31,6 +32,13 @@ RUN_FILES = (
 """Files that the program itself writes into a work directory."""
 RUN_FOLDERS = ("jobs", "trials", "front", "plots", "wandb", "previous_*")
 """Patterns of the folders that the program writes there. A job writes only to its own folder in them."""
+_MOVED_FOLDERS = ("trials", "front", "plots")
+"""Those that a new run moves aside as a whole."""
+_TRACES = (
+    ".lock", "context_infos.pkl", "context_infos.prev.pkl", "context_infos.json", "context_infos.journal",
+    "sandbox.log", LEDGER,
+)  # fmt: skip
+"""Files of which every run leaves one."""
 
 _PATTERN = re.compile(r"[*?\[]")
 
@@ -53,6 +61,27 @@ def refuse_links(work_dir: Path) -> None:
         are = "is a symbolic link" if len(links) == 1 else "are symbolic links"
         what = f"{', '.join(links)} {are}, but the run writes files with these names"
         raise WorkDirError(what, where=str(work_dir), hint="remove it, or choose another `work_dir`")
+
+
+def has_run(work_dir: Path) -> bool:
+    """Whether a folder is, or was, the work directory of a run."""
+    return any(os.path.lexists(work_dir / name) for name in _TRACES)
+
+
+def refuse_foreign_run_files(work_dir: Path) -> None:
+    """Refuse a work directory without a trace of a run that holds files with the names of a run's files.
+
+    They are somebody else's, such as the `config.json` of a model; the run would move or replace them.
+
+    Raises:
+        WorkDirError: there are some; names them.
+    """
+    if has_run(work_dir):
+        return
+    names = [name for name in (*RUN_FILES, *_MOVED_FOLDERS) if os.path.lexists(work_dir / name)]
+    if names:
+        what = f"{', '.join(names)} in it, but no checkpoint or log of a run: the folder is used for something else"
+        raise WorkDirError(what, where=str(work_dir), hint="choose another `work_dir`")
 
 
 class OutputLedger:
@@ -211,6 +240,10 @@ class OutputGuard:
         # A file with another name too is never written in place: the other name may be a copy of the user's.
         if not os.path.lexists(path) or (path.lstat().st_nlink == 1 and self.ledger.wrote(path)):
             return None
+        if is_untrusted():
+            raise JobError(
+                f"{path} was not written by a job of this work directory", hint="--untrusted replaces no file"
+            )
         aside = move_aside(path)
         logger.warning("{} was not written by a job of this work directory; it was renamed to {}", path, aside)
         return aside

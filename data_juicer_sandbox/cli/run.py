@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.cli.main import PRINT
-from data_juicer_sandbox.control_characters import escape_controls
+from data_juicer_sandbox.cli.messages import complain
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, SandboxError
 from data_juicer_sandbox.installation import program
-from data_juicer_sandbox.secrets import mask, mask_text
+from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.types import ConfigValues
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         return 0
     except KeyboardInterrupt:
         screen.close()
-        print(f"\ninterrupted. Results of finished jobs are kept; resume with:\n  {command}", file=sys.stderr)
+        complain(f"\ninterrupted. Results of finished jobs are kept; resume with:\n  {command}")
         return 130
     except JobsFailed as error:
         screen.close()
@@ -109,7 +109,7 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         screen.close()
         print(options.refusal(error), file=sys.stderr)
         if sandbox.config.debug:
-            print(escape_controls(mask_text(traceback.format_exc())), file=sys.stderr)
+            complain(traceback.format_exc())
         return error.exit_code
     finally:
         screen.close()

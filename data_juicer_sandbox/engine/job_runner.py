@@ -99,9 +99,12 @@ def run_job(
     try:
         with guarded_by(prepared.guard):
             result = prepared.hook().run(prepared.resolved, run)
-    except BaseException:
+    except BaseException as error:
         prepared.guard.settle(completed=False)
-        raise
+        if isinstance(error, (Exception, KeyboardInterrupt, SystemExit, GeneratorExit)):
+            raise
+        # A panic of a library in Rust, such as that of a tokenizer: the job has failed, not the program.
+        raise JobError(f"{type(error).__name__}: {error}") from error
     return finish_job(prepared, result, fingerprints)
 
 
@@ -139,7 +142,7 @@ def prepare_job(
     if component is not planned_job.component:
         planned_job = PlannedJob(job, hook, component, planned_job.recipe, planned_job.extra)
         resolved = relocator.relocate_job(planned_job, resolved)
-    refuse_untrusted(resolved, component)
+    refuse_untrusted(resolved, component, str(relocator.work_dir))
     resolved = replace(resolved, component=component)
     code = fingerprints.take_code(planned_job, resolved)
     fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}

@@ -16,7 +16,7 @@ from data_juicer_sandbox.engine.process_state import preserved_process
 from data_juicer_sandbox.engine.runner import RunContext
 from data_juicer_sandbox.engine.status_view import StatusView
 from data_juicer_sandbox.errors import SandboxError, WorkDirError
-from data_juicer_sandbox.output_guard import refuse_links
+from data_juicer_sandbox.output_guard import refuse_foreign_run_files, refuse_links
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.silent_view import SilentView
 from data_juicer_sandbox.terminal.view import View
@@ -47,6 +47,7 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
     with ExitStack() as stack:
         stack.enter_context(only_run_of_process())
         refuse_links(work_dir)
+        refuse_foreign_run_files(work_dir)
         stack.enter_context(preserved_process())
         stack.enter_context(orphan_guard.active())
         stack.enter_context(locked(work_dir))

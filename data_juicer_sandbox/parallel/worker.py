@@ -153,7 +153,10 @@ def run_task(folder: Path) -> None:
             result = _run(task, watcher, progress)
         watcher.sync()
         task_folder.write_result(replace(result, started=started))
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+            raise
+        # Others include a panic of a library in Rust, such as that of a tokenizer.
         logger.bind(file_only=True).opt(exception=error).error("the task failed")
         text = str(error) if isinstance(error, SandboxError) else f"{type(error).__name__}: {error}"
         task_folder.write_failure(mask_text(text))

@@ -64,9 +64,11 @@ def declared_outputs(
                 for path in texts(extra_configs.get(name)):
                     yield ("extra_configs", name), path, parameter.written
     if planned_job.uses_recipe and recipe and planned_job.hook is not None and planned_job.hook.writes_export:
+        # On Ray an export is a folder of files.
+        written = Written.FILE if recipe.get("executor_type") in (None, "default") else Written.FOLDER
         for key_path, path in recipe_paths(recipe, Role.OUTPUT):
             if not is_remote(path) and "{" not in path:  # not a remote store, nor a pattern that Data-Juicer fills in
-                yield ("dj_configs", *key_path), path, Written.FILE
+                yield ("dj_configs", *key_path), path, written
 
 
 def is_remote(path: str) -> bool:

@@ -172,6 +172,8 @@ def dj_runtime(job: JobRun, *, plots: bool = False) -> Iterator[DataJuicerRuntim
         except Exception as error:
             in_worker = type(error.__cause__).__name__ == "RemoteTraceback"
             hint = "`skip_op_error: true` in the recipe drops the rows that an OP fails on" if in_worker else None
+            if isinstance(error, ConnectionError) and "Ray" in str(error):
+                hint = "`ray_address: local` in the recipe starts Ray on this machine"
             raise JobError(f"Data-Juicer failed: {type(error).__name__}: {error}", hint=hint) from error
 
 

@@ -97,7 +97,8 @@ class DataJuicerExecutor(Component):
                 "`export_shard_size` needs Data-Juicer's cache", hint="leave out use_cache and use_checkpoint"
             )
         final = str(recipe["export_path"])
-        with exporting(final if "{" not in final else config.export_path) as export:
+        on_ray = config.executor_type != "default"
+        with exporting(final if "{" not in final else config.export_path, folder=on_ray) as export:
             config.export_path = export.part
             executor = dj.executor(config)
             rows = InputRowCounter(dj, executor)

@@ -57,7 +57,7 @@ def export_local(
             f"executor_type: {config.executor_type} cannot write rows as they were read to {final}",
             hint="executor_type: default, or a local export_path",
         )
-    with exporting(local) as export:
+    with exporting(local, folder=on_ray) as export:
         rows = open_rows(dj, config, data, skip_bad_rows=skip_bad_rows)
         executor, result = run_on_ray(dj, config, rows) if on_ray else _processed(dj, config, rows)
         result_rows = rows.result(result, kept)
