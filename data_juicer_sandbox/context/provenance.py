@@ -9,6 +9,8 @@ from data_juicer_sandbox.types import JsonValue
 
 BOOKKEEPING = "__job__"
 """The key of a record's provenance beside its outputs in the checkpoint."""
+FORCED = "forced"
+"""The status of a job that `--force` or `--from` redoes, until it has run."""
 _MAX_SECONDS = 1e12
 """Seconds since the epoch, far beyond any date: no time or duration of a job is as large, infinite or NaN."""
 
@@ -74,7 +76,7 @@ class Provenance:
     Args:
         hook: the name of its hook.
         phase: the phase of its pipeline.
-        status: `done` or `failed`.
+        status: `done`, `failed` or `forced` (done, and to be redone).
         started, ended: seconds since the epoch.
         seconds: the duration.
         error: the message of the error with which the job failed.

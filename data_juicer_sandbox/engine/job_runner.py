@@ -49,8 +49,12 @@ def run_job(
     fingerprints: FingerprintCache,
     ledger: OutputLedger,
     config_files: Sequence[str] = (),
+    redo: bool = False,
 ) -> JobRecord:
     """Resolve a job, run its hook, and record its outputs.
+
+    Args:
+        redo: the user asked to redo the job: its component must not reuse results of an earlier run.
 
     Raises:
         Exception: any error of the job's component; JobError for outputs that do not match `output`.
@@ -78,7 +82,7 @@ def run_job(
     code = fingerprints.take_code(planned_job, resolved)
     fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}
     missing = missing_inputs(planned_job, resolved)
-    run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress)
+    run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress, redo)
     guard = _guard_outputs(planned_job, resolved, relocator, folder, ledger, config_files)
     try:
         with guarded_by(guard):

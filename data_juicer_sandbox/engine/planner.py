@@ -87,6 +87,8 @@ def make_plan(
             reason: str | None = decided[job.id]
         elif record is None:
             reason = NEW
+        elif record.forced:
+            reason = record.provenance.status
         elif rerun:
             reason = f"reads from {', '.join(rerun)}, which {'runs' if len(rerun) == 1 else 'run'} again"
         else:

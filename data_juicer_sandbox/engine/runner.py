@@ -110,7 +110,7 @@ class PipelineRunner:
     def _forget(self, steps: Sequence[Step]) -> None:
         """Drop the records of jobs that will run again: after a crash these jobs must not count as finished."""
         for step in steps:
-            if step.runs:
+            if step.runs and not (step.record is not None and step.record.forced):  # such a record says: to be redone
                 job = step.planned_job.job
                 self.context.drop(job.pipeline, job.phase.value, job.meta_name)
 
@@ -126,7 +126,8 @@ class PipelineRunner:
                 self.screen.pipeline_started(pipeline)
             if step.runs:
                 record = self._run(step, finished)
-                if step.record is not None and step.record.done and differs(step.record, record):
+                before = step.record
+                if before is not None and (before.done or before.forced) and differs(before, record):
                     steps[index + 1 :] = self._replan(steps)[index + 1 :]
             elif step.record is not None:
                 record = step.record
@@ -165,6 +166,7 @@ class PipelineRunner:
                     fingerprints=self.run_context.fingerprints,
                     ledger=self._ledger(),
                     config_files=self.run_context.config_files,
+                    redo=step.record is not None and step.record.forced,
                 )
         except Exception as error:
             stopped = _stopped(error)

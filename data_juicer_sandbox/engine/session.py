@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -32,8 +32,12 @@ _running = threading.Lock()
 
 
 @contextmanager
-def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False) -> Iterator[RunContext]:
+def session(
+    config: SandboxConfig, screen: View, trust_checkpoint: bool = False, forced: Collection[str] = ()
+) -> Iterator[RunContext]:
     """Load or create the context of a run; hold its lock and open its log and watchers until the block ends.
+
+    The jobs whose ids are in `forced` will run again.
 
     When the block ends, logging, environment and standard streams of the process are as they were before.
 
@@ -51,6 +55,9 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
         stack.enter_context(locked(work_dir))
         checkpoint = Checkpoint(work_dir)
         context = _start_context(config, checkpoint, screen, trust_checkpoint)
+        if forced and checkpoint.exists():
+            context.force(forced)
+            checkpoint.write(context)
         try:
             logs.setup(work_dir / logs.FILE, config.debug, file_only=isinstance(screen, SilentView))
             stack.callback(logs.close)

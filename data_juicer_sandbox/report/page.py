@@ -39,7 +39,7 @@ def render(run: RunData) -> str:
 def _header(run: RunData) -> Iterator[str]:
     yield f"<h1>{escape(run.title)}</h1>"
     done = sum(job.job.get("status") == "done" for job in run.jobs)
-    failed = len(run.jobs) - done
+    failed = sum(job.job.get("status") == "failed" for job in run.jobs)
     seconds = sum(float(job.job.get("seconds") or 0) for job in run.jobs)
     if run.search is not None:
         done, seconds = done + run.search.done, seconds + run.search.seconds

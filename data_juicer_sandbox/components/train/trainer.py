@@ -88,7 +88,7 @@ class ModelTrainer(Component):
     def run(self, job: JobRun) -> list[str]:
         """Train all models; returns their folders, data set by data set, seed by seed."""
         training_tasks = self.training_tasks(job)
-        pending = [training_task for training_task in training_tasks if not self.is_complete(job, training_task)]
+        pending = [task for task in training_tasks if job.redo or not self.is_complete(job, task)]
         for training_task in pending:
             claim(training_task.target, folder=True)
         if pending:
