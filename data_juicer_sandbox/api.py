@@ -53,15 +53,22 @@ class Plan:
 
     @property
     def table(self) -> Table:
-        """The plan as the command line shows it: run or keep, job, hook, what it reads from, why."""
+        """The plan as the command line shows it: run, keep or cache, job, hook, what it reads from, why."""
         from data_juicer_sandbox.engine.summary import Table
 
         rows = [
-            ["run" if step.runs else "keep", step.label, step.planned_job.job.hook, ", ".join(step.reads), step.reason]
+            [
+                "cache" if step.cached else "run" if step.runs else "keep",
+                step.label,
+                step.planned_job.job.hook,
+                ", ".join(step.reads),
+                step.reason,
+            ]
             for step in self.steps
         ]
-        running = sum(step.runs for step in self.steps)
-        title = f"{running} of {len(self.steps)} jobs would run"
+        cached = sum(step.cached for step in self.steps)
+        running = sum(step.runs for step in self.steps) - cached
+        title = f"{running} of {len(self.steps)} jobs would run" + (f", {cached} come from the cache" if cached else "")
         return Table(title, ["", "job", "hook", "reads from", "why"], rows)
 
     def __str__(self) -> str:

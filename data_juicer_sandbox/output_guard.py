@@ -169,6 +169,8 @@ class OutputGuard:
         self._job_folder = None if job_folder is None else Path(os.path.realpath(job_folder))
         self._root = Path(os.path.realpath(root or work_dir))
         self._claimed: dict[Path, Path | None] = {}
+        self.claimed: set[Path] = set()
+        """Every path that the job announced, those in its own folder too; it may have written less."""
         self._entries: dict[Path, int] = {}
         self._sources = [_Source(path) for path in dict.fromkeys(inputs) if path and "\0" not in path]
 
@@ -185,6 +187,7 @@ class OutputGuard:
             return
         self.check(path, folder=folder)
         refuse_replacing(real, folder, self.owner)
+        self.claimed.add(real)
         if self._in_job_folder(real):
             return
         self._claimed[real] = None if folder else self._move_foreign(real)
@@ -220,6 +223,7 @@ class OutputGuard:
         """
         for path, aside in self._claimed.items():
             if aside is not None and not os.path.lexists(path):
+                self.claimed.discard(path)
                 self.ledger.settle(path)
                 aside.rename(path)
             elif not os.path.lexists(path) or (completed and self.ledger.entries(path) == self._entries.get(path, 0)):

@@ -99,6 +99,12 @@ KEYS: dict[str, Key] = {
             positive=True,
         ),
         Key(
+            "cache_dir",
+            str | None,
+            None,
+            "folder of finished jobs that several work directories share (default: none)",
+        ),
+        Key(
             "watchers",
             list | str | None,
             None,

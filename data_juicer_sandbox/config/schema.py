@@ -112,6 +112,7 @@ class SandboxConfig:
     iter_subdir: bool = False
     max_hours: float | None = None
     patience: int | None = None
+    cache_dir: str | None = None
     watchers: tuple[str, ...] | None = None
     variables: Variables = field(default_factory=dict)
     """What `${...}` may name."""

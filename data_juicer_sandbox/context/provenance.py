@@ -80,6 +80,7 @@ class Provenance:
         started, ended: seconds since the epoch.
         seconds: the duration.
         error: the message of the error with which the job failed.
+        cache_key: the entry of `cache_dir` that the results were taken from; None if the job ran.
         trace: what it was computed from and what it wrote; None if it failed.
         other: keys that this version does not know; they are stored again unchanged.
     """
@@ -91,6 +92,7 @@ class Provenance:
     ended: float | None = None
     seconds: float | None = None
     error: str | None = None
+    cache_key: str | None = None
     trace: Trace | None = None
     other: Mapping[str, object] = field(default_factory=dict)
 
@@ -124,7 +126,7 @@ class Provenance:
         """
         if not isinstance(value, Mapping):
             raise ValueError(BOOKKEEPING)
-        for key in ("hook", "phase", "status", "error"):
+        for key in ("hook", "phase", "status", "error", "cache_key"):
             if not isinstance(value.get(key, ""), str):
                 raise ValueError(key)
         for key in ("started", "ended", "seconds"):

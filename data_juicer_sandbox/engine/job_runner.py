@@ -14,6 +14,7 @@ from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.context.provenance import Provenance, Trace
 from data_juicer_sandbox.context.serialization import to_plain
+from data_juicer_sandbox.engine.job_cache import JobCache, RecordingWatcher, contents
 from data_juicer_sandbox.errors import JobError, SandboxError
 from data_juicer_sandbox.files import guarded_by, make_folder
 from data_juicer_sandbox.hooks import find_hook
@@ -50,11 +51,13 @@ def run_job(
     ledger: OutputLedger,
     config_files: Sequence[str] = (),
     redo: bool = False,
+    cache: JobCache | None = None,
 ) -> JobRecord:
-    """Resolve a job, run its hook, and record its outputs.
+    """Resolve a job, run its hook or take its results from the cache, and record its outputs.
 
     Args:
         redo: the user asked to redo the job: its component must not reuse results of an earlier run.
+        cache: the finished jobs of other work directories.
 
     Raises:
         Exception: any error of the job's component; JobError for outputs that do not match `output`.
@@ -82,17 +85,21 @@ def run_job(
     code = fingerprints.take_code(planned_job, resolved)
     fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}
     missing = missing_inputs(planned_job, resolved)
-    run = JobRun(job.pipeline, job.meta_name, folder, watcher.of(job.pipeline, job.meta_name), progress, redo)
+    cached = cache and cache.job(planned_job, resolved, relocator, code, contents(fingerprints_before))
+    watching = RecordingWatcher(watcher.of(job.pipeline, job.meta_name))
+    run = JobRun(job.pipeline, job.meta_name, folder, watching if cached else watching.watcher, progress, redo)
     guard = _guard_outputs(planned_job, resolved, relocator, folder, ledger, config_files)
     try:
         with guarded_by(guard):
-            result = hook().run(resolved, run)
+            outputs = cached.restore(watching.watcher) if cached and not redo else None
+            is_from_cache = outputs is not None
+            if outputs is None:
+                outputs = name_outputs(planned_job, hook().run(resolved, run))
     except BaseException:
         guard.settle(completed=False)
         raise
     guard.settle()
     fingerprints.take_code(planned_job, resolved)  # keeps the digests of modules that the job has imported
-    outputs = name_outputs(planned_job, result)
     written_paths = _written_paths(planned_job, resolved, outputs, fingerprints_before, finished)
     inputs = {path: stamp for path, stamp in fingerprints_before.items() if stamp and path not in written_paths}
     changed = [path for path, stamp in inputs.items() if _content_digest(fingerprints.get(path)) != content_of(stamp)]
@@ -101,8 +108,12 @@ def run_job(
     ended = time.time()
     trace = Trace(config_digests(resolved), code, inputs, fingerprints.get_all(written_paths), changed, missing)
     seconds = round(ended - started, 3)
-    provenance = Provenance(job.hook, job.phase.value, "done", started, ended, seconds, trace=trace)
-    return JobRecord(job.meta_name, outputs, provenance)
+    cache_key = cached.key if cached and is_from_cache else None
+    provenance = Provenance(job.hook, job.phase.value, "done", started, ended, seconds, None, cache_key, trace)
+    record = JobRecord(job.meta_name, outputs, provenance)
+    if cached and not is_from_cache and not changed:
+        cached.store(record, watching, guard)
+    return record
 
 
 def _written_paths(

@@ -11,6 +11,7 @@ from loguru import logger
 
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
+from data_juicer_sandbox.engine.job_cache import FROM_CACHE, JobCache
 from data_juicer_sandbox.engine.job_runner import cause, failed_record, run_job
 from data_juicer_sandbox.engine.planner import Step, make_plan
 from data_juicer_sandbox.engine.summary import format_outputs
@@ -56,6 +57,7 @@ class RunContext:
     ledgers: dict[Path, OutputLedger] = field(default_factory=dict)
     """What the runs of a work directory wrote, by work directory; each ledger is read once."""
     trust_checkpoint: bool = False
+    cache: JobCache | None = None
 
 
 class PipelineRunner:
@@ -167,6 +169,7 @@ class PipelineRunner:
                     ledger=self._ledger(),
                     config_files=self.run_context.config_files,
                     redo=step.record is not None and step.record.forced,
+                    cache=self.run_context.cache,
                 )
         except Exception as error:
             stopped = _stopped(error)
@@ -182,12 +185,14 @@ class PipelineRunner:
             logger.info("interrupted in job {}", job.label)
             raise
         self._save(job.pipeline, record)
-        self.ran.append(job.label)
+        is_from_cache = record.provenance.cache_key is not None
+        (self.kept if is_from_cache else self.ran).append(job.label)
         self.done.add(job.id)
         seconds = record.provenance.seconds or 0.0
         logged_outputs = shorten(repr(record.outputs), LOGGED_CHARACTERS, "…")
-        logger.info("job {} done in {} s: {}", job.label, seconds, logged_outputs)
-        self.screen.job_done(job.pipeline, job.meta_name, seconds, format_outputs(record.outputs))
+        source = f"{FROM_CACHE}: " if is_from_cache else ""
+        logger.info("job {} done in {} s: {}{}", job.label, seconds, source, logged_outputs)
+        self.screen.job_done(job.pipeline, job.meta_name, seconds, source + format_outputs(record.outputs))
         return record
 
     def _ledger(self) -> OutputLedger:
