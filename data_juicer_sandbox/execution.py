@@ -14,6 +14,7 @@ from data_juicer_sandbox.context.checkpoint import READABLE, Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.engine.iterations import iterate, plan_iterations
 from data_juicer_sandbox.engine.planner import Step
+from data_juicer_sandbox.engine.run_file import recorded_run
 from data_juicer_sandbox.engine.runner import JobFailed, RunContext
 from data_juicer_sandbox.engine.session import session
 from data_juicer_sandbox.results import Results
@@ -73,10 +74,11 @@ def execute(
             logger.warning(warning)
         screen.run_started(len(config.pipelines), len(planned_jobs))
         try:
-            try:
-                results = _run_jobs(config, planned_jobs, run_context)
-            finally:
-                run_context.checkpoint.finish(run_context.context)
+            with recorded_run(config, planned_jobs, run_context.context, forced):
+                try:
+                    results = _run_jobs(config, planned_jobs, run_context)
+                finally:
+                    run_context.checkpoint.finish(run_context.context)
         except JobFailed:
             _write_report(work_dir)
             raise

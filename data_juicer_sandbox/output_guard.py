@@ -25,7 +25,7 @@ LEDGER = "written_files.jsonl"
 RUN_FILES = (
     ".lock", "context_infos.pkl", "context_infos.prev.pkl", "context_infos.json", "context_infos.journal",
     "sandbox.log", "metrics.jsonl",
-    "config.json", "iterations.json", "report.html", "wandb_run.json", "wandb_sweep.json", "study.journal",
+    "config.json", "run.json", "iterations.json", "report.html", "wandb_run.json", "wandb_sweep.json", "study.journal",
     "trials.csv", "search.json", "best.yaml", LEDGER,
 )  # fmt: skip
 """Files that the program itself writes into a work directory."""

@@ -24,7 +24,6 @@ from loguru import logger
 
 from data_juicer_sandbox import __version__
 from data_juicer_sandbox.components.base import Role, Watching, Written
-from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.context.provenance import Provenance
@@ -53,7 +52,6 @@ from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, resolve
 
 FORMAT = 1
 """Is raised when entries of an earlier version must not be used."""
-FROM_CACHE = "from the cache"
 _TEMPORARY = "tmp-"
 _STALE = 60.0
 """Seconds after which the temporary folder of a process that has ended is removed."""
@@ -86,20 +84,20 @@ class RecordingWatcher:
     """
 
     def __init__(self, watcher: Watching):
-        self.watcher = watcher
+        self._watcher = watcher
         self.metrics: list[tuple[int | None, Metrics]] = []
         self.has_read = False
         """Whether the job has read the metrics of other jobs, which its key does not contain."""
 
     def watch(self, values: Mapping[str, object], step: int | None = None) -> None:
         """Pass values on, and keep them."""
-        self.watcher.watch(values, step)
+        self._watcher.watch(values, step)
         self.metrics.append((step, mask(dict(flat_values(values)))))
 
     def query(self, meta_name: str) -> Metrics:
         """The last values of another job."""
         self.has_read = True
-        return self.watcher.query(meta_name)
+        return self._watcher.query(meta_name)
 
 
 @dataclass
@@ -141,6 +139,10 @@ class CachedJob:
             logger.warning("the entry {} of the cache is damaged and ignored: {}", self.folder, error)
             return None
         return entry
+
+    def recorder(self, watcher: Watching) -> RecordingWatcher:
+        """A watcher for the job that keeps its metrics for `store`."""
+        return RecordingWatcher(watcher)
 
     def restore(self, watcher: Watching) -> dict[str, LibraryObject] | None:
         """Put the files of the entry into this run, and report its metrics; returns the outputs, None without an entry.
@@ -315,12 +317,6 @@ class Forecast:
         self._variables = variables
         self._contents: dict[str, str] = {}
 
-    @classmethod
-    def of(cls, config: SandboxConfig, relocator: PathRelocator, fingerprints: FingerprintCache) -> Forecast | None:
-        """The forecast of a config; None if it names no cache."""
-        cache = JobCache.of(config)
-        return None if cache is None else cls(cache, relocator, fingerprints, config.variables)
-
     def record(self, planned_job: PlannedJob, finished: Finished) -> JobRecord | None:
         """The record that a job would have if it came from the cache; None if it would run.
 
@@ -333,11 +329,11 @@ class Forecast:
             code = self._fingerprints.take_code(planned_job, resolved)
         except SandboxError:
             return None
-        inputs = contents({path: self._fingerprints.get(path) for path in input_paths(planned_job, resolved)})
+        inputs = {path: self._fingerprints.get(path) for path in input_paths(planned_job, resolved)}
         named = {*declared_inputs(planned_job, resolved), *texts([resolved.extra_configs, resolved.dj_configs])}
         named -= set(declared_paths(planned_job, resolved))
-        known = {path: self._contents[path] for path in named if path in self._contents}
-        cached = self._cache.job(planned_job, resolved, self._relocator, code, inputs, known)
+        ready = {path: self._contents[path] for path in named if path in self._contents}
+        cached = self._cache.job(planned_job, resolved, self._relocator, code, inputs, ready)
         entry = None if cached is None else cached.entry()
         if cached is None or entry is None:
             return None
@@ -358,19 +354,14 @@ class JobCache:
         self.folder = folder
         self._digests: dict[tuple[str, str], str] = {}
 
-    @classmethod
-    def of(cls, config: SandboxConfig) -> JobCache | None:
-        """The cache that a config names; None without one."""
-        return None if config.cache_dir is None else cls(Path(config.cache_dir))
-
     def job(
         self,
         planned_job: PlannedJob,
         resolved: ResolvedJob,
         relocator: PathRelocator,
         code: Mapping[str, str],
-        inputs: Mapping[str, str | None],
-        known: Mapping[str, str] = MappingProxyType({}),
+        inputs: Mapping[str, Fingerprint | None],
+        ready_digests: Mapping[str, str] = MappingProxyType({}),
     ) -> CachedJob | None:
         """The entry of a job, by its configs, the content of its inputs and the user's code; None if it has none.
 
@@ -379,15 +370,20 @@ class JobCache:
             resolved: the job with its final configs.
             relocator: relocates its outputs.
             code: the digests of the user's code.
-            inputs: the content digest of each input; None for one that cannot be read.
-            known: the digests of inputs that are not there yet, as entries have them.
+            inputs: the fingerprint of each input; None for one that cannot be read.
+            ready_digests: the digests of inputs that are not there yet, as entries have them.
         """
-        if None in inputs.values() or not _is_cacheable(planned_job, resolved):
+        if not _is_cacheable(planned_job, resolved):
             return None
         paths = PortablePaths(relocator.work_dir)
         declared = declared_paths(planned_job, resolved)
-        digests = {path: known.get(path) or self.digest(paths, path, str(text)) for path, text in inputs.items()}
-        digests.update(known)
+        digests = dict(ready_digests)
+        for path, stamp in inputs.items():
+            if path in digests:
+                continue
+            if stamp is None:
+                return None
+            digests[path] = self.digest(paths, path, content_of(stamp))
         named = {*declared, *digests}
 
         def key_of(value: object) -> LibraryObject:
@@ -432,11 +428,6 @@ class JobCache:
                 value = xxhash.xxh3_128_hexdigest(json.dumps(parts).encode())
             self._digests[path, content] = value
         return self._digests[path, content]
-
-
-def contents(stamps: Mapping[str, Fingerprint | None]) -> dict[str, str | None]:
-    """The content digests of files by path, from their fingerprints."""
-    return {path: None if stamp is None else content_of(stamp) for path, stamp in stamps.items()}
 
 
 def declared_paths(planned_job: PlannedJob, resolved: ResolvedJob) -> list[str]:

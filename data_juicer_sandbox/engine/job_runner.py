@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -14,7 +15,6 @@ from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.context.provenance import Provenance, Trace
 from data_juicer_sandbox.context.serialization import to_plain
-from data_juicer_sandbox.engine.job_cache import JobCache, RecordingWatcher, contents
 from data_juicer_sandbox.errors import JobError, SandboxError
 from data_juicer_sandbox.files import guarded_by, make_folder
 from data_juicer_sandbox.hooks import find_hook
@@ -37,6 +37,9 @@ from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths
 from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, resolve
 from data_juicer_sandbox.workflow.untrusted import refuse_untrusted
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.engine.job_cache import JobCache
 
 
 def run_job(
@@ -85,13 +88,14 @@ def run_job(
     code = fingerprints.take_code(planned_job, resolved)
     fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}
     missing = missing_inputs(planned_job, resolved)
-    cached = cache and cache.job(planned_job, resolved, relocator, code, contents(fingerprints_before))
-    watching = RecordingWatcher(watcher.of(job.pipeline, job.meta_name))
-    run = JobRun(job.pipeline, job.meta_name, folder, watching if cached else watching.watcher, progress, redo)
+    job_watcher = watcher.of(job.pipeline, job.meta_name)
+    cached = None if cache is None else cache.job(planned_job, resolved, relocator, code, fingerprints_before)
+    recorder = None if cached is None else cached.recorder(job_watcher)
+    run = JobRun(job.pipeline, job.meta_name, folder, recorder or job_watcher, progress, redo)
     guard = _guard_outputs(planned_job, resolved, relocator, folder, ledger, config_files)
     try:
         with guarded_by(guard):
-            outputs = cached.restore(watching.watcher) if cached and not redo else None
+            outputs = cached.restore(job_watcher) if cached is not None and not redo else None
             is_from_cache = outputs is not None
             if outputs is None:
                 outputs = name_outputs(planned_job, hook().run(resolved, run))
@@ -108,11 +112,11 @@ def run_job(
     ended = time.time()
     trace = Trace(config_digests(resolved), code, inputs, fingerprints.get_all(written_paths), changed, missing)
     seconds = round(ended - started, 3)
-    cache_key = cached.key if cached and is_from_cache else None
+    cache_key = cached.key if cached is not None and is_from_cache else None
     provenance = Provenance(job.hook, job.phase.value, "done", started, ended, seconds, None, cache_key, trace)
     record = JobRecord(job.meta_name, outputs, provenance)
-    if cached and not is_from_cache and not changed:
-        cached.store(record, watching, guard)
+    if cached is not None and recorder is not None and not is_from_cache and not changed:
+        cached.store(record, recorder, guard)
     return record
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
 from data_juicer_sandbox.context.provenance import FORCED, Trace
-from data_juicer_sandbox.engine.job_cache import Forecast
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.types import Variables
 from data_juicer_sandbox.user_code import code_change
@@ -22,6 +23,10 @@ from data_juicer_sandbox.workflow.graph import edges
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, finished_jobs, resolve
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.config.schema import SandboxConfig
+    from data_juicer_sandbox.engine.job_cache import Forecast
 
 NEW = "not run yet"
 
@@ -50,6 +55,15 @@ class Step:
     def label(self) -> str:
         """`<pipeline>.<meta_name>` of the job."""
         return self.planned_job.job.label
+
+
+def forecast_of(config: SandboxConfig, relocator: PathRelocator, fingerprints: FingerprintCache) -> Forecast | None:
+    """What tells which jobs would come from the cache; None if the config names no cache."""
+    if config.cache_dir is None:
+        return None
+    from data_juicer_sandbox.engine.job_cache import Forecast, JobCache
+
+    return Forecast(JobCache(Path(config.cache_dir)), relocator, fingerprints, config.variables)
 
 
 def make_plan(

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.types import LibraryObject
 
@@ -96,6 +95,8 @@ class PortablePaths:
             SandboxError: it cannot be read.
         """
         if path.name.endswith(_PACKED_ROWS):
+            from data_juicer_sandbox.components.io import read_rows
+
             for row in read_rows(path):
                 self._refuse(json.dumps(row, default=str), path)
             return None

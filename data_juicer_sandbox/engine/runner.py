@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
-from data_juicer_sandbox.engine.job_cache import FROM_CACHE, JobCache
 from data_juicer_sandbox.engine.job_runner import cause, failed_record, run_job
 from data_juicer_sandbox.engine.planner import Step, make_plan
 from data_juicer_sandbox.engine.summary import format_outputs
@@ -25,6 +25,10 @@ from data_juicer_sandbox.workflow.fingerprints import FingerprintCache, content_
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 from data_juicer_sandbox.workflow.resolve import Finished, finished_jobs
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.config.schema import SandboxConfig
+    from data_juicer_sandbox.engine.job_cache import JobCache
 
 LOGGED_CHARACTERS = 2000
 """Characters of a job's outputs in the log. The checkpoint contains all of them."""
@@ -58,6 +62,15 @@ class RunContext:
     """What the runs of a work directory wrote, by work directory; each ledger is read once."""
     trust_checkpoint: bool = False
     cache: JobCache | None = None
+
+
+def open_cache(config: SandboxConfig) -> JobCache | None:
+    """The cache of finished jobs that a config names, if it names one."""
+    if config.cache_dir is None:
+        return None
+    from data_juicer_sandbox.engine.job_cache import JobCache
+
+    return JobCache(Path(config.cache_dir))
 
 
 class PipelineRunner:
@@ -190,7 +203,7 @@ class PipelineRunner:
         self.done.add(job.id)
         seconds = record.provenance.seconds or 0.0
         logged_outputs = shorten(repr(record.outputs), LOGGED_CHARACTERS, "…")
-        source = f"{FROM_CACHE}: " if is_from_cache else ""
+        source = "from the cache: " if is_from_cache else ""
         logger.info("job {} done in {} s: {}{}", job.label, seconds, source, logged_outputs)
         self.screen.job_done(job.pipeline, job.meta_name, seconds, source + format_outputs(record.outputs))
         return record

@@ -12,9 +12,8 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.context.lock import locked
-from data_juicer_sandbox.engine.job_cache import JobCache
 from data_juicer_sandbox.engine.process_state import preserved_process
-from data_juicer_sandbox.engine.runner import RunContext
+from data_juicer_sandbox.engine.runner import RunContext, open_cache
 from data_juicer_sandbox.errors import SandboxError, WorkDirError
 from data_juicer_sandbox.output_guard import refuse_links
 from data_juicer_sandbox.terminal import logs
@@ -82,7 +81,7 @@ def session(
             config.variables,
             config_files=config.files,
             trust_checkpoint=trust_checkpoint,
-            cache=JobCache.of(config),
+            cache=open_cache(config),
         )
 
 

@@ -22,8 +22,7 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.engine.interruption import interruptible
-from data_juicer_sandbox.engine.job_cache import JobCache
-from data_juicer_sandbox.engine.runner import RunContext
+from data_juicer_sandbox.engine.runner import RunContext, open_cache
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import FAILED, SearchController, TrialResult, TrialSpec
 from data_juicer_sandbox.search.progress import record_result
@@ -243,6 +242,6 @@ def _worker_trials(
         config.variables,
         config_files=config.files,
         trust_checkpoint=trust_checkpoint,
-        cache=JobCache.of(config),
+        cache=open_cache(config),
     )
     return Trials(config, sweep, planned_jobs, shared, run_context)

@@ -12,8 +12,7 @@ from loguru import logger
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import ContextInfos
-from data_juicer_sandbox.engine.job_cache import Forecast
-from data_juicer_sandbox.engine.planner import Step, make_plan
+from data_juicer_sandbox.engine.planner import Step, forecast_of, make_plan
 from data_juicer_sandbox.engine.runner import JobFailed, PipelineRunner, RunContext, differs
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
@@ -126,7 +125,7 @@ def plan_search(
     """The plan of the shared jobs, followed by the jobs of each trial."""
     common = {planned_job.job.id for planned_job in shared(sweep, planned_jobs, context)}
     relocator, fingerprints = PathRelocator(Path(config.work_dir)), FingerprintCache()
-    forecast = Forecast.of(config, relocator, fingerprints)
+    forecast = forecast_of(config, relocator, fingerprints)
     steps = make_plan(planned_jobs, context, fingerprints, config.variables, relocator, forecast=forecast)
     return [
         step
