@@ -20,7 +20,7 @@ from data_juicer_sandbox.components.processes.hardware import cores, visible_gpu
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.errors import SandboxError
-from data_juicer_sandbox.files import open_regular, replacing
+from data_juicer_sandbox.files import move_aside, open_regular, replacing
 from data_juicer_sandbox.installation import checkout
 from data_juicer_sandbox.plain_json import flatten, loads
 from data_juicer_sandbox.secrets import mask, mask_text, shorten
@@ -69,19 +69,29 @@ def recorded_run(
 
 
 def earlier_runs(path: Path) -> list[JsonValue]:
-    """The entries of the runs that a `run.json` contains, oldest first, without the digests of their inputs."""
+    """The entries of the runs that a `run.json` contains, oldest first, without the digests of their inputs.
+
+    Another file of this name, such as one of the user's, gets a dated name.
+    """
     try:
         with open_regular(path) as stream:
             last = loads(stream.read())
-    except (OSError, ValueError):
+        runs = last.pop("runs")
+        is_own = isinstance(last["version"], int) and isinstance(last["command"], list) and isinstance(runs, list)
+    except FileNotFoundError:
         return []
-    if not isinstance(last, dict):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        is_own = False
+    if not is_own:
+        try:
+            logger.warning("{} was not written by a run; it was renamed to {}", path, move_aside(path))
+        except OSError as error:
+            logger.warning("{} is damaged: {}", path, error)
         return []
-    runs = last.pop("runs", [])
     last.pop("jobs", None)
     if last.get("status") == RUNNING:  # this run has the lock of the work directory, so that one has ended
         last["status"] = KILLED
-    return [*(runs if isinstance(runs, list) else []), last][-MAX_RUNS:]
+    return [*runs, last][-MAX_RUNS:]
 
 
 def _start(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], forced: Collection[str]) -> dict[str, JsonValue]:

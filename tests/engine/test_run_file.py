@@ -86,6 +86,8 @@ def test_a_damaged_file_stops_no_run_and_no_report(chain, go, text):
     Path("out/run.json").write_text(text)
     assert go(chain) == 0
     assert entry()["status"] == "done"
+    (aside,) = Path("out").glob("previous_run.json_*")
+    assert aside.read_text() == text, "it may be a file of the user's"
     odd = {"packages": 3, "command": {"a": 1}, "gpus": 3, "memory_bytes": 1e400, "runs": "x", "program": [], "seeds": 2}
     Path("out/run.json").write_text(json.dumps(odd))
     build(Path("out"))
