@@ -109,6 +109,7 @@ class CachedJob:
         folder: the folder of the entry.
         paths: the work directory of the run.
         declared: the paths that the job's configs declare as outputs.
+        mentioned: all texts in its configs.
         is_new: whether there was no entry when the job started.
     """
 
@@ -116,13 +117,18 @@ class CachedJob:
     folder: Path
     paths: PortablePaths
     declared: list[str]
+    mentioned: frozenset[str]
     is_new: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.is_new = not os.path.lexists(self.folder)
 
-    def entry(self) -> Entry | None:
-        """Read the entry, and compare its files with their digests; None without one. A damaged one is reported."""
+    def entry(self, *, by_size: bool = False) -> Entry | None:
+        """Read the entry, and check its files; None without one. A damaged one is reported.
+
+        Args:
+            by_size: compare the sizes of its files only, not their digests.
+        """
         if not self.folder.is_dir():
             return None
         try:
@@ -131,8 +137,12 @@ class CachedJob:
             entry = Entry(**{**content, "metrics": [(step, dict(values)) for step, values in content["metrics"]]})
             for file in self._files(entry):
                 path = self.folder / _FILES / str(file["file"])
-                if path.is_symlink() or path.stat().st_size != file["size"] or digest(path) != file["digest"]:
-                    raise ValueError(f"{path.name} has another content")
+                if path.is_symlink() or path.stat().st_size != file["size"]:
+                    raise ValueError(f"file {file['file']} has another size")
+                if not by_size and digest(path) != file["digest"]:
+                    raise ValueError(f"file {file['file']} has another content")
+            for item in entry.items:
+                self._check_target(str(item["path"]), [str(file["name"]) for file in item["files"]])
         except PermissionError:
             return None  # of another user
         except (SandboxError, OSError, ValueError, KeyError, TypeError) as error:
@@ -193,6 +203,7 @@ class CachedJob:
                 number = str(next(numbers))
                 copies.append({"name": name, "file": number, **self._copy_in(file, folder / _FILES / number)})
             items.append({"path": self.paths.of_path(path), "whole": is_whole, "files": copies})
+            self._check_target(self.paths.of_path(path), [])
         digests = {
             self.paths.of_path(path): self.cache.digest(self.paths, path, content_of(stamp))
             for path, stamp in record.provenance.outputs.items()
@@ -269,6 +280,26 @@ class CachedJob:
                     return os.path.normpath(os.path.join(folder, os.path.relpath(real, real_folder)))  # noqa: PTH118
         raise NotPortable(f"it writes {real}, which is not beside an output that its config names")
 
+    def _check_target(self, path: str, names: Iterable[str]) -> None:
+        """Check that a path of an entry is one that the job may write.
+
+        Args:
+            path: the path, with a placeholder.
+            names: the names of its files.
+
+        Raises:
+            NotPortable: it lies neither in the work directory, nor at or beside what the configs name.
+        """
+        inner = self.paths.within(path)
+        if inner is not None:
+            is_named = ".." not in Path(inner).parts
+        else:
+            beside = [declared for declared in self.declared if os.path.dirname(declared) == os.path.dirname(path)]  # noqa: PTH120
+            below = [declared for declared in self.declared if os.path.normpath(path).startswith(f"{declared}/")]
+            is_named = path in self.mentioned or bool(beside) or bool(below)
+        if not is_named or any(".." in Path(name).parts or name.startswith("/") for name in names):
+            raise NotPortable(f"{self.paths.restored(path)} is not an output that its config names")
+
     def _restore_item(self, item: Mapping[str, LibraryObject]) -> None:
         target = Path(self.paths.restored(str(item["path"])))
         if item["whole"]:
@@ -334,7 +365,7 @@ class Forecast:
         named -= set(declared_paths(planned_job, resolved))
         ready = {path: self._contents[path] for path in named if path in self._contents}
         cached = self._cache.job(planned_job, resolved, self._relocator, code, inputs, ready)
-        entry = None if cached is None else cached.entry()
+        entry = None if cached is None else cached.entry(by_size=True)
         if cached is None or entry is None:
             return None
         self._contents.update(cached.paths.restored(entry.digests))
@@ -393,6 +424,7 @@ class JobCache:
                 return [key_of(item) for item in value]
             return paths.key_of(value) if isinstance(value, str) and value in named else value
 
+        mentioned = texts([resolved.dj_configs, resolved.extra_configs])
         configs = {name: key_of(getattr(resolved, name)) for name in ("dj_configs", "extra_configs")}
         content = {
             "format": [FORMAT, __version__],
@@ -402,7 +434,7 @@ class JobCache:
             "inputs": sorted((paths.key_of(path), content) for path, content in digests.items()),
         }
         key = xxhash.xxh3_128_hexdigest(json.dumps(content, sort_keys=True).encode())
-        return CachedJob(self, self.folder / key[:2] / key, paths, declared)
+        return CachedJob(self, self.folder / key[:2] / key, paths, declared, frozenset(mentioned))
 
     def digest(self, paths: PortablePaths, path: str, content: str) -> str:
         """The digest of a file or folder that does not depend on the work directory, though its files name it.

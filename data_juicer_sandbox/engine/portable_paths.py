@@ -62,6 +62,11 @@ class PortablePaths:
                 return self._placeholder(text) + path[len(text) :]
         return path
 
+    def within(self, path: str) -> str | None:
+        """The part of a path after the placeholder at its beginning; None if it has none."""
+        match = _PLACEHOLDER.match(path)
+        return None if match is None else path[match.end() :].lstrip("/")
+
     def key_of(self, path: str) -> str:
         """A path in the form that is the same for every spelling of the folder."""
         return _PLACEHOLDER.sub("\0work_dir\0", self.of_path(path))

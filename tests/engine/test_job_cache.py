@@ -14,6 +14,7 @@ import pytest
 
 from data_juicer_sandbox.api import Sandbox
 from data_juicer_sandbox.cli.main import main
+from data_juicer_sandbox.context.checkpoint import Checkpoint
 
 ALL = ("make.rows", "make.other", "use.scale", "use.sum_scaled", "use.sum_other")
 
@@ -132,6 +133,31 @@ def test_a_damaged_entry_is_ignored_with_a_warning_and_replaced(run, damage):
     assert f"the entry {entry} of the cache is damaged and ignored" in Path("two/sandbox.log").read_text()
     assert contents("one/data") == contents("two/data")
     assert run("three").ran == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("path", "../outside.jsonl"),
+        ("path", "{parent}/outside.jsonl"),
+        ("path", "\0work_dir plain\0/../../outside.jsonl"),
+        ("path", "outside.jsonl"),
+        ("name", "../../outside.jsonl"),
+        ("name", "{parent}/outside.jsonl"),
+    ],
+)
+def test_an_entry_writes_only_where_the_job_may(run, tmp_path, key, text):
+    run("one")
+    entry = files_of("rows")
+    checkpoint = Checkpoint(entry)
+    context = checkpoint.read()
+    ((_, record),) = context.records()
+    (item,) = record.outputs["entry"]["items"]
+    (item if key == "path" else item["files"][0])[key] = text.format(parent=tmp_path.parent)
+    checkpoint.write(context)
+    assert run("two").ran == ("make.rows",)
+    assert "is not an output that its config names" in Path("two/sandbox.log").read_text()
+    assert not list(tmp_path.parent.rglob("outside.jsonl"))
 
 
 def test_entries_are_private_copies(run):
