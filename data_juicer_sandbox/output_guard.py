@@ -26,7 +26,7 @@ LEDGER = "written_files.jsonl"
 RUN_FILES = (
     ".lock", "context_infos.pkl", "context_infos.prev.pkl", "context_infos.json", "context_infos.journal",
     "sandbox.log", "metrics.jsonl", "running.json",
-    "config.json", "iterations.json", "report.html", "wandb_run.json", "wandb_sweep.json", "study.journal",
+    "config.json", "run.json", "iterations.json", "report.html", "wandb_run.json", "wandb_sweep.json", "study.journal",
     "trials.csv", "search.json", "best.yaml", LEDGER,
 )  # fmt: skip
 """Files that the program itself writes into a work directory."""
@@ -198,6 +198,8 @@ class OutputGuard:
         self._job_folder = None if job_folder is None else Path(os.path.realpath(job_folder))
         self._root = Path(os.path.realpath(root or work_dir))
         self._claimed: dict[Path, Path | None] = {}
+        self.claimed: set[Path] = set()
+        """Every path that the job announced, those in its own folder too; it may have written less."""
         self._entries: dict[Path, int] = {}
         self._sources = [_Source(path) for path in dict.fromkeys(inputs) if path and "\0" not in path]
 
@@ -219,6 +221,7 @@ class OutputGuard:
             return
         self.check(path, folder=folder)
         refuse_replacing(real, folder, self.owner)
+        self.claimed.add(real)
         if self._in_job_folder(real):
             return
         self._claimed[real] = None if folder else self._move_foreign(real)
@@ -258,6 +261,7 @@ class OutputGuard:
         """
         for path, aside in self._claimed.items():
             if aside is not None and not os.path.lexists(path):
+                self.claimed.discard(path)
                 self.ledger.settle(path)
                 aside.rename(path)
             elif not os.path.lexists(path) or (completed and self.ledger.entries(path) == self._entries.get(path, 0)):

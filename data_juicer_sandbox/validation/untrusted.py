@@ -50,6 +50,8 @@ def check_untrusted_run(config: SandboxConfig) -> Iterator[ConfigError]:
         return
     if (problem := output_problem(config.work_dir) or _work_dir_problem(Path(config.work_dir))) is not None:
         yield _refused(config.where("work_dir"), "work_dir", problem)
+    if config.cache_dir is not None:
+        yield _refused(config.where("cache_dir"), "cache_dir", "results of runs that may be somebody else's")
     for name in config.watchers or ():
         if name != LOCAL:
             yield _refused(config.where("watchers"), "watchers", f"{name} is a plug-in or reaches a server")
