@@ -271,7 +271,7 @@ def test_two_runs_at_once(chain, tmp_path, monkeypatch, dj_sandbox, config_file)
 KILLED = """
 import os, sys
 from data_juicer_sandbox.api import Sandbox
-from data_juicer_sandbox.engine import job_cache
+from data_juicer_sandbox.engine import cache_entry
 calls, at = 0, int(sys.argv[1])
 def die(function):
     def call(*arguments):
@@ -281,8 +281,8 @@ def die(function):
             os.kill(os.getpid(), 9)
         return function(*arguments)
     return call
-job_cache.copy = die(job_cache.copy)
-job_cache.CachedJob._rename = die(job_cache.CachedJob._rename)
+cache_entry.copy = die(cache_entry.copy)
+cache_entry.CachedJob._rename = die(cache_entry.CachedJob._rename)
 Sandbox("one.yaml").run()
 """
 
@@ -292,7 +292,7 @@ def test_a_kill_while_an_entry_is_made_leaves_no_half_entry(chain, config_file, 
     import subprocess
     import sys
 
-    from data_juicer_sandbox.engine import job_cache
+    from data_juicer_sandbox.engine import cache_entry
 
     config_file(moved(chain, "one"), "one.yaml")
     environment = {**os.environ, "PYTHONPATH": support_path}
@@ -300,7 +300,7 @@ def test_a_kill_while_an_entry_is_made_leaves_no_half_entry(chain, config_file, 
     assert ended.returncode == -9
     assert len(entries()) == (at - 1) // 2
     assert len(list(Path("cache").glob("tmp-*"))) == 1
-    monkeypatch.setattr(job_cache, "_STALE", -1.0)
+    monkeypatch.setattr(cache_entry, "_STALE", -1.0)
     results = Sandbox(moved(chain, "two")).run()
     assert results.kept == ALL[: (at - 1) // 2]
     assert not list(Path("cache").glob("tmp-*"))
