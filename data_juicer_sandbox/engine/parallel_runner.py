@@ -290,7 +290,8 @@ class ParallelRunner(PipelineRunner):
         running_job.prepared.guard.settle(completed=False)
         item = running.task.item
         error = TaskError(f"{item}: {text}" if item and item not in text else text)
-        self._job_failed(self._steps[running_job.index], error, running_job.prepared.started, running.folder.path / LOG)
+        log = running_job.prepared.folder / FOLDER / running.folder.path.name / LOG
+        self._job_failed(self._steps[running_job.index], error, running_job.prepared.started, log)
         self._waiting.ended(running_job.index)
 
     def _task_succeeded(self, running: RunningTask, result: Result) -> None:
