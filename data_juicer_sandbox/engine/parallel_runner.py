@@ -228,7 +228,8 @@ class ParallelRunner(PipelineRunner):
         item = running.task.item
         is_named = not item or (failure is not None and item in failure)
         error = TaskError(text if is_named else f"{item}: {text}")
-        self._job_failed(self._steps[running_job.index], error, running_job.prepared.started, running.folder.path / LOG)
+        log = running_job.prepared.folder / FOLDER / running.folder.path.name / LOG
+        self._job_failed(self._steps[running_job.index], error, running_job.prepared.started, log)
         self._waiting.ended(running_job.index)
 
     def _task_succeeded(self, running: RunningTask, result: Result) -> None:
