@@ -17,8 +17,7 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.yaml_source import Source
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors
 from data_juicer_sandbox.types import ConfigValues
-from data_juicer_sandbox.validation import validate, validated_jobs
-from data_juicer_sandbox.workflow.planned_job import PlannedJob
+from data_juicer_sandbox.validation import ValidationResult, validate
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.engine.planner import Step
@@ -39,10 +38,12 @@ class Plan:
     Args:
         steps: for each job whether it runs, and why.
         resume: whether results of an earlier run are kept.
+        not_installed: the libraries that are missing here, one text for each job, search or watcher that needs them.
     """
 
     steps: tuple[Step, ...]
     resume: bool
+    not_installed: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -159,7 +160,7 @@ class Sandbox:
         with self._policy(own_code_only=not plugins):
             config, errors = self._load(None)
             findings = validate(config)
-        warnings = [str(warning) for warning in findings.warnings]
+        warnings = findings.texts
         if errors or findings.problems:
             raise ConfigErrors([*errors, *findings.problems], warnings)
         self._valid_config = config
@@ -175,11 +176,12 @@ class Sandbox:
             ConfigErrors: the config is wrong.
             CheckpointError: there is a checkpoint, and it is damaged.
         """
-        from data_juicer_sandbox.execution import plan_steps
+        from data_juicer_sandbox.execution import missing_of, plan_steps
 
         with self._policy():
-            config, planned_jobs, _ = self._checked(resume)
-            return Plan(tuple(plan_steps(config, planned_jobs, self._trust_checkpoint)), config.resume)
+            config, findings = self._checked(resume)
+            steps = plan_steps(config, findings.planned_jobs, self._trust_checkpoint)
+            return Plan(tuple(steps), config.resume, tuple(map(str, missing_of(findings.not_installed, steps))))
 
     def run(self, *, resume: bool | None = None, view: View | None = None) -> Results:
         """Run the jobs. Afterwards logging, environment and standard streams of the process are as they were before.
@@ -190,16 +192,18 @@ class Sandbox:
                 nothing; warnings are in `sandbox.log`.
 
         Raises:
-            ConfigErrors: the config is wrong; nothing was changed.
+            ConfigErrors: the config is wrong, or a library that a job needs is not installed; nothing was changed.
             WorkDirError: the work directory is in use or not writable.
             CheckpointError: the checkpoint is damaged, or could not be written.
             JobFailed: a job failed; the results of all jobs before it are kept, and `load_results` reads them.
         """
-        from data_juicer_sandbox.execution import execute
+        from data_juicer_sandbox.execution import check_installed, execute
 
         with self._policy():
-            config, planned_jobs, warnings = self._checked(resume)
-            return execute(config, planned_jobs, warnings, view, self._trust_checkpoint)
+            config, findings = self._checked(resume)
+            check_installed(config, findings, self._trust_checkpoint)
+            warnings = [str(warning) for warning in findings.warnings]
+            return execute(config, findings.planned_jobs, warnings, view, self._trust_checkpoint)
 
     def _policy(self, *, own_code_only: bool = False) -> AbstractContextManager[None]:
         return code_policy(own_code_only=own_code_only, untrusted=self._untrusted)
@@ -211,9 +215,9 @@ class Sandbox:
             raise ConfigErrors(errors)
         return config, errors
 
-    def _checked(self, resume: bool | None) -> tuple[SandboxConfig, list[PlannedJob], list[str]]:
+    def _checked(self, resume: bool | None) -> tuple[SandboxConfig, ValidationResult]:
         config, errors = self._load(resume)
-        if errors:
-            raise ConfigErrors([*errors, *validate(config).problems])
-        planned_jobs, warnings = validated_jobs(config)
-        return config, planned_jobs, warnings
+        findings = validate(config)
+        if errors or findings.problems:
+            raise ConfigErrors([*errors, *findings.problems])
+        return config, findings

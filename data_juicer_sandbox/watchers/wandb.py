@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from data_juicer_sandbox.config.schema import ANONYMOUS
 from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.files import replacing
-from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.imports import libraries, load
 from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.types import LibraryObject
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker
@@ -40,6 +40,8 @@ class WandbTracker(Tracker):
     A metric is named `<job>.<key>`, with the prefix `<pipeline>.` if the pipeline has a name; its axis is the job's
     step.
     """
+
+    requires = libraries("wandb", "wandb")
 
     def __init__(self, run: RunInfo):
         super().__init__(run)

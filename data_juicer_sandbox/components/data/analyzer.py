@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from loguru import logger
@@ -21,6 +22,7 @@ from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.csv_cells import safe_cell
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.imports import Library, libraries
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 _OVERALL_ROWS = ("count", "mean", "std", "min", "25%", "50%", "75%", "max", "unique", "freq", "top")
@@ -44,6 +46,11 @@ class DataJuicerAnalyzer(Component):
     outputs = ("analyzed_path",)
     metrics = metric_keys("rows_in", "seconds", *(f"<stat>.{row}" for row in _OVERALL_ROWS))
     numbers = number_keys(analyzed_path=())
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """Data-Juicer draws its figures with matplotlib and wordcloud."""
+        return libraries("plots", "matplotlib", "wordcloud") if values.get("plots") is True else ()
 
     def __init__(self, dj_configs: ConfigValues, plots: bool = False, skip_bad_rows: NonNegativeInt = 0):
         self.dj_configs = dj_configs

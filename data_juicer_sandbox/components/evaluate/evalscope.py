@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, Models, OutputPath
@@ -11,6 +13,7 @@ from data_juicer_sandbox.components.metric_keys import metric_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.imports import Library
 from data_juicer_sandbox.types import ConfigValues, Metrics
 
 Score = Metrics
@@ -53,7 +56,13 @@ class EvalScope(Component):
     """
 
     outputs = ("scores",)
+    requires = (Library("evalscope"),)
     metrics = metric_keys("<data set>.<metric>", under="{model}")
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """None, if `python` names another interpreter."""
+        return () if values.get("python") else cls.requires
 
     def __init__(
         self,

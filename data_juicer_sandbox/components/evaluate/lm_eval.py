@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from loguru import logger
@@ -13,6 +14,7 @@ from data_juicer_sandbox.components.metric_keys import metric_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.imports import Library, libraries
 from data_juicer_sandbox.installation import install_command
 from data_juicer_sandbox.types import ConfigValues, Metrics
 
@@ -58,7 +60,13 @@ class LMEval(Component):
     """
 
     outputs = ("scores",)
+    requires = libraries("evaluate", "lm_eval")
     metrics = metric_keys("<task>.<metric>", under="{model}")
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """None, if `python` names another interpreter."""
+        return () if values.get("python") else cls.requires
 
     def __init__(
         self,

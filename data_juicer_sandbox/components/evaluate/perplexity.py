@@ -14,6 +14,7 @@ from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.imports import libraries
 from data_juicer_sandbox.types import Metrics
 
 _SCORES = ("loss", "perplexity", "bits_per_byte", "tokens", "bytes", "documents")
@@ -49,6 +50,7 @@ class HuggingFacePerplexity(Component):
     """
 
     outputs = ("scores", "summary")
+    requires = libraries(torch_env.EXTRA, "torch", "transformers")
     metrics = metric_keys(*_SCORES, under="{model}.{dataset_path}")
     numbers = number_keys(
         scores=tuple(f"<n>.{name}" for name in (*_SCORES, "train_tokens", "seed")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -16,11 +16,12 @@ from data_juicer_sandbox.components.metric_keys import MetricKey, metric_keys, n
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import PositiveInt
 from data_juicer_sandbox.components.quality import published, spark_ml, stored
-from data_juicer_sandbox.components.quality.classifier import LinearClassifier
+from data_juicer_sandbox.components.quality.classifier import EXTRA, LinearClassifier
 from data_juicer_sandbox.components.quality.scores import Distribution
-from data_juicer_sandbox.components.quality.spark import SparkClassifier
+from data_juicer_sandbox.components.quality.spark import SPARK, SparkClassifier
 from data_juicer_sandbox.components.quality.tokens import sentencepiece
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.imports import Library, libraries
 from data_juicer_sandbox.types import Metrics, Row
 
 Classifier = LinearClassifier | SparkClassifier
@@ -63,6 +64,7 @@ class DJTextQualityClassifier(Component):
     """
 
     outputs = ("score", "results", "scored")
+    requires = libraries(EXTRA, "sklearn", "scipy")
     metrics = (
         *metric_keys(*_SUMMARY, under="{dataset_path}"),
         MetricKey("{dataset_path}.kept", requires="keep_method"),
@@ -72,6 +74,13 @@ class DJTextQualityClassifier(Component):
         results=("<n>.kept", *(f"<n>.{name}" for name in _SUMMARY), "<n>.histogram.<n>"),
         scored=(),
     )
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """Some classifiers have a sentencepiece tokenizer, and the engine `spark` runs PySpark."""
+        has_pieces = values.get("tokenizer_path") or published.TOKENIZERS.get(str(values.get("model", "gpt3")))
+        spark = () if values.get("engine") != "spark" or values.get("python") else (SPARK,)
+        return (*cls.requires, *(libraries(EXTRA, "sentencepiece") if has_pieces else ()), *spark)
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from data_juicer_sandbox.components.infer.remote.address import header_fault, pa
 from data_juicer_sandbox.components.io.append_fields import to_json
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.imports import libraries, load
 from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.types import ConfigValues
 
@@ -80,6 +80,8 @@ class APIInference(LLMInference):
         api_key: the API key; prefer the environment variable. It is masked wherever it would be shown or stored.
         price_per_million: price of a million tokens, `input` and `output`.
     """
+
+    requires = libraries("api", "openai", "httpx2")
 
     def __init__(
         self,

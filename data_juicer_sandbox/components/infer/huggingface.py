@@ -60,6 +60,8 @@ class HuggingFaceInference(LLMInference):
         threads: CPU threads; torch's default if not set.
     """
 
+    requires = imports.libraries(torch_env.EXTRA, "torch", "transformers")
+
     def __init__(
         self,
         model: Model,

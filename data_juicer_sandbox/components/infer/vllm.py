@@ -70,6 +70,8 @@ class VLLMInference(LLMInference):
         chunk_size: prompts per call.
     """
 
+    requires = imports.libraries("vllm", "vllm")
+
     def __init__(
         self,
         model: Model,

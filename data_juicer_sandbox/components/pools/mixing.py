@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from data_juicer_sandbox.components.pools.token_counts import TokenCounts
 from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.imports import Library, libraries
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +64,11 @@ class DataPoolMixing(Component):
         *metric_keys("tokens", under="{dataset_path}", requires="total_tokens"),
     )
     numbers = number_keys(paths=())
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """A tokenizer is one of transformers."""
+        return libraries("train", "transformers") if values.get("tokenizer") else ()
 
     def __init__(
         self,

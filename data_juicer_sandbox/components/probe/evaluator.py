@@ -24,6 +24,7 @@ from data_juicer_sandbox.components.probe.scorers import Feedback, RowScorer
 from data_juicer_sandbox.components.probe.summary import Summary
 from data_juicer_sandbox.errors import ConfigError, JobError, Where
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.imports import libraries
 from data_juicer_sandbox.types import Metrics, Row
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class ModelInferEvaluator(Component):
     """
 
     outputs = ("feedback_path", "summary")
+    requires = libraries(torch_env.EXTRA, "torch", "transformers")
     metrics = metric_keys("rows", "probed", "unscored", "tokens", "<feedback>.<statistic or text>")
     numbers = number_keys(feedback_path=(), summary=tuple(metric.key for metric in metrics))
 

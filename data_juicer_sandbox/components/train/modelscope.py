@@ -81,6 +81,7 @@ class ModelScopeTrainer(Component):
     """
 
     outputs = ("models",)
+    requires = imports.libraries(EXTRA, "modelscope", "torch", "datasets")
     metrics = (
         *metric_keys("learning_rate", "<loss>", under="{dataset_path}", per_step=True),
         MetricKey("{dataset_path}.eval.<metric>", per_step=True, requires="eval_dataset_path"),

@@ -13,12 +13,13 @@ from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
 from data_juicer_sandbox.components.quality import stored
-from data_juicer_sandbox.components.quality.classifier import Hashing
+from data_juicer_sandbox.components.quality.classifier import EXTRA, Hashing
 from data_juicer_sandbox.components.quality.learn import Examples, learn
 from data_juicer_sandbox.components.quality.tokens import TOKENIZERS
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.file_digests import digest
 from data_juicer_sandbox.files import claim, replacing
+from data_juicer_sandbox.imports import libraries
 from data_juicer_sandbox.types import ConfigValues
 
 _HELD_OUT = ("auc", "accuracy", "precision", "recall", "f1", "negative", "positive")
@@ -57,6 +58,7 @@ class TextQualityClassifier(Component):
     """
 
     outputs = ("model",)
+    requires = libraries(EXTRA, "sklearn", "scipy")
     metrics = (
         *metric_keys("train_negative", "train_positive"),
         *metric_keys(*_HELD_OUT, under="held_out", per_step=True, requires="held_out"),

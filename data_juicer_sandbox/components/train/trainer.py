@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from itertools import groupby
@@ -27,6 +27,7 @@ from data_juicer_sandbox.components.train.training_args import check_training_ar
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.file_digests import digest
 from data_juicer_sandbox.files import claim, output_owner, replacing
+from data_juicer_sandbox.imports import Library, libraries
 from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.plain_json import fingerprint
 from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics
@@ -45,6 +46,7 @@ class ModelTrainer(Component):
     outputs = ("models",)
     metrics = metric_keys("<metric>", under="{dataset_path}_seed{seeds}", per_step=True)
     numbers = number_keys(models=())
+    requires = libraries(torch_env.EXTRA, "torch", "transformers", "accelerate")
     unfingerprinted_params: ClassVar[frozenset[str]] = frozenset(
         ("dataset_path", "export_path", "seeds", "save_steps", "max_parallel")
     )
@@ -84,6 +86,12 @@ class ModelTrainer(Component):
             folder: folder to create and save the model in.
             checkpoints: checkpoints to resume from and to write during training.
         """
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """Low-rank adapters need peft."""
+        has_adapters = values.get("method") == "lora" or values.get("lora") is True
+        return cls.requires + (libraries(torch_env.EXTRA, "peft") if has_adapters else ())
 
     def run(self, job: JobRun) -> list[str]:
         """Train all models; returns their folders, data set by data set, seed by seed."""

@@ -36,6 +36,7 @@ class TrlTrainer(ModelTrainer):
         rates: default learning rates, without and with LoRA.
     """
 
+    requires = (*ModelTrainer.requires, *imports.libraries(torch_env.EXTRA, "trl", "datasets"))
     rates: ClassVar[dict[bool, float]] = RATES
 
     model: str
