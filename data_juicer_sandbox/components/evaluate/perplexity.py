@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal
 
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Models
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.lm import loading, metadata, torch_env
 from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
-from data_juicer_sandbox.components.number_types import PositiveInt
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.imports import libraries
 from data_juicer_sandbox.types import Metrics
@@ -41,6 +43,8 @@ class HuggingFacePerplexity(Component):
         text_key: the field that holds the text; empty texts are skipped.
         max_rows: number of rows of each data set to score, from its start; all by default. (A limit in tokens would
             select different texts for models with different tokenizers.)
+        skip_bad_rows: number of rows, over all data sets, that may be invalid (no JSON object, or no text); they are
+            counted, named in the log and skipped.
         block_size: tokens per window; by default the model's context, at most 2048.
         stride: tokens by which the window moves; half a window by default. A smaller stride is slower and gives more
             context.
@@ -51,7 +55,7 @@ class HuggingFacePerplexity(Component):
 
     outputs = ("scores", "summary")
     requires = libraries(torch_env.EXTRA, "torch", "transformers")
-    metrics = metric_keys(*_SCORES, under="{model}.{dataset_path}")
+    metrics = (*metric_keys(*_SCORES, under="{model}.{dataset_path}"), *BAD_ROWS)
     numbers = number_keys(
         scores=tuple(f"<n>.{name}" for name in (*_SCORES, "train_tokens", "seed")),
         summary=("<n>.n", "<n>.mean", "<n>.min", "<n>.max", "<n>.spread"),
@@ -63,6 +67,7 @@ class HuggingFacePerplexity(Component):
         dataset_path: InputPaths,
         text_key: str = "text",
         max_rows: PositiveInt | None = None,
+        skip_bad_rows: NonNegativeInt = 0,
         block_size: PositiveInt | None = None,
         stride: PositiveInt | None = None,
         batch_size: PositiveInt = BATCH,
@@ -74,9 +79,15 @@ class HuggingFacePerplexity(Component):
         if block_size is not None and stride is not None and stride >= block_size:
             raise ConfigError(f"stride {stride} is not below block_size {block_size}")
         self.models, self.dtype, self.threads = as_list(model), dtype, threads
-        self.sets = [
-            HeldOut(path, text_key, max_rows, block_size, stride, batch_size) for path in as_list(dataset_path)
-        ]
+        self.skip_bad_rows, self.datasets = skip_bad_rows, as_list(dataset_path)
+        self.held_out = partial(
+            HeldOut,
+            text_key=text_key,
+            max_rows=max_rows,
+            block_size=block_size,
+            stride=stride,
+            batch_size=batch_size,
+        )
 
     def run(self, job: JobRun) -> tuple[list[Metrics], list[Metrics]]:
         """Score every model on every data set.
@@ -84,8 +95,10 @@ class HuggingFacePerplexity(Component):
         Raises:
             JobError: a model or its tokenizer is damaged, or a loss is not finite.
         """
-        scores, names = [], distinct_names([texts.path for texts in self.sets])
-        total = len(self.models) * len(self.sets)
+        allowance = Allowance(self.skip_bad_rows)
+        sets = [self.held_out(path, allowance=allowance) for path in self.datasets]
+        scores, names = [], distinct_names(self.datasets)
+        total = len(self.models) * len(sets)
         with torch_env.deterministic(self.threads), job.progress.task("scoring texts", total=total) as task:
             for name, path in zip(distinct_names(self.models), self.models, strict=True):
                 tokenizer, model = loading.load_tokenizer(path), loading.load_causal_lm(path, self.dtype)
@@ -95,7 +108,7 @@ class HuggingFacePerplexity(Component):
                     "train_tokens": training.get("parameters", {}).get("max_tokens"),
                     "seed": training.get("seed"),
                 }
-                for dataset, texts in zip(names, self.sets, strict=True):
+                for dataset, texts in zip(names, sets, strict=True):
                     metrics = texts.score(model, tokenizer, task, f"{name} on {dataset}")
                     if not math.isfinite(metrics["loss"]):
                         raise JobError(
@@ -106,6 +119,7 @@ class HuggingFacePerplexity(Component):
                     job.watcher.watch({name: {dataset: metrics}})
                     logger.info("{} on {}: {:.4f} bits per byte", name, dataset, metrics["bits_per_byte"])
                     task.advance(1)
+        allowance.report(job)
         return scores, summarize(scores)
 
 

@@ -22,7 +22,7 @@ from data_juicer_sandbox.components.infer.base.component import model_stamp
 from data_juicer_sandbox.components.infer.local.adapters import Adapter, find_adapter
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import SHAPES, Sampling
-from data_juicer_sandbox.components.number_types import PositiveInt
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import shorten
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
@@ -90,6 +90,7 @@ class VLLMInference(LLMInference):
         func_kwargs: ConfigValues | None = None,
         max_rows: PositiveInt | None = None,
         skip_missing: bool = False,
+        skip_bad_rows: NonNegativeInt = 0,
         max_failures: float | None = None,
         retry_failed: bool = False,
         fail_incomplete: bool = False,
@@ -107,6 +108,7 @@ class VLLMInference(LLMInference):
             func_kwargs=func_kwargs,
             max_rows=max_rows,
             skip_missing=skip_missing,
+            skip_bad_rows=skip_bad_rows,
             max_failures=max_failures,
             retry_failed=retry_failed,
             fail_incomplete=fail_incomplete,

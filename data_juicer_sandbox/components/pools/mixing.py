@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Model, OutputPath
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
@@ -62,6 +63,7 @@ class DataPoolMixing(Component):
     metrics = (
         *metric_keys("rows", "share", "epochs", under="{dataset_path}"),
         *metric_keys("tokens", under="{dataset_path}", requires="total_tokens"),
+        *BAD_ROWS,
     )
     numbers = number_keys(paths=())
 

@@ -13,6 +13,7 @@ from loguru import logger
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, Model, OutputPath
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.metric_keys import MetricKey, metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
@@ -73,6 +74,8 @@ class ModelScopeTrainer(Component):
         cfg_modify: changes of the model's `configuration.json`, nested or with dots: `{train.max_epochs: 2}`.
         cfg_modify_fn: dotted path of a function that receives the configuration, after `cfg_modify`, and returns the
             one to train with.
+        skip_bad_rows: number of rows, over all data sets, that may be invalid (no JSON object, or without a field that
+            `key_remapping` names); they are counted, named in the log and skipped.
         max_epochs: number of epochs; by default the configuration's.
         seed: seed of all random numbers.
         log_steps: steps between two sets of metrics.
@@ -85,6 +88,7 @@ class ModelScopeTrainer(Component):
     metrics = (
         *metric_keys("learning_rate", "<loss>", under="{dataset_path}", per_step=True),
         MetricKey("{dataset_path}.eval.<metric>", per_step=True, requires="eval_dataset_path"),
+        *BAD_ROWS,
     )
     numbers = number_keys(models=())
 
@@ -98,6 +102,7 @@ class ModelScopeTrainer(Component):
         key_remapping: dict[str, str] | None = None,
         cfg_modify: ConfigValues | None = None,
         cfg_modify_fn: str | None = None,
+        skip_bad_rows: NonNegativeInt = 0,
         max_epochs: PositiveInt | None = None,
         seed: NonNegativeInt = 42,
         log_steps: PositiveInt = 10,
@@ -112,6 +117,7 @@ class ModelScopeTrainer(Component):
         self.key_remapping, self.cfg_modify = key_remapping or {}, cfg_modify or {}
         self.cfg_modify_fn, self.max_epochs, self.seed = cfg_modify_fn, max_epochs, seed
         self.log_steps, self.trainer_params, self.threads = log_steps, trainer_params or {}, threads
+        self.skip_bad_rows = skip_bad_rows
 
     def run(self, job: JobRun) -> str | list[str]:
         """Train; returns the folder of the model, or a list of folders if `dataset_path` is a list.
@@ -131,15 +137,16 @@ class ModelScopeTrainer(Component):
         for leftover in job.folder.glob(f"{_ROWS}*"):  # of a process that was killed
             remove(leftover)
         paths = as_list(self.dataset_path)
-        models = []
+        models, allowance = [], Allowance(self.skip_bad_rows)
         for name in distinct_names(paths):
             claim(Path(self.export_path) / name, folder=True)
         with torch_env.deterministic(self.threads):
             for name, path in zip(distinct_names(paths), paths, strict=True):
                 target = Path(self.export_path) / name
                 with replacing(target, folder=True) as part, _data(job) as scratch, fresh_training_state():
-                    model_subfolder = self._train(job, name, path, function, part, scratch)
+                    model_subfolder = self._train(job, name, path, function, part, scratch, allowance)
                 models.append(str(target / model_subfolder))
+        allowance.report(job)
         return models[0] if isinstance(self.dataset_path, str) else models
 
     def _train(
@@ -150,12 +157,13 @@ class ModelScopeTrainer(Component):
         function: Callable[..., object] | None,
         part: Path,
         scratch: Path,
+        allowance: Allowance,
     ) -> str:
         """Train one model below the folder `part`; returns the model's path relative to it."""
         build = imports.load("modelscope.trainers", extra=EXTRA).build_trainer
         arguments: dict[str, object] = {
             "model": self.model,
-            "train_dataset": dataset(path, self.key_remapping, scratch / "train"),
+            "train_dataset": dataset(path, self.key_remapping, scratch / "train", allowance),
             "work_dir": str(part.absolute()),
             "seed": self.seed,
             "device": "gpu" if torch_env.device() == "cuda" else "cpu",
@@ -164,7 +172,7 @@ class ModelScopeTrainer(Component):
         if self.max_epochs:
             arguments["max_epochs"] = self.max_epochs
         if self.eval_dataset_path:
-            arguments["eval_dataset"] = dataset(self.eval_dataset_path, self.key_remapping, scratch / "eval")
+            arguments["eval_dataset"] = dataset(self.eval_dataset_path, self.key_remapping, scratch / "eval", allowance)
         trainer = build(self.trainer_name, {**arguments, **self.trainer_params})
         with job.progress.task(f"training {name}") as task:
             hook = reporter(name, job, task, self.log_steps)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun, Task
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.lm import metadata, torch_env
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
@@ -44,11 +45,11 @@ class ModelTrainer(Component):
     """
 
     outputs = ("models",)
-    metrics = metric_keys("<metric>", under="{dataset_path}_seed{seeds}", per_step=True)
+    metrics = (*metric_keys("<metric>", under="{dataset_path}_seed{seeds}", per_step=True), *BAD_ROWS)
     numbers = number_keys(models=())
     requires = libraries(torch_env.EXTRA, "torch", "transformers", "accelerate")
     unfingerprinted_params: ClassVar[frozenset[str]] = frozenset(
-        ("dataset_path", "export_path", "seeds", "save_steps", "max_parallel")
+        ("dataset_path", "export_path", "seeds", "save_steps", "max_parallel", "skip_bad_rows")
     )
     arguments_class: ClassVar[str] = "TrainingArguments"
     decided_args: ClassVar[frozenset[str]] = frozenset()
@@ -63,6 +64,7 @@ class ModelTrainer(Component):
     weight_decay: Any
     max_grad_norm: float
     precision: Literal["auto", "float32", "bfloat16"]
+    skip_bad_rows: int = 0
     save_steps: int
     training_args: ConfigValues | None
     max_parallel: int | None
@@ -122,6 +124,10 @@ class ModelTrainer(Component):
         """
         if self.training_args:
             hf_trainer.arguments(self.config_class(), self, 0, job.folder, **self.fixed_arguments())
+
+    def allowance(self) -> Allowance:
+        """The bad rows that are skipped when a data set is read again; `check_data` has counted and named them."""
+        return Allowance(self.skip_bad_rows, named=False)
 
     @abstractmethod
     def config_class(self) -> LibraryObject:

@@ -180,7 +180,9 @@ def test_a_function_may_change_the_config(train, gpt2, job, quiet, tmp_path, mon
 def test_mistakes_are_told(train, gpt2, job, jsonl, tmp_path):
     with pytest.raises(JobError, match=r"no trainer 'text_generation_trainer' \(similar: text-generation-trainer"):
         train(gpt2, trainer_name="text_generation_trainer").run(job)
-    with pytest.raises(JobError, match=r"row 2 of .* has no 'text', which key_remapping names \(its fields: other\)"):
+    with pytest.raises(
+        JobError, match=r"bad\.jsonl:2: the row has no 'text', which key_remapping names \(its fields: other\)"
+    ):
         train(gpt2, dataset_path=jsonl("bad.jsonl", [{"text": "a"}, {"other": "b"}])).run(job)
     with pytest.raises(JobError, match="there are no rows in"):
         train(gpt2, dataset_path=jsonl("empty.jsonl", [])).run(job)

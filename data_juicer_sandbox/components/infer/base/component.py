@@ -25,6 +25,7 @@ from data_juicer_sandbox.components.infer.base.journal import Journal
 from data_juicer_sandbox.components.infer.base.limits import FailureLimit, check_limit
 from data_juicer_sandbox.components.infer.base.throughput import Throughput
 from data_juicer_sandbox.components.infer.base.types import Completion, Failure, OnResult, Request
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.io.data_files import existing_data, refuse_overwriting
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
@@ -82,6 +83,8 @@ class LLMInference(Component):
             those under the key `build_messages_func` or `parse_output_func` to that function.
         max_rows: number of rows of each data set, from its start; all by default.
         skip_missing: skip data sets that do not exist, with a warning, instead of failing.
+        skip_bad_rows: number of rows, over all data sets, that may be invalid (no JSON object); they are counted, named
+            in the log and skipped: the output lacks them.
         max_failures: tolerated failed rows per data set: a fraction if below 1, else a count. By default the job fails
             only if every row failed.
         retry_failed: repeat failed rows of an interrupted job.
@@ -90,7 +93,7 @@ class LLMInference(Component):
     """
 
     outputs = ("path",)
-    metrics = (*metric_keys(*_FIGURES), *metric_keys(*_FIGURES, under="{dataset_path}"))
+    metrics = (*metric_keys(*_FIGURES), *metric_keys(*_FIGURES, under="{dataset_path}"), *BAD_ROWS)
     numbers = number_keys(path=())
 
     def __init__(
@@ -108,6 +111,7 @@ class LLMInference(Component):
         func_kwargs: Mapping[str, JsonValue] | None = None,
         max_rows: int | None = None,
         skip_missing: bool = False,
+        skip_bad_rows: int = 0,
         max_failures: float | None = None,
         retry_failed: bool = False,
         fail_incomplete: bool = False,
@@ -123,6 +127,7 @@ class LLMInference(Component):
             raise ConfigError(f"{names} must differ")
         self.settings = InferenceSettings(build, parse, fields, self.samples, max_rows, fail_incomplete)
         self.skip_missing, self.retry_failed, self.price = skip_missing, retry_failed, price_per_million
+        self.skip_bad_rows = skip_bad_rows
         check_limit(max_failures)
         self.limit = max_failures
         self.counted: Counter[str] = Counter()
@@ -165,7 +170,7 @@ class LLMInference(Component):
         for target in targets:
             refuse_overwriting(target, [path for _, path in sources])
             claim(target)
-        journals, metrics = [], []
+        journals, metrics, allowance = [], [], Allowance(self.skip_bad_rows)
         with ExitStack() as stack:
             loaded: list[InferFunction] = []
 
@@ -176,20 +181,28 @@ class LLMInference(Component):
 
             for (name, path), target in zip(sources, targets, strict=True):
                 journal = temporary_path(target, ".answers")
-                metrics.append(self._infer(job, name, path, target, journal, load))
+                metrics.append(self._infer(job, name, path, target, journal, load, allowance))
                 journals.append(journal)
                 if len(sources) > 1:
                     job.watcher.watch({name: metrics[-1]})
         job.watcher.watch({**_total(metrics), **self.counted})
+        allowance.report(job)
         for journal in journals:  # only after all data sets: a resumed job reuses the journals of finished files too
             remove(journal)
         paths = [str(target) for target in targets]
         return paths[0] if isinstance(self.dataset_path, str) else paths
 
     def _infer(
-        self, job: JobRun, name: str, path: str, target: Path, journal_path: Path, load: Callable[[], InferFunction]
+        self,
+        job: JobRun,
+        name: str,
+        path: str,
+        target: Path,
+        journal_path: Path,
+        load: Callable[[], InferFunction],
+        allowance: Allowance,
     ) -> Metrics:
-        rows, content = survey(path, self.settings.max_rows)
+        rows, content = survey(path, self.settings.max_rows, allowance)
         if not rows:
             raise JobError(f"there are no rows in {path}")
         digest, retry_failed = self._digest(content), self.retry_failed
@@ -218,7 +231,7 @@ class LLMInference(Component):
 
             try:
                 if infer is not None:
-                    with closing(pending_requests(path, self.settings, journal, on_result)) as requests:
+                    with closing(pending_requests(path, self.settings, journal, on_result, allowance)) as requests:
                         infer(requests, on_result)
                 limit.judge_all(journal.failed)
             except Exception:
@@ -232,7 +245,7 @@ class LLMInference(Component):
                 logger.warning(
                     "{}: {:,} of {:,} rows failed; in this run: {}", name, journal.failed, rows, summary or "-"
                 )
-            incomplete = assemble(path, target, self.settings, journal)
+            incomplete = assemble(path, target, self.settings, journal, allowance)
             if incomplete:
                 logger.warning(
                     "{}: {:,} of {:,} answers are not complete; see `{}`", name, incomplete, rows, INCOMPLETE
