@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,6 +33,11 @@ from data_juicer_sandbox.types import ConfigValues
 
 _MEGATRON = ("nlp-gpt3-trainer", "nlp-gpt-moe-trainer", "nlp-plug-trainer")
 """Trainers that compute with megatron_util."""
+_MEGATRON_UTIL = imports.Library(
+    "megatron_util",
+    command="install it from ModelScope's package index, on a machine with GPUs; the PyPI package of that name is "
+    "another program",
+)
 _DECIDED = (
     "model",
     "train_dataset",
@@ -92,6 +96,11 @@ class ModelScopeTrainer(Component):
     )
     numbers = number_keys(models=())
 
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[imports.Library, ...]:
+        """Some trainers need megatron_util."""
+        return (*cls.requires, _MEGATRON_UTIL) if values.get("trainer_name") in _MEGATRON else cls.requires
+
     def __init__(
         self,
         trainer_name: str,
@@ -125,12 +134,9 @@ class ModelScopeTrainer(Component):
         Raises:
             JobError: a library that the trainer needs is missing, or the trainer is unknown.
         """
-        if self.trainer_name in _MEGATRON and find_spec("megatron_util") is None:
-            raise JobError(
-                f"{self.trainer_name} needs the library megatron_util, which is not installed",
-                hint="install it from ModelScope's package index, on a machine with GPUs; the PyPI package of that "
-                "name is another program",
-            )
+        if self.trainer_name in _MEGATRON and not imports.is_installed(_MEGATRON_UTIL.module):
+            what = f"{self.trainer_name} needs the library megatron_util, which is not installed"
+            raise JobError(what, hint=_MEGATRON_UTIL.install)
         imports.load("modelscope", extra=EXTRA)
         check_trainer_name(self.trainer_name)
         function = import_object(self.cfg_modify_fn) if self.cfg_modify_fn else None
