@@ -102,12 +102,7 @@ class HuggingFacePerplexity(Component):
         with torch_env.deterministic(self.threads), job.progress.task("scoring texts", total=total) as task:
             for name, path in zip(distinct_names(self.models), self.models, strict=True):
                 tokenizer, model = loading.load_tokenizer(path), loading.load_causal_lm(path, self.dtype)
-                training = metadata.read(path)
-                training_data = {
-                    "train_dataset": training.get("dataset", name),
-                    "train_tokens": training.get("parameters", {}).get("max_tokens"),
-                    "seed": training.get("seed"),
-                }
+                training_data = metadata.training_of(path, name)
                 for dataset, texts in zip(names, sets, strict=True):
                     metrics = texts.score(model, tokenizer, task, f"{name} on {dataset}")
                     if not math.isfinite(metrics["loss"]):
