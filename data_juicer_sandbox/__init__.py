@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from data_juicer_sandbox.api import Plan, Sandbox
     from data_juicer_sandbox.component_run import run_component
     from data_juicer_sandbox.components.base import Component, JobRun
-    from data_juicer_sandbox.engine.runner import JobFailed
+    from data_juicer_sandbox.engine.runner import JobFailed, JobsFailed
     from data_juicer_sandbox.errors import ConfigError, ConfigErrors, JobError, SandboxError
     from data_juicer_sandbox.results import Results, load_results
 
@@ -27,6 +27,7 @@ _MODULES = {
     "Component": "components.base",
     "JobRun": "components.base",
     "JobFailed": "engine.runner",
+    "JobsFailed": "engine.runner",
     "ConfigError": "errors",
     "ConfigErrors": "errors",
     "JobError": "errors",
@@ -40,6 +41,7 @@ __all__ = [
     "JobError",
     "JobFailed",
     "JobRun",
+    "JobsFailed",
     "Plan",
     "Results",
     "Sandbox",

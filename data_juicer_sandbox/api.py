@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,11 +17,12 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.yaml_source import Source
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors
 from data_juicer_sandbox.types import ConfigValues
-from data_juicer_sandbox.validation import validate, validated_jobs
-from data_juicer_sandbox.workflow.planned_job import PlannedJob
+from data_juicer_sandbox.validation import ValidationResult, validate
+from data_juicer_sandbox.workflow.forced_jobs import forced_jobs
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.engine.planner import Step
+    from data_juicer_sandbox.engine.schedule import Schedule
     from data_juicer_sandbox.engine.summary import Table
     from data_juicer_sandbox.results import Results
     from data_juicer_sandbox.terminal.view import View
@@ -39,10 +40,14 @@ class Plan:
     Args:
         steps: for each job whether it runs, and why.
         resume: whether results of an earlier run are kept.
+        schedule: which jobs can run side by side; None for a search, whose trials run one job after the other.
+        not_installed: the libraries that are missing here, one text for each job, search or watcher that needs them.
     """
 
     steps: tuple[Step, ...]
     resume: bool
+    schedule: Schedule | None = None
+    not_installed: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -52,23 +57,44 @@ class Plan:
 
     @property
     def table(self) -> Table:
-        """The plan as the command line shows it: run or keep, job, hook, what it reads from, why."""
+        """The plan as the command line shows it: run, keep or cache, wave, job, hook, what it reads from, why."""
         from data_juicer_sandbox.engine.summary import Table
 
         rows = [
-            ["run" if step.runs else "keep", step.label, step.planned_job.job.hook, ", ".join(step.reads), step.reason]
+            [
+                "cache" if step.cached else "run" if step.runs else "keep",
+                step.label,
+                step.planned_job.job.hook,
+                ", ".join(step.reads),
+                step.reason,
+            ]
             for step in self.steps
         ]
-        running = sum(step.runs for step in self.steps)
-        title = f"{running} of {len(self.steps)} jobs would run"
-        return Table(title, ["", "job", "hook", "reads from", "why"], rows)
+        cached = sum(step.cached for step in self.steps)
+        running = sum(step.runs for step in self.steps) - cached
+        title = f"{running} of {len(self.steps)} jobs would run" + (f", {cached} come from the cache" if cached else "")
+        columns = ["", "job", "hook", "reads from", "why"]
+        if (schedule := self.schedule) is not None:
+            columns.insert(1, "wave")
+            for row, wave in zip(rows, schedule.waves, strict=True):
+                row.insert(1, "" if wave is None else str(wave))
+            if any(schedule.waits):
+                columns.insert(-1, "also waits for")
+                for row, labels in zip(rows, schedule.waits, strict=True):
+                    row.insert(-1, ", ".join(labels))
+        return Table(title, columns, rows)
 
     def __str__(self) -> str:
         table = self.table
         rows = [[str(cell) for cell in row] for row in (table.columns, *table.rows)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([table.title, *lines])
+        return "\n".join([table.title, *lines, *self.notes])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The lines below the table: the longest chain of jobs that wait for each other, if jobs wait at all."""
+        return (str(self.schedule),) if self.schedule and len(self.schedule.critical_path) > 1 else ()
 
 
 class Sandbox:
@@ -97,8 +123,8 @@ class Sandbox:
         []
         >>> print(sandbox.plan())
         1 of 1 jobs would run
-             job             hook                     reads from  why
-        run  anonymous.rows  GeneralDataExecutorHook              not run yet
+             wave  job             hook                     reads from  why
+        run  1     anonymous.rows  GeneralDataExecutorHook              not run yet
         >>> sandbox.run()["anonymous.rows.path"]
         'rows.jsonl'
         >>> sandbox.run(resume=True).kept
@@ -159,47 +185,65 @@ class Sandbox:
         with self._policy(own_code_only=not plugins):
             config, errors = self._load(None)
             findings = validate(config)
-        warnings = [str(warning) for warning in findings.warnings]
+        warnings = findings.texts
         if errors or findings.problems:
             raise ConfigErrors([*errors, *findings.problems], warnings)
         self._valid_config = config
         return warnings
 
-    def plan(self, *, resume: bool | None = None) -> Plan:
+    def plan(
+        self, *, resume: bool | None = None, force: str | Sequence[str] = (), from_job: str | Sequence[str] = ()
+    ) -> Plan:
         """Decide for each job whether it would run now, and why. Changes nothing.
 
         Args:
             resume: keep results of an earlier run that are still valid; None: as the config says.
+            force, from_job: jobs to redo, as in `run`.
 
         Raises:
             ConfigErrors: the config is wrong.
             CheckpointError: there is a checkpoint, and it is damaged.
         """
-        from data_juicer_sandbox.execution import plan_steps
+        from data_juicer_sandbox.execution import missing_of, plan_steps, schedule_of
 
         with self._policy():
-            config, planned_jobs, _ = self._checked(resume)
-            return Plan(tuple(plan_steps(config, planned_jobs, self._trust_checkpoint)), config.resume)
+            config, findings, forced = self._checked(resume, force, from_job)
+            steps = tuple(plan_steps(config, findings.planned_jobs, self._trust_checkpoint, forced))
+            not_installed = tuple(map(str, missing_of(findings.not_installed, steps)))
+            return Plan(steps, config.resume, schedule_of(config, steps), not_installed)
 
-    def run(self, *, resume: bool | None = None, view: View | None = None) -> Results:
+    def run(
+        self,
+        *,
+        resume: bool | None = None,
+        force: str | Sequence[str] = (),
+        from_job: str | Sequence[str] = (),
+        view: View | None = None,
+    ) -> Results:
         """Run the jobs. Afterwards logging, environment and standard streams of the process are as they were before.
 
         Args:
             resume: keep results of an earlier run that are still valid; None: as the config says.
+            force: jobs to redo although nothing has changed, as `pipeline.job` or `job`: one, a list, or names with
+                commas between them. Jobs that read from them run again too. Implies `resume`.
+            from_job: redo this job, and all jobs after it in the order of the run. Implies `resume`.
             view: shows the progress, such as `data_juicer_sandbox.terminal.progress.view_for(sys.stderr)`; None shows
                 nothing; warnings are in `sandbox.log`.
 
         Raises:
-            ConfigErrors: the config is wrong; nothing was changed.
+            ConfigErrors: the config is wrong, or a library that a job needs is not installed; nothing was changed.
             WorkDirError: the work directory is in use or not writable.
             CheckpointError: the checkpoint is damaged, or could not be written.
             JobFailed: a job failed; the results of all jobs before it are kept, and `load_results` reads them.
+            JobsFailed: with `on_error: continue`, jobs failed, and all jobs that do not depend on them have run.
         """
-        from data_juicer_sandbox.execution import execute
+        from data_juicer_sandbox.execution import check_installed, execute
 
         with self._policy():
-            config, planned_jobs, warnings = self._checked(resume)
-            return execute(config, planned_jobs, warnings, view, self._trust_checkpoint)
+            config, findings, forced = self._checked(resume, force, from_job)
+            check_installed(config, findings, self._trust_checkpoint, forced)
+            warnings = [str(warning) for warning in findings.warnings]
+            return execute(config, findings.planned_jobs, warnings, view, self._trust_checkpoint, forced)
 
     def _policy(self, *, own_code_only: bool = False) -> AbstractContextManager[None]:
         return code_policy(own_code_only=own_code_only, untrusted=self._untrusted)
@@ -211,9 +255,14 @@ class Sandbox:
             raise ConfigErrors(errors)
         return config, errors
 
-    def _checked(self, resume: bool | None) -> tuple[SandboxConfig, list[PlannedJob], list[str]]:
+    def _checked(
+        self, resume: bool | None, force: str | Sequence[str], from_job: str | Sequence[str]
+    ) -> tuple[SandboxConfig, ValidationResult, frozenset[str]]:
+        """The config, what the validation found, and the ids of the jobs to redo."""
+        if (force or from_job) and resume is None and "resume" not in self._overrides:
+            resume = True
         config, errors = self._load(resume)
-        if errors:
-            raise ConfigErrors([*errors, *validate(config).problems])
-        planned_jobs, warnings = validated_jobs(config)
-        return config, planned_jobs, warnings
+        findings = validate(config)
+        if errors or findings.problems:
+            raise ConfigErrors([*errors, *findings.problems])
+        return config, findings, forced_jobs(force, from_job, config, findings.planned_jobs)

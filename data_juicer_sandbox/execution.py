@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from loguru import logger
@@ -14,17 +14,31 @@ from data_juicer_sandbox.context.checkpoint import READABLE, Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.engine.iterations import iterate, plan_iterations
 from data_juicer_sandbox.engine.planner import Step
+from data_juicer_sandbox.engine.run_file import recorded_run
 from data_juicer_sandbox.engine.runner import JobFailed, RunContext
+from data_juicer_sandbox.engine.schedule import Schedule, make_schedule
 from data_juicer_sandbox.engine.session import session
+from data_juicer_sandbox.errors import ConfigErrors
 from data_juicer_sandbox.results import Results
 from data_juicer_sandbox.terminal.silent_view import SilentView
 from data_juicer_sandbox.terminal.view import View
+from data_juicer_sandbox.validation import ValidationResult
+from data_juicer_sandbox.validation.libraries import NotInstalled
 from data_juicer_sandbox.watchers import local
+from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 
-def plan_steps(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], trust_checkpoint: bool) -> list[Step]:
+def plan_steps(
+    config: SandboxConfig, planned_jobs: Sequence[PlannedJob], trust_checkpoint: bool, forced: Collection[str] = ()
+) -> list[Step]:
     """Decide for each job whether it would run now, and why. Changes nothing.
+
+    Args:
+        config: the config.
+        planned_jobs: its jobs, validated.
+        trust_checkpoint: also read a checkpoint of an earlier version that holds Python objects.
+        forced: ids of jobs to redo.
 
     Raises:
         CheckpointError: there is a checkpoint, and it is damaged.
@@ -33,11 +47,40 @@ def plan_steps(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], trust_
     context = ContextInfos()
     if config.resume and checkpoint.exists():
         context = checkpoint.read(trust=trust_checkpoint)
+        context.force(forced)
     if config.sweep is not None:
         from data_juicer_sandbox.search import search
 
         return search.plan_search(config, config.sweep, planned_jobs, context)
     return plan_iterations(config, planned_jobs, context)
+
+
+def schedule_of(config: SandboxConfig, steps: Sequence[Step]) -> Schedule | None:
+    """Which jobs of a plan can run side by side; None for a search."""
+    if config.sweep is not None:
+        return None
+    return make_schedule(steps, PathRelocator(Path(config.work_dir)), config.variables)
+
+
+def missing_of(not_installed: Iterable[NotInstalled], steps: Sequence[Step]) -> list[NotInstalled]:
+    """The missing libraries that matter for a plan: those of the run itself, and of the jobs that would run."""
+    running = {step.planned_job.job.id for step in steps if step.runs and not step.cached}
+    return [missing for missing in not_installed if missing.job_id is None or missing.job_id in running]
+
+
+def check_installed(
+    config: SandboxConfig, findings: ValidationResult, trust_checkpoint: bool, forced: Collection[str]
+) -> None:
+    """Check, before anything is changed, that the libraries of all jobs that would run are installed.
+
+    Raises:
+        ConfigErrors: some are not.
+        CheckpointError: there is a checkpoint, and it is damaged.
+    """
+    if findings.not_installed:
+        steps = plan_steps(config, findings.planned_jobs, trust_checkpoint, forced)
+        if missing := missing_of(findings.not_installed, steps):
+            raise ConfigErrors(missing)
 
 
 def execute(
@@ -46,6 +89,7 @@ def execute(
     warnings: Sequence[str],
     view: View | None,
     trust_checkpoint: bool,
+    forced: Collection[str] = (),
 ) -> Results:
     """Run the jobs of a config; `Sandbox.run` has the errors.
 
@@ -55,17 +99,19 @@ def execute(
         warnings: the warnings of the validation, for the log.
         view: shows the progress; None shows nothing.
         trust_checkpoint: also read a checkpoint of an earlier version that holds Python objects.
+        forced: ids of jobs to redo.
     """
     work_dir, screen = Path(config.work_dir), view or SilentView()
-    with session(config, screen, trust_checkpoint) as run_context:
+    with session(config, screen, trust_checkpoint, forced) as run_context:
         for warning in warnings:
             logger.warning(warning)
-        screen.run_started(len(config.pipelines), len(planned_jobs))
+        run_context.screen.run_started(len(config.pipelines), len(planned_jobs))
         try:
-            try:
-                results = _run_jobs(config, planned_jobs, run_context)
-            finally:
-                run_context.checkpoint.finish(run_context.context)
+            with recorded_run(config, planned_jobs, run_context.context, forced):
+                try:
+                    results = _run_jobs(config, planned_jobs, run_context)
+                finally:
+                    run_context.checkpoint.finish(run_context.context)
         except JobFailed:
             _write_report(work_dir)
             raise

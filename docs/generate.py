@@ -6,23 +6,25 @@ Usage: python docs/generate.py [--check]
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
 import re
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import data_juicer_sandbox
 from data_juicer_sandbox.cli.describe import Described, describe_component, describe_hook
 from data_juicer_sandbox.cli.main import COMMANDS, command_parser
 from data_juicer_sandbox.code_policy import code_policy
 from data_juicer_sandbox.config.keys import KEYS
+from data_juicer_sandbox.config.parallel import Parallel, Resources
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.hooks import HOOKS
 from data_juicer_sandbox.migrate import tables
-from data_juicer_sandbox.signatures import spell
+from data_juicer_sandbox.signatures import own_argument_texts, spell
 
 REFERENCE = Path(__file__).parent / "reference"
 BY_HAND = ("files.md",)
@@ -109,8 +111,28 @@ def _config() -> str:
         for key in KEYS.values():
             default = "null" if key.default is None else str(key.default).lower() if key.type is bool else key.default
             yield f"| `{key.name}` | {_cell(spell(key.type))} | `{default}` | {_cell(key.help)} |"
+        yield "\n## `parallel`\n"
+        yield (
+            "The name of a backend, or a mapping of these keys: [Run jobs side by side](../parallel.md). Parameters of"
+            " SLURM are `slurm_<name>` with submitit's names, such as `slurm_partition`.\n"
+        )
+        yield from _fields(Parallel, "slurm")
+        yield "\n## `resources`\n"
+        yield "In `parallel`: of all tasks; in a job: of its tasks.\n"
+        yield from _fields(Resources)
 
     return _page(lines())
+
+
+def _fields(cls: type[Parallel | Resources], *internal: str) -> Iterator[str]:
+    """The table of the keys that a dataclass holds."""
+    texts, hints = own_argument_texts(cls), get_type_hints(cls)
+    yield "| key | type | default | meaning |\n| --- | --- | --- | --- |"
+    for part in dataclasses.fields(cls):
+        if part.name not in internal:
+            default = "null" if part.default in (None, dataclasses.MISSING) else part.default
+            hint = "mapping" if part.default is dataclasses.MISSING else spell(hints[part.name])
+            yield f"| `{part.name}` | {_cell(hint)} | `{default}` | {_cell(texts[part.name])} |"
 
 
 def _command_line() -> str:
@@ -141,7 +163,7 @@ def _command(name: str) -> Iterator[str]:
     parser = command_parser(name)
     yield f"## {name}\n"
     yield f"{parser.description[0].upper()}{parser.description[1:].rstrip('.')}.\n"
-    configured = any(action.dest == "config" for action in _actions(name)) and name != "report"
+    configured = any(action.dest == "config" for action in _actions(name)) and name not in ("report", "status")
     own = [action for action in _actions(name) if not (configured and action.dest in _SHARED)]
     arguments = " ".join(_usage(action) for action in own if not action.option_strings)
     yield (f"```text\ndj-sandbox {name}{' FILE' if configured else ''} [options] {arguments}".rstrip() + "\n```\n")
@@ -241,7 +263,7 @@ def _python_api() -> str:
             yield from _public(f"dj.{name}", getattr(data_juicer_sandbox, name), "##")
         yield "## Errors\n"
         yield "| error | raised if |\n| --- | --- |"
-        for name in ("SandboxError", "ConfigError", "ConfigErrors", "JobError", "JobFailed"):
+        for name in ("SandboxError", "ConfigError", "ConfigErrors", "JobError", "JobFailed", "JobsFailed"):
             yield f"| `dj.{name}` | {_cell(_first_line(getattr(data_juicer_sandbox, name)))} |"
         yield "\n## Base classes\n"
         yield (

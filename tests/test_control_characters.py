@@ -12,6 +12,7 @@ from data_juicer_sandbox.control_characters import escape_controls, log_entry, o
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.terminal.plain_view import PlainView
 from data_juicer_sandbox.terminal.rich_view import RichView
+from data_juicer_sandbox.terminal.view import FailedJob, SkippedJob
 
 HOSTILE = "a\x1b[2Jb\rc\x9bd\u2028e\u202ef"
 SHOWN = "a\\x1b[2Jb\\rc\\x9bd\\u2028e\\u202ef"
@@ -35,6 +36,8 @@ def test_a_view_shows_control_characters_escaped(view_class):
     view.message(HOSTILE)
     view.table(HOSTILE, ["metric", HOSTILE], [[HOSTILE + "\n", 1.0]])
     view.failure("p.j", HOSTILE, "log", HOSTILE)
+    view.failures([FailedJob(HOSTILE, HOSTILE, HOSTILE)], [SkippedJob(HOSTILE, HOSTILE)], HOSTILE)
+    view.job_skipped("p", HOSTILE, HOSTILE)
     view.job_failed("p", "j", 1.0, HOSTILE)
     view.close()
     text = stream.getvalue()

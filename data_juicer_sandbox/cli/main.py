@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "run a config (the default: `dj-sandbox FILE`)",
     "validate": "validate a config without running it: show all errors, with file and line",
     "plan": "show the execution plan (dry run): which jobs will run, which are kept, and why",
+    "status": "show what a run is doing now, from another terminal",
     "report": "write the HTML report of a run",
     "compare": "compare the metrics and configs of runs",
     "list": "list hooks and components, or show one with its parameters",

@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import types
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from data_juicer_sandbox.config.keys import KEYS, Key
@@ -28,6 +29,11 @@ _TEXT_ONLY = "dj_sandbox_text"
 ENVIRONMENT = "DJ_SANDBOX"
 TRUST = "--trust-checkpoint"
 UNTRUSTED, NO_PLUGINS = "--untrusted", "--no-plugins"
+FORCE = {
+    "--force": "redo this job although nothing has changed, and the jobs that read from it: <pipeline>.<meta_name> or "
+    "<meta_name>; may be repeated, or hold several with commas between; implies --resume true",
+    "--from": "redo this job and all jobs after it in the order of the run; implies --resume true",
+}
 TRUST_VARIABLE = f"{ENVIRONMENT}_TRUST_CHECKPOINT"
 """What jsonargparse would read in place of the flag. It is ignored: a variable that was set once would trust every
 checkpoint, also one that somebody else gave.
@@ -75,6 +81,10 @@ def parser(command: str, description: str, epilog: str | None = None) -> Argumen
             action="store_true",
             help="read a checkpoint of an earlier version that holds Python objects; only if it is your own",
         )
+        for flag, text in FORCE.items():
+            argument_parser.add_argument(
+                flag, action="append", type=str, metavar="JOB", default=argparse.SUPPRESS, help=text
+            )
     argument_parser.add_argument(
         UNTRUSTED,
         action="store_true",
@@ -135,7 +145,7 @@ def read(argument_parser: ArgumentParser, arguments: list[str]) -> tuple[ConfigV
 
 def _warn_of_variables() -> None:
     """Warn about empty variables, and those that begin like this program's, which a misspelt one does."""
-    names = [f"{ENVIRONMENT}_{name.upper()}" for name in (*KEYS, "config", "set")]
+    names = [f"{ENVIRONMENT}_{name.upper()}" for name in (*KEYS, "config", "set", "force", "from")]
     for name in sorted(os.environ):
         if not name.startswith(f"{ENVIRONMENT}_"):
             continue
@@ -185,14 +195,36 @@ def _value(key: Key, text: str, source: str) -> JsonValue:
         ConfigError: it is not valid YAML or expands to too much, and the key does not accept plain text.
     """
     choices = get_args(key.type) if isinstance(key.type, types.UnionType) else (key.type,)
-    if str in choices and list not in choices:
+    if str in choices and not {list, dict}.intersection(choices):
         if text.encode(errors="replace").decode() != text:
             raise ConfigError("its value is not UTF-8", where=source)
         return None if text == "null" and type(None) in choices else text
     try:
         value = parse(text, source).value
     except ConfigError:
-        if str in choices and text.lstrip()[:1] not in ("[", "-"):
+        if str in choices and text.lstrip()[:1] not in ("[", "-", "{"):
             return text
         raise
-    return value if str not in choices or isinstance(value, (list, str, type(None))) else text
+    return value if str not in choices or isinstance(value, (list, dict, str, type(None))) else text
+
+
+def add_work_dir(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name the work directory of a run."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("path", nargs="?", metavar="DIR", help="the run's work directory, or its config")
+    which.add_argument("--work_dir", metavar="DIR", help="the run's work directory")
+    which.add_argument("--config", metavar="FILE", help="the run's config, which names its work directory")
+
+
+def work_dir_of(args: argparse.Namespace) -> str:
+    """The work directory that the arguments name.
+
+    Raises:
+        ConfigError: they name a config that cannot be read.
+    """
+    config = args.config or (args.path if args.path and Path(args.path).is_file() else None)
+    if config is None:
+        return str(args.work_dir or args.path)
+    from data_juicer_sandbox.config.loader import load_or_raise
+
+    return load_or_raise(config).work_dir

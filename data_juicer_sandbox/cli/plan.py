@@ -6,7 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.cli import options
+from data_juicer_sandbox.control_characters import escape_controls
 from data_juicer_sandbox.errors import SandboxError
+from data_juicer_sandbox.secrets import mask_text
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -32,12 +34,18 @@ def run(arguments: list[str]) -> int:
     settings, overrides = read
     try:
         flags = {name: settings.get(name, False) for name in ("trust_checkpoint", "untrusted")}
-        plan = Sandbox(settings["config"], **flags, set=settings.get("set"), **overrides).plan()
+        plan = Sandbox(settings["config"], **flags, set=settings.get("set"), **overrides).plan(
+            force=settings.get("force", ()), from_job=settings.get("from", ())
+        )
     except SandboxError as error:
         print(options.refusal(error), file=sys.stderr)
         return error.exit_code
     screen = view_for(sys.stdout)
     screen.table(plan.table.title, plan.table.columns, plan.table.rows)
+    for note in plan.notes:
+        screen.message(note)
     if not plan.resume and any(not step.record for step in plan):
         screen.message("without `resume: true` every run starts from the beginning")
+    for missing in plan.not_installed:
+        print(escape_controls(mask_text(f"warning: {missing}")), file=sys.stderr)
     return 0

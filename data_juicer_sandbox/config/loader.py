@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -99,7 +100,7 @@ def load_or_raise(path: str, overrides: Mapping[str, object] | None = None) -> S
 
 
 def plain_value(value: object, depth: int = 0) -> JsonValue:
-    """A value as a config file could hold it: paths as text, tuples as lists, mappings as dicts.
+    """A value as a config file could hold it: paths and dates as text, tuples as lists, mappings as dicts.
 
     Raises:
         ConfigError: it is nested too deeply, or contains itself.
@@ -108,6 +109,8 @@ def plain_value(value: object, depth: int = 0) -> JsonValue:
         raise ConfigError(f"values are nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, Mapping):
         return {plain_value(key): plain_value(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -170,6 +173,7 @@ class _Loading:
             "iter_targets": read_targets(values["iter_targets"], self.add_problem),
             "iter_updater": values["iter_updater"] or {},
             "parallel": read_parallel(self._filled_parallel(variables), self.add_problem),
+            "cache_dir": variables.get("cache_dir"),
             "watchers": None if names is None else tuple([names] if isinstance(names, str) else names),
             "variables": variables,
             "content": self._content(variables, pipelines),
@@ -221,9 +225,9 @@ class _Loading:
                 variables[name] = self._fill_known(str(value), variables, (name,))
                 if not isinstance(variables[name], str):  # `${vars.x}`, a number
                     variables[name] = str(variables[name])
-        names = ("project_name", "experiment_name", "work_dir", "hpo_config")
+        names = ("project_name", "experiment_name", "work_dir", "hpo_config", "cache_dir")
         path_problems = {name: reason for name in names if (reason := path_problem(str(variables.get(name, ""))))}
-        for name in ("work_dir", "hpo_config"):
+        for name in ("work_dir", "hpo_config", "cache_dir"):
             if name in variables and name not in path_problems and (reason := _unusable_path(str(variables[name]))):
                 path_problems[name] = reason
         for name, reason in path_problems.items():

@@ -28,10 +28,12 @@ from loguru import logger
 from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.files import refuse_special
 
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""Error numbers of a file system without locks."""
+_IN_USE = (errno.EAGAIN, errno.EACCES)
+"""Error numbers of a lock that another run has; any other is that of a file system without locks."""
 _SET = getattr(fcntl, "F_OFD_SETLK", 37)
-_WHOLE_FILE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+_GET = getattr(fcntl, "F_OFD_GETLK", 36)
+_FLOCK = "hhqqi4x"
+_WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 """`struct flock` of 64-bit Linux: type, whence, start, length, pid."""
 
 _held: set[int] = set()
@@ -62,7 +64,11 @@ def locked(work_dir: Path) -> Iterator[None]:
             _held.add(fallback)
             if not _lock(fallback, work_dir):
                 raise WorkDirError("neither the work directory nor the temporary folder has file locks")
-            logger.warning("{} is on a file system without locks: only runs on this machine are kept out", work_dir)
+            logger.warning(
+                "{} is on a file system without locks: runs on other machines are not kept out of it, only those on "
+                "this one; do not start two on different machines",
+                work_dir,
+            )
         folder = _open_folder(work_dir)
         if folder is not None:
             _held.add(folder)
@@ -74,6 +80,24 @@ def locked(work_dir: Path) -> Iterator[None]:
             if held in _held:
                 _held.discard(held)
                 os.close(held)
+
+
+def lock_owner(work_dir: Path) -> str | None:
+    """The run that holds a work directory now, such as `process 12 on host`; None if no run does. Takes no lock."""
+    for path in (work_dir / ".lock", _local_lock_path(work_dir)):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            continue
+        try:
+            holder = fcntl.fcntl(descriptor, _GET, _WHOLE_FILE)
+            if struct.unpack(_FLOCK, holder)[0] != fcntl.F_UNLCK:
+                return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "unknown"
+        except OSError:
+            continue
+        finally:
+            os.close(descriptor)
+    return None
 
 
 def _open(path: Path) -> int:
@@ -120,7 +144,7 @@ def _lock(descriptor: int, work_dir: Path) -> bool:
     try:
         fcntl.fcntl(descriptor, _SET, _WHOLE_FILE)
     except OSError as error:
-        if error.errno in _NO_LOCKS:
+        if error.errno not in _IN_USE:
             return False
         owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
         raise _in_use(owner, work_dir) from error
@@ -133,13 +157,19 @@ def _lock(descriptor: int, work_dir: Path) -> bool:
 
 def _local_lock(work_dir: Path) -> Path:
     """A lock file for a work directory in the temporary folder of this machine, in a folder of this user alone."""
-    folder = Path(tempfile.gettempdir(), f"dj_sandbox_locks_{os.getuid()}")
+    path = _local_lock_path(work_dir)
+    folder = path.parent
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     status = folder.lstat()
     if folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise WorkDirError(f"{folder} is not a folder of this user alone", hint="remove it")
-    return folder / hashlib.sha256(os.fsencode(os.path.realpath(work_dir))).hexdigest()[:32]
+    return path
+
+
+def _local_lock_path(work_dir: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(os.path.realpath(work_dir))).hexdigest()[:32]
+    return Path(tempfile.gettempdir(), f"dj_sandbox_locks_{os.getuid()}", name)
 
 
 @cache

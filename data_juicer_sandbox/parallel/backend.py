@@ -21,16 +21,18 @@ class Submission:
         folder: the task's folder, absolute. Its name is not unique; its path is.
         label: the task in messages: `main.train`, `main.train: low_seed42`.
         resources: what it needs.
+        module: the module that runs it, with the folder as its argument.
     """
 
     folder: Path
     label: str
     resources: Resources
+    module: str = WORKER
 
     @property
     def command(self) -> list[str]:
         """The command that runs the task. It exits with 0 whenever it could write a result or a failure."""
-        return [sys.executable, "-m", WORKER, str(self.folder)]
+        return [sys.executable, "-m", self.module, str(self.folder)]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,10 @@ class Backend(ABC):
         Raises:
             JobError: they cannot; one line that names what is missing.
         """
+
+    def describe(self) -> str:
+        """How tasks are run, for the user."""
+        return f"jobs run side by side: {self.name}"
 
     @abstractmethod
     def submit(self, submissions: Sequence[Submission]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from data_juicer_sandbox.files import open_regular
+from data_juicer_sandbox.files import move_aside, open_regular
 from data_juicer_sandbox.terminal.view import RunState
 
 FILE = "running.json"
@@ -54,3 +54,12 @@ def read_status(work_dir: Path) -> Status | None:
         return None
     except msgspec.MsgspecError as error:
         raise ValueError(f"{work_dir / FILE} is damaged: {error}") from error
+
+
+def clear_status(work_dir: Path) -> None:
+    """Remove the state of a run that was killed; a file of the user's that has this name is renamed."""
+    try:
+        if read_status(work_dir) is not None:
+            (work_dir / FILE).unlink()
+    except (ValueError, OSError):  # such as a folder
+        move_aside(work_dir / FILE)

@@ -21,7 +21,7 @@ from data_juicer_sandbox.components.processes.hardware import core_numbers, visi
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import JobRecord
-from data_juicer_sandbox.engine.runner import RunContext
+from data_juicer_sandbox.engine.runner import RunContext, open_cache
 from data_juicer_sandbox.interruption import interruptible
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import FAILED, SearchController, TrialResult, TrialSpec
@@ -192,7 +192,7 @@ def _worker_main(
     logs.show_warnings_only()
     with code_policy(untrusted=untrusted), surviving_outputs(restore=False), interruptible():
         try:
-            trials = _worker_trials(config, sweep, records, trust_checkpoint)
+            trials = worker_trials(config, sweep, records, trust_checkpoint)
             while True:
                 spec = pipe.recv()
                 pipe.send(_run_trial(trials, spec, pipe))
@@ -214,9 +214,17 @@ def _run_trial(trials: Trials, spec: TrialSpec, pipe: Connection) -> TrialResult
         logs.close()
 
 
-def _worker_trials(
+def worker_trials(
     config: SandboxConfig, sweep: Sweep, records: Sequence[tuple[str, object]], trust_checkpoint: bool
 ) -> Trials:
+    """The trials of a run, in a process that runs some of them.
+
+    Args:
+        config: the config of the run.
+        sweep: its search.
+        records: pipeline and plain record of the jobs that all trials share.
+        trust_checkpoint: whether checkpoints of earlier versions may be read.
+    """
     from data_juicer_sandbox.context.checkpoint import Checkpoint
     from data_juicer_sandbox.context.infos import ContextInfos
     from data_juicer_sandbox.terminal.plain_view import PlainView
@@ -242,5 +250,6 @@ def _worker_trials(
         config.variables,
         config_files=config.files,
         trust_checkpoint=trust_checkpoint,
+        cache=open_cache(config),
     )
     return Trials(config, sweep, planned_jobs, shared, run_context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from loguru import logger
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import ContextInfos
-from data_juicer_sandbox.engine.planner import Step, make_plan
+from data_juicer_sandbox.engine.planner import Step, forecast_of, make_plan
 from data_juicer_sandbox.engine.runner import JobFailed, RunContext, differs, runner_class
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
@@ -61,6 +61,11 @@ def search(
         StudyError: the study cannot be used.
     """
     result = SearchResult()
+    run_context = replace(run_context, on_error="stop")  # the trials need all shared jobs; a failed trial is a result
+    if config.parallel.backend == "local" and sweep.n_jobs == 1:
+        from data_juicer_sandbox.parallel.local import LocalBackend
+
+        sweep = replace(sweep, n_jobs=LocalBackend(config.parallel).workers)
     # opened before the shared jobs run, so that an unusable study fails at once
     controller = None if sweep.backend == "wandb" else open_controller(config, sweep, planned_jobs)
     shared_jobs = shared(sweep, planned_jobs, run_context.context)
@@ -90,7 +95,11 @@ def search(
     _warn_of_outdated_trials(controller, trials)
     artifacts = SearchArtifacts(config, sweep, controller)
     try:
-        if sweep.n_jobs == 1:
+        if config.parallel.backend in ("slurm", "ray"):
+            from data_juicer_sandbox.search.cluster_trials import run_on_backend
+
+            run_on_backend(config, controller, trials, run_context, artifacts)
+        elif sweep.n_jobs == 1:
             _run_in_process(controller, trials, run_context, artifacts)
         else:
             from data_juicer_sandbox.search.executors import run_in_workers
@@ -124,8 +133,9 @@ def plan_search(
 ) -> list[Step]:
     """The plan of the shared jobs, followed by the jobs of each trial."""
     common = {planned_job.job.id for planned_job in shared(sweep, planned_jobs, context)}
-    relocator = PathRelocator(Path(config.work_dir))
-    steps = make_plan(planned_jobs, context, FingerprintCache(), config.variables, relocator)
+    relocator, fingerprints = PathRelocator(Path(config.work_dir)), FingerprintCache()
+    forecast = forecast_of(config, relocator, fingerprints)
+    steps = make_plan(planned_jobs, context, fingerprints, config.variables, relocator, forecast=forecast)
     return [
         step
         if step.planned_job.job.id in common

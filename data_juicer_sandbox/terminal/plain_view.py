@@ -10,7 +10,8 @@ from typing import TextIO
 
 from data_juicer_sandbox.control_characters import escape_controls
 from data_juicer_sandbox.terminal.tables import WIDTH, lay_out
-from data_juicer_sandbox.terminal.view import View, duration
+from data_juicer_sandbox.terminal.task_table import in_short
+from data_juicer_sandbox.terminal.view import FailedJob, RunState, SkippedJob, View, duration
 
 EVERY = 30.0
 """Interval in seconds between the lines of a long job."""
@@ -26,6 +27,8 @@ class PlainView(View):
         self._n_jobs = self._n_seen = 0
         self._job, self._job_started = "", 0.0
         self._tasks: list[PlainTask] = []
+        self._numbers: dict[str, int] = {}
+        self._state: RunState | None = None
         self._written = time.monotonic()
         self._ended: threading.Event | None = None
 
@@ -39,7 +42,8 @@ class PlainView(View):
 
     def pass_started(self, title: str, n_jobs: int) -> None:
         """Restart the count of jobs."""
-        self._n_jobs, self._n_seen = n_jobs, 0
+        self._n_jobs, self._n_seen, self._state = n_jobs, 0, None
+        self._numbers.clear()
         self.message(title)
 
     def pipeline_started(self, name: str) -> None:
@@ -47,24 +51,26 @@ class PlainView(View):
 
     def job_started(self, pipeline: str, job: str, hook: str) -> None:
         """Write that the job has started."""
-        self._n_seen += 1
         self._job, self._job_started = f"{pipeline}.{job}", time.monotonic()
-        self.message(f"{self._number()} {pipeline}.{job} ({hook}) started")
+        self.message(f"{self._number(self._job)} {self._job} ({hook}) started")
 
     def job_kept(self, pipeline: str, job: str, reason: str) -> None:
         """Write why the job does not run again."""
-        self._n_seen += 1
-        self.message(f"{self._number()} {pipeline}.{job} kept: {reason}")
+        self._show_end(f"{pipeline}.{job}", f"kept: {reason}")
 
     def job_done(self, pipeline: str, job: str, seconds: float, summary: str = "") -> None:
         """Write the duration and a summary of the outputs."""
         self._job = ""
-        self.message(f"{self._number()} {pipeline}.{job} done in {duration(seconds)}{': ' * bool(summary)}{summary}")
+        self._show_end(f"{pipeline}.{job}", f"done in {duration(seconds)}{': ' * bool(summary)}{summary}")
 
     def job_failed(self, pipeline: str, job: str, seconds: float, cause: str) -> None:
         """Write the first line of the cause."""
         self._job = ""
-        self.message(f"{self._number()} {pipeline}.{job} failed after {duration(seconds)}: {first_line(cause)}")
+        self._show_end(f"{pipeline}.{job}", f"failed after {duration(seconds)}: {first_line(cause)}")
+
+    def job_skipped(self, pipeline: str, job: str, because_of: str) -> None:
+        """Write why the job does not run."""
+        self._show_end(f"{pipeline}.{job}", f"skipped: {because_of} failed")
 
     def run_done(self, seconds: float, n_run: int, n_kept: int, notes: Sequence[str] = ()) -> None:
         """Write the duration and the notes."""
@@ -78,6 +84,11 @@ class PlainView(View):
         """Write the cause, the log's path and the command that continues the run."""
         self.close()
         self.message(f"FAILED: {job}\n  cause: {indented(cause)}\n  log: {log_path}\n  to continue: {command}")
+
+    def failures(self, failed: Sequence[FailedJob], skipped: Sequence[SkippedJob], command: str) -> None:
+        """Write the causes, what was skipped, and the command that continues the run."""
+        self.close()
+        self.message(f"FAILED: {failure_list(failed, skipped)}\n  to continue: {command}")
 
     def message(self, text: str) -> None:
         """Write a line."""
@@ -99,6 +110,11 @@ class PlainView(View):
         finally:
             self._tasks.remove(task)
 
+    def running(self, state: RunState) -> None:
+        """Keep the state for the regular lines."""
+        self._state = state
+        self.write_progress()
+
     def close(self) -> None:
         """Stop the regular lines."""
         if self._ended is not None:
@@ -107,6 +123,9 @@ class PlainView(View):
     def write_progress(self) -> None:
         """Write how far the job is, if nothing was written for `EVERY` seconds."""
         if time.monotonic() - self._written < EVERY:
+            return
+        if self._state is not None:
+            self.message(f"  {in_short(self._state, MAX_TASKS)}")
             return
         tasks = self._tasks[:MAX_TASKS]
         states = [task.state(task is not tasks[-1]) for task in tasks]
@@ -123,8 +142,15 @@ class PlainView(View):
         while not ended.wait(EVERY / 3):
             self.write_progress()
 
-    def _number(self) -> str:
-        return f"[{self._n_seen}/{self._n_jobs}]"
+    def _show_end(self, job: str, text: str) -> None:
+        self.message(f"{self._number(job)} {job} {text}")
+        self._numbers.pop(job, None)  # a probe and its refine job have one name
+
+    def _number(self, job: str) -> str:
+        if job not in self._numbers:
+            self._n_seen += 1
+            self._numbers[job] = self._n_seen
+        return f"[{self._numbers[job]}/{self._n_jobs}]"
 
 
 class PlainTask:
@@ -169,6 +195,16 @@ def first_line(text: str) -> str:
 def indented(text: str) -> str:
     """Indent the following lines of a text, to be written after a label."""
     return text.strip().replace("\n", "\n    ")
+
+
+def failure_list(failed: Sequence[FailedJob], skipped: Sequence[SkippedJob]) -> str:
+    """The jobs that failed, and why; and those that were skipped for them."""
+    skipped_text = f", {_count(len(skipped), 'job')} skipped" if skipped else ""
+    lines = [f"{_count(len(failed), 'job')}{skipped_text}"]
+    for job in failed:
+        lines.append(f"  {job.label}\n    cause: {indented(job.cause)}\n    log: {job.log}")
+    lines += [f"  {job.label} was skipped: {job.because_of} failed" for job in skipped]
+    return "\n".join(lines)
 
 
 def _count(number: int, word: str) -> str:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from data_juicer_sandbox.terminal.view import View
+from data_juicer_sandbox.terminal.view import FailedJob, SkippedJob, View
 
 
 class SilentView(View):
@@ -36,10 +36,16 @@ class SilentView(View):
     def job_failed(self, pipeline: str, job: str, seconds: float, cause: str) -> None:
         """Show nothing."""
 
+    def job_skipped(self, pipeline: str, job: str, because_of: str) -> None:
+        """Show nothing."""
+
     def run_done(self, seconds: float, n_run: int, n_kept: int, notes: Sequence[str] = ()) -> None:
         """Show nothing."""
 
     def failure(self, job: str, cause: str, log_path: str, command: str) -> None:
+        """Show nothing."""
+
+    def failures(self, failed: Sequence[FailedJob], skipped: Sequence[SkippedJob], command: str) -> None:
         """Show nothing."""
 
     def message(self, text: str) -> None:

@@ -86,7 +86,7 @@ def lay_out(
     if is_too_wide() and len(rows) > 1:
         constant = [index for index, column in enumerate(texts) if len(set(column)) == 1]
         if len(constant) < len(texts):
-            equal = [f"{names[index]}: {texts[index][0]}" for index in constant if texts[index][0]]
+            equal = [f"{names[index]}: {texts[index][0]}".removeprefix(": ") for index in constant if texts[index][0]]
             folded = f"in all rows: {'; '.join(equal)}"
             notes += wrap(folded, width, initial_indent="  ", subsequent_indent="    ") if equal else []
             for index in reversed(constant):

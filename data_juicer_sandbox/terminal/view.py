@@ -56,6 +56,34 @@ class RunState:
     total: int
 
 
+@dataclass(frozen=True)
+class FailedJob:
+    """A job that failed.
+
+    Args:
+        label: `<pipeline>.<meta_name>`.
+        cause: the error message.
+        log: the path of the log that has the details.
+    """
+
+    label: str
+    cause: str
+    log: str
+
+
+@dataclass(frozen=True)
+class SkippedJob:
+    """A job that did not run because of another one.
+
+    Args:
+        label: `<pipeline>.<meta_name>`.
+        because_of: the job that failed: this job reads from it, or from a job that was skipped for it.
+    """
+
+    label: str
+    because_of: str
+
+
 class View(ABC):
     """Shows a run. Components use it as their `Progress`.
 
@@ -102,6 +130,16 @@ class View(ABC):
         """A job failed; `failure` shows the details at the end of the run."""
 
     @abstractmethod
+    def job_skipped(self, pipeline: str, job: str, because_of: str) -> None:
+        """A job does not run since it depends on one that failed.
+
+        Args:
+            pipeline: its pipeline.
+            job: its name.
+            because_of: the job that failed.
+        """
+
+    @abstractmethod
     def run_done(self, seconds: float, n_run: int, n_kept: int, notes: Sequence[str] = ()) -> None:
         """The run succeeded.
 
@@ -121,6 +159,16 @@ class View(ABC):
             cause: the error message.
             log_path: the path of the log.
             command: the command that continues the run.
+        """
+
+    @abstractmethod
+    def failures(self, failed: Sequence[FailedJob], skipped: Sequence[SkippedJob], command: str) -> None:
+        """The run ended; some jobs failed, and all that do not depend on them have run.
+
+        Args:
+            failed: the jobs that failed.
+            skipped: the jobs that did not run.
+            command: the command that runs both.
         """
 
     @abstractmethod

@@ -16,11 +16,11 @@ from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.file_digests import content_stamp, quick_key, total_size, walk
 from data_juicer_sandbox.files import is_pattern, path_exists
 from data_juicer_sandbox.hooks import find_hook
-from data_juicer_sandbox.plain_json import flatten
+from data_juicer_sandbox.plain_json import flatten, texts
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.signatures import parameters
 from data_juicer_sandbox.user_code import UserCode
-from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths, texts
+from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths
 from data_juicer_sandbox.workflow.resolve import ResolvedJob
 
 Fingerprint = tuple[str, str]
@@ -58,9 +58,8 @@ class FingerprintCache:
     def get(self, path: str) -> Fingerprint | None:
         """The fingerprint of a file or folder; None if it does not exist or cannot be read."""
         try:
-            key = quick_key(path)
             fingerprint = self._cache.get(path)
-            if fingerprint is None or fingerprint[0] != key:
+            if fingerprint is None or fingerprint[0] != quick_key(path):
                 fingerprint = self._cache[path] = content_stamp(path)
             return fingerprint
         except OSError:

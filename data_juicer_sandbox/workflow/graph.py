@@ -9,8 +9,9 @@ from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.context.keys import PREVIOUS, ContextKey
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.workflow.named_list import NamedList
-from data_juicer_sandbox.workflow.planned_job import PlannedJob, named_jobs, texts
+from data_juicer_sandbox.workflow.planned_job import PlannedJob, named_jobs
 
 
 def edges(planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> dict[str, set[str]]:
@@ -54,7 +55,8 @@ def _paths_read(planned_job: PlannedJob) -> set[Path]:
     mentioned.update(
         config for config in (planned_job.job.dj_configs, planned_job.job.extra_configs) if isinstance(config, str)
     )
-    return {Path(text).absolute() for text in mentioned if "/" in text or "." in text}
+    declared = {path for role in (Role.INPUT, Role.MODEL) for path, _, _ in planned_job.paths(role)}
+    return {Path(text).absolute() for text in mentioned if "/" in text or "." in text or text in declared}
 
 
 def _paths_written(planned_job: PlannedJob, context: ContextInfos) -> set[Path]:

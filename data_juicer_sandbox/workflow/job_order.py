@@ -67,9 +67,9 @@ def job_order(
         for path in accesses.reads | accesses.mentions:
             writers = written.overlapping(path)
             reads |= writers or beside.writers(path)
-        if any(not declared.overlapping(path) for path in accesses.absent):
-            reads |= undeclared
         waits = set(reads)
+        if any(not declared.overlapping(path) for path in accesses.absent):
+            waits |= undeclared
         for path in accesses.writes:
             waits |= written.overlapping(path) | read.overlapping(path)
         for path in accesses.beside:

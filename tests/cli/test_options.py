@@ -53,6 +53,8 @@ def test_odd_values_are_one_error_that_names_its_source(key, text, by_flag, conf
         ("watchers", "local", "local"),
         ("watchers", "[local, wandb]", ["local", "wandb"]),
         ("watchers", "7", "7"),
+        ("parallel", "local", "local"),
+        ("parallel", "{backend: local, retries: 2}", {"backend": "local", "retries": 2}),
         ("iter_targets", "a.b.c >= 3", "a.b.c >= 3"),
         ("iter_targets", "%x", "%x"),
     ],

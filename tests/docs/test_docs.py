@@ -81,6 +81,19 @@ def test_the_example_of_the_readme_is_valid(tmp_path, dj_sandbox):
     assert "4 job(s)" in done.stdout
 
 
+def test_the_example_of_jobs_side_by_side_runs_as_its_plan_says(tmp_path, dj_sandbox):
+    page = ROOT / "docs/parallel.md"
+    save_named(page, "yaml", tmp_path)
+    plan = next(block for block in blocks(page, "text") if "would run" in block)
+    done = dj_sandbox("plan", "side_by_side.yaml")
+    lines = [line.rstrip() for line in done.stdout.strip().splitlines()]
+    assert lines[:-1] == plan.splitlines(), done.stderr
+    done = dj_sandbox("side_by_side.yaml")
+    assert done.returncode == 0, done.stderr
+    values = re.findall(r"^(lines|characters) +(\d+)", done.stderr, re.MULTILINE)
+    assert values == [("lines", "3"), ("characters", "50")]
+
+
 def test_the_example_of_the_user_guide_runs(tmp_path, dj_sandbox):
     (tmp_path / "x.yaml").write_text(blocks(GUIDE, "yaml")[0])
     for name in ("strict", "loose"):

@@ -15,7 +15,7 @@ from data_juicer_sandbox.terminal import plain_view
 from data_juicer_sandbox.terminal.plain_view import PlainView
 from data_juicer_sandbox.terminal.progress import view_for
 from data_juicer_sandbox.terminal.rich_view import RichView
-from data_juicer_sandbox.terminal.view import duration
+from data_juicer_sandbox.terminal.view import FailedJob, RunState, SkippedJob, TaskState, duration
 
 
 def tell(view):
@@ -35,6 +35,8 @@ def tell(view):
     view.job_started("p2", "score", "EvaluateModelHook")
     view.job_failed("p2", "score", 0.5, "no [model] there\nlook again")
     view.failure("p2.score", "no [model] there\nlook again", "/w/run.log", "dj-sandbox --config x.yaml --resume true")
+    view.job_skipped("p2", "rank", "p2.score")
+    view.failures([FailedJob("p2.mix", "no [rows]\nnone", "/w/mix.log")], [SkippedJob("p2.rank", "p2.mix")], "again")
     view.run_done(130, 3, 1, ["report: /w/report.html"])
     view.table("Scores", ["model", "bpb", "n"], [["a [b]", 2.6912345, 3], ["bb", None, 10000]])
     view.close()
@@ -49,7 +51,8 @@ def test_all_that_matters_is_said(cls):
     for words in (
         "p1.corpus", "kept: nothing changed", "p1.train", "2 min 03 s", "2 models", "p2.eval", "no [model] there",
         "look again", "/w/run.log", "dj-sandbox --config x.yaml --resume true", "report: /w/report.html",
-        "Scores", "2.6912", "10000", "a [b]",
+        "p2.rank", "skipped: p2.score failed", "1 job, 1 job skipped", "no [rows]", "/w/mix.log", "again",
+        "p2.rank was skipped: p2.mix failed", "Scores", "2.6912", "10000", "a [b]",
     ):  # fmt: skip
         assert words in said, words
     assert "None" not in said
@@ -213,3 +216,68 @@ def test_a_dumb_terminal_gets_plain_lines():
 
 def test_view_for_a_stream():
     assert isinstance(view_for(io.StringIO()), PlainView)
+
+
+def running_state(n_running, n_queued):
+    now = time.time()
+    tasks = [
+        TaskState(f"p.train: seed{n}", f"pid {n}", now - 75, "training", n, 100, f"loss {n}") for n in range(n_running)
+    ]
+    tasks.insert(0, TaskState("p.first", "queued", now - 5))
+    tasks += [TaskState(f"p.eval{n}", "queued", now - 5) for n in range(n_queued - 1)]
+    return RunState(tuple(tasks), 4, 3, 1, 20)
+
+
+def test_tasks_side_by_side_on_one_line(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(plain_view.time, "monotonic", lambda: now[0])
+    view = PlainView(io.StringIO())
+    for _ in range(4):
+        view.running(running_state(5, 2))
+        now[0] += 10
+    assert view.stream.getvalue().splitlines() == [
+        "  20 jobs: 3 done, 1 failed or skipped, 4 waiting, 12 started; p.train: seed0: training 0/100 loss 0;"
+        " p.train: seed1: training 1/100 loss 1; p.train: seed2: training 2/100 loss 2; 2 more tasks; 2 queued"
+    ]
+
+
+def test_jobs_that_end_in_another_order_keep_their_numbers():
+    view = PlainView(io.StringIO())
+    view.run_started(1, 3)
+    view.job_started("p", "a", "SomeHook")
+    view.job_started("p", "b", "SomeHook")
+    view.job_done("p", "b", 1)
+    view.job_failed("p", "a", 1, "bad")
+    view.job_skipped("p", "c", "p.a")
+    view.close()
+    assert [line.split(maxsplit=2)[:2] for line in view.stream.getvalue().splitlines()[1:]] == [
+        ["[1/3]", "p.a"], ["[2/3]", "p.b"], ["[2/3]", "p.b"], ["[1/3]", "p.a"], ["[3/3]", "p.c"],
+    ]  # fmt: skip
+
+
+TASKS = """
+import sys, time
+from data_juicer_sandbox.terminal.progress import view_for
+from data_juicer_sandbox.terminal.view import RunState, TaskState
+view = view_for(sys.stderr)
+view.run_started(2, 20)
+now = time.time()
+tasks = [TaskState('p.eval%d' % n, 'queued', now - 5) for n in range(3)]
+tasks += [TaskState('p.train: seed%d' % n, 'pid %d' % n, now - 75, 'training', n, 100, 'l %d' % n) for n in range(30)]
+view.running(RunState(tuple(tasks), 4, 3, 1, 20))
+time.sleep(0.5)
+view.close()
+"""
+
+
+@pytest.mark.parametrize(("lines", "shown"), [(12, 7), (50, 33)])
+def test_a_table_of_tasks_that_fits_the_terminal(lines, shown):
+    seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", on_a_terminal(TASKS, LINES=str(lines)))
+    screen = seen.replace("\r", "\n").split("jobs ")[-1]
+    rows = [line for line in screen.split("\n") if re.match(r"p\.(train|eval)", line)]
+    assert len(rows) == shown
+    assert re.match(r"p\.train: seed0 +pid 0 +7[5-9] s .*training 0/100 +l 0", rows[0])
+    assert "3 done, 1 failed or skipped, 4 waiting" in screen
+    assert ("and 26 more, 3 of them queued" in screen) == (shown == 7)
+    assert ("p.eval2" in screen) == (shown == 33)
+    assert "pipelines" not in screen

@@ -26,6 +26,12 @@ def test_an_edge_by_a_file_and_by_a_folder_around_it(plan):
     assert edges([scale, rows], ContextInfos()) == {A: set(), B: set()}  # a later job is not read
 
 
+def test_an_edge_by_a_declared_input_without_a_dot(plan):
+    rows = plan("rows", "MakeRows", export_path="rows")
+    scale = plan("scale", "ScaleRows", dataset_path="rows", export_path="b.jsonl")
+    assert edges([rows, scale], ContextInfos())[B] == {A}
+
+
 def test_an_edge_by_a_file_that_only_the_record_names(plan):
     rows = plan("rows", "MakeRows", export_path="a.jsonl")
     scale = plan("scale", "ScaleRows", dataset_path="side.jsonl", export_path="b.jsonl")

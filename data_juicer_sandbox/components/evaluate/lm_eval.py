@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from loguru import logger
 
-from data_juicer_sandbox.components.base import Component, InputPath, JobRun, Models, OutputPath
+from data_juicer_sandbox.components.base import FanOut, InputPath, Item, JobRun, Models, OutputPath
 from data_juicer_sandbox.components.evaluate.harness import lm_eval_run
 from data_juicer_sandbox.components.evaluate.harness.external import ExternalHarness, copy_samples
+from data_juicer_sandbox.components.lm import metadata
 from data_juicer_sandbox.components.metric_keys import metric_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.imports import Library, libraries
 from data_juicer_sandbox.installation import install_command
 from data_juicer_sandbox.types import ConfigValues, Metrics
 
 Score = Metrics
 
 
-class LMEval(Component):
+class LMEval(FanOut):
     """Score language models on tasks of lm-evaluation-harness, or on custom tasks in its format.
 
-    The output is `scores`, one mapping per model and task (groups too): `model`, `task`, `samples`, `num_fewshot`, and
-    the task's metrics with their standard errors (`acc`, `acc_stderr`, `acc_norm`, ...; if a task filters answers, the
-    filter's name is appended, as in `exact_match_strict-match`). They are reported as `<model>.<task>.<metric>`.
+    The output is `scores`, one mapping per model and task (groups too): `model`, `task`, `samples`, `num_fewshot`;
+    `train_dataset`, `train_tokens` and `seed` from the model's `training.json`; and the task's metrics with their
+    standard errors (`acc`, `acc_stderr`, `acc_norm`, ...; if a task filters answers, the filter's name is appended, as
+    in `exact_match_strict-match`). They are reported as `<model>.<task>.<metric>`.
 
     lm-eval runs in a separate process, with this interpreter or the one that `python` names (its dependencies may
     conflict with others). Models are evaluated one after the other.
@@ -58,7 +62,13 @@ class LMEval(Component):
     """
 
     outputs = ("scores",)
+    requires = libraries("evaluate", "lm_eval")
     metrics = metric_keys("<task>.<metric>", under="{model}")
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """None, if `python` names another interpreter."""
+        return () if values.get("python") else cls.requires
 
     def __init__(
         self,
@@ -90,6 +100,7 @@ class LMEval(Component):
             raise ConfigError("`tokenizer` requires `api_endpoint`", hint="model_args: {tokenizer: ...} for a folder")
         self.models, self.export_path, self.log_samples = as_list(model), export_path, log_samples
         self.api_endpoint, self.api_kind, self.tokenizer = api_endpoint, api_kind, tokenizer
+        self.threads = threads
         self.harness = ExternalHarness(
             "lm_eval",
             install_command("evaluate"),
@@ -119,16 +130,30 @@ class LMEval(Component):
 
     def run(self, job: JobRun) -> list[Score]:
         """Score every model on every task."""
+        return self._scores(job, distinct_names(self.models))
+
+    def items(self, job: JobRun) -> list[Item]:
+        """The models; none if they are on a server."""
+        return [Item(name, self.threads) for name in distinct_names(self.models)] if self.api_endpoint is None else []
+
+    def run_item(self, job: JobRun, name: str) -> list[Score]:
+        """Score one model on every task."""
+        return self._scores(job, [name])
+
+    def collect(self, job: JobRun, results: Mapping[str, list[Score]]) -> list[Score]:
+        """The scores of all models."""
+        return [score for scores in results.values() for score in scores]
+
+    def _scores(self, job: JobRun, names: Sequence[str]) -> list[Score]:
         scores: list[Score] = []
-        names = iter(distinct_names(self.models))
-        for number, (model, folder, answer) in enumerate(self.harness.run(job, self.models, self.request)):
-            name = next(names)
+        paths = dict(zip(distinct_names(self.models), self.models, strict=True))
+        answers = self.harness.run(job, [paths[name] for name in names], self.request)
+        for number, (name, (model, folder, answer)) in enumerate(zip(names, answers, strict=True)):
             metrics_by_task = read(answer)
             for task, metrics in metrics_by_task.items():
                 about = {"samples": answer["n-samples"].get(task, {}).get("effective")}
-                scores.append(
-                    {"model": model, "task": task, "num_fewshot": answer["n-shot"].get(task), **about, **metrics}
-                )
+                about |= {"num_fewshot": answer["n-shot"].get(task), **metadata.training_of(model, name)}
+                scores.append({"model": model, "task": task, **about, **metrics})
             job.watcher.watch({name: metrics_by_task})
             logger.info("{}: {}", name, metrics_by_task)
             if self.log_samples:

@@ -8,19 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from data_juicer_sandbox.components.base import InputPaths, JobRun, OutputPath
-from data_juicer_sandbox.components.infer.base import (
-    InferFunction,
-    LLMInference,
-    OnResult,
-    Request,
-    as_messages,
-    as_text,
-)
+from data_juicer_sandbox.components.infer.base.component import InferFunction, LLMInference
+from data_juicer_sandbox.components.infer.base.types import OnResult, Request, as_messages, as_text
 from data_juicer_sandbox.components.infer.remote.address import find_endpoint, header_fault, parse_address
-from data_juicer_sandbox.components.io.append_fields import to_json
+from data_juicer_sandbox.components.io.parse import to_json
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.imports import libraries, load
 from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.types import ConfigValues
 
@@ -81,6 +75,9 @@ class APIInference(LLMInference):
         price_per_million: price of a million tokens, `input` and `output`.
     """
 
+    is_divisible = False  # the data sets share the rate limit
+    requires = libraries("api", "openai", "httpx2")
+
     def __init__(
         self,
         model: str,
@@ -106,6 +103,7 @@ class APIInference(LLMInference):
         price_per_million: dict[str, float] | None = None,
         max_rows: PositiveInt | None = None,
         skip_missing: bool = False,
+        skip_bad_rows: NonNegativeInt = 0,
         max_failures: float | None = None,
         retry_failed: bool = False,
         fail_incomplete: bool = False,
@@ -123,6 +121,7 @@ class APIInference(LLMInference):
             func_kwargs=func_kwargs,
             max_rows=max_rows,
             skip_missing=skip_missing,
+            skip_bad_rows=skip_bad_rows,
             max_failures=max_failures,
             retry_failed=retry_failed,
             fail_incomplete=fail_incomplete,

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPaths, JobRun, Model, OutputPath
-from data_juicer_sandbox.components.infer.base import InferFunction, LLMInference
-from data_juicer_sandbox.components.infer.base.component import model_stamp
+from data_juicer_sandbox.components.infer.base.component import InferFunction, LLMInference, model_stamp
 from data_juicer_sandbox.components.infer.local.batches import infer_in_batches
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import Sampling
 from data_juicer_sandbox.components.lm import loading, torch_env
 from data_juicer_sandbox.components.lm.lora import find_adapter
 from data_juicer_sandbox.components.lm.model_check import check_weights
-from data_juicer_sandbox.components.number_types import PositiveInt
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
+from data_juicer_sandbox.components.processes.hardware import cores
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 _FOR_TOKENIZER = ("revision", "token", "cache_dir", "subfolder", "trust_remote_code", "gguf_file")
@@ -57,8 +57,10 @@ class HuggingFaceInference(LLMInference):
         chat: whether to apply the chat template; by default if the tokenizer has one.
         chat_template_kwargs: more arguments of the chat template, such as `enable_thinking`.
         batch_size: prompts per batch; each sample counts.
-        threads: CPU threads; torch's default if not set.
+        threads: CPU threads; by default 1 for a small model, torch's default for others.
     """
+
+    requires = imports.libraries(torch_env.EXTRA, "torch", "transformers")
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class HuggingFaceInference(LLMInference):
         func_kwargs: ConfigValues | None = None,
         max_rows: PositiveInt | None = None,
         skip_missing: bool = False,
+        skip_bad_rows: NonNegativeInt = 0,
         max_failures: float | None = None,
         retry_failed: bool = False,
         fail_incomplete: bool = False,
@@ -95,6 +98,7 @@ class HuggingFaceInference(LLMInference):
             func_kwargs=func_kwargs,
             max_rows=max_rows,
             skip_missing=skip_missing,
+            skip_bad_rows=skip_bad_rows,
             max_failures=max_failures,
             retry_failed=retry_failed,
             fail_incomplete=fail_incomplete,
@@ -109,18 +113,29 @@ class HuggingFaceInference(LLMInference):
         chat = {"chat": self.chat, "chat_template_kwargs": self.chat_template_kwargs}
         return {**super().identity(), **chat, "base": adapter and [adapter.base, model_stamp(adapter.base)]}
 
+    def cpus(self) -> int | None:
+        """The processor cores that the model can use; None on a GPU."""
+        return self._threads or (cores() if torch_env.device() == "cpu" else None)
+
+    @property
+    def _threads(self) -> int | None:
+        return self.threads or torch_env.threads_for(self.model)
+
     @contextmanager
     def inference_function(self, job: JobRun) -> Iterator[InferFunction]:
         """Load the model; yields a function that completes requests in batches."""
         from data_juicer_sandbox.components.infer.local.generator import Generator
 
-        with torch_env.deterministic(self.threads), job.progress.task(f"loading {Path(self.model).name}"):
+        with (
+            torch_env.deterministic(self._threads),
+            job.progress.task(f"loading {Path(self.model).name}"),
+        ):
             tokenizer, model = self._load()
             context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
             sampling = self.sampling
             encoder = Encoder(tokenizer, self.chat, self.chat_template_kwargs, context, sampling.tokens)
             generator = Generator(model, tokenizer, sampling)
-        with torch_env.deterministic(self.threads):
+        with torch_env.deterministic(self._threads):
             yield lambda requests, on_result: infer_in_batches(
                 requests,
                 on_result,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -111,6 +114,25 @@ def test_workers_that_train(job, spy, jsonl, docstrings, together):
         assert json.loads(record)["parameters"]["training_args"] == {"run_name": "https://user:***@host"}
 
 
+def test_threads_may_find_the_folders_of_a_killed_process_at_the_same_time(tmp_path):
+    for number in range(40):
+        abandoned = tmp_path / f".handover_{socket.gethostname()}_0_{number}"
+        abandoned.mkdir()
+        for name in range(40):
+            (abandoned / f"{name}.json").touch()
+    start = threading.Barrier(8, timeout=20)
+
+    def train() -> None:
+        start.wait()
+        with private_folder(tmp_path):
+            start.wait()  # no thread removes the folder of another
+
+    with ThreadPoolExecutor(8) as pool:
+        for thread in [pool.submit(train) for _ in range(8)]:
+            thread.result()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_framework_outside(job, spy, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
@@ -163,7 +185,9 @@ def test_spark_gets_a_file(job, spy, tmp_path, monkeypatch):
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
-    abandoned, other = tmp_path / ".handover_1_x", tmp_path / "mine"
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    abandoned, other = tmp_path / f".handover_{socket.gethostname()}_{process.pid}_x", tmp_path / "mine"
     for folder in (abandoned, other):
         folder.mkdir()
         (folder / "0.json").write_text("{}")
@@ -171,6 +195,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     with private_folder(tmp_path) as first, private_folder(tmp_path) as second:
         assert first.is_dir()
         assert second.is_dir()
+        assert not abandoned.exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".handover_link", "mine"]
     assert (other / "0.json").exists()
 
@@ -181,3 +206,13 @@ def test_a_file_is_new_and_read_once(tmp_path):
         hand_over(tmp_path / "a.json", {})
     assert take_over(tmp_path / "a.json") == {"key": "ä"}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_running_process_hands_over_stays(tmp_path):
+    other = tmp_path / f".handover_{socket.gethostname()}_{os.getppid()}_x"
+    remote = tmp_path / f".handover_another-machine_{2**22 + 1}_x"
+    other.mkdir()
+    remote.mkdir()
+    with private_folder(tmp_path):
+        assert other.is_dir()
+        assert remote.is_dir()

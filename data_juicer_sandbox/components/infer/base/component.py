@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
+from typing import ClassVar
 
 from loguru import logger
 
-from data_juicer_sandbox.components.base import Component, JobRun
+from data_juicer_sandbox.components.base import FanOut, Item, JobRun
 from data_juicer_sandbox.components.infer import messages
 from data_juicer_sandbox.components.infer.base.dataset import (
     INCOMPLETE,
@@ -31,6 +32,7 @@ from data_juicer_sandbox.components.infer.base.types import (
     Request,
     check_limit,
 )
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.io.data_files import existing_data, refuse_overwriting
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
@@ -57,7 +59,7 @@ _FIGURES = (
 )
 
 
-class LLMInference(Component):
+class LLMInference(FanOut):
     """Base of the executors that run a language model over a data set.
 
     Reads `dataset_path`, writes `<name>_inference.jsonl` under `export_path`: the rows unchanged, byte for byte, in
@@ -88,6 +90,8 @@ class LLMInference(Component):
             those under the key `build_messages_func` or `parse_output_func` to that function.
         max_rows: number of rows of each data set, from its start; all by default.
         skip_missing: skip data sets that do not exist, with a warning, instead of failing.
+        skip_bad_rows: number of rows, over all data sets, that may be invalid (no JSON object); they are counted, named
+            in the log and skipped: the output lacks them.
         max_failures: tolerated failed rows per data set: a fraction if below 1, else a count. By default the job fails
             only if every row failed.
         retry_failed: repeat failed rows of an interrupted job.
@@ -96,7 +100,7 @@ class LLMInference(Component):
     """
 
     outputs = ("path",)
-    metrics = (*metric_keys(*_FIGURES), *metric_keys(*_FIGURES, under="{dataset_path}"))
+    metrics = (*metric_keys(*_FIGURES), *metric_keys(*_FIGURES, under="{dataset_path}"), *BAD_ROWS)
     numbers = number_keys(path=())
 
     def __init__(
@@ -114,6 +118,7 @@ class LLMInference(Component):
         func_kwargs: Mapping[str, JsonValue] | None = None,
         max_rows: int | None = None,
         skip_missing: bool = False,
+        skip_bad_rows: int = 0,
         max_failures: float | None = None,
         retry_failed: bool = False,
         fail_incomplete: bool = False,
@@ -129,6 +134,7 @@ class LLMInference(Component):
             raise ConfigError(f"{names} must differ")
         self.settings = InferenceSettings(build, parse, fields, self.samples, max_rows, fail_incomplete)
         self.skip_missing, self.retry_failed, self.price = skip_missing, retry_failed, price_per_million
+        self.skip_bad_rows = skip_bad_rows
         check_limit(max_failures)
         self.limit = max_failures
         self.counted: Counter[str] = Counter()
@@ -136,6 +142,9 @@ class LLMInference(Component):
         self._functions = [build_messages_func, parse_output_func, dict(func_kwargs or {})]
         if self._names_file and len(as_list(dataset_path)) > 1:
             raise ConfigError(f"export_path {export_path!r} is one file for several data sets", hint="a folder")
+
+    is_divisible: ClassVar[bool] = True
+    """Whether several processes may work on the data sets: not if they share a server's rate limit."""
 
     @abstractmethod
     def inference_function(self, job: JobRun) -> AbstractContextManager[InferFunction]:
@@ -166,12 +175,51 @@ class LLMInference(Component):
         Raises:
             JobError: a data set does not exist or is empty, every row failed, or more than `max_failures`.
         """
-        sources = self._sources()
-        targets = [self._target(name) for name, _ in sources]
-        for target in targets:
-            refuse_overwriting(target, [path for _, path in sources])
-            claim(target)
-        journals, metrics = [], []
+        allowance = Allowance(self.skip_bad_rows)
+        metrics = self._infer_all(job, self._claimed_sources(), allowance)
+        return self._finish(job, metrics, allowance.skipped)
+
+    def items(self, job: JobRun) -> list[Item]:
+        """The data sets, if `is_divisible`."""
+        return [Item(name, self.cpus()) for name in self._claimed_sources()] if self.is_divisible else []
+
+    def cpus(self) -> int | None:
+        """The processor cores that the model can use; None: unknown."""
+        return None
+
+    def run_item(self, job: JobRun, name: str) -> Metrics:
+        """Run the model over one data set."""
+        allowance = Allowance(self.skip_bad_rows)
+        metrics = self._infer_all(job, {name: self._claimed_sources()[name]}, allowance)
+        return {"metrics": metrics[0], "bad_rows": allowance.skipped}
+
+    def collect(self, job: JobRun, results: Mapping[str, Metrics]) -> str | list[str]:
+        """Report the sums over all data sets; returns the paths as `run` does.
+
+        Raises:
+            JobError: the data sets have more bad rows together than are tolerated.
+        """
+        bad_rows = sum(result["bad_rows"] for result in results.values())
+        return self._finish(job, [result["metrics"] for result in results.values()], bad_rows)
+
+    def _claimed_sources(self) -> dict[str, str]:
+        """The data sets by name; their outputs are claimed.
+
+        Raises:
+            JobError: a data set does not exist, or the job must not write an output.
+        """
+        sources = dict(self._sources())
+        for name in sources:
+            refuse_overwriting(self._target(name), list(sources.values()))
+            claim(self._target(name))
+        return sources
+
+    def _journal(self, name: str) -> Path:
+        return temporary_path(self._target(name), ".answers")
+
+    def _infer_all(self, job: JobRun, sources: Mapping[str, str], allowance: Allowance) -> list[Metrics]:
+        """Run the model over some of the data sets; returns the metrics of each."""
+        metrics = []
         with ExitStack() as stack:
             loaded: list[InferFunction] = []
 
@@ -180,22 +228,35 @@ class LLMInference(Component):
                     loaded.append(stack.enter_context(self.inference_function(job)))
                 return loaded[0]
 
-            for (name, path), target in zip(sources, targets, strict=True):
-                journal = temporary_path(target, ".answers")
-                metrics.append(self._infer(job, name, path, target, journal, load))
-                journals.append(journal)
-                if len(sources) > 1:
+            for name, path in sources.items():
+                target, journal = self._target(name), self._journal(name)
+                metrics.append(self._infer(job, name, path, target, journal, load, allowance))
+                if len(self._sources()) > 1:
                     job.watcher.watch({name: metrics[-1]})
+        return metrics
+
+    def _finish(self, job: JobRun, metrics: list[Metrics], bad_rows: int) -> str | list[str]:
+        allowance = Allowance(self.skip_bad_rows)
+        allowance.add(bad_rows)
         job.watcher.watch({**_total(metrics), **self.counted})
-        for journal in journals:  # only after all data sets: a resumed job reuses the journals of finished files too
-            remove(journal)
-        paths = [str(target) for target in targets]
+        allowance.report(job)
+        names = [name for name, _ in self._sources()]
+        for name in names:  # only after all data sets: a resumed job reuses the journals of finished files too
+            remove(self._journal(name))
+        paths = [str(self._target(name)) for name in names]
         return paths[0] if isinstance(self.dataset_path, str) else paths
 
     def _infer(
-        self, job: JobRun, name: str, path: str, target: Path, journal_path: Path, load: Callable[[], InferFunction]
+        self,
+        job: JobRun,
+        name: str,
+        path: str,
+        target: Path,
+        journal_path: Path,
+        load: Callable[[], InferFunction],
+        allowance: Allowance,
     ) -> Metrics:
-        rows, content = survey(path, self.settings.max_rows)
+        rows, content = survey(path, self.settings.max_rows, allowance)
         if not rows:
             raise JobError(f"there are no rows in {path}")
         digest, retry_failed = self._digest(content), self.retry_failed
@@ -224,7 +285,7 @@ class LLMInference(Component):
 
             try:
                 if infer is not None:
-                    with closing(pending_requests(path, self.settings, journal, on_result)) as requests:
+                    with closing(pending_requests(path, self.settings, journal, on_result, allowance)) as requests:
                         infer(requests, on_result)
                 limit.judge_all(journal.failed)
             except Exception:
@@ -238,7 +299,7 @@ class LLMInference(Component):
                 logger.warning(
                     "{}: {:,} of {:,} rows failed; in this run: {}", name, journal.failed, rows, summary or "-"
                 )
-            incomplete = assemble(path, target, self.settings, journal)
+            incomplete = assemble(path, target, self.settings, journal, allowance)
             if incomplete:
                 logger.warning(
                     "{}: {:,} of {:,} answers are not complete; see `{}`", name, incomplete, rows, INCOMPLETE
