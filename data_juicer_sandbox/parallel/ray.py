@@ -25,7 +25,7 @@ from data_juicer_sandbox.parallel.shared_folder import probe_file
 from data_juicer_sandbox.parallel.tasks import LOG
 from data_juicer_sandbox.types import LibraryObject
 
-PLACE = "place.json"
+LOCATION_FILE = "location.json"
 """The file in a task's folder that says on which node it runs."""
 CONNECT_SECONDS = 15.0
 """Maximum time in which the cluster accepts a connection."""
@@ -83,7 +83,7 @@ class RayBackend(Backend):
         """Give tasks to Ray; those beyond `max_workers` wait here."""
         self._connect()
         for task in submissions:
-            (task.folder / PLACE).unlink(missing_ok=True)
+            (task.folder / LOCATION_FILE).unlink(missing_ok=True)
         self._queue += submissions
         self._start()
 
@@ -103,8 +103,8 @@ class RayBackend(Backend):
     def where(self, folder: Path) -> str:
         """The node and the process of a task, or `queued`."""
         try:
-            place = json.loads((folder / PLACE).read_bytes())
-            return f"{place['node']}, pid {place['pid']}"
+            location = json.loads((folder / LOCATION_FILE).read_bytes())
+            return f"{location['node']}, pid {location['pid']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "queued"
 
@@ -201,7 +201,7 @@ class RayBackend(Backend):
                 settings["CUDA_VISIBLE_DEVICES"] = ""  # without it, the task would see all GPUs of the node
             seconds = None if needed.minutes is None else 60 * needed.minutes
             reference = remote.remote(
-                supervised, task.command, str(task.folder), LOG, PLACE, defaults, settings, seconds
+                supervised, task.command, str(task.folder), LOG, LOCATION_FILE, defaults, settings, seconds
             )
             self._running[reference] = task
 
@@ -216,7 +216,7 @@ class RayBackend(Backend):
             if isinstance(error, died) and self._deaths[task.folder] < NODE_DEATHS:
                 self._deaths[task.folder] += 1
                 logger.warning("{} is started again, since its node or its Ray worker died: {}", task.label, text)
-                (task.folder / PLACE).unlink(missing_ok=True)
+                (task.folder / LOCATION_FILE).unlink(missing_ok=True)
                 self._queue.appendleft(task)
                 return None
             return Ended(task.folder, f"was ended by Ray: {text}")
@@ -236,7 +236,7 @@ def _task_function() -> Callable[..., tuple[int, bool, str]]:
         command: list[str],
         folder: str,
         log: str,
-        place: str,
+        location_file: str,
         defaults: dict[str, str],
         settings: dict[str, str],
         seconds: float | None,
@@ -269,7 +269,7 @@ def _task_function() -> Callable[..., tuple[int, bool, str]]:
                     start_new_session=True,
                 )
             os.close(read_end)
-            Path(folder, place).write_text(json.dumps({"node": node, "pid": process.pid}), encoding="utf-8")
+            Path(folder, location_file).write_text(json.dumps({"node": node, "pid": process.pid}), encoding="utf-8")
             ended = os.pidfd_open(process.pid)
             while True:
                 try:

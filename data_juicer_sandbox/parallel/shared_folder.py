@@ -25,13 +25,13 @@ def has_outcome(folder: Path) -> bool:
 
 def is_local(folder: Path) -> bool:
     """Whether the file system of a folder belongs to this machine alone, as far as its type tells."""
-    best, kind = "", ""
+    best, file_system = "", ""
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         fields = line.split()
         mount = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4])
         if folder.is_relative_to(mount) and len(mount) >= len(best):
-            best, kind = mount, fields[fields.index("-") + 1]
-    return kind in _LOCAL
+            best, file_system = mount, fields[fields.index("-") + 1]
+    return file_system in _LOCAL
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def submit(script: str) -> str:
 def refusal(script: str) -> str:
     """Why the cluster would refuse a batch script; empty if it would not.
 
-    A node that is busy or down now is no reason, since SLURM then lets the job wait.
+    A node that is busy or down now is not a reason, since SLURM then lets the job wait.
     """
     try:
         _run(["sbatch", "--test-only"], script)

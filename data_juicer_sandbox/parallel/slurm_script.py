@@ -95,13 +95,13 @@ class ScriptWriter:
             JobError: a key is unknown, or its value has the wrong type.
         """
         defaults = _submitit()._get_default_parameters()
-        known = [f"{SLURM}{name}" for name in [*defaults, _TIMEOUT_KEY] if name not in _OWN]
+        valid_keys = [f"{SLURM}{name}" for name in [*defaults, _TIMEOUT_KEY] if name not in _OWN]
         for key, value in self.slurm.items():
             name = key.removeprefix(SLURM)
             if name in _OWN:
                 raise JobError(f"`{key}` cannot be set", hint=f"write {_OWN[name]}")
-            if key not in known:
-                raise JobError(f"unknown parameter of SLURM `{key}`", hint=suggest(key, known))
+            if key not in valid_keys:
+                raise JobError(f"unknown parameter of SLURM `{key}`", hint=suggest(key, valid_keys))
             _check_value(key, name, value)
 
     def script(

@@ -103,7 +103,7 @@ while True:
         folders = sorted(tmp_path.iterdir())
         wait_until(lambda: sum((folder / "attempts").exists() for folder in folders) == 2)
         process.send_signal(signal.SIGKILL)
-    tasks = [ScriptedTask(folder, folder.name, Resources(), code) for folder in folders]
+    tasks = [ScriptedTask(folder, folder.name, Resources(), code=code) for folder in folders]
     queued = [(folder / SUBMITTED).exists() for folder in folders]
     assert sum(queued) == MAX_ARRAY_SIZE
     runner = backend(2)

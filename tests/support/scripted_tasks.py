@@ -56,7 +56,7 @@ def scripted(root: Path, *codes: str, resources: Resources | None = None) -> lis
     for number, code in enumerate(codes):
         folder = root / f"task {number} $HOME 'x'"
         folder.mkdir(parents=True)
-        tasks.append(ScriptedTask(folder, f"main.job: {number}", resources or Resources(), code))
+        tasks.append(ScriptedTask(folder, f"main.job: {number}", resources or Resources(), code=code))
     return tasks
 
 
