@@ -32,10 +32,12 @@ VISIBLE_AFTER = 15.0
 """Seconds in which a file that a node has written appears on a shared file system."""
 CANCEL_SECONDS = 10.0
 """Maximum time to wait until cancelled tasks have ended."""
+COMPLETING_SECONDS = 60.0
+"""Maximum time to wait for the end of jobs that an earlier run cancelled."""
 _QUEUED = ("PENDING", "CONFIGURING", "REQUEUED")
 _STUCK = {"BadConstraints", "PartitionNodeLimit", "PartitionTimeLimit", "PartitionInactive", "PartitionDown"} | {
     *("InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed"),
-    *("JobHeldAdmin", "JobHeldUser", "DependencyNeverSatisfied"),
+    *("JobHeldAdmin", "JobHeldUser", "DependencyNeverSatisfied", "launch failed requeued held"),
 }
 """Reasons why a job waits that do not pass by themselves."""
 
@@ -194,11 +196,13 @@ class SlurmBackend(Backend):
         """Find the tasks that SLURM has since an earlier run; returns their number."""
         entries = {task.folder: entry for task in submissions if (entry := _read_submitted(task.folder)) is not None}
         names = {entry.array for entry in entries.values()}
+        deadline = time.monotonic() + COMPLETING_SECONDS
         while True:
             states = commands.job_states(names)
             matching = {path: states.get((entry.array, entry.index), JobState("")) for path, entry in entries.items()}
             # A job that is being cancelled writes no result, and has to be gone before the task is submitted again.
-            if not any(state.state == "COMPLETING" for state in matching.values()):
+            completing = any(state.state == "COMPLETING" for state in matching.values())
+            if not completing or time.monotonic() > deadline:
                 break
             time.sleep(MIN_INTERVAL)
         active = {path: state for path, state in matching.items() if state.state in ACTIVE}
@@ -291,7 +295,8 @@ class SlurmBackend(Backend):
             state = states.get((task.array.name, task.index), JobState(""))
             changed |= state.state != task.state.state
             task.state = state
-            if state.state not in ACTIVE:
+            # With a result, the clean-up of a node is not waited for: it may take long.
+            if state.state not in ACTIVE or (state.state == "COMPLETING" and has_outcome(task.submission.folder)):
                 self._settle(task)
             elif state.reason in _STUCK and state.state == "PENDING":
                 self._warn(f"{task.submission.label} waits in SLURM, job {task.job}: {state.reason}")

@@ -17,7 +17,7 @@ ACTIVE = {"PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPP
 }
 """The states of a job that is queued or running. In all others it has ended."""
 _FORMAT = "%j|%F|%K|%T|%B|%r"
-_INPUT_VARIABLES = ("SLURM_CONF", "SLURM_CLUSTERS")
+_INPUT_VARIABLES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS")
 _TIMEOUT = 120
 _BATCH = 500
 """Maximum number of job ids in the arguments of one command."""

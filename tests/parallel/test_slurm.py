@@ -15,8 +15,9 @@ from scripted_tasks import ScriptedTask, scripted, wait_all, wait_until
 from slurm import MAX_ARRAY_SIZE, SlurmCluster
 
 from data_juicer_sandbox.config.parallel import Parallel, Resources
-from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.errors import JobError, MissingDependency
 from data_juicer_sandbox.parallel import slurm as slurm_module
+from data_juicer_sandbox.parallel.backend import open_backend
 from data_juicer_sandbox.parallel.slurm import SlurmBackend
 from data_juicer_sandbox.parallel.slurm_script import SUBMITTED
 
@@ -89,6 +90,7 @@ sys.path.insert(0, {str(Path(__file__).parent.parent / "support")!r})
 from pathlib import Path
 from scripted_tasks import scripted
 from data_juicer_sandbox.config.parallel import Parallel
+from data_juicer_sandbox.parallel.backend import open_backend
 from data_juicer_sandbox.parallel.slurm import SlurmBackend
 tasks = scripted(Path({str(tmp_path)!r}), *[{code!r}] * {count})
 backend = SlurmBackend(Parallel("slurm", 2))
@@ -326,3 +328,9 @@ def test_the_time_limit_itself(slurm: SlurmCluster, tmp_path: Path):
     runner.submit([task])
     ended = wait_all(runner, [task], 200)
     assert ended[task.folder].reason.startswith("ended as TIMEOUT on one, SLURM job ")
+
+
+def test_submitit_is_not_installed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(MissingDependency, match=r"'submitit' is not installed \(.*slurm\]"):
+        open_backend(Parallel("slurm"))
