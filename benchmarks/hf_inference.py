@@ -25,7 +25,7 @@ SIZES = (1, 16, 64)
 TINY = """
 import sys, torch
 from transformers import GPT2Config, GPT2LMHeadModel
-from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
+from data_juicer_sandbox.components.train.methods import train_tokenizer
 folder, texts = sys.argv[1], open(sys.argv[2]).readlines()
 torch.manual_seed(0)
 tokenizer = train_tokenizer(texts, 300)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from data_juicer_sandbox.config.yaml_source import Source
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors
 from data_juicer_sandbox.types import ConfigValues
 from data_juicer_sandbox.validation import validate, validated_jobs
+from data_juicer_sandbox.workflow.forced_jobs import forced_jobs
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 if TYPE_CHECKING:
@@ -55,15 +56,22 @@ class Plan:
 
     @property
     def table(self) -> Table:
-        """The plan as the command line shows it: run or keep, wave, job, hook, what it reads from, why."""
+        """The plan as the command line shows it: run, keep or cache, wave, job, hook, what it reads from, why."""
         from data_juicer_sandbox.engine.summary import Table
 
         rows = [
-            ["run" if step.runs else "keep", step.label, step.planned_job.job.hook, ", ".join(step.reads), step.reason]
+            [
+                "cache" if step.cached else "run" if step.runs else "keep",
+                step.label,
+                step.planned_job.job.hook,
+                ", ".join(step.reads),
+                step.reason,
+            ]
             for step in self.steps
         ]
-        running = sum(step.runs for step in self.steps)
-        title = f"{running} of {len(self.steps)} jobs would run"
+        cached = sum(step.cached for step in self.steps)
+        running = sum(step.runs for step in self.steps) - cached
+        title = f"{running} of {len(self.steps)} jobs would run" + (f", {cached} come from the cache" if cached else "")
         columns = ["", "job", "hook", "reads from", "why"]
         if (schedule := self.schedule) is not None:
             columns.insert(1, "wave")
@@ -182,11 +190,14 @@ class Sandbox:
         self._valid_config = config
         return warnings
 
-    def plan(self, *, resume: bool | None = None) -> Plan:
+    def plan(
+        self, *, resume: bool | None = None, force: str | Sequence[str] = (), from_job: str | Sequence[str] = ()
+    ) -> Plan:
         """Decide for each job whether it would run now, and why. Changes nothing.
 
         Args:
             resume: keep results of an earlier run that are still valid; None: as the config says.
+            force, from_job: jobs to redo, as in `run`.
 
         Raises:
             ConfigErrors: the config is wrong.
@@ -195,15 +206,25 @@ class Sandbox:
         from data_juicer_sandbox.execution import plan_steps, schedule_of
 
         with self._policy():
-            config, planned_jobs, _ = self._checked(resume)
-            steps = tuple(plan_steps(config, planned_jobs, self._trust_checkpoint))
+            config, planned_jobs, _, forced = self._checked(resume, force, from_job)
+            steps = tuple(plan_steps(config, planned_jobs, self._trust_checkpoint, forced))
             return Plan(steps, config.resume, schedule_of(config, steps))
 
-    def run(self, *, resume: bool | None = None, view: View | None = None) -> Results:
+    def run(
+        self,
+        *,
+        resume: bool | None = None,
+        force: str | Sequence[str] = (),
+        from_job: str | Sequence[str] = (),
+        view: View | None = None,
+    ) -> Results:
         """Run the jobs. Afterwards logging, environment and standard streams of the process are as they were before.
 
         Args:
             resume: keep results of an earlier run that are still valid; None: as the config says.
+            force: jobs to redo although nothing has changed, as `pipeline.job` or `job`: one, a list, or names with
+                commas between them. Jobs that read from them run again too. Implies `resume`.
+            from_job: redo this job, and all jobs after it in the order of the run. Implies `resume`.
             view: shows the progress, such as `data_juicer_sandbox.terminal.progress.view_for(sys.stderr)`; None shows
                 nothing; warnings are in `sandbox.log`.
 
@@ -217,8 +238,8 @@ class Sandbox:
         from data_juicer_sandbox.execution import execute
 
         with self._policy():
-            config, planned_jobs, warnings = self._checked(resume)
-            return execute(config, planned_jobs, warnings, view, self._trust_checkpoint)
+            config, planned_jobs, warnings, forced = self._checked(resume, force, from_job)
+            return execute(config, planned_jobs, warnings, view, self._trust_checkpoint, forced)
 
     def _policy(self, *, own_code_only: bool = False) -> AbstractContextManager[None]:
         return code_policy(own_code_only=own_code_only, untrusted=self._untrusted)
@@ -230,9 +251,14 @@ class Sandbox:
             raise ConfigErrors(errors)
         return config, errors
 
-    def _checked(self, resume: bool | None) -> tuple[SandboxConfig, list[PlannedJob], list[str]]:
+    def _checked(
+        self, resume: bool | None, force: str | Sequence[str], from_job: str | Sequence[str]
+    ) -> tuple[SandboxConfig, list[PlannedJob], list[str], frozenset[str]]:
+        """The config, its jobs, the warnings of the validation, and the ids of the jobs to redo."""
+        if (force or from_job) and resume is None and "resume" not in self._overrides:
+            resume = True
         config, errors = self._load(resume)
         if errors:
             raise ConfigErrors([*errors, *validate(config).problems])
         planned_jobs, warnings = validated_jobs(config)
-        return config, planned_jobs, warnings
+        return config, planned_jobs, warnings, forced_jobs(force, from_job, config, planned_jobs)

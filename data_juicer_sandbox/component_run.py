@@ -17,6 +17,7 @@ from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import FACTORIES, import_class
 from data_juicer_sandbox.files import guarded_by
 from data_juicer_sandbox.output_guard import OutputGuard, OutputLedger
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.secrets import remember_all
 from data_juicer_sandbox.signatures import build, parameters
 from data_juicer_sandbox.terminal import logs
@@ -24,7 +25,7 @@ from data_juicer_sandbox.terminal.silent_view import SilentView
 from data_juicer_sandbox.terminal.view import View
 from data_juicer_sandbox.types import LibraryObject
 from data_juicer_sandbox.validation.outputs import check_output, is_remote
-from data_juicer_sandbox.workflow.planned_job import recipe_paths, texts
+from data_juicer_sandbox.workflow.planned_job import recipe_paths
 
 _NAME = "component"
 

@@ -1,6 +1,7 @@
-"""Escapes control characters in texts of other programs, servers and files before they reach a log or a terminal.
+"""Escapes texts of other programs, servers and files before they reach a log, a terminal or a spreadsheet.
 
-An escape sequence could hide or change what the terminal shows, and a line break could imitate another log line.
+An escape sequence could hide or change what the terminal shows, a line break could imitate another log line, and a
+spreadsheet would execute a formula.
 """
 
 from __future__ import annotations
@@ -28,3 +29,17 @@ def one_line(text: str) -> str:
 def log_entry(text: str) -> str:
     """A log message whose further lines are indented, so that none of them looks like a message of its own."""
     return escape_controls(text).rstrip("\n").replace("\n", "\n    ") + "\n"
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def safe_cell(value: object) -> object:
+    """A cell that no spreadsheet executes: an apostrophe in front of a text like a formula, unless it is a number."""
+    if not isinstance(value, str) or not value.lstrip(" ").startswith(_FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from loguru import logger
@@ -14,6 +14,7 @@ from data_juicer_sandbox.context.checkpoint import READABLE, Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.engine.iterations import iterate, plan_iterations
 from data_juicer_sandbox.engine.planner import Step
+from data_juicer_sandbox.engine.run_file import recorded_run
 from data_juicer_sandbox.engine.runner import JobFailed, RunContext
 from data_juicer_sandbox.engine.schedule import Schedule, make_schedule
 from data_juicer_sandbox.engine.session import session
@@ -25,8 +26,16 @@ from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 
-def plan_steps(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], trust_checkpoint: bool) -> list[Step]:
+def plan_steps(
+    config: SandboxConfig, planned_jobs: Sequence[PlannedJob], trust_checkpoint: bool, forced: Collection[str] = ()
+) -> list[Step]:
     """Decide for each job whether it would run now, and why. Changes nothing.
+
+    Args:
+        config: the config.
+        planned_jobs: its jobs, validated.
+        trust_checkpoint: also read a checkpoint of an earlier version that holds Python objects.
+        forced: ids of jobs to redo.
 
     Raises:
         CheckpointError: there is a checkpoint, and it is damaged.
@@ -35,6 +44,7 @@ def plan_steps(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], trust_
     context = ContextInfos()
     if config.resume and checkpoint.exists():
         context = checkpoint.read(trust=trust_checkpoint)
+        context.force(forced)
     if config.sweep is not None:
         from data_juicer_sandbox.search import search
 
@@ -55,6 +65,7 @@ def execute(
     warnings: Sequence[str],
     view: View | None,
     trust_checkpoint: bool,
+    forced: Collection[str] = (),
 ) -> Results:
     """Run the jobs of a config; `Sandbox.run` has the errors.
 
@@ -64,17 +75,19 @@ def execute(
         warnings: the warnings of the validation, for the log.
         view: shows the progress; None shows nothing.
         trust_checkpoint: also read a checkpoint of an earlier version that holds Python objects.
+        forced: ids of jobs to redo.
     """
     work_dir, screen = Path(config.work_dir), view or SilentView()
-    with session(config, screen, trust_checkpoint) as run_context:
+    with session(config, screen, trust_checkpoint, forced) as run_context:
         for warning in warnings:
             logger.warning(warning)
         run_context.screen.run_started(len(config.pipelines), len(planned_jobs))
         try:
-            try:
-                results = _run_jobs(config, planned_jobs, run_context)
-            finally:
-                run_context.checkpoint.finish(run_context.context)
+            with recorded_run(config, planned_jobs, run_context.context, forced):
+                try:
+                    results = _run_jobs(config, planned_jobs, run_context)
+                finally:
+                    run_context.checkpoint.finish(run_context.context)
         except JobFailed:
             _write_report(work_dir)
             raise

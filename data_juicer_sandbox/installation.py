@@ -42,12 +42,12 @@ def install_command(extra: str) -> str:
     except (PackageNotFoundError, ValueError):
         package, origin = None, {}
     url = str(origin.get("url", ""))
-    if (control := origin.get("vcs_info")) and not _checkout():
+    if (control := origin.get("vcs_info")) and not checkout():
         target = f"{NAME}[{extra}] @ {control.get('vcs')}+{url}"
         return f"{_pip()} install {_quoted(target)}"
-    folder = _checkout() or (Path(unquote(urlsplit(url).path)) if "dir_info" in origin else None)
+    folder = checkout() or (Path(unquote(urlsplit(url).path)) if "dir_info" in origin else None)
     if folder is not None and folder.is_dir():
-        editable = "-e " if _checkout() else ""
+        editable = "-e " if checkout() else ""
         return f"{_pip()} install {editable}{_quoted(f'{folder}[{extra}]')}"
     packages = requirements(package, extra) if package is not None else []
     return f"{_pip()} install {' '.join(map(_quoted, packages or [f'.[{extra}]']))}"
@@ -89,7 +89,7 @@ def _pip() -> str:
     return f"{shlex.quote(sys.executable)} -m pip"
 
 
-def _checkout() -> Path | None:
+def checkout() -> Path | None:
     """The folder of the clone that this package is imported from."""
     folder = Path(__file__).parent.parent
     project = folder / "pyproject.toml"

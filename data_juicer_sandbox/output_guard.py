@@ -16,6 +16,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from data_juicer_sandbox.code_policy import is_untrusted
 from data_juicer_sandbox.errors import JobError, WorkDirError
 from data_juicer_sandbox.files import is_pattern, move_aside, open_append, real_path, refuse_replacing, refuse_special
 from data_juicer_sandbox.output_folders import Owner
@@ -25,12 +26,19 @@ LEDGER = "written_files.jsonl"
 RUN_FILES = (
     ".lock", "context_infos.pkl", "context_infos.prev.pkl", "context_infos.json", "context_infos.journal",
     "sandbox.log", "metrics.jsonl", "running.json",
-    "config.json", "iterations.json", "report.html", "wandb_run.json", "wandb_sweep.json", "study.journal",
+    "config.json", "run.json", "iterations.json", "report.html", "wandb_run.json", "wandb_sweep.json", "study.journal",
     "trials.csv", "search.json", "best.yaml", LEDGER,
 )  # fmt: skip
 """Files that the program itself writes into a work directory."""
 RUN_FOLDERS = ("jobs", "trials", "front", "plots", "wandb", "previous_*")
 """Patterns of the folders that the program writes there. A job writes only to its own folder in them."""
+_MOVED_FOLDERS = ("trials", "front", "plots")
+"""Those that a new run moves aside as a whole."""
+_TRACES = (
+    ".lock", "context_infos.pkl", "context_infos.prev.pkl", "context_infos.json", "context_infos.journal",
+    "sandbox.log", LEDGER,
+)  # fmt: skip
+"""Files of which every run leaves one."""
 
 _PATTERN = re.compile(r"[*?\[]")
 
@@ -53,6 +61,27 @@ def refuse_links(work_dir: Path) -> None:
         are = "is a symbolic link" if len(links) == 1 else "are symbolic links"
         what = f"{', '.join(links)} {are}, but the run writes files with these names"
         raise WorkDirError(what, where=str(work_dir), hint="remove it, or choose another `work_dir`")
+
+
+def has_run(work_dir: Path) -> bool:
+    """Whether a folder is, or was, the work directory of a run."""
+    return any(os.path.lexists(work_dir / name) for name in _TRACES)
+
+
+def refuse_foreign_run_files(work_dir: Path) -> None:
+    """Refuse a work directory without a trace of a run that holds files with the names of a run's files.
+
+    They are somebody else's, such as the `config.json` of a model; the run would move or replace them.
+
+    Raises:
+        WorkDirError: there are some; names them.
+    """
+    if has_run(work_dir):
+        return
+    names = [name for name in (*RUN_FILES, *_MOVED_FOLDERS) if os.path.lexists(work_dir / name)]
+    if names:
+        what = f"{', '.join(names)} in it, but no checkpoint or log of a run: the folder is used for something else"
+        raise WorkDirError(what, where=str(work_dir), hint="choose another `work_dir`")
 
 
 class OutputLedger:
@@ -169,6 +198,8 @@ class OutputGuard:
         self._job_folder = None if job_folder is None else Path(os.path.realpath(job_folder))
         self._root = Path(os.path.realpath(root or work_dir))
         self._claimed: dict[Path, Path | None] = {}
+        self.claimed: set[Path] = set()
+        """Every path that the job announced, those in its own folder too; it may have written less."""
         self._entries: dict[Path, int] = {}
         self._sources = [_Source(path) for path in dict.fromkeys(inputs) if path and "\0" not in path]
 
@@ -190,6 +221,7 @@ class OutputGuard:
             return
         self.check(path, folder=folder)
         refuse_replacing(real, folder, self.owner)
+        self.claimed.add(real)
         if self._in_job_folder(real):
             return
         self._claimed[real] = None if folder else self._move_foreign(real)
@@ -211,6 +243,10 @@ class OutputGuard:
         # A file with another name too is never written in place: the other name may be a copy of the user's.
         if not os.path.lexists(path) or (path.lstat().st_nlink == 1 and self.ledger.wrote(path)):
             return None
+        if is_untrusted():
+            raise JobError(
+                f"{path} was not written by a job of this work directory", hint="--untrusted replaces no file"
+            )
         aside = move_aside(path)
         logger.warning("{} was not written by a job of this work directory; it was renamed to {}", path, aside)
         return aside
@@ -225,6 +261,7 @@ class OutputGuard:
         """
         for path, aside in self._claimed.items():
             if aside is not None and not os.path.lexists(path):
+                self.claimed.discard(path)
                 self.ledger.settle(path)
                 aside.rename(path)
             elif not os.path.lexists(path) or (completed and self.ledger.entries(path) == self._entries.get(path, 0)):

@@ -1,4 +1,4 @@
-"""Plain values (what JSON can express): parsing, flattening and fingerprints."""
+"""Plain values (what JSON can express): parsing, flattening, the strings in them, and fingerprints."""
 
 from __future__ import annotations
 
@@ -40,6 +40,18 @@ def flatten(value: object, path: str = "", *, keep_empty: bool = False) -> Itera
         yield path, value
     for key, item in items:
         yield from flatten(item, f"{path}.{key}" if path else key, keep_empty=keep_empty)
+
+
+def texts(value: object) -> Iterator[str]:
+    """Every string inside nested mappings, lists and tuples."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from texts(item)
 
 
 def fingerprint(value: object) -> str:

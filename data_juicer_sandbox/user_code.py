@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ from types import ModuleType
 from weakref import WeakKeyDictionary
 
 from data_juicer_sandbox.file_digests import digest
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.plugins import plugins
 
 _DOTTED = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)[.:]([^\W\d]\w*)")
@@ -48,7 +49,7 @@ class UserCode:
                 object in a user's module, adds its modules.
         """
         names = [name for cls in classes for name in class_modules(cls)]
-        for text in set(_texts(configs)):
+        for text in set(texts(configs)):
             if text not in self._modules:
                 self._modules[text] = modules_of(text)
             names += self._modules[text]
@@ -123,17 +124,6 @@ def modules_of(text: str) -> list[str]:
             source = ".".join([*package, source] if source else package)
         module = source
     return modules
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item)
 
 
 def _is_user_module(name: str) -> bool:

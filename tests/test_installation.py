@@ -37,7 +37,7 @@ def installed(tmp_path, monkeypatch):
         if origin is not None:
             (folder / "direct_url.json").write_text(json.dumps(origin))
         monkeypatch.setattr("importlib.metadata.distribution", lambda name: Distribution.at(folder))
-        monkeypatch.setattr(installation, "_checkout", lambda: None)
+        monkeypatch.setattr(installation, "checkout", lambda: None)
 
     return install
 

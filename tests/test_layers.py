@@ -12,18 +12,7 @@ ROOT = Path(data_juicer_sandbox.__file__).parent
 NAME = "data_juicer_sandbox"
 LAYERS = (
     ("control_characters",),
-    (
-        "types",
-        "errors",
-        "interruption",
-        "secrets",
-        "plain_json",
-        "csv_cells",
-        "installation",
-        "labels",
-        "comparison",
-        "__init__",
-    ),
+    ("types", "errors", "interruption", "secrets", "plain_json", "installation", "labels", "comparison", "__init__"),
     ("code_policy",),
     ("output_folders", "output_lock", "imports", "plugins", "file_listing"),
     ("files",),

@@ -337,6 +337,18 @@ def test_no_link_in_a_work_dir_is_followed(name, work_dir, tmp_path, config_file
     assert target.is_dir() and not any(target.iterdir()) if target.is_dir() else target.read_text().endswith("a line")
 
 
+@pytest.mark.parametrize("resume", ["true", "false"])
+@pytest.mark.parametrize("name", ["config.json", "report.html", "metrics.jsonl", "plots/a.png"])
+def test_a_folder_of_something_else_does_not_become_a_work_directory(config_file, capsys, name, resume):
+    config_file("mine", f"model/{name}")
+    config_file("mine", "model/model.safetensors")
+    config = config_file({"work_dir": "model", "execution_job_configs": []})
+    assert main(["--config", str(config), "--resume", resume]) == 2
+    assert f"model: {name.partition('/')[0]} in it, but no checkpoint or log of a run" in capsys.readouterr().err
+    assert sorted(path.name for path in Path("model").iterdir()) == sorted([Path(name).parts[0], "model.safetensors"])
+    assert Path("model", name).read_text() == "mine"
+
+
 def test_a_link_deeper_in_the_folder_of_jobs_is_not_followed(work_dir, tmp_path, config_file, capsys):
     (tmp_path / "target").mkdir()
     (work_dir / "jobs").mkdir()

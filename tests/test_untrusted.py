@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import yaml
 
 import data_juicer_sandbox as dj
 from data_juicer_sandbox.cli.main import main
-from data_juicer_sandbox.csv_cells import safe_cell
+from data_juicer_sandbox.code_policy import code_policy
+from data_juicer_sandbox.control_characters import safe_cell
 from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.workflow import untrusted
 from data_juicer_sandbox.workflow.untrusted import model_problem, output_problem, recipe_refusals
@@ -38,6 +40,15 @@ def files(config_file: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
             config_file("{}", f"models/{name}/{file}")
     config_file('{"auto_map": {"AutoModel": "code.py"}}', "models/remote_code/config.json")
     config_file("{}", "models/remote_code/model.safetensors")
+    for key in ("attn_implementation", "_attn_implementation", "experts_implementation"):
+        config_file({"text_config": {key: {"": "owner/kernel:function"}}}, f"models/{key}/config.json")
+        config_file("{}", f"models/{key}/model.safetensors")
+    for name, weights in {
+        "index_bin": "w.bin",
+        "index_outside": "../w.safetensors",
+        "index_good": "w.safetensors",
+    }.items():
+        config_file(json.dumps({"weight_map": {"a": weights}}), f"models/{name}/model.safetensors.index.json")
     config_file("", "config.yaml")
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -139,6 +150,13 @@ ATTACKS: dict[str, dict[str, Any]] = {
     "file outside": extra("GeneralDataExecutorHook", **{**ROWS, "export_path": "../rows.jsonl"}),
     "hidden file": extra("GeneralDataExecutorHook", **{**ROWS, "export_path": ".config/rows.jsonl"}),
     "export outside": process(export_path="/tmp/evil.jsonl"),
+    "settings of a program": process({"text_length_filter": {}}, export_path="package.json", export_type="jsonl"),
+    "settings of a model": extra("GeneralDataExecutorHook", **{**ROWS, "export_path": "models/good/tokenizer.json"}),
+    "recipe outside the work_dir": job(
+        "RefineRecipeViaKSigmaHook", dj_configs=RECIPE, extra_configs={"path_k_sigma_recipe": "mkdocs.yml"}
+    ),
+    "Makefile": process({"text_length_filter": {}}, export_path="GNUmakefile", export_type="jsonl"),
+    "cache outside": process({"text_length_filter": {}}, use_cache=True),
     "recipe as a program": job(
         "RefineRecipeViaKSigmaHook", dj_configs=RECIPE, extra_configs={"path_k_sigma_recipe": "out/Makefile.mk"}
     ),
@@ -146,6 +164,9 @@ ATTACKS: dict[str, dict[str, Any]] = {
 TOP: dict[str, dict[str, Any]] = {
     "work_dir outside": {"work_dir": "../elsewhere"},
     "hidden work_dir": {"work_dir": ".ssh"},
+    "current folder as work_dir": {"work_dir": "."},
+    "folder of something else as work_dir": {"work_dir": "models/good"},
+    "server of W&B": {"watchers": ["local", "wandb"]},
     "watcher of a plug-in": {"watchers": ["local", "evil"]},
     "dotted watcher": {"watchers": ["evil_code.f"]},
 }
@@ -227,6 +248,19 @@ def test_a_type_that_a_search_sets_is_refused_in_its_trial(config_file, capsys):
     assert not Path("ran").exists()
 
 
+def test_the_command_that_runs_the_best_trial_trusts_it_no_more(config_file, capsys):
+    pytest.importorskip("optuna")
+    parameters = {"anonymous.job.extra_configs.key": {"values": ["a", "b"]}}
+    sweep = {"method": "grid", "metric": {"name": "job.rows"}, "plots": False, "parameters": parameters}
+    config_file(sweep, "sweep.yaml")
+    path = str(config_file(config_of(extra("GeneralDataExecutorHook", **ROWS), hpo_config="sweep.yaml")))
+    assert main(["--config", path, "--untrusted"]) == 0
+    assert "--config out/best.yaml --untrusted\n" in capsys.readouterr().err
+    assert "# Run:    dj-sandbox --config out/best.yaml --untrusted\n" in Path("out/best.yaml").read_text()
+    assert main(["--config", path]) == 0
+    assert "--config out/best.yaml\n" in capsys.readouterr().err
+
+
 def test_harmless_configs_run(config_file):
     chain = [
         {**extra("GeneralDataExecutorHook", **ROWS), "meta_name": "rows", "output": "path"},
@@ -241,6 +275,33 @@ def test_harmless_configs_run(config_file):
     for model in ({"method": "scratch"}, {"method": "full", "model": "models/good"}):
         config = config_of(extra("TrainModelHook", "huggingface", **TRAIN, **model))
         assert main(["validate", "--config", str(config_file(config)), "--untrusted"]) == 0
+
+
+def test_no_tracker_reaches_the_server_that_a_file_in_the_current_folder_names(config_file, monkeypatch):
+    from data_juicer_sandbox.watchers.watcher import chosen
+
+    config_file("[default]\nbase_url = http://127.0.0.1:9\n", "wandb/settings")
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    assert chosen(None) == ["local", "wandb"]
+    with code_policy(untrusted=True):
+        assert chosen(None) == ["local"]
+
+
+def test_no_file_of_somebody_else_is_replaced(config_file, capsys):
+    mine = Path("rows.jsonl").read_bytes()
+    config = config_file(config_of(extra("GeneralDataExecutorHook", **{**ROWS, "export_path": "rows.jsonl"})))
+    assert main(["--config", str(config), "--untrusted"]) == 1
+    assert "rows.jsonl was not written by a job of this work directory" in capsys.readouterr().err
+    assert Path("rows.jsonl").read_bytes() == mine
+    assert not list(Path().glob("previous_*"))
+
+
+def test_settings_are_written_in_the_work_directory(config_file):
+    recipe = job(
+        "RefineRecipeViaKSigmaHook", dj_configs=RECIPE, extra_configs={"path_k_sigma_recipe": "out/refined.yaml"}
+    )
+    dj.Sandbox(config_of(recipe), untrusted=True).validate()
 
 
 def test_an_untrusted_config_trusts_no_checkpoint(config_file, capsys):
@@ -275,8 +336,22 @@ def test_the_policy_ends_with_the_call(config_file):
 
 def test_models():
     assert model_problem("models/good") is None
-    for name in ("pickled", "decoy", "adapter", "remote_code", "missing"):
+    assert model_problem("models/index_good") is None
+    implementations = ("attn_implementation", "_attn_implementation", "experts_implementation")
+    for name in (
+        "pickled",
+        "decoy",
+        "adapter",
+        "remote_code",
+        "missing",
+        "index_bin",
+        "index_outside",
+        *implementations,
+    ):
         assert model_problem(f"models/{name}") is not None, name
+    Path("models/good/config.json").unlink()
+    os.mkfifo("models/good/config.json")
+    assert model_problem("models/good") == "models/good/config.json cannot be read"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from data_juicer_sandbox.cli.messages import complain, say
 from data_juicer_sandbox.errors import SandboxError
 
 NAME = "compare"
@@ -28,10 +29,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         comparison = compare([Path(folder) for folder in args.work_dirs], args.metrics)
     except SandboxError as error:
-        print(f"dj-sandbox: {error}", file=sys.stderr)
+        complain(f"dj-sandbox: {error}")
         return error.exit_code
     for fault in comparison.faults:
-        print(f"warning: {fault}", file=sys.stderr)
+        complain(f"warning: {fault}")
     if args.html:
         return _write_page(Path(args.html), render(comparison))
     from data_juicer_sandbox.terminal.progress import view_for
@@ -50,15 +51,15 @@ def _write_page(target: Path, page: str) -> int:
     try:
         if target.is_symlink() or (target.is_file() and not is_own_page(target)):
             what = "exists, and is not a page as dj-sandbox wrote it: choose another file"
-            print(f"dj-sandbox: {target} {what}", file=sys.stderr)
+            complain(f"dj-sandbox: {target} {what}")
             return 2
         with replacing(target) as part:
             part.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        print(f"dj-sandbox: {target} cannot be written: {error.strerror}", file=sys.stderr)
+        complain(f"dj-sandbox: {target} cannot be written: {error.strerror}")
         return 2
     except SandboxError as error:
-        print(f"dj-sandbox: {error}", file=sys.stderr)
+        complain(f"dj-sandbox: {error}")
         return 2
-    print(target)
+    say(str(target))
     return 0

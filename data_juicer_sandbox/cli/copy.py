@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import data_juicer_sandbox
+from data_juicer_sandbox.cli.messages import complain, say
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.files import replacing
@@ -33,10 +33,10 @@ def run(args: argparse.Namespace) -> int:
     names = {str(path.relative_to(root)): path for path in _shipped(root)}
     if args.name is None:
         for name, path in names.items():
-            print(f"{name:<36} {_about(path)}")
+            say(f"{name:<36} {_about(path)}")
         return 0
     if args.name not in names:
-        print(f"dj-sandbox: unknown example config {args.name!r} ({suggest(args.name, names)})", file=sys.stderr)
+        complain(f"dj-sandbox: unknown example config {args.name!r} ({suggest(args.name, names)})")
         return 2
     target = Path(args.dest)
     if target.is_dir() or args.dest.endswith("/"):
@@ -45,20 +45,20 @@ def run(args: argparse.Namespace) -> int:
     copies |= {target.with_name(source.name): source for source in _companions(names[args.name])}
     if existing := [path for path in copies if os.path.lexists(path)] if not args.force else []:
         verb = "exists" if len(existing) == 1 else "exist"
-        print(f"dj-sandbox: {', '.join(map(str, existing))} {verb} (use --force to overwrite it)", file=sys.stderr)
+        complain(f"dj-sandbox: {', '.join(map(str, existing))} {verb} (use --force to overwrite it)")
         return 2
     try:
         for path, source in copies.items():
             with replacing(path) as part:
                 shutil.copyfile(source, part)
     except OSError as error:
-        print(f"dj-sandbox: {target} cannot be written: {error.strerror}", file=sys.stderr)
+        complain(f"dj-sandbox: {target} cannot be written: {error.strerror}")
         return 2
     except SandboxError as error:
-        print(f"dj-sandbox: {error}", file=sys.stderr)
+        complain(f"dj-sandbox: {error}")
         return 2
-    print("\n".join(map(str, copies)))
-    print(f"run it with: {program()} --config {target}")
+    say("\n".join(map(str, copies)))
+    say(f"run it with: {program()} --config {target}")
     return 0
 
 

@@ -6,10 +6,10 @@ import argparse
 import os
 import re
 import shlex
-import sys
 from pathlib import Path
 
 from data_juicer_sandbox.cli.data_summary import DataSummary
+from data_juicer_sandbox.cli.messages import complain, say
 from data_juicer_sandbox.cli.starter_config import StarterConfig
 from data_juicer_sandbox.errors import JobError, SandboxError
 from data_juicer_sandbox.files import replacing
@@ -37,16 +37,16 @@ def run(args: argparse.Namespace) -> int:
     """Look at the data, write the config, validate it; returns the exit code."""
     target = Path(args.output)
     if os.path.lexists(target) and not args.force:
-        print(f"dj-sandbox: {target} exists (use --force to overwrite it, or -o for another name)", file=sys.stderr)
+        complain(f"dj-sandbox: {target} exists (use --force to overwrite it, or -o for another name)")
         return 2
     try:
         data, heldout = DataSummary.of(args.data), DataSummary.of(args.heldout)
         text_field = args.text_key or data.text_field()
         _check(data, heldout, text_field)
         for line in (*data.lines(text_field), *heldout.lines(text_field)):
-            print(line)
+            say(line)
         if shared := data.shared_texts(heldout, text_field):
-            print(f"warning: {shared:,} held-out texts are also in {data.path}: remove them there", file=sys.stderr)
+            complain(f"warning: {shared:,} held-out texts are also in {data.path}: remove them there")
         name = re.sub(r"\W+", "_", Path(args.data).name.partition(".")[0]).strip("_") or "data"
         starter = StarterConfig(
             args.data,
@@ -62,15 +62,15 @@ def run(args: argparse.Namespace) -> int:
             part.write_text(starter.text(), encoding="utf-8")
         warnings = _warnings(target)
     except OSError as error:
-        print(f"dj-sandbox: {error.filename or target}: {error.strerror}", file=sys.stderr)
+        complain(f"dj-sandbox: {error.filename or target}: {error.strerror}")
         return 2
     except SandboxError as error:
-        print(f"dj-sandbox: {error}", file=sys.stderr)
+        complain(f"dj-sandbox: {error}")
         return 2
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(f"{target} is written and valid. It takes about {starter.minutes} min on 2 cores. Run it with:")
-    print(f"  {program()} {shlex.quote(str(target))}")
+        complain(f"warning: {warning}")
+    say(f"{target} is written and valid. It takes about {starter.minutes} min on 2 cores. Run it with:")
+    say(f"  {program()} {shlex.quote(str(target))}")
     return 0
 
 

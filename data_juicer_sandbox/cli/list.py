@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
 
 from data_juicer_sandbox.cli.describe import Described, describe, describe_component, describe_hook, hooks
+from data_juicer_sandbox.cli.messages import complain, say
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.factories import FACTORIES, import_class
@@ -32,9 +32,9 @@ def run(args: argparse.Namespace) -> int:
         if args.name is not None and len(lines) > _LONG and not getattr(args, "all", False):
             lines = [*_one(args.name, _summary), "", f"`dj-sandbox list {args.name} --all` explains each parameter."]
     except ConfigError as error:
-        print(f"dj-sandbox: {error}", file=sys.stderr)
+        complain(f"dj-sandbox: {error}")
         return error.exit_code
-    print("\n".join(lines))
+    say("\n".join(lines))
     return 0
 
 

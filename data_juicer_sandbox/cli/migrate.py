@@ -9,12 +9,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_juicer_sandbox.cli.messages import complain, say
 from data_juicer_sandbox.cli.options import refusal
-from data_juicer_sandbox.control_characters import escape_controls
 from data_juicer_sandbox.errors import ConfigError, SandboxError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.installation import program
-from data_juicer_sandbox.secrets import mask_text
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.migrate.migration import Migration
@@ -42,22 +41,22 @@ def run(args: argparse.Namespace) -> int:
     messages = sys.stderr if args.output == "-" else sys.stdout
     output = args.output
     if output == "":
-        print("dj-sandbox: the output is empty (-o NEW.yaml)", file=sys.stderr)
+        complain("dj-sandbox: the output is empty (-o NEW.yaml)")
         return 2
     if output not in (None, "-") and (Path(output).is_dir() or output.endswith("/")):
         output = str(Path(output) / f"{Path(args.old).stem}.yaml")
     try:
         migration = migrate(args.old, output)
         for change in migration.changes:
-            print(escape_controls(mask_text(str(change))), file=messages)
+            say(str(change), file=messages)
         if not migration.files:
-            print(f"{args.old}: nothing to migrate", file=messages)
+            say(f"{args.old}: nothing to migrate", file=messages)
             if args.output == "-":
                 sys.stdout.write(Path(args.old).read_text(encoding="utf-8-sig"))
             return 0
         _write(migration, args.old, args.output == "-", args.force)
     except OSError as error:
-        print(f"dj-sandbox: {error.filename}: {error.strerror}", file=sys.stderr)
+        complain(f"dj-sandbox: {error.filename}: {error.strerror}")
         return 2
     except SandboxError as error:
         print(refusal(error), file=sys.stderr)
@@ -65,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
     changes, warnings = len(migration.changes) - len(migration.warnings), len(migration.warnings)
     written = ", ".join(file.path for file in reversed(migration.files) if file.path != "-")
     summary = f"{changes} change(s), {warnings} difference(s) to read (# migrate: ...)"
-    print(f"{summary}; written: {written}" if written else summary, file=messages)
+    say(f"{summary}; written: {written}" if written else summary, file=messages)
     if written:
-        print(f"next: {program()} validate --config {shlex.quote(migration.files[-1].path)}", file=messages)
+        say(f"next: {program()} validate --config {shlex.quote(migration.files[-1].path)}", file=messages)
     return 0
 
 

@@ -29,6 +29,11 @@ _TEXT_ONLY = "dj_sandbox_text"
 ENVIRONMENT = "DJ_SANDBOX"
 TRUST = "--trust-checkpoint"
 UNTRUSTED, NO_PLUGINS = "--untrusted", "--no-plugins"
+FORCE = {
+    "--force": "redo this job although nothing has changed, and the jobs that read from it: <pipeline>.<meta_name> or "
+    "<meta_name>; may be repeated, or hold several with commas between; implies --resume true",
+    "--from": "redo this job and all jobs after it in the order of the run; implies --resume true",
+}
 TRUST_VARIABLE = f"{ENVIRONMENT}_TRUST_CHECKPOINT"
 """What jsonargparse would read in place of the flag. It is ignored: a variable that was set once would trust every
 checkpoint, also one that somebody else gave.
@@ -76,6 +81,10 @@ def parser(command: str, description: str, epilog: str | None = None) -> Argumen
             action="store_true",
             help="read a checkpoint of an earlier version that holds Python objects; only if it is your own",
         )
+        for flag, text in FORCE.items():
+            argument_parser.add_argument(
+                flag, action="append", type=str, metavar="JOB", default=argparse.SUPPRESS, help=text
+            )
     argument_parser.add_argument(
         UNTRUSTED,
         action="store_true",
@@ -136,7 +145,7 @@ def read(argument_parser: ArgumentParser, arguments: list[str]) -> tuple[ConfigV
 
 def _warn_of_variables() -> None:
     """Warn about empty variables, and those that begin like this program's, which a misspelt one does."""
-    names = [f"{ENVIRONMENT}_{name.upper()}" for name in (*KEYS, "config", "set")]
+    names = [f"{ENVIRONMENT}_{name.upper()}" for name in (*KEYS, "config", "set", "force", "from")]
     for name in sorted(os.environ):
         if not name.startswith(f"{ENVIRONMENT}_"):
             continue

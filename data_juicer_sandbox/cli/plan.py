@@ -32,7 +32,9 @@ def run(arguments: list[str]) -> int:
     settings, overrides = read
     try:
         flags = {name: settings.get(name, False) for name in ("trust_checkpoint", "untrusted")}
-        plan = Sandbox(settings["config"], **flags, set=settings.get("set"), **overrides).plan()
+        plan = Sandbox(settings["config"], **flags, set=settings.get("set"), **overrides).plan(
+            force=settings.get("force", ()), from_job=settings.get("from", ())
+        )
     except SandboxError as error:
         print(options.refusal(error), file=sys.stderr)
         return error.exit_code

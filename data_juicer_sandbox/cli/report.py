@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from data_juicer_sandbox.cli.messages import complain, say
 from data_juicer_sandbox.cli.options import add_work_dir, work_dir_of
 from data_juicer_sandbox.errors import SandboxError
 
@@ -23,11 +23,11 @@ def run(args: argparse.Namespace) -> int:
     from data_juicer_sandbox import report
 
     try:
-        print(report.build(Path(work_dir_of(args))))
+        say(str(report.build(Path(work_dir_of(args)))))
     except SandboxError as error:
-        print(f"dj-sandbox: {error}", file=sys.stderr)
+        complain(f"dj-sandbox: {error}")
         return error.exit_code
     except OSError as error:
-        print(f"dj-sandbox: the report cannot be written: {error}", file=sys.stderr)
+        complain(f"dj-sandbox: the report cannot be written: {error}")
         return 2
     return 0

@@ -5,15 +5,16 @@ from __future__ import annotations
 import shlex
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from data_juicer_sandbox.cli import options
 from data_juicer_sandbox.cli.main import PRINT
-from data_juicer_sandbox.control_characters import escape_controls
+from data_juicer_sandbox.cli.messages import complain
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors, SandboxError
 from data_juicer_sandbox.installation import program
-from data_juicer_sandbox.secrets import mask, mask_text
+from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.types import ConfigValues
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from data_juicer_sandbox.terminal.view import View
 
 NAME = "run"
+
+
+class Jobs(NamedTuple):
+    """The jobs that `--force` and `--from` name."""
+
+    force: str | Sequence[str]
+    start: str | Sequence[str]
 
 
 def parser(epilog: str | None = None) -> ArgumentParser:
@@ -49,7 +57,8 @@ def run(arguments: list[str], epilog: str | None = None) -> int:
     flags = {name: settings.get(name, False) for name in ("trust_checkpoint", "untrusted")}
     if PRINT in arguments:
         return _print_config(settings["config"], overrides, settings.get("set"), flags["untrusted"])
-    return _run(settings["config"], overrides, settings.get("set"), **flags)
+    jobs = Jobs(settings.get("force", ()), settings.get("from", ()))
+    return _run(settings["config"], overrides, settings.get("set"), **flags, jobs=jobs)
 
 
 def _run(
@@ -59,6 +68,7 @@ def _run(
     *,
     trust_checkpoint: bool,
     untrusted: bool,
+    jobs: Jobs,
 ) -> int:
     from data_juicer_sandbox.api import Sandbox
     from data_juicer_sandbox.interruption import interruptible
@@ -70,15 +80,16 @@ def _run(
     except ConfigErrors as error:
         return _refuse(error)
     with interruptible():
-        return _show_run(sandbox, _command(path, overrides, assignments, untrusted))
+        return _show_run(sandbox, _command(path, overrides, assignments, untrusted), jobs)
 
 
-def _show_run(sandbox: Sandbox, command: str) -> int:
+def _show_run(sandbox: Sandbox, command: str, jobs: Jobs) -> int:
     """Run a config and show how it ended; returns the exit code.
 
     Args:
         sandbox: the config.
         command: the command that continues the run.
+        jobs: the jobs to redo.
     """
     from data_juicer_sandbox.engine.runner import JobFailed, JobsFailed
     from data_juicer_sandbox.results import load_results
@@ -86,13 +97,13 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
 
     screen = view_for(sys.stderr)
     try:
-        results = sandbox.run(view=screen)
+        results = sandbox.run(view=screen, force=jobs.force, from_job=jobs.start)
         screen.run_done(results.seconds, len(results.ran), len(results.kept), results.notes)
         _show_results(screen, results)
         return 0
     except KeyboardInterrupt:
         screen.close()
-        print(f"\ninterrupted. Results of finished jobs are kept; resume with:\n  {command}", file=sys.stderr)
+        complain(f"\ninterrupted. Results of finished jobs are kept; resume with:\n  {command}")
         return 130
     except JobsFailed as error:
         screen.close()
@@ -109,7 +120,7 @@ def _show_run(sandbox: Sandbox, command: str) -> int:
         screen.close()
         print(options.refusal(error), file=sys.stderr)
         if sandbox.config.debug:
-            print(escape_controls(mask_text(traceback.format_exc())), file=sys.stderr)
+            complain(traceback.format_exc())
         return error.exit_code
     finally:
         screen.close()

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.cli import options
-from data_juicer_sandbox.control_characters import escape_controls
+from data_juicer_sandbox.cli.messages import complain, say
 from data_juicer_sandbox.errors import ConfigErrors
-from data_juicer_sandbox.secrets import mask_text
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -44,10 +43,10 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     _print_warnings(warnings)
     config = sandbox.config
-    print(f"{settings['config']} is valid: {len(config.pipelines)} pipeline(s), {len(list(config.jobs()))} job(s)")
+    say(f"{settings['config']} is valid: {len(config.pipelines)} pipeline(s), {len(list(config.jobs()))} job(s)")
     return 0
 
 
 def _print_warnings(warnings: Sequence[str]) -> None:
     for warning in warnings:
-        print(escape_controls(mask_text(f"warning: {warning}")), file=sys.stderr)
+        complain(f"warning: {warning}")

@@ -87,6 +87,8 @@ class JobRun:
     """The job's own folder, below the work directory; it exists."""
     watcher: Watching
     progress: Progress
+    redo: bool = False
+    """Whether the user asked to redo the job (`--force`): finished results of an earlier run must not be reused."""
 
 
 class Component(ABC):

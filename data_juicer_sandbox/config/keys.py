@@ -112,6 +112,12 @@ KEYS: dict[str, Key] = {
             choices=("stop", "continue"),
         ),
         Key(
+            "cache_dir",
+            str | None,
+            None,
+            "folder of finished jobs that several work directories share (default: none)",
+        ),
+        Key(
             "watchers",
             list | str | None,
             None,

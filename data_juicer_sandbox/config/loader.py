@@ -170,6 +170,7 @@ class _Loading:
             "iter_targets": read_targets(values["iter_targets"], self.add_problem),
             "iter_updater": values["iter_updater"] or {},
             "parallel": read_parallel(self._filled_parallel(variables), self.add_problem),
+            "cache_dir": variables.get("cache_dir"),
             "watchers": None if names is None else tuple([names] if isinstance(names, str) else names),
             "variables": variables,
             "content": self._content(variables, pipelines),
@@ -221,9 +222,9 @@ class _Loading:
                 variables[name] = self._fill_known(str(value), variables, (name,))
                 if not isinstance(variables[name], str):  # `${vars.x}`, a number
                     variables[name] = str(variables[name])
-        names = ("project_name", "experiment_name", "work_dir", "hpo_config")
+        names = ("project_name", "experiment_name", "work_dir", "hpo_config", "cache_dir")
         path_problems = {name: reason for name in names if (reason := path_problem(str(variables.get(name, ""))))}
-        for name in ("work_dir", "hpo_config"):
+        for name in ("work_dir", "hpo_config", "cache_dir"):
             if name in variables and name not in path_problems and (reason := _unusable_path(str(variables[name]))):
                 path_problems[name] = reason
         for name, reason in path_problems.items():

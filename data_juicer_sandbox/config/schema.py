@@ -117,6 +117,7 @@ class SandboxConfig:
     patience: int | None = None
     parallel: Parallel = field(default_factory=Parallel)
     on_error: str = "stop"
+    cache_dir: str | None = None
     watchers: tuple[str, ...] | None = None
     variables: Variables = field(default_factory=dict)
     """What `${...}` may name."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from data_juicer_sandbox.context.key_paths import get_path
 from data_juicer_sandbox.context.keys import ContextKey
-from data_juicer_sandbox.context.provenance import BOOKKEEPING, Provenance
+from data_juicer_sandbox.context.provenance import BOOKKEEPING, FORCED, Provenance
 from data_juicer_sandbox.errors import ResolveError
 from data_juicer_sandbox.types import LibraryObject
 
@@ -35,6 +35,11 @@ class JobRecord:
     def done(self) -> bool:
         """Whether the job finished without an error."""
         return self.provenance.status == "done"
+
+    @property
+    def forced(self) -> bool:
+        """Whether the user asked to redo the job, and it has not run since."""
+        return self.provenance.status == FORCED
 
     def plain(self, *, trace: bool = True) -> dict[str, LibraryObject]:
         """The record in the guide's shape, with the provenance under `__job__` beside the outputs.
@@ -117,6 +122,17 @@ class ContextInfos:
         """Remove the record of a job that will run again."""
         removed = self.current.get(pipeline, {}).pop((phase, meta_name), None)
         self.has_removals |= removed is not None
+
+    def force(self, job_ids: Collection[str]) -> None:
+        """Mark the records of these jobs, in all iterations, so that the jobs run again even if nothing has changed.
+
+        The mark is part of the checkpoint: a run that is interrupted before it has redone them does so when resumed.
+        """
+        for iteration in self.iterations:
+            for pipeline, records in iteration.items():
+                for (phase, name), record in records.items():
+                    if f"{pipeline}/{phase}/{name}" in job_ids:
+                        record.provenance = replace(record.provenance, status=FORCED)
 
     def arrange(self, order: Sequence[tuple[str, str, str]]) -> None:
         """Sort the current records by a list of (pipeline, phase, name); records that it does not name come last."""

@@ -9,6 +9,8 @@ from data_juicer_sandbox.types import JsonValue
 
 BOOKKEEPING = "__job__"
 """The key of a record's provenance beside its outputs in the checkpoint."""
+FORCED = "forced"
+"""The status of a job that `--force` or `--from` redoes, until it has run."""
 _MAX_SECONDS = 1e12
 """Seconds since the epoch, far beyond any date: no time or duration of a job is as large, infinite or NaN."""
 
@@ -74,10 +76,11 @@ class Provenance:
     Args:
         hook: the name of its hook.
         phase: the phase of its pipeline.
-        status: `done` or `failed`.
+        status: `done`, `failed` or `forced` (done, and to be redone).
         started, ended: seconds since the epoch.
         seconds: the duration.
         error: the message of the error with which the job failed.
+        cache_key: the entry of `cache_dir` that the results were taken from; None if the job ran.
         trace: what it was computed from and what it wrote; None if it failed.
         other: keys that this version does not know; they are stored again unchanged.
     """
@@ -89,6 +92,7 @@ class Provenance:
     ended: float | None = None
     seconds: float | None = None
     error: str | None = None
+    cache_key: str | None = None
     trace: Trace | None = None
     other: Mapping[str, object] = field(default_factory=dict)
 
@@ -122,7 +126,7 @@ class Provenance:
         """
         if not isinstance(value, Mapping):
             raise ValueError(BOOKKEEPING)
-        for key in ("hook", "phase", "status", "error"):
+        for key in ("hook", "phase", "status", "error", "cache_key"):
             if not isinstance(value.get(key, ""), str):
                 raise ValueError(key)
         for key in ("started", "ended", "seconds"):

@@ -15,7 +15,7 @@ from data_juicer_sandbox.config.schema import SandboxConfig, Target
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.context.key_paths import get_path
 from data_juicer_sandbox.context.keys import ContextKey
-from data_juicer_sandbox.engine.planner import Step, make_plan
+from data_juicer_sandbox.engine.planner import Step, forecast_of, make_plan
 from data_juicer_sandbox.engine.runner import RunContext, runner_class
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.errors import ResolveError, SandboxError
@@ -101,7 +101,8 @@ def plan_iterations(config: SandboxConfig, planned_jobs: Sequence[PlannedJob], c
     while True:
         context.turn_to(number - 1)
         jobs, relocator = prepare_jobs(config, planned_jobs, number, carried_results(config, context, number))
-        steps = make_plan(jobs, context, fingerprints, config.variables, relocator)
+        forecast = forecast_of(config, relocator, fingerprints)
+        steps = make_plan(jobs, context, fingerprints, config.variables, relocator, forecast=forecast)
         if number == len(context.iterations) or any(step.runs for step in steps):
             return steps
         number += 1

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -21,7 +22,7 @@ from data_juicer_sandbox.output_guard import OutputGuard, OutputLedger
 from data_juicer_sandbox.secrets import mask_text
 from data_juicer_sandbox.types import Variables
 from data_juicer_sandbox.validation.outputs import check_output, declared_outputs
-from data_juicer_sandbox.watchers.watcher import Watcher
+from data_juicer_sandbox.watchers.watcher import JobWatcher, Watcher
 from data_juicer_sandbox.workflow.fingerprints import (
     Fingerprint,
     FingerprintCache,
@@ -36,6 +37,10 @@ from data_juicer_sandbox.workflow.output_paths import PathRelocator, job_folder
 from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths
 from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, resolve
 from data_juicer_sandbox.workflow.untrusted import refuse_untrusted
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.engine.job_cache import CachedJob, JobCache, RecordingWatcher
+    from data_juicer_sandbox.types import LibraryObject
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,10 @@ class PreparedJob:
         missing: its declared inputs that do not exist.
         finished: the records that it may read.
         started: when it was prepared, in seconds since the epoch.
+        watcher: receives its metrics.
+        cached: its entry in the cache; None without a cache, or if the job cannot be in one.
+        recorder: receives its metrics instead of `watcher` if they are kept for the cache.
+        redo: the user asked to redo the job: its component must not reuse results of an earlier run.
     """
 
     planned_job: PlannedJob
@@ -65,6 +74,21 @@ class PreparedJob:
     missing: list[str]
     finished: Finished
     started: float
+    watcher: JobWatcher
+    cached: CachedJob | None
+    recorder: RecordingWatcher | None
+    redo: bool
+
+    def restored(self) -> dict[str, LibraryObject] | None:
+        """Take the results of the job from the cache; returns its outputs, None if it is to be run.
+
+        Raises:
+            JobError: the job must not write a file of the entry.
+        """
+        if self.cached is None or self.redo:
+            return None
+        with guarded_by(self.guard):
+            return self.cached.restore(self.watcher)
 
 
 def run_job(
@@ -78,8 +102,14 @@ def run_job(
     fingerprints: FingerprintCache,
     ledger: OutputLedger,
     config_files: Sequence[str] = (),
+    redo: bool = False,
+    cache: JobCache | None = None,
 ) -> JobRecord:
-    """Resolve a job, run its hook, and record its outputs.
+    """Resolve a job, run its hook or take its results from the cache, and record its outputs.
+
+    Args:
+        redo: the user asked to redo the job: its component must not reuse results of an earlier run.
+        cache: the finished jobs of other work directories.
 
     Raises:
         Exception: any error of the job's component; JobError for outputs that do not match `output`.
@@ -93,16 +123,24 @@ def run_job(
         fingerprints=fingerprints,
         ledger=ledger,
         config_files=config_files,
+        redo=redo,
+        cache=cache,
     )
     job = prepared.planned_job.job
-    run = JobRun(job.pipeline, job.meta_name, prepared.folder, watcher.of(job.pipeline, job.meta_name), progress)
+    reports = prepared.recorder or prepared.watcher
+    run = JobRun(job.pipeline, job.meta_name, prepared.folder, reports, progress, redo)
     try:
+        if (outputs := prepared.restored()) is not None:
+            return finish_job(prepared, outputs, fingerprints, is_from_cache=True)
         with guarded_by(prepared.guard):
-            result = prepared.hook().run(prepared.resolved, run)
-    except BaseException:
+            outputs = name_outputs(prepared.planned_job, prepared.hook().run(prepared.resolved, run))
+    except BaseException as error:
         prepared.guard.settle(completed=False)
-        raise
-    return finish_job(prepared, result, fingerprints)
+        if isinstance(error, (Exception, KeyboardInterrupt, SystemExit, GeneratorExit)):
+            raise
+        # A panic of a library in Rust, such as that of a tokenizer: the job has failed, not the program.
+        raise JobError(f"{type(error).__name__}: {error}") from error
+    return finish_job(prepared, outputs, fingerprints)
 
 
 def prepare_job(
@@ -115,6 +153,8 @@ def prepare_job(
     fingerprints: FingerprintCache,
     ledger: OutputLedger,
     config_files: Sequence[str] = (),
+    redo: bool = False,
+    cache: JobCache | None = None,
 ) -> PreparedJob:
     """Resolve a job, and take the fingerprints of what it reads.
 
@@ -139,32 +179,51 @@ def prepare_job(
     if component is not planned_job.component:
         planned_job = PlannedJob(job, hook, component, planned_job.recipe, planned_job.extra)
         resolved = relocator.relocate_job(planned_job, resolved)
-    refuse_untrusted(resolved, component)
+    refuse_untrusted(resolved, component, str(relocator.work_dir))
     resolved = replace(resolved, component=component)
     code = fingerprints.take_code(planned_job, resolved)
     fingerprints_before = {path: fingerprints.get(path) for path in input_paths(planned_job, resolved)}
     missing = missing_inputs(planned_job, resolved)
+    job_watcher = watcher.of(job.pipeline, job.meta_name)
+    cached = None if cache is None else cache.job(planned_job, resolved, relocator, code, fingerprints_before)
+    recorder = None if cached is None else cached.recorder(job_watcher)
     guard = _guard_outputs(planned_job, resolved, relocator, folder, ledger, config_files)
     return PreparedJob(
-        planned_job, resolved, hook, folder, guard, code, fingerprints_before, missing, finished, started
+        planned_job,
+        resolved,
+        hook,
+        folder,
+        guard,
+        code,
+        fingerprints_before,
+        missing,
+        finished,
+        started,
+        job_watcher,
+        cached,
+        recorder,
+        redo,
     )
 
 
-def finish_job(prepared: PreparedJob, result: object, fingerprints: FingerprintCache) -> JobRecord:
-    """Record the outputs of a job that has run.
+def finish_job(
+    prepared: PreparedJob,
+    outputs: dict[str, LibraryObject],
+    fingerprints: FingerprintCache,
+    *,
+    is_from_cache: bool = False,
+) -> JobRecord:
+    """Record the outputs of a job that has run, or whose results came from the cache.
 
     Args:
         prepared: the job.
-        result: what its hook returned: a tuple for several outputs.
+        outputs: its outputs by name.
         fingerprints: the fingerprints of the current files.
-
-    Raises:
-        JobError: the outputs do not match `output`, or cannot be kept.
+        is_from_cache: whether they came from the cache.
     """
     planned_job, resolved, job = prepared.planned_job, prepared.resolved, prepared.planned_job.job
     prepared.guard.settle()
     fingerprints.take_code(planned_job, resolved)  # keeps the digests of modules that the job has imported
-    outputs = name_outputs(planned_job, result)
     written_paths = _written_paths(planned_job, resolved, outputs, prepared.fingerprints, prepared.finished)
     inputs = {path: stamp for path, stamp in prepared.fingerprints.items() if stamp and path not in written_paths}
     changed = [path for path, stamp in inputs.items() if _content_digest(fingerprints.get(path)) != content_of(stamp)]
@@ -174,8 +233,13 @@ def finish_job(prepared: PreparedJob, result: object, fingerprints: FingerprintC
     written = fingerprints.get_all(written_paths)
     trace = Trace(config_digests(resolved), dict(prepared.code), inputs, written, changed, prepared.missing)
     seconds = round(ended - prepared.started, 3)
-    provenance = Provenance(job.hook, job.phase.value, "done", prepared.started, ended, seconds, trace=trace)
-    return JobRecord(job.meta_name, outputs, provenance)
+    cached = prepared.cached
+    cache_key = cached.key if cached is not None and is_from_cache else None
+    provenance = Provenance(job.hook, job.phase.value, "done", prepared.started, ended, seconds, None, cache_key, trace)
+    record = JobRecord(job.meta_name, outputs, provenance)
+    if cached is not None and prepared.recorder is not None and not is_from_cache and not changed:
+        cached.store(record, prepared.recorder, prepared.guard)
+    return record
 
 
 def _written_paths(
@@ -242,7 +306,7 @@ def cause(error: BaseException) -> str:
     return mask_text(str(error) if isinstance(error, SandboxError) else f"{type(error).__name__}: {error}")
 
 
-def name_outputs(planned_job: PlannedJob, result: object) -> dict[str, object]:
+def name_outputs(planned_job: PlannedJob, result: object) -> dict[str, LibraryObject]:
     """Name the results of a job: a tuple holds several results, any other value, also a falsy one, is a single result.
 
     Raises:

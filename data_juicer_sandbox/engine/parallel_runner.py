@@ -6,30 +6,25 @@ one that combines their results (`components.base.FanOut`).
 
 from __future__ import annotations
 
-import math
 import os
-import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-import xxhash
 from loguru import logger
 
 from data_juicer_sandbox.code_policy import is_untrusted
-from data_juicer_sandbox.components.base import Item
 from data_juicer_sandbox.config.parallel import Resources
 from data_juicer_sandbox.config.schema import Job
 from data_juicer_sandbox.context.infos import JobRecord
-from data_juicer_sandbox.engine.job_runner import PreparedJob, finish_job, prepare_job
+from data_juicer_sandbox.engine.job_runner import finish_job, name_outputs, prepare_job
 from data_juicer_sandbox.engine.planner import Step
 from data_juicer_sandbox.engine.runner import PipelineRunner, differs
+from data_juicer_sandbox.engine.running_jobs import ReadyJobs, RunningJob, RunningTask, item_folder
 from data_juicer_sandbox.parallel.backend import Backend, Ended, Submission, open_backend
-from data_juicer_sandbox.parallel.task_streams import TaskStreams
 from data_juicer_sandbox.parallel.tasks import LOG, Result, Task, TaskError, TaskFolder
 from data_juicer_sandbox.terminal.view import RunState, TaskState
 from data_juicer_sandbox.types import LibraryObject, Metrics
@@ -37,6 +32,7 @@ from data_juicer_sandbox.watchers import local
 from data_juicer_sandbox.workflow.fingerprints import content_of
 from data_juicer_sandbox.workflow.resolve import Finished, finished_jobs
 
+Restored = dict[str, LibraryObject] | None
 FOLDER = "tasks"
 """The folder of a job's tasks, in the folder of the job."""
 POLL = 0.25
@@ -44,86 +40,6 @@ POLL = 0.25
 SHOW_EVERY = 1.0
 """Seconds between two updates of the progress."""
 QUEUED = "queued"
-
-
-@dataclass
-class RunningJob:
-    """A job that has begun.
-
-    Args:
-        index: its position in the plan.
-        prepared: its configs, and the state of what it reads.
-        items: its items, if it has several.
-        results: the results of the items that are done.
-        code: the digests of the user's code that its tasks ran.
-        started: when its first task began, in seconds since the epoch.
-        is_shown: whether the screen shows that it has started.
-    """
-
-    index: int
-    prepared: PreparedJob
-    items: tuple[Item, ...] = ()
-    results: dict[str, LibraryObject] = field(default_factory=dict)
-    code: dict[str, str] = field(default_factory=dict)
-    started: float = math.inf
-    is_shown: bool = False
-
-    @property
-    def job(self) -> Job:
-        """The job."""
-        return self.prepared.planned_job.job
-
-
-@dataclass
-class RunningTask:
-    """A task that was submitted.
-
-    Args:
-        running_job: its job.
-        task: what it does.
-        folder: its folder.
-        submission: how it was submitted.
-        submitted: when, in seconds since the epoch.
-        attempts: how often.
-    """
-
-    running_job: RunningJob
-    task: Task
-    folder: TaskFolder
-    submission: Submission
-    submitted: float
-    attempts: int = 1
-
-    def __post_init__(self) -> None:
-        self.streams = TaskStreams(self.folder.path)
-
-
-class ReadyJobs:
-    """Says which jobs can begin.
-
-    Args:
-        before: for each job, by position, the jobs that must have ended before it begins.
-    """
-
-    def __init__(self, before: Mapping[int, AbstractSet[int]]):
-        self._open = {index: set(others) for index, others in before.items()}
-        self._later: dict[int, list[int]] = {}
-        for index, others in before.items():
-            for other in others:
-                self._later.setdefault(other, []).append(index)
-        self._ready = [index for index, others in before.items() if not others]
-
-    def take_ready(self) -> list[int]:
-        """The jobs that can begin now and were not returned before, in order."""
-        ready, self._ready = sorted(self._ready), []
-        return ready
-
-    def ended(self, index: int) -> None:
-        """A job has ended."""
-        for later in self._later.get(index, ()):
-            self._open[later].discard(index)
-            if not self._open[later]:
-                self._ready.append(later)
 
 
 class ParallelRunner(PipelineRunner):
@@ -151,11 +67,16 @@ class ParallelRunner(PipelineRunner):
         positions = {step.planned_job.job.id: index for index, step in enumerate(steps)}
         waits = self.job_order.waits
         self._waiting = ReadyJobs({positions[job]: {positions[other] for other in waits[job]} for job in positions})
-        with closing(open_backend(self.run_context.parallel)) as self._backend:
-            running = [step.planned_job.job for step in steps if step.runs]
-            needed = [(job.label, self._resources(job)) for job in running]
-            self._backend.check(needed, self.relocator.work_dir.absolute())
-            self._run_all()
+        try:
+            with closing(open_backend(self.run_context.parallel)) as self._backend:
+                running = [step.planned_job.job for step in steps if step.runs]
+                needed = [(job.label, self._resources(job)) for job in running]
+                self._backend.check(needed, self.relocator.work_dir.absolute())
+                self.screen.message(self._backend.describe())
+                self._run_all()
+        finally:
+            for task in self._tasks.values():
+                task.running_job.prepared.guard.settle(completed=False)
 
     def _run_all(self) -> None:
         ready = self._waiting.take_ready()
@@ -183,6 +104,7 @@ class ParallelRunner(PipelineRunner):
             return
         logger.info("job {} starts ({})", step.label, step.reason)
         started, shared = time.time(), self.run_context
+        prepared = None
         try:
             prepared = prepare_job(
                 step.planned_job,
@@ -193,19 +115,33 @@ class ParallelRunner(PipelineRunner):
                 fingerprints=shared.fingerprints,
                 ledger=self._ledger(),
                 config_files=shared.config_files,
+                redo=step.record is not None and step.record.forced,
+                cache=shared.cache,
             )
+            outputs = prepared.restored()
         except Exception as error:
+            if prepared is not None:
+                prepared.guard.settle(completed=False)
             self._job_failed(step, error, started)
             self._waiting.ended(index)
             return
-        self._submit(RunningJob(index, prepared), ["job"])
+        if outputs is not None:
+            self._finish(RunningJob(index, prepared), (), restored=outputs)
+        else:
+            self._submit(RunningJob(index, prepared), ["job"])
 
     def _finished_before(self, index: int) -> Finished:
         """The records that a job may read: those of the jobs before it, in order."""
-        finished = finished_jobs()
-        for position in range(index) if self._steps[index].planned_job.job.input else ():
-            if (record := self._records.get(position)) is not None:
-                finished.append((self._steps[position].planned_job.job.pipeline, record))
+        records = [
+            (self._steps[position].planned_job.job.pipeline, record)
+            for position in range(index)
+            if (record := self._records.get(position)) is not None
+        ]
+        if not self._steps[index].planned_job.job.input:
+            return records
+        finished = finished_jobs()  # finds them by name
+        for item in records:
+            finished.append(item)
         return finished
 
     def _resources(self, job: Job) -> Resources:
@@ -229,7 +165,7 @@ class ParallelRunner(PipelineRunner):
             if mode == "collect":
                 resources = replace(resources, gpus=0)
             task = self._task(running_job, mode, name if mode == "item" else "")
-            path = running_job.prepared.folder.absolute() / FOLDER / (_file_name(name) if mode == "item" else mode)
+            path = running_job.prepared.folder.absolute() / FOLDER / (item_folder(name) if mode == "item" else mode)
             label = running_job.job.label + (f": {name}" if mode == "item" else "")
             folder = TaskFolder(path)
             running = RunningTask(running_job, task, folder, Submission(path, label, resources), time.time())
@@ -262,6 +198,7 @@ class ParallelRunner(PipelineRunner):
             debug=shared.debug,
             cwd=str(Path.cwd()),
             path=tuple(entry or os.curdir for entry in sys.path),
+            redo=prepared.redo,
         )
 
     def _task_ended(self, ended: Ended) -> None:
@@ -289,7 +226,8 @@ class ParallelRunner(PipelineRunner):
             del self._tasks[path]
         running_job.prepared.guard.settle(completed=False)
         item = running.task.item
-        error = TaskError(f"{item}: {text}" if item and item not in text else text)
+        is_named = not item or (failure is not None and item in failure)
+        error = TaskError(text if is_named else f"{item}: {text}")
         log = running_job.prepared.folder / FOLDER / running.folder.path.name / LOG
         self._job_failed(self._steps[running_job.index], error, running_job.prepared.started, log)
         self._waiting.ended(running_job.index)
@@ -298,6 +236,8 @@ class ParallelRunner(PipelineRunner):
         running_job, mode = running.running_job, running.task.mode
         running_job.code.update(result.code)
         running_job.started = min(running_job.started, result.started)
+        if running_job.prepared.recorder is not None:
+            running_job.prepared.recorder.has_read |= result.has_read
         self._forward(running)
         if mode == "job" and result.items:
             running_job.items = result.items
@@ -308,27 +248,38 @@ class ParallelRunner(PipelineRunner):
             if len(running_job.results) == len(running_job.items):
                 self._submit(running_job, ["collect"], "collect")
         else:
-            self._finish(running_job, result)
+            self._finish(running_job, result.value)
 
-    def _finish(self, running_job: RunningJob, result: Result) -> None:
-        index, prepared = running_job.index, running_job.prepared
+    def _finish(self, running_job: RunningJob, values: Sequence[LibraryObject], *, restored: Restored = None) -> None:
+        """Record a job.
+
+        Args:
+            running_job: the job.
+            values: its outputs in order.
+            restored: its outputs by name, if they came from the cache.
+        """
+        index, prepared, fingerprints = running_job.index, running_job.prepared, self.run_context.fingerprints
         step = self._steps[index]
         self._show_started(running_job)
         try:
             with logger.contextualize(job=running_job.job.label):
-                code, started = {**prepared.code, **running_job.code}, running_job.started
-                record = finish_job(
-                    replace(prepared, code=code, started=started), tuple(result.value), self.run_context.fingerprints
-                )
+                if restored is not None:
+                    record = finish_job(prepared, restored, fingerprints, is_from_cache=True)
+                else:
+                    ran = replace(prepared, code={**prepared.code, **running_job.code}, started=running_job.started)
+                    outputs = name_outputs(prepared.planned_job, tuple(values))
+                    record = finish_job(ran, outputs, fingerprints)
         except Exception as error:
+            prepared.guard.settle(completed=False)
             self._job_failed(step, error, prepared.started)
             self._waiting.ended(index)
             return
         self._job_done(step, record)
         self._records[index] = record
-        for path in (prepared.folder / FOLDER).iterdir():
+        for path in (prepared.folder / FOLDER).glob("*"):
             TaskFolder(path).discard()
-        if step.record is not None and step.record.done and differs(step.record, record):
+        before = step.record
+        if before is not None and (before.done or before.forced) and differs(before, record):
             for later, fresh in enumerate(self._replan(self._steps)):
                 if later not in self._begun:
                     self._steps[later] = fresh
@@ -337,9 +288,12 @@ class ParallelRunner(PipelineRunner):
     def _forward(self, running: RunningTask) -> None:
         """Pass on what a task has reported."""
         job, watcher = running.running_job.job, self.run_context.watcher
+        recorder = running.running_job.prepared.recorder
 
         def record(values: Metrics, step: int | None, moment: float) -> None:
             watcher.forward(job.pipeline, job.meta_name, values, step, moment)
+            if recorder is not None:
+                recorder.metrics.append((step, values))
 
         running.streams.forward(job.label, record)
 
@@ -370,9 +324,3 @@ class ParallelRunner(PipelineRunner):
 
     def _arrange(self) -> None:
         self.context.arrange(self.order)  # jobs end in any order
-
-
-def _file_name(item: str) -> str:
-    """The name of an item's folder: readable, and unique."""
-    readable = re.sub(r"[^\w.-]+", "_", item)[:80]
-    return f"item_{readable}_{xxhash.xxh3_64_hexdigest(item.encode(errors='surrogatepass'))[:8]}"

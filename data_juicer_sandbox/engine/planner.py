@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.context.infos import ContextInfos, JobRecord
-from data_juicer_sandbox.context.provenance import Trace
+from data_juicer_sandbox.context.provenance import FORCED, Trace
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.types import Variables
 from data_juicer_sandbox.user_code import code_change
@@ -22,6 +24,10 @@ from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, finished_jobs, resolve
 
+if TYPE_CHECKING:
+    from data_juicer_sandbox.config.schema import SandboxConfig
+    from data_juicer_sandbox.engine.job_cache import Forecast
+
 NEW = "not run yet"
 
 
@@ -35,6 +41,7 @@ class Step:
         reason: why it runs or is kept.
         reads: the labels of the jobs it reads from.
         record: the record of its last run, if there is one.
+        cached: whether its results would come from the cache, so that it does not run after all.
     """
 
     planned_job: PlannedJob
@@ -42,11 +49,21 @@ class Step:
     reason: str
     reads: tuple[str, ...]
     record: JobRecord | None
+    cached: bool = False
 
     @property
     def label(self) -> str:
         """`<pipeline>.<meta_name>` of the job."""
         return self.planned_job.job.label
+
+
+def forecast_of(config: SandboxConfig, relocator: PathRelocator, fingerprints: FingerprintCache) -> Forecast | None:
+    """What tells which jobs would come from the cache; None if the config names no cache."""
+    if config.cache_dir is None:
+        return None
+    from data_juicer_sandbox.engine.job_cache import Forecast, JobCache
+
+    return Forecast(JobCache(Path(config.cache_dir)), relocator, fingerprints, config.variables)
 
 
 def make_plan(
@@ -56,6 +73,7 @@ def make_plan(
     variables: Variables,
     relocator: PathRelocator,
     decided: Mapping[str, str] | None = None,
+    forecast: Forecast | None = None,
 ) -> list[Step]:
     """Decide for every job whether it runs, and why.
 
@@ -66,6 +84,7 @@ def make_plan(
         variables: values of `${...}`.
         relocator: relocates the output paths.
         decided: reasons of jobs that run in any case, by id.
+        forecast: tells which jobs would come from the cache.
     """
     graph = edges(planned_jobs, context)
     labels = {planned_job.job.id: planned_job.job.label for planned_job in planned_jobs}
@@ -75,6 +94,7 @@ def make_plan(
         # Now, not when the job starts: the code imported for the plan is the code that runs.
         fingerprints.take_code(planned_job)
     running: set[str] = set()
+    cached: set[str] = set()
     finished = finished_jobs()
     steps = []
     for planned_job in planned_jobs:
@@ -87,18 +107,33 @@ def make_plan(
             reason: str | None = decided[job.id]
         elif record is None:
             reason = NEW
+        elif record.forced:
+            reason = FORCED
         elif rerun:
             reason = f"reads from {', '.join(rerun)}, which {'runs' if len(rerun) == 1 else 'run'} again"
         else:
             reason = _rerun_reason(planned_job, record, finished, fingerprints, variables, relocator, later_outputs)
+        cached_record = None
         if reason is not None:
             running.add(job.id)
-        if record is not None and record.done:
+            if forecast is not None and reason != FORCED and graph[job.id] & running <= cached:
+                cached_record = forecast.record(planned_job, finished)
+        if cached_record is not None:
+            cached.add(job.id)
+            finished.append((job.pipeline, cached_record))
+        elif record is not None and record.done:
             finished.append((job.pipeline, record))
         # a probe and its refine job have one label
         reads = tuple(dict.fromkeys(labels[other] for other in sorted(graph[job.id], key=order.__getitem__)))
         steps.append(
-            Step(planned_job, reason is not None, reason or "nothing it depends on has changed", reads, record)
+            Step(
+                planned_job,
+                reason is not None,
+                reason or "nothing it depends on has changed",
+                reads,
+                record,
+                cached_record is not None,
+            )
         )
     return steps
 

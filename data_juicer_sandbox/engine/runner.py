@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -27,6 +28,10 @@ from data_juicer_sandbox.workflow.job_order import JobOrder, job_order
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
 from data_juicer_sandbox.workflow.resolve import Finished, finished_jobs
+
+if TYPE_CHECKING:
+    from data_juicer_sandbox.config.schema import SandboxConfig
+    from data_juicer_sandbox.engine.job_cache import JobCache
 
 LOGGED_CHARACTERS = 2000
 """Characters of a job's outputs in the log. The checkpoint contains all of them."""
@@ -81,6 +86,16 @@ class RunContext:
     parallel: Parallel = field(default_factory=Parallel)
     debug: bool = False
     on_error: str = "stop"
+    cache: JobCache | None = None
+
+
+def open_cache(config: SandboxConfig) -> JobCache | None:
+    """The cache of finished jobs that a config names, if it names one."""
+    if config.cache_dir is None:
+        return None
+    from data_juicer_sandbox.engine.job_cache import JobCache
+
+    return JobCache(Path(config.cache_dir))
 
 
 class PipelineRunner:
@@ -149,7 +164,7 @@ class PipelineRunner:
     def _forget(self, steps: Sequence[Step]) -> None:
         """Drop the records of jobs that will run again: after a crash these jobs must not count as finished."""
         for step in steps:
-            if step.runs:
+            if step.runs and not (step.record is not None and step.record.forced):  # such a record says: to be redone
                 job = step.planned_job.job
                 self.context.drop(job.pipeline, job.phase.value, job.meta_name)
 
@@ -166,7 +181,8 @@ class PipelineRunner:
             record = step.record
             if step.runs:
                 record = None if self._skip(step) else self._run(step, finished)
-                if record and step.record and step.record.done and differs(step.record, record):
+                before = step.record
+                if record and before and (before.done or before.forced) and differs(before, record):
                     steps[index + 1 :] = self._replan(steps)[index + 1 :]
             elif record is not None:
                 self._keep(step, record)
@@ -222,6 +238,8 @@ class PipelineRunner:
                     fingerprints=self.run_context.fingerprints,
                     ledger=self._ledger(),
                     config_files=self.run_context.config_files,
+                    redo=step.record is not None and step.record.forced,
+                    cache=self.run_context.cache,
                 )
         except Exception as error:
             stopped = _stopped(error)
@@ -263,12 +281,14 @@ class PipelineRunner:
         """Save and show the record of a job that has run."""
         job = step.planned_job.job
         self._save(job.pipeline, record)
-        self.ran.append(job.label)
+        is_from_cache = record.provenance.cache_key is not None
+        (self.kept if is_from_cache else self.ran).append(job.label)
         self.done.add(job.id)
         seconds = record.provenance.seconds or 0.0
         logged_outputs = shorten(repr(record.outputs), LOGGED_CHARACTERS, "…")
-        logger.info("job {} done in {} s: {}", job.label, seconds, logged_outputs)
-        self.screen.job_done(job.pipeline, job.meta_name, seconds, format_outputs(record.outputs))
+        source = "from the cache: " if is_from_cache else ""
+        logger.info("job {} done in {} s: {}{}", job.label, seconds, source, logged_outputs)
+        self.screen.job_done(job.pipeline, job.meta_name, seconds, source + format_outputs(record.outputs))
 
     def _ledger(self) -> OutputLedger:
         work_dir, ledgers = self.relocator.work_dir, self.run_context.ledgers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from data_juicer_sandbox.context.checkpoint import Checkpoint
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.context.lock import locked
 from data_juicer_sandbox.engine.process_state import preserved_process
-from data_juicer_sandbox.engine.runner import RunContext
+from data_juicer_sandbox.engine.runner import RunContext, open_cache
 from data_juicer_sandbox.engine.status_view import StatusView
 from data_juicer_sandbox.errors import SandboxError, WorkDirError
-from data_juicer_sandbox.output_guard import refuse_links
+from data_juicer_sandbox.output_guard import refuse_foreign_run_files, refuse_links
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.terminal.silent_view import SilentView
 from data_juicer_sandbox.terminal.view import View
@@ -33,8 +33,12 @@ _running = threading.Lock()
 
 
 @contextmanager
-def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False) -> Iterator[RunContext]:
+def session(
+    config: SandboxConfig, screen: View, trust_checkpoint: bool = False, forced: Collection[str] = ()
+) -> Iterator[RunContext]:
     """Load or create the context of a run; hold its lock and open its log and watchers until the block ends.
+
+    The jobs whose ids are in `forced` will run again.
 
     When the block ends, logging, environment and standard streams of the process are as they were before.
 
@@ -47,11 +51,15 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
     with ExitStack() as stack:
         stack.enter_context(only_run_of_process())
         refuse_links(work_dir)
+        refuse_foreign_run_files(work_dir)
         stack.enter_context(preserved_process())
         stack.enter_context(orphan_guard.active())
         stack.enter_context(locked(work_dir))
         checkpoint = Checkpoint(work_dir)
         context = _start_context(config, checkpoint, screen, trust_checkpoint)
+        if forced and checkpoint.exists():
+            context.force(forced)
+            checkpoint.write(context)
         try:
             logs.setup(work_dir / logs.FILE, config.debug, file_only=isinstance(screen, SilentView))
             stack.callback(logs.close)
@@ -80,6 +88,7 @@ def session(config: SandboxConfig, screen: View, trust_checkpoint: bool = False)
             parallel=config.parallel,
             debug=config.debug,
             on_error=config.on_error,
+            cache=open_cache(config),
         )
 
 

@@ -10,20 +10,21 @@ from data_juicer_sandbox.hooks.base import Hook
 from data_juicer_sandbox.plugins import plugins
 
 HOOKS: dict[str, str] = {
-    name: f"data_juicer_sandbox.hooks.{module}:{name}"
-    for module, names in {
-        "probe": ("ProbeViaAnalyzerHook", "ProbeViaModelInferHook", "GeneralProbeHook"),
-        "refine": ("RefineRecipeViaKSigmaHook", "RefineRecipeViaModelFeedbackHook"),
-        "execution": (
-            "ProcessDataHook",
-            "DataPoolManipulationHook",
-            "GeneralDataExecutorHook",
-            "TrainModelHook",
-            "InferModelHook",
-        ),
-        "evaluation": ("EvaluateDataHook", "EvaluateModelHook"),
-    }.items()
-    for name in names
+    name: f"data_juicer_sandbox.hooks.builtin:{name}"
+    for name in (
+        "ProbeViaAnalyzerHook",
+        "ProbeViaModelInferHook",
+        "GeneralProbeHook",
+        "RefineRecipeViaKSigmaHook",
+        "RefineRecipeViaModelFeedbackHook",
+        "ProcessDataHook",
+        "DataPoolManipulationHook",
+        "GeneralDataExecutorHook",
+        "TrainModelHook",
+        "InferModelHook",
+        "EvaluateDataHook",
+        "EvaluateModelHook",
+    )
 }
 
 

@@ -69,6 +69,10 @@ class Backend(ABC):
             JobError: they cannot; one line that names what is missing.
         """
 
+    def describe(self) -> str:
+        """How tasks are run, for the user."""
+        return f"jobs run side by side: {self.name}"
+
     @abstractmethod
     def submit(self, submissions: Sequence[Submission]) -> None:
         """Take tasks; start each as soon as there is room. A task that an earlier process submitted, and that is still

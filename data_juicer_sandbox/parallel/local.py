@@ -67,6 +67,7 @@ class LocalBackend(Backend):
         self._running: dict[Path, _Running] = {}
         self._ended: list[Ended] = []
         self._next_gpu = 0
+        self._idle = ""
 
     @property
     def workers(self) -> int:
@@ -74,8 +75,13 @@ class LocalBackend(Backend):
         if self._max_workers is None:
             idle = idle_cores()
             self._max_workers = len(self._gpus) or max(1, round(idle))
-            logger.info("{} tasks at a time: {:.1f} of {} cores are idle", self._max_workers, idle, self._cores)
+            self._idle = f": {idle:.1f} of {self._cores} cores are idle"
         return self._max_workers
+
+    def describe(self) -> str:
+        """The number of tasks at a time, and why."""
+        count = self.workers
+        return f"jobs run side by side on this machine, at most {count} at a time{self._idle}"
 
     def check(self, resources: Sequence[tuple[str, Resources]], folder: Path | None = None) -> None:
         """Check that each task fits this machine.

@@ -8,10 +8,12 @@ import os
 import socket
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from loguru import logger
 
 from data_juicer_sandbox.components.processes import supervisor
 from data_juicer_sandbox.components.processes.program import exit_reason
@@ -27,7 +29,7 @@ PLACE = "place.json"
 CONNECT_SECONDS = 15.0
 """Maximum time in which the cluster accepts a connection."""
 NODE_DEATHS = 3
-"""How often Ray starts a task again if its node dies."""
+"""How often a task is started again because its node, or its worker of Ray, has died."""
 CHECK_SECONDS = 60.0
 """Maximum time in which each node says whether it sees the folder of the run."""
 _GB = 1e9
@@ -51,6 +53,7 @@ class RayBackend(Backend):
         self._remote: LibraryObject = None
         self._queue: deque[Submission] = deque()
         self._running: dict[LibraryObject, Submission] = {}
+        self._deaths: Counter[Path] = Counter()
 
     def check(self, resources: Sequence[tuple[str, Resources]], folder: Path | None = None) -> None:
         """Check that each task fits a node, and that all nodes see the folder.
@@ -94,7 +97,7 @@ class RayBackend(Backend):
             ready, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
         ended = [self._ended(reference) for reference in ready]
         self._start()
-        return ended
+        return [entry for entry in ended if entry is not None]
 
     def where(self, folder: Path) -> str:
         """The node and the process of a task, or `queued`."""
@@ -188,7 +191,7 @@ class RayBackend(Backend):
                 num_cpus=needed.cpus or 1,
                 num_gpus=needed.gpus or 0,
                 memory=None if needed.memory_gb is None else int(needed.memory_gb * _GB),
-                max_retries=NODE_DEATHS,
+                max_retries=0,  # Ray would also repeat, without end, what takes too much memory
             )
             supervised = [sys.executable, "-I", "-S", str(Path(supervisor.__file__).absolute())]
             defaults = {"OMP_NUM_THREADS": str(needed.cpus or 1), "OMP_WAIT_POLICY": "PASSIVE"}
@@ -201,12 +204,21 @@ class RayBackend(Backend):
             )
             self._running[reference] = task
 
-    def _ended(self, reference: LibraryObject) -> Ended:
-        task = self._running.pop(reference)
+    def _ended(self, reference: LibraryObject) -> Ended | None:
+        """What the end of a Ray task means; None if it is started again."""
+        task, errors = self._running.pop(reference), self._ray.exceptions
         try:
             status, timed_out, node = self._ray.get(reference)
-        except self._ray.exceptions.RayError as error:
-            return Ended(task.folder, f"ended by Ray: {type(error).__name__}: {_first_line(error)}")
+        except errors.RayError as error:
+            text = f"{type(error).__name__}: {_first_line(error)}"
+            died = (errors.NodeDiedError, errors.WorkerCrashedError, errors.LocalRayletDiedError)
+            if isinstance(error, died) and self._deaths[task.folder] < NODE_DEATHS:
+                self._deaths[task.folder] += 1
+                logger.warning("{} is started again, since its node or its Ray worker died: {}", task.label, text)
+                (task.folder / PLACE).unlink(missing_ok=True)
+                self._queue.appendleft(task)
+                return None
+            return Ended(task.folder, f"was ended by Ray: {text}")
         if timed_out:
             return Ended(task.folder, f"took longer than the {task.resources.minutes:g} minutes of its `resources`")
         return Ended(task.folder, "" if status == 0 else f"{exit_reason(status)} on {node}")

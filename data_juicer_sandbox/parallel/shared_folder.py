@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ def is_local(folder: Path) -> bool:
     best, kind = "", ""
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         fields = line.split()
-        mount = fields[4].encode().decode("unicode_escape")
+        mount = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4])
         if folder.is_relative_to(mount) and len(mount) >= len(best):
             best, kind = mount, fields[fields.index("-") + 1]
     return kind in _LOCAL

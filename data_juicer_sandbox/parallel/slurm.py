@@ -106,7 +106,7 @@ class SlurmBackend(Backend):
         self._writer = ScriptWriter(parallel.slurm)
         self._writer.check()
         self._max_workers = parallel.max_workers
-        self._max_array = 0
+        self._max_array = self._array_size = 0
         self._queue: deque[Submission] = deque()
         self._tasks: dict[Path, _Task] = {}
         self._arrays: dict[str, _Array] = {}
@@ -128,6 +128,7 @@ class SlurmBackend(Backend):
         """Queue tasks; those that an earlier process submitted, and that have not ended, are found again."""
         if not self._max_array:
             self._max_array = max(1, min(MAX_ARRAY, int(commands.read_config().get("MaxArraySize", MAX_ARRAY))))
+            self._array_size = self._max_array
         adopted = self._adopt([task for task in submissions if task.folder not in self._known])
         if adopted:
             logger.info("SLURM has {} of the tasks since an earlier run; waiting for them", adopted)
@@ -183,7 +184,11 @@ class SlurmBackend(Backend):
 
     def close(self) -> None:
         """Cancel what has not ended."""
-        self.cancel()
+        names = sorted({task.array.name for task in self._tasks.values()})
+        try:
+            self.cancel()
+        except SlurmError as error:  # it must not hide why the run ends
+            logger.warning("SLURM's jobs with the names {} are not cancelled: {}", ", ".join(names), error.what)
 
     def _adopt(self, submissions: Sequence[Submission]) -> int:
         """Find the tasks that SLURM has since an earlier run; returns their number."""
@@ -210,12 +215,13 @@ class SlurmBackend(Backend):
         room = self._share_room()
         while self._queue and (room is None or room > 0):
             resources = self._queue[0].resources
-            tasks = [task for task in self._queue if task.resources == resources][: self._max_array]
+            tasks = [task for task in self._queue if task.resources == resources][: self._array_size]
             limit = len(tasks) if room is None else min(room, len(tasks))
             if self._submit_array(tasks, limit):
                 submitted = {task.folder for task in tasks}
                 self._queue = deque(task for task in self._queue if task.folder not in submitted)
                 room = room if room is None else room - limit
+                self._array_size = min(2 * self._array_size, self._max_array)
             elif len(tasks) == 1:
                 break
 
@@ -263,7 +269,7 @@ class SlurmBackend(Backend):
             if re.search(r"submit ?limit|job limit|max.?submit", error.what, re.IGNORECASE) and (
                 len(tasks) > 1 or self._tasks
             ):
-                self._max_array = max(1, len(tasks) // 2)
+                self._array_size = max(1, len(tasks) // 2)
                 self._warn(f"SLURM takes fewer tasks at a time than there are: {error.what}")
                 return False
             raise SlurmError(f"cannot submit {_labels(tasks)}: {error.what}") from error
@@ -279,6 +285,7 @@ class SlurmBackend(Backend):
         except SlurmError as error:  # it may be restarting; the tasks go on
             self._warn(f"{error.what}; trying again")
             states, tasks = {}, []
+        took = time.monotonic() - started
         changed = False
         for task in tasks:
             state = states.get((task.array.name, task.index), JobState(""))
@@ -290,7 +297,6 @@ class SlurmBackend(Backend):
                 self._warn(f"{task.submission.label} waits in SLURM, job {task.job}: {state.reason}")
         if changed:
             self._submit_queue()
-        took = time.monotonic() - started
         self._interval = MIN_INTERVAL if changed else min(2 * self._interval, MAX_INTERVAL)
         self._next_query = time.monotonic() + max(self._interval, took / QUERY_SHARE)
 

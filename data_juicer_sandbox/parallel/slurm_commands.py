@@ -17,6 +17,7 @@ ACTIVE = {"PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPP
 }
 """The states of a job that is queued or running. In all others it has ended."""
 _FORMAT = "%j|%F|%K|%T|%B|%r"
+_INPUT_VARIABLES = ("SLURM_CONF", "SLURM_CLUSTERS")
 _TIMEOUT = 120
 _BATCH = 500
 """Maximum number of job ids in the arguments of one command."""
@@ -108,8 +109,8 @@ def job_states(names: Iterable[str]) -> dict[tuple[str, int], JobState]:
     options = ["--me", "--array", "--noheader", "--states=all", f"--name={','.join(names)}", f"--format={_FORMAT}"]
     states = {}
     for line in _run(["squeue", *options]).splitlines():
-        name, job, index, state, node, reason = line.split("|", 5)
-        if index.isdigit():
+        name, job, index, state, node, reason = [*line.split("|", 5), *[""] * 6][:6]
+        if index.isdigit():  # else it is not an array, or a headline, which `SLURM_CLUSTERS` adds
             node, reason = (("" if text in ("n/a", "None", "(null)") else text) for text in (node, reason))
             states[name, int(index)] = JobState(state, f"{job}_{index}", node, reason)
     return states
@@ -148,7 +149,7 @@ def cancel(jobs: Sequence[str]) -> None:
 def _run(command: list[str], text: str | None = None) -> str:
     # A run that is itself a job of SLURM has variables of its own job, which must not reach the new ones.
     environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("SLURM_") or name == "SLURM_CONF"
+        name: value for name, value in os.environ.items() if not name.startswith("SLURM_") or name in _INPUT_VARIABLES
     }
     try:
         process = subprocess.run(

@@ -60,6 +60,7 @@ class Task:
         debug: log everything.
         cwd: the working folder.
         path: the module path.
+        redo: the component must not reuse results of an earlier run.
     """
 
     mode: Literal["job", "item", "collect"]
@@ -78,6 +79,7 @@ class Task:
     debug: bool = False
     cwd: str = ""
     path: tuple[str, ...] = ()
+    redo: bool = False
 
     def plain(self) -> dict[str, LibraryObject]:
         """The task as plain values."""
@@ -101,12 +103,14 @@ class Result:
         items: mode `job`: the items of the job, if it has several; `value` is then empty.
         code: the digests of the user's code that ran.
         started: when the worker began, in seconds since the epoch.
+        has_read: whether the component has read the metrics of other jobs.
     """
 
     value: LibraryObject = ()
     items: tuple[Item, ...] = ()
     code: Mapping[str, str] = field(default_factory=dict)
     started: float = 0.0
+    has_read: bool = False
 
 
 class TaskFolder:
@@ -151,8 +155,7 @@ class TaskFolder:
 
     def write_result(self, result: Result) -> None:
         """Write the result, in the worker; the task has then succeeded."""
-        items = [asdict(item) for item in result.items]
-        content = {"value": result.value, "items": items, "code": dict(result.code), "started": result.started}
+        content = {**vars(result), "items": [asdict(item) for item in result.items], "code": dict(result.code)}
         self._write(RESULT, {"key": self._started_key, **content})
 
     def write_failure(self, text: str) -> None:
@@ -162,10 +165,9 @@ class TaskFolder:
     def result(self) -> Result | None:
         """The result; None if the task has not succeeded."""
         content = self._read(RESULT)
-        if content is None or content.get("key") != self._task_key():
+        if content is None or content.pop("key", None) != self._task_key():
             return None
-        items = tuple(Item(**item) for item in content["items"])
-        return Result(content["value"], items, content["code"], content["started"])
+        return Result(**{**content, "items": tuple(Item(**item) for item in content["items"])})
 
     def failure(self) -> str | None:
         """Why the task failed; None if it has not."""

@@ -57,9 +57,11 @@ class TaskWatcher(Watcher):
     def __init__(self, folder: Path, others: Sequence[str]):
         super().__init__({"local": local.LocalTracker(RunInfo(folder, "", "", {}, resume=True))}, folder / local.FILE)
         self._others = [Path(path) for path in others]
+        self.has_read = False
 
     def query(self, meta_name: str, pipeline: str | None = None) -> Metrics:
         """The last values that a job watched: in this task, else in an earlier job of the run."""
+        self.has_read = True
         values = super().query(meta_name, pipeline)
         for path in self._others:
             values = values or local.last_values(path, meta_name, pipeline)
@@ -152,8 +154,11 @@ def run_task(folder: Path) -> None:
         with code_policy(untrusted=task.untrusted), logger.contextualize(job=task.job.label), streams[0], streams[1]:
             result = _run(task, watcher, progress)
         watcher.sync()
-        task_folder.write_result(replace(result, started=started))
-    except Exception as error:
+        task_folder.write_result(replace(result, started=started, has_read=watcher.has_read))
+    except BaseException as error:
+        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+            raise
+        # Others include a panic of a library in Rust, such as that of a tokenizer.
         logger.bind(file_only=True).opt(exception=error).error("the task failed")
         text = str(error) if isinstance(error, SandboxError) else f"{type(error).__name__}: {error}"
         task_folder.write_failure(mask_text(text))
@@ -169,7 +174,7 @@ def _run(task: Task, watcher: Watcher, progress: FileProgress) -> Result:
     resolved = ResolvedJob(task.job, task.dj_configs, task.extra_configs, (), component_class)
     folder = Path(task.folder)
     job_watcher = watcher.of(task.job.pipeline, task.job.meta_name)
-    job = JobRun(task.job.pipeline, task.job.meta_name, folder, job_watcher, progress)
+    job = JobRun(task.job.pipeline, task.job.meta_name, folder, job_watcher, progress, task.redo)
     guard = OutputGuard(
         Path(task.work_dir), task.job.id, task.inputs, OutputLedger(Path(task.work_dir)), folder, Path(task.root)
     )

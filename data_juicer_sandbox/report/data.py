@@ -13,6 +13,7 @@ from data_juicer_sandbox.context.checkpoint import READABLE, Checkpoint
 from data_juicer_sandbox.context.infos import JobRecord
 from data_juicer_sandbox.context.provenance import BOOKKEEPING
 from data_juicer_sandbox.context.readable import to_json_value
+from data_juicer_sandbox.engine.run_file import FILE as RUN_FILE
 from data_juicer_sandbox.errors import CheckpointError, WorkDirError
 from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.report.plots import LARGEST, thin
@@ -104,6 +105,8 @@ class RunData:
     jobs: list[JobRow]
     measured: list[Measured]
     search: Search | None = None
+    run: dict[str, JsonValue] = field(default_factory=dict)
+    """What `run.json` says about the last run; empty for a run of an earlier version."""
     faults: list[str] = field(default_factory=list)
     """What could not be read of the files of the run, one sentence each."""
 
@@ -128,7 +131,8 @@ def read_run(work_dir: Path) -> RunData:
     config = _read_json(work_dir / local.CONFIG_FILE, faults) or {}
     jobs = _jobs(checkpoint, faults)
     measured = _measured(metrics, faults)
-    return RunData(work_dir, config, jobs, measured, _search(work_dir, jobs, faults), faults)
+    last_run = _read_json(work_dir / RUN_FILE, faults) or {}
+    return RunData(work_dir, config, jobs, measured, _search(work_dir, jobs, faults), last_run, faults)
 
 
 def _search(work_dir: Path, jobs: list[JobRow], faults: list[str]) -> Search | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from data_juicer_sandbox.engine.conclusions import conclusions, rankings
@@ -26,6 +27,7 @@ def render(run: RunData) -> str:
     of_jobs = [job for job in run.measured if (job.pipeline, job.name) != TRIAL_METRICS]
     parts = (
         _header(run),
+        _run(run.run),
         _answer(run),
         _search(run.search),
         _jobs(run.jobs),
@@ -39,7 +41,7 @@ def render(run: RunData) -> str:
 def _header(run: RunData) -> Iterator[str]:
     yield f"<h1>{escape(run.title)}</h1>"
     done = sum(job.job.get("status") == "done" for job in run.jobs)
-    failed = len(run.jobs) - done
+    failed = sum(job.job.get("status") == "failed" for job in run.jobs)
     seconds = sum(float(job.job.get("seconds") or 0) for job in run.jobs)
     if run.search is not None:
         done, seconds = done + run.search.done, seconds + run.search.seconds
@@ -51,6 +53,33 @@ def _header(run: RunData) -> Iterator[str]:
     yield from html.faults(run.faults)
     if run.config:
         yield html.fold("Config", f"<pre>{escape(json.dumps(run.config, ensure_ascii=False, indent=2))}</pre>")
+
+
+def _run(run: Mapping[str, JsonValue]) -> Iterator[str]:
+    """Command, versions, machine and end of the last run."""
+    if not run:
+        return
+    program, packages, config = (
+        value if isinstance(value := run.get(key), Mapping) else {} for key in ("program", "packages", "config")
+    )
+    command, runs, memory = run.get("command"), run.get("runs"), run.get("memory_bytes")
+    commit = f" at {program['commit']}" if program.get("commit") else ""
+    changed = ", with changed files" if program.get("changed") is True else ""
+    machine = [run.get("host"), run.get("platform"), f"{run.get('cores')} cores"]
+    machine += [f"{memory / 2**30:.1f} GiB"] if isinstance(memory, int) and 0 < memory < 2**60 else []
+    machine += run["gpus"] if isinstance(run.get("gpus"), list) else []
+    versions = {"Python": run.get("python"), **packages}
+    rows = {
+        "status": f"{run.get('status')}, exit code {run.get('exit_code')}",
+        "command": shlex.join(map(str, command)) if isinstance(command, list) else None,
+        "config": f"{config.get('file')} (digest {config.get('digest')})",
+        "program": f"{program.get('version')}{commit}{changed}",
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "machine": ", ".join(map(str, machine)),
+        "seeds": run.get("seeds") or None,
+        "earlier runs": len(runs) if isinstance(runs, list) else None,
+    }
+    yield html.fold("Run", html.table(["", ""], [[name, value] for name, value in rows.items() if value is not None]))
 
 
 def _search(search: Search | None) -> Iterator[str]:

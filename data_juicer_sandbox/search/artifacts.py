@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from data_juicer_sandbox.code_policy import is_untrusted
 from data_juicer_sandbox.config.dump import dump_config
 from data_juicer_sandbox.config.interpolation import escape
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
-from data_juicer_sandbox.csv_cells import safe_cell
+from data_juicer_sandbox.control_characters import one_line, safe_cell
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.errors import JobError, MissingDependency
 from data_juicer_sandbox.files import move_aside, refuse_replacing, replacing
@@ -129,7 +131,7 @@ class SearchArtifacts:
         return tuple(notes)
 
     def _notes(self) -> list[str]:
-        notes = [f"trials:  {self.folder / TRIALS}", f"best:    {program()} --config {self.folder / BEST}"]
+        notes = [f"trials:  {self.folder / TRIALS}", f"best:    {_command(program(), self.folder / BEST)}"]
         return [*notes, f"pruning: {self.controller.pruning_fault}"] if self.controller.pruning_fault else notes
 
     def table(self) -> Table:
@@ -181,11 +183,16 @@ class SearchArtifacts:
         scores = ", ".join(f"{m.name} = {v!r}" for m, v in zip(self.sweep.metrics, trial.values, strict=True))
         head = [
             f"Trial {trial.number} of the search {self.sweep.name or self.config.experiment_name!r}: {scores}",
-            f"Run:    dj-sandbox --config {path}",
+            f"Run:    {one_line(_command('dj-sandbox', path))}",
         ]
         if masked != {key: config[key] for key in order}:
             head.append("Secrets are masked as ***: put them in, or better into the environment.")
         return "".join(f"# {line}\n" for line in head) + dump_config(masked)
+
+
+def _command(name: str, path: Path) -> str:
+    """The command that runs a config, as little trusted as the one of the search."""
+    return f"{name} --config {shlex.quote(str(path))}{' --untrusted' if is_untrusted() else ''}"
 
 
 def _cell(value: JsonValue) -> JsonValue:

@@ -68,7 +68,7 @@ def run_on_backend(
     resources = _resources(config, trials)
     running: dict[Path, _Running] = {}
     with closing(open_backend(config.parallel)) as backend:
-        backend.check([("a trial", resources)])
+        backend.check([("a trial", resources)], Path(config.work_dir).absolute())
         while True:
             while len(running) < limit and (spec := controller.ask()) is not None:
                 _submit(spec, config, trials, resources, backend, running)

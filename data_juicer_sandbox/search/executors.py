@@ -21,7 +21,7 @@ from data_juicer_sandbox.components.processes.hardware import core_numbers, visi
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import JobRecord
-from data_juicer_sandbox.engine.runner import RunContext
+from data_juicer_sandbox.engine.runner import RunContext, open_cache
 from data_juicer_sandbox.interruption import interruptible
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
 from data_juicer_sandbox.search.controller import FAILED, SearchController, TrialResult, TrialSpec
@@ -250,5 +250,6 @@ def worker_trials(
         config.variables,
         config_files=config.files,
         trust_checkpoint=trust_checkpoint,
+        cache=open_cache(config),
     )
     return Trials(config, sweep, planned_jobs, shared, run_context)

@@ -12,7 +12,7 @@ from loguru import logger
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.sweep import Sweep
 from data_juicer_sandbox.context.infos import ContextInfos
-from data_juicer_sandbox.engine.planner import Step, make_plan
+from data_juicer_sandbox.engine.planner import Step, forecast_of, make_plan
 from data_juicer_sandbox.engine.runner import JobFailed, RunContext, differs, runner_class
 from data_juicer_sandbox.engine.summary import Table
 from data_juicer_sandbox.search.artifacts import SearchArtifacts
@@ -133,8 +133,9 @@ def plan_search(
 ) -> list[Step]:
     """The plan of the shared jobs, followed by the jobs of each trial."""
     common = {planned_job.job.id for planned_job in shared(sweep, planned_jobs, context)}
-    relocator = PathRelocator(Path(config.work_dir))
-    steps = make_plan(planned_jobs, context, FingerprintCache(), config.variables, relocator)
+    relocator, fingerprints = PathRelocator(Path(config.work_dir)), FingerprintCache()
+    forecast = forecast_of(config, relocator, fingerprints)
+    steps = make_plan(planned_jobs, context, fingerprints, config.variables, relocator, forecast=forecast)
     return [
         step
         if step.planned_job.job.id in common

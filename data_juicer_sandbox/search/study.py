@@ -76,6 +76,9 @@ def open_study(sweep: Sweep, name: str, work_dir: Path, definition: Definition) 
                 time.sleep(pause)
                 continue
             message = f"the study cannot be opened: {type(error).__name__}: {mask_text(str(error))}"
+            if (journal := work_dir / JOURNAL).is_file() and not sweep.storage:
+                hint = f"if the file is damaged: mv {journal} {journal}.damaged; its trials will run again"
+                raise StudyError(message, where=str(journal), hint=hint) from error
             raise StudyError(message, where=sweep.where("storage" if sweep.storage else "sweep_name")) from error
     metrics = [[metric.name, metric.goal] for metric in sweep.metrics]
     stored = attributes.get(_DEFINITION)

@@ -11,18 +11,21 @@ from pathlib import Path
 
 import yaml
 
-from data_juicer_sandbox.components.base import Component, Role, Written
+from data_juicer_sandbox.components.base import Component, FanOut, Role, Written
 from data_juicer_sandbox.context.serialization import to_plain
 from data_juicer_sandbox.context.tagged_values import encode
 from data_juicer_sandbox.errors import SandboxError
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.signatures import build, check, parameters
-from data_juicer_sandbox.testing.class_checks import class_checks, light_constructor
-from data_juicer_sandbox.testing.interruptions import lets_interruptions_through
-from data_juicer_sandbox.testing.metric_checks import undeclared_metrics, undeclared_numbers
-from data_juicer_sandbox.testing.observation import Bench, is_below, unfinished_tasks
+from data_juicer_sandbox.testing.class_checks import (
+    class_checks,
+    light_constructor,
+    undeclared_metrics,
+    undeclared_numbers,
+)
+from data_juicer_sandbox.testing.observation import Bench, Observation, is_below, unfinished_tasks
 from data_juicer_sandbox.testing.reporting import Check, describe, report
-from data_juicer_sandbox.testing.resuming import declared_inputs, resumes
-from data_juicer_sandbox.workflow.planned_job import texts
+from data_juicer_sandbox.testing.resuming import declared_inputs, lets_interruptions_through, resumes
 
 
 def check_component(
@@ -74,6 +77,7 @@ def component_checks(bench: Bench, deterministic: bool, hook: str) -> dict[str, 
         "unchanged_inputs": lambda: unchanged_inputs(bench),
         "closed_progress": lambda: closed_progress(bench),
         "repeatable": lambda: repeatable(bench, deterministic),
+        "divisible": lambda: divisible(bench, deterministic),
         "interruptible": lambda: lets_interruptions_through(bench, deterministic),
         "resumable": lambda: resumes(bench, hook),
     }
@@ -231,16 +235,32 @@ def repeatable(bench: Bench, deterministic: bool) -> Iterator[str]:
         yield f"a second run raises {describe(second.error)}"
         return
     yield from second.state_changes
-    if not deterministic:
+    if deterministic:
+        yield from _differences(bench, first, second, "a second run with the same values")
+
+
+def divisible(bench: Bench, deterministic: bool) -> Iterator[str]:
+    """A component of the type `FanOut` gives the same by its items, as in a parallel run, as by `run`."""
+    if not issubclass(bench.cls, FanOut):
         return
+    with bench.fresh():
+        divided = bench.observe(by_items=True)
+    if divided.error is not None:
+        yield f"a run by items raises {describe(divided.error)}"
+    elif deterministic:
+        yield from _differences(bench, bench.first(), divided, "a run by items")
+
+
+def _differences(bench: Bench, first: Observation, second: Observation, what: str) -> Iterator[str]:
+    """How the files and results of two runs differ."""
     results = {os.path.normpath(text) for text in texts(_as_list(first.result)) if "\0" not in text}
     for name in sorted({*first.written, *second.written}):
         if bench.in_job_folder(name) and not any(is_below(bench.project / name, bench.project / r) for r in results):
             continue  # the job's own records, such as those of its progress
         if first.after.get(name) != second.after.get(name):
-            yield f"a second run with the same values writes another {name}"
+            yield f"{what} writes another {name}"
     if _encoded(first.result) != _encoded(second.result):
-        yield "a second run with the same values returns another result"
+        yield f"{what} returns another result"
 
 
 def _as_list(result: object) -> object:

@@ -12,17 +12,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from data_juicer_sandbox.component_run import plain_value
 from data_juicer_sandbox.components.base import Component, JobRun, Role, Written
 from data_juicer_sandbox.files import guarded_by, make_folder, real_path
 from data_juicer_sandbox.output_guard import LEDGER, OutputGuard, OutputLedger
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.signatures import build, parameters
 from data_juicer_sandbox.testing.process_state import ProcessState
 from data_juicer_sandbox.testing.recorders import Events, Interruption, RecordedTask, RecordingGuard, RecordingJob
 from data_juicer_sandbox.types import ConfigValues, JsonValue
 from data_juicer_sandbox.validation.outputs import check_output
-from data_juicer_sandbox.workflow.planned_job import recipe_paths, texts
+from data_juicer_sandbox.workflow.planned_job import recipe_paths
 
 WORK_DIR = "conformance_work"
 NAME = "component"
@@ -105,12 +107,15 @@ class Bench:
                 self._first = self.observe()
         return self._first
 
-    def observe(self, interruption: Interruption | None = None, seed: int = 0) -> Observation:
+    def observe(
+        self, interruption: Interruption | None = None, seed: int = 0, *, by_items: bool = False
+    ) -> Observation:
         """Run the component in the current folder, once.
 
         Args:
             interruption: an exception that is raised in the component.
             seed: seeds the random numbers of the process, which the component should not use.
+            by_items: call the methods of `FanOut` instead of `run`, each of a new object, as in a parallel run.
         """
         events = Events(interruption)
         before, state = file_digests(self.project), ProcessState()
@@ -119,7 +124,7 @@ class Bench:
             _seed(seed)
             seeded = ProcessState()
             try:
-                result = self._run(events)
+                result = self._run(events, by_items)
             except (Exception, KeyboardInterrupt, SystemExit) as raised:
                 error = raised
             changes = list(seeded.changes())
@@ -146,8 +151,10 @@ class Bench:
         """Whether a relative path lies in the job's own folder."""
         return name.startswith(self.job_folder + "/")
 
-    def _run(self, events: Events) -> object:
-        component = build(self.cls, copy.deepcopy(self.values))
+    def _run(self, events: Events, by_items: bool) -> object:
+        def component() -> Any:
+            return build(self.cls, copy.deepcopy(self.values))
+
         work_dir = self.project / WORK_DIR
         work_dir.mkdir()
         folder = Path(WORK_DIR) / "jobs" / "anonymous" / NAME
@@ -159,7 +166,12 @@ class Bench:
         recorder = RecordingJob(events, self.metrics)
         with guarded_by(RecordingGuard(guard, events)):
             try:
-                return component.run(JobRun("anonymous", NAME, folder, recorder, recorder))
+                job = JobRun("anonymous", NAME, folder, recorder, recorder)
+                if by_items and (items := component().items(job)):
+                    # the last one first: parallel runs finish them in any order
+                    results = {item.name: component().run_item(job, item.name) for item in reversed(items)}
+                    return component().collect(job, {item.name: results[item.name] for item in items})
+                return component().run(job)
             finally:
                 guard.settle()
 

@@ -43,7 +43,7 @@ def validate(config: SandboxConfig) -> ValidationResult:
         problems += check_component(planned_job)
         problems += check_recipe(planned_job)
         problems += check_files(planned_job, written)
-        problems += check_untrusted_job(planned_job, written)
+        problems += check_untrusted_job(planned_job, written, config.work_dir)
         if not moves_outputs(config):
             problems += check_output_paths(planned_job, config.work_dir, config.files)
         warnings += _unread_recipe(planned_job)

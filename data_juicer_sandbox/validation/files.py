@@ -10,8 +10,9 @@ from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.config.limits import home_problem, path_problem
 from data_juicer_sandbox.errors import ConfigError, Where
 from data_juicer_sandbox.files import is_special, path_exists
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.validation.original import original_names
-from data_juicer_sandbox.workflow.planned_job import PlannedJob, texts
+from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 _GLOB = re.compile(r"[*?\[]")
 

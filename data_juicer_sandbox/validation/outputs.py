@@ -13,8 +13,9 @@ from data_juicer_sandbox.config.yaml_source import KeyPath
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import refuse_replacing
 from data_juicer_sandbox.output_guard import OutputGuard, OutputLedger
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.signatures import parameters
-from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths, texts
+from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _FILE_ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".gz", ".zst", ".yaml", ".yml", ".html")
@@ -63,9 +64,11 @@ def declared_outputs(
                 for path in texts(extra_configs.get(name)):
                     yield ("extra_configs", name), path, parameter.written
     if planned_job.uses_recipe and recipe and planned_job.hook is not None and planned_job.hook.writes_export:
+        # On Ray an export is a folder of files.
+        written = Written.FILE if recipe.get("executor_type") in (None, "default") else Written.FOLDER
         for key_path, path in recipe_paths(recipe, Role.OUTPUT):
             if not is_remote(path) and "{" not in path:  # not a remote store, nor a pattern that Data-Juicer fills in
-                yield ("dj_configs", *key_path), path, Written.FILE
+                yield ("dj_configs", *key_path), path, written
 
 
 def is_remote(path: str) -> bool:

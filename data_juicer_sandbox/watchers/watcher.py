@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from data_juicer_sandbox.code_policy import is_untrusted
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.plugins import import_object, plugins
@@ -36,9 +37,14 @@ def known_trackers() -> dict[str, str]:
 def chosen(names: Sequence[str] | None) -> list[str]:
     """The names of the trackers to use for the config key `watchers`; always includes `local`.
 
+    Under `--untrusted` there is no other: W&B reads the address of its server from a file in the current folder, which
+    may be somebody else's, and would send the key there.
+
     Raises:
         ConfigError: a tracker is unknown, or `wandb` is named but not configured.
     """
+    if is_untrusted():
+        return [LOCAL]
     if names is None:
         return [LOCAL, "wandb"] if configured() else [LOCAL]
     for name in names:

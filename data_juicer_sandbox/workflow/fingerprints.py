@@ -16,11 +16,11 @@ from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.file_digests import content_stamp, quick_key, total_size, walk
 from data_juicer_sandbox.files import is_pattern, path_exists
 from data_juicer_sandbox.hooks import find_hook
-from data_juicer_sandbox.plain_json import flatten
+from data_juicer_sandbox.plain_json import flatten, texts
 from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.signatures import parameters
 from data_juicer_sandbox.user_code import UserCode
-from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths, texts
+from data_juicer_sandbox.workflow.planned_job import PlannedJob, recipe_paths
 from data_juicer_sandbox.workflow.resolve import ResolvedJob
 
 Fingerprint = tuple[str, str]

@@ -9,8 +9,9 @@ from data_juicer_sandbox.components.base import Role
 from data_juicer_sandbox.config.schema import Phase
 from data_juicer_sandbox.context.infos import ContextInfos
 from data_juicer_sandbox.context.keys import PREVIOUS, ContextKey
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.workflow.named_list import NamedList
-from data_juicer_sandbox.workflow.planned_job import PlannedJob, named_jobs, texts
+from data_juicer_sandbox.workflow.planned_job import PlannedJob, named_jobs
 
 
 def edges(planned_jobs: Sequence[PlannedJob], context: ContextInfos) -> dict[str, set[str]]:

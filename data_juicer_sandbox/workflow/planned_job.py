@@ -20,6 +20,7 @@ from data_juicer_sandbox.factories import FACTORIES
 from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.hooks import find_hook, similar_hook
 from data_juicer_sandbox.hooks.base import Hook
+from data_juicer_sandbox.plain_json import texts
 from data_juicer_sandbox.secrets import remember_all
 from data_juicer_sandbox.signatures import parameters
 from data_juicer_sandbox.types import ConfigValues, JsonValue, Variables
@@ -89,7 +90,7 @@ class PlannedJob:
         if self.component is not None:
             for name, parameter in parameters(self.component)[0].items():
                 if parameter.role is role and name in values:
-                    for path in _texts(values[name]):
+                    for path in texts(values[name]):
                         yield path, self.extra.where(name), ("extra_configs", name)
         if self.uses_recipe and self.recipe.value:
             for key_path, path in recipe_paths(self.recipe.value, role):
@@ -164,7 +165,7 @@ def recipe_paths(recipe: Mapping[str, JsonValue], role: Role) -> Iterator[tuple[
     if role is Role.OUTPUT and isinstance(recipe.get("export_path"), str):
         yield ("export_path",), recipe["export_path"]
     if role is Role.INPUT:
-        for path in _texts(recipe.get("dataset_path")):
+        for path in _paths(recipe.get("dataset_path")):
             # Data-Juicer's older syntax for several data sets: `<weight> <path> <weight> <path>`
             parts = path.split() if re.match(r"^[\d.]+\s", path) else [path]
             yield from ((("dataset_path",), part) for part in parts if not re.fullmatch(r"[\d.]+", part))
@@ -172,24 +173,12 @@ def recipe_paths(recipe: Mapping[str, JsonValue], role: Role) -> Iterator[tuple[
         configs = data_set.get("configs") if isinstance(data_set, Mapping) else None
         for index, entry in enumerate(configs if isinstance(configs, list) else []):
             if isinstance(entry, Mapping) and entry.get("type") == "local":
-                yield from ((("dataset", "configs", index, "path"), path) for path in _texts(entry.get("path")))
+                yield from ((("dataset", "configs", index, "path"), path) for path in _paths(entry.get("path")))
 
 
-def texts(value: object) -> Iterator[str]:
-    """Every string inside a value."""
-    if isinstance(value, Mapping):
-        for item in value.values():
-            yield from texts(item)
-    else:
-        yield from _texts(value)
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from texts(item)
+def _paths(value: object) -> Iterator[str]:
+    """The strings of a path or a list of paths; none of a mapping, which is an error of its own."""
+    return texts(value) if isinstance(value, str | list) else iter(())
 
 
 def _load_config(job: Job, name: str, variables: Variables, problems: list[ConfigError]) -> JobConfig:

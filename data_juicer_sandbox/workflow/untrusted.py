@@ -12,9 +12,10 @@ from types import UnionType
 from typing import Literal, Union, get_args, get_origin
 
 from data_juicer_sandbox.code_policy import is_untrusted
-from data_juicer_sandbox.components.base import Component, Role
+from data_juicer_sandbox.components.base import Component, Role, Written
 from data_juicer_sandbox.config.yaml_source import KeyPath
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import open_regular
 from data_juicer_sandbox.plain_json import flatten, loads
 from data_juicer_sandbox.signatures import Parameter, parameters
 from data_juicer_sandbox.types import JsonValue
@@ -79,7 +80,10 @@ _RECIPE_KEYS = frozenset(
     }
 )  # fmt: skip
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-_ENDINGS = (".jsonl", ".json", ".parquet", ".csv", ".gz", ".zst", ".yaml", ".yml", "")
+_ROWS = (".jsonl", ".ndjson", ".parquet", ".csv", ".gz", ".zst")
+"""Endings of data sets, which no program runs."""
+_SETTINGS = (".json", ".yaml", ".yml")
+"""Endings of data sets and recipes, but also of files such as `package.json` and a model's `config.json`."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,13 @@ class Refusal:
     what: str
 
 
-def refuse_untrusted(resolved: ResolvedJob, component: type[Component]) -> None:
+def refuse_untrusted(resolved: ResolvedJob, component: type[Component], work_dir: str) -> None:
     """Refuse a job with its final configs, where the policy of the process is `--untrusted`.
+
+    Args:
+        resolved: the configs.
+        component: the job's component.
+        work_dir: the work directory of the run.
 
     Raises:
         JobError: the config does what `--untrusted` excludes; names everything.
@@ -100,7 +109,7 @@ def refuse_untrusted(resolved: ResolvedJob, component: type[Component]) -> None:
         return
     problems = [
         f"`{'.'.join(map(str, refusal.path))}`: {refusal.what}"
-        for refusal in refusals(component, resolved.extra_configs, resolved.dj_configs)
+        for refusal in refusals(component, resolved.extra_configs, resolved.dj_configs, work_dir)
     ]
     if problems:
         raise JobError("refused by --untrusted: " + "; ".join(problems))
@@ -110,6 +119,7 @@ def refusals(
     component: type[Component],
     extra_configs: Mapping[str, JsonValue],
     recipe: Mapping[str, JsonValue] | None,
+    work_dir: str,
     *,
     skip: Callable[[KeyPath], bool] = lambda path: False,
     may_be_written: Callable[[str], bool] = lambda path: False,
@@ -120,6 +130,7 @@ def refusals(
         component: the job's component.
         extra_configs: its parameters.
         recipe: its recipe.
+        work_dir: the work directory of the run.
         skip: whether the value at a key path is set later, and refused then.
         may_be_written: whether an earlier job may write a path, so that it is looked at when the job starts.
     """
@@ -136,7 +147,7 @@ def refusals(
         if parameter.role is Role.MODEL:
             continue  # below, with its default
         if parameter.role is Role.OUTPUT:
-            yield from _output(path, value)
+            yield from _output(path, value, work_dir, folder=parameter.written is not Written.FILE)
         elif parameter.role is Role.INPUT:
             if key == "tokenizer_path":
                 yield from _folder_with_code(path, value)
@@ -156,13 +167,15 @@ def refusals(
             if not isinstance(value, bool | int | float):
                 yield Refusal(("extra_configs", "sampling_params", key), "only numbers and true or false")
     if recipe is not None:
-        for refusal in recipe_refusals(recipe, may_be_written):
+        for refusal in recipe_refusals(recipe, work_dir, may_be_written):
             if not skip(refusal.path):
                 yield refusal
 
 
 def recipe_refusals(
-    recipe: Mapping[str, JsonValue], may_be_written: Callable[[str], bool] = lambda path: False
+    recipe: Mapping[str, JsonValue],
+    work_dir: str | None = None,
+    may_be_written: Callable[[str], bool] = lambda path: False,
 ) -> Iterator[Refusal]:
     """Everything in a recipe that `--untrusted` refuses."""
     for key, value in recipe.items():
@@ -170,7 +183,9 @@ def recipe_refusals(
         if key not in _RECIPE_KEYS:
             yield Refusal(path, "a key that may run code, write a file or reach a server")
         elif key == "export_path":
-            yield from _output(path, value)
+            yield from _output(path, value, work_dir, folder=False)
+        elif key == "use_cache" and value:
+            yield Refusal(path, "Data-Juicer's cache is outside of the current folder")
         elif key == "executor_type" and value != "default":
             yield Refusal(path, "only the executor of this machine")
         elif key == "dataset_path":
@@ -192,11 +207,30 @@ def folder_problem(path: str) -> str | None:
     """Why a folder must not be loaded as a model or tokenizer: it brings code; None if it does not."""
     for file in sorted(Path(path).glob("*.json")) if Path(path).is_dir() else []:
         try:
-            content = loads(file.read_bytes())
-        except (OSError, ValueError):
+            with open_regular(file) as stream:
+                problem = _file_problem(file.name, loads(stream.read()))
+        except (OSError, ValueError, RecursionError):
             return f"{file} cannot be read"
-        if isinstance(content, Mapping) and "auto_map" in content:
-            return f"{file} names Python code of the model (`auto_map`)"
+        if problem is not None:
+            return f"{file} names {problem}"
+    return None
+
+
+def _file_problem(name: str, content: JsonValue) -> str | None:
+    """What a JSON file of a model's folder names that must not be loaded."""
+    if not isinstance(content, Mapping):
+        return None
+    if "auto_map" in content:
+        return "Python code of the model (`auto_map`)"
+    if name == "config.json":
+        for key, value in flatten(content):
+            # A name with a slash is that of code on a hub, which the package `kernels` downloads and runs.
+            if "_implementation" in key and isinstance(value, str) and "/" in value:
+                return f"code of a hub (`{key}`)"
+    if name == _WEIGHTS[1]:
+        for _, value in flatten(content.get("weight_map")):
+            if "/" in str(value) or not str(value).endswith(".safetensors"):
+                return f"{value}, not a safetensors file of the folder"
     return None
 
 
@@ -212,23 +246,34 @@ def model_problem(path: str) -> str | None:
     return folder_problem(path)
 
 
-def output_problem(path: str) -> str | None:
-    """Why a job must not write a path: another program may run what is written there; None if it may write it."""
+def output_problem(path: str, work_dir: str | None = None, *, folder: bool = True) -> str | None:
+    """Why a job must not write a path: another program may run what is written there; None if it may write it.
+
+    Args:
+        path: the output.
+        work_dir: the work directory, in which no other program looks for its settings.
+        folder: whether the output may be a folder, which has no ending.
+    """
     target, current = Path(path).resolve(), Path.cwd().resolve()
     if current not in target.parents and target != current:
         return f"{path} is outside of the current folder"
     if any(part.startswith(".") for part in target.relative_to(current).parts):
         return f"{path} is hidden: programs read such files"
-    if target.suffix.lower() not in _ENDINGS:
-        return f"{path} has not the ending of a data set"
-    if target.suffix == "" and target.is_file():
+    ending = target.suffix.lower()
+    if ending in _ROWS or (ending == "" and folder and not target.is_file()):
+        return None
+    if ending == "" and folder:
         return f"{path} is a file that exists"
+    if ending not in _SETTINGS:
+        return f"{path} has not the ending of a data set"
+    if work_dir is None or Path(work_dir).resolve() not in target.parents:
+        return f"{path} may be read as settings of a program; expected a path in the work directory, or .jsonl"
     return None
 
 
-def _output(path: KeyPath, value: JsonValue) -> Iterator[Refusal]:
+def _output(path: KeyPath, value: JsonValue, work_dir: str | None, *, folder: bool) -> Iterator[Refusal]:
     for text in value if isinstance(value, list) else [value]:
-        if (problem := output_problem(str(text))) is not None:
+        if (problem := output_problem(str(text), work_dir, folder=folder)) is not None:
             yield Refusal(path, problem)
 
 

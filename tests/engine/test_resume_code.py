@@ -29,7 +29,7 @@ class Count(Counting, Component):
         return self.count(self.dataset_path)
 """
 BASE = "class Counting:\n    def count(self, path):\n        return sum(1 for _ in open(path))\n"
-HOOK = "from data_juicer_sandbox.hooks.evaluation import EvaluateDataHook\nclass Mine(EvaluateDataHook):\n    pass\n"
+HOOK = "from data_juicer_sandbox.hooks.builtin import EvaluateDataHook\nclass Mine(EvaluateDataHook):\n    pass\n"
 
 
 @pytest.fixture

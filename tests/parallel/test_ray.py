@@ -142,6 +142,23 @@ def test_a_task_runs_again_if_its_node_dies(tmp_path: Path, monkeypatch: pytest.
 
 
 @slow
+def test_too_much_memory_is_not_tried_again(tmp_path: Path):
+    from ray.cluster_utils import Cluster
+
+    settings = {"memory_usage_threshold": 0.01, "memory_monitor_refresh_ms": 100}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": settings})
+    try:
+        (task,) = scripted(tmp_path, SLEEP)
+        with closing(backend(address=cluster.address)) as runner:
+            runner.submit([task])
+            ended = wait_all(runner, [task], 120)
+        assert ended[task.folder].reason.startswith("was ended by Ray: OutOfMemoryError: ")
+        assert task.attempts <= 1
+    finally:
+        cluster.shutdown()
+
+
+@slow
 def test_what_the_cluster_does_not_have(cluster: str, tmp_path: Path):
     with closing(backend()) as runner:
         runner.check([("main.job", Resources(cpus=4, gpus=2, memory_gb=1))], tmp_path)

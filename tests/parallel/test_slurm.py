@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,6 +125,30 @@ def test_a_task_that_was_not_submitted_after_all_is_submitted(slurm: SlurmCluste
     assert [task.attempts for task in tasks] == [1, 1]
 
 
+def test_a_cluster_that_takes_few_jobs_at_a_time(slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The limit is one of accounting, which needs a database; so a script in front of `sbatch` refuses like it."""
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(f"""#!/bin/sh
+script=$(cat)
+last=$(printf '%s' "$script" | sed -n 's/.*--array=0-\\([0-9]*\\)%.*/\\1/p')
+queued=$(squeue --me --array --noheader | wc -l)
+if [ $((queued + last + 1)) -gt 3 ]; then
+    echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2
+    echo "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)" >&2
+    exit 1
+fi
+printf '%s\\n' "$script" | {shutil.which("sbatch")} "$@"
+""")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+    tasks = scripted(tmp_path / "run", *[""] * 8)
+    runner = backend()
+    runner.submit(tasks)
+    wait_all(runner, tasks)
+    assert [task.attempts for task in tasks] == [1] * 8
+
+
 def test_a_job_whose_task_was_taken_over_does_nothing(slurm: SlurmCluster, tmp_path: Path):
     (task,) = scripted(tmp_path, "")
     first, second = backend(), backend()
@@ -239,6 +265,7 @@ def test_a_cluster_that_does_not_answer(slurm: SlurmCluster, tmp_path: Path, mon
         backend().check([("main.job", Resources())])
 
 
+@pytest.mark.slow
 def test_time_over(slurm: SlurmCluster, tmp_path: Path):
     """The signal that SLURM sends some time before the end."""
     again, last = scripted(tmp_path, *[f"if attempt < 2: {SLEEP}"] * 2)

@@ -26,6 +26,20 @@ def test_what_a_killed_process_left_of_the_journal_goes(lab, sweep, go, table):
     assert len(table()) == 8
 
 
+def test_a_journal_that_is_damaged_in_the_middle_is_named(lab, sweep, go, capsys):
+    assert go(lab, sweep) == 0
+    journal = Path("out/study.journal")
+    damaged = bytearray(journal.read_bytes())
+    damaged[len(damaged) // 2] = 0xFF  # not UTF-8
+    journal.write_bytes(damaged)
+    capsys.readouterr()
+    assert go(lab, sweep, "--resume", "true") == 2
+    said = capsys.readouterr().err
+    assert "out/study.journal: the study cannot be opened: " in said
+    assert "mv out/study.journal out/study.journal.damaged; its trials will run again" in said
+    assert journal.read_bytes() == damaged
+
+
 def test_a_storage_that_is_not_there(lab, sweep, go, capsys):
     assert go(lab, {**sweep, "storage": "sqlite:////no/such/folder/study.db"}) == 2
     said = capsys.readouterr().err

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 from data_juicer_sandbox.components.base import Component, NullJob
-from data_juicer_sandbox.testing.metric_checks import undeclared_metrics
+from data_juicer_sandbox.testing.class_checks import undeclared_metrics
 from data_juicer_sandbox.watchers.base import flat_values
 from data_juicer_sandbox.watchers.watcher import JobWatcher
 

@@ -65,10 +65,11 @@ class SlurmCluster:
     Args:
         folder: their files.
         hidden: a folder that the node `two` does not see.
+        max_array_size: the largest job array.
     """
 
-    def __init__(self, folder: Path, hidden: Path):
-        self.folder, self.hidden = folder, hidden
+    def __init__(self, folder: Path, hidden: Path, max_array_size: int = MAX_ARRAY_SIZE):
+        self.folder, self.hidden, self.max_array_size = folder, hidden, max_array_size
         self.limits_memory = os.access(_MEMORY_GROUP, os.W_OK)
         self.config = folder / "slurm.conf"
         self.environment = {**os.environ, "SLURM_CONF": str(self.config)}
@@ -87,7 +88,7 @@ class SlurmCluster:
                 folder=self.folder,
                 ports=ports,
                 nodes="\n".join(nodes),
-                max_array_size=MAX_ARRAY_SIZE,
+                max_array_size=self.max_array_size,
                 task_plugin="task/cgroup" if self.limits_memory else "task/none",
             )
         )
@@ -162,11 +163,11 @@ def why_not() -> str:
 
 
 @contextmanager
-def slurm_cluster() -> Iterator[SlurmCluster]:
+def slurm_cluster(max_array_size: int = MAX_ARRAY_SIZE) -> Iterator[SlurmCluster]:
     """A cluster that runs while the block does."""
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
     hidden = Path(tempfile.mkdtemp(prefix="hidden-", dir="/tmp"))
-    cluster = SlurmCluster(folder, hidden)
+    cluster = SlurmCluster(folder, hidden, max_array_size)
     try:
         cluster.start()
         yield cluster

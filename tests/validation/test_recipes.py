@@ -57,3 +57,8 @@ def test_exports_that_cannot_be_written(problems, name):
 @pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz", "x.jsonl.zst", "x.json", "x.parquet"])
 def test_exports_that_can(problems, name):
     assert problems({LENGTH: None}, export_path=f"out/{name}") == []
+
+
+def test_a_path_that_is_a_mapping_is_one_error(problems):
+    (what,) = problems({LENGTH: None}, dataset_path={"a": "missing.jsonl"})
+    assert what.endswith("`dataset_path` cannot be {'a': 'missing.jsonl'}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from data_juicer_sandbox.components.base import InputPaths, OutputPath
-from data_juicer_sandbox.components.convert.conversion import Conversion, absolute, below
+from data_juicer_sandbox.components.convert.conversion import IMAGE, Conversion, absolute, below
 from data_juicer_sandbox.components.convert.input_rows import InputRows
-from data_juicer_sandbox.components.convert.tokens import IMAGE
-from data_juicer_sandbox.components.io.append_fields import append_fields
+from data_juicer_sandbox.components.io.edit_fields import append_fields
 from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.types import JsonValue, Row

@@ -16,6 +16,13 @@ from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.files import claim, replacing
 
+IMAGE = "<__dj__image>"
+AUDIO = "<__dj__audio>"
+VIDEO = "<__dj__video>"
+END_OF_CHUNK = "<|__dj__eoc|>"
+SPECIAL_TOKENS = (IMAGE, AUDIO, VIDEO, END_OF_CHUNK)
+"""Data-Juicer's special tokens, which mark the positions of images, videos and audio in a text."""
+
 
 class Conversion(Component):
     """Base class of the conversions. Reports `rows` and `bad_rows` of each data set to the watcher, under its name.

@@ -6,11 +6,9 @@ import re
 from typing import BinaryIO
 
 from data_juicer_sandbox.components.base import InputPaths, OutputPath
-from data_juicer_sandbox.components.convert import tokens
-from data_juicer_sandbox.components.convert.conversion import Conversion, absolute, below
+from data_juicer_sandbox.components.convert.conversion import SPECIAL_TOKENS, Conversion, absolute, below
 from data_juicer_sandbox.components.convert.input_rows import InputRows
-from data_juicer_sandbox.components.io.append_fields import to_json
-from data_juicer_sandbox.components.io.parse import BadRow
+from data_juicer_sandbox.components.io.parse import BadRow, to_json
 from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.types import Row
 
@@ -56,7 +54,7 @@ class DJToEasyAnimate(Conversion):
         super().__init__(dataset_path, export_path, skip_missing, skip_bad_rows)
         self.video_root = None if video_root is None else absolute(video_root)
         self.videos_key, self.text_key = videos_key, text_key
-        removed_tokens = sorted(filter(None, tokens.ALL if special_tokens is None else special_tokens), key=len)
+        removed_tokens = sorted(filter(None, SPECIAL_TOKENS if special_tokens is None else special_tokens), key=len)
         # Longer tokens first, since a token may be a prefix of another.
         self._token = (
             re.compile(rf"\s*(?:{'|'.join(map(re.escape, reversed(removed_tokens)))})\s*") if removed_tokens else None

@@ -10,8 +10,8 @@ from loguru import logger
 
 from data_juicer_sandbox.components.io.allowance import MAX_NAMED, Allowance
 from data_juicer_sandbox.components.io.data_files import data_files
-from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
+from data_juicer_sandbox.components.io.stream import numbered_lines
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import Row
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
-from data_juicer_sandbox.components.data.counting import InputRowCounter
-from data_juicer_sandbox.components.data.dj_runtime import DataJuicerRuntime, dj_runtime
+from data_juicer_sandbox.components.data.dj_runtime import DataJuicerRuntime, InputRowCounter, dj_runtime
 from data_juicer_sandbox.components.data.exporting import exporting
 from data_juicer_sandbox.components.data.overall_table import overall_values, write_table
 from data_juicer_sandbox.components.data.rows.results import Kept
@@ -18,7 +17,7 @@ from data_juicer_sandbox.components.data.rows.session import open_rows
 from data_juicer_sandbox.components.data.sources import local_data, with_dataset_configs, without_data
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt
-from data_juicer_sandbox.csv_cells import safe_cell
+from data_juicer_sandbox.control_characters import safe_cell
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.types import ConfigValues, LibraryObject

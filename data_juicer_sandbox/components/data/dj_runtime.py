@@ -172,6 +172,8 @@ def dj_runtime(job: JobRun, *, plots: bool = False) -> Iterator[DataJuicerRuntim
         except Exception as error:
             in_worker = type(error.__cause__).__name__ == "RemoteTraceback"
             hint = "`skip_op_error: true` in the recipe drops the rows that an OP fails on" if in_worker else None
+            if isinstance(error, ConnectionError) and "Ray" in str(error):
+                hint = "`ray_address: local` in the recipe starts Ray on this machine"
             raise JobError(f"Data-Juicer failed: {type(error).__name__}: {error}", hint=hint) from error
 
 
@@ -294,3 +296,37 @@ def _no_figures() -> Iterator[None]:
         isolation.swapped(analyzer, "CorrelationAnalysis", NoFigures),
     ):
         yield
+
+
+class InputRowCounter:
+    """Counts the input rows, without reading them a second time.
+
+    Args:
+        dj: the Data-Juicer session of the job.
+        reader: its executor or analyzer, before it runs.
+    """
+
+    def __init__(self, dj: DataJuicerRuntime, reader: LibraryObject):
+        self._dj = dj
+        self._loaded: LibraryObject = None
+        builder: LibraryObject = getattr(reader, "dataset_builder", None) or getattr(reader, "datasetbuilder", None)
+        self._sampled = bool(getattr(builder, "max_sample_num", None))
+        load = builder.load_dataset
+
+        def load_and_remember(*args: object, **kwargs: object) -> LibraryObject:
+            loaded = load(*args, **kwargs)
+            # A RayDataset is processed in place; the data that it holds now does not change.
+            self._loaded = loaded.data if type(loaded).__name__ == "RayDataset" else loaded
+            return loaded
+
+        builder.load_dataset = load_and_remember
+
+    def count(self) -> int:
+        """The number of input rows, including rows without a text; logs how many of these there are."""
+        loaded = int(self._loaded.count()) if self._loaded is not None else 0
+        read = self._dj.rows_read
+        if self._sampled or not read or read < loaded:
+            return loaded
+        if read > loaded:
+            logger.warning("{} of {} rows have no text; Data-Juicer skips them", read - loaded, read)
+        return read

@@ -8,8 +8,7 @@ from pathlib import Path
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
-from data_juicer_sandbox.components.data.counting import InputRowCounter
-from data_juicer_sandbox.components.data.dj_runtime import DataJuicerRuntime, dj_runtime
+from data_juicer_sandbox.components.data.dj_runtime import DataJuicerRuntime, InputRowCounter, dj_runtime
 from data_juicer_sandbox.components.data.exporting import exporting
 from data_juicer_sandbox.components.data.local_run import export_local
 from data_juicer_sandbox.components.data.rows.results import Kept
@@ -98,7 +97,8 @@ class DataJuicerExecutor(Component):
                 "`export_shard_size` needs Data-Juicer's cache", hint="leave out use_cache and use_checkpoint"
             )
         final = str(recipe["export_path"])
-        with exporting(final if "{" not in final else config.export_path) as export:
+        on_ray = config.executor_type != "default"
+        with exporting(final if "{" not in final else config.export_path, folder=on_ray) as export:
             config.export_path = export.part
             executor = dj.executor(config)
             rows = InputRowCounter(dj, executor)

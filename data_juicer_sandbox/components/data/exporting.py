@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data_juicer_sandbox.files import claim, output_owner, real_path, remove
+from data_juicer_sandbox.files import claim, output_owner, real_path, refuse_replacing, remove
 from data_juicer_sandbox.output_folders import mark
 
 _MARK = ".dj_sandbox_temporary"
@@ -31,34 +31,35 @@ class Export:
 
 
 @contextmanager
-def exporting(path: str) -> Iterator[Export]:
+def exporting(path: str, *, folder: bool = False) -> Iterator[Export]:
     """Write an export into a temporary folder; rename all its files to their final paths when the block succeeds.
 
     Args:
         path: a local path, or one on S3 or HDFS, which is written directly.
+        folder: whether the export is a folder, as those of Ray are; it replaces one that the same job wrote.
     """
     if "://" in path:
         export = Export(path, path)
         yield export
         export.files = [path]
         return
-    claim(path)
+    claim(path, folder=folder)
     final = real_path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     # Data-Juicer replaces the suffix anywhere in the path, so the folder's name must not contain it.
     hidden = f".{final.stem.split('.')[0]}.part"
-    for folder in final.parent.glob(glob.escape(hidden) + "*"):
+    for abandoned in final.parent.glob(glob.escape(hidden) + "*"):
         if (
-            re.fullmatch(r"\d+", folder.name.removeprefix(hidden)) and (folder / _MARK).is_file()
-        ):  # left by a killed run
-            remove(folder)
-    folder = final.parent / f"{hidden}{os.getpid()}"
-    folder.mkdir()
-    (folder / _MARK).touch()
-    export = Export(path, str(folder / final.name))
+            re.fullmatch(r"\d+", abandoned.name.removeprefix(hidden)) and (abandoned / _MARK).is_file()
+        ):  # by a killed run
+            remove(abandoned)
+    temporary = final.parent / f"{hidden}{os.getpid()}"
+    temporary.mkdir()
+    (temporary / _MARK).touch()
+    export = Export(path, str(temporary / final.name))
     try:
         yield export
-        exported = sorted(file for file in folder.iterdir() if file.name != _MARK)
+        exported = sorted(file for file in temporary.iterdir() if file.name != _MARK)
         extras = [file for file in exported if file.name.endswith("_stats.jsonl") and file.name != final.name]
         for file in [
             *extras,
@@ -67,10 +68,11 @@ def exporting(path: str) -> Iterator[Export]:
             destination = final.parent / file.name
             claim(destination, folder=file.is_dir())
             if file.is_dir():
+                refuse_replacing(destination, True, output_owner())  # once more: the work may have taken hours
                 mark(file, output_owner())
                 remove(destination)
             file.replace(destination)
             if file not in extras:
                 export.files.append(str(Path(path).parent / file.name))
     finally:
-        remove(folder)
+        remove(temporary)

@@ -1,4 +1,4 @@
-"""Process the rows of a local data set and write the result."""
+"""Process the rows of a local data set, on this machine or on Ray, and write the result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data_juicer_sandbox.components.data.dj_runtime import DataJuicerRuntime
 from data_juicer_sandbox.components.data.exporting import exporting
-from data_juicer_sandbox.components.data.rows.on_ray import run_on_ray
+from data_juicer_sandbox.components.data.rows.field_types import FieldType
 from data_juicer_sandbox.components.data.rows.output import export_format, shard_names, shard_slices, write_export
 from data_juicer_sandbox.components.data.rows.results import Kept, ResultRows
 from data_juicer_sandbox.components.data.rows.session import SessionRows, open_rows
@@ -57,7 +57,7 @@ def export_local(
             f"executor_type: {config.executor_type} cannot write rows as they were read to {final}",
             hint="executor_type: default, or a local export_path",
         )
-    with exporting(local) as export:
+    with exporting(local, folder=on_ray) as export:
         rows = open_rows(dj, config, data, skip_bad_rows=skip_bad_rows)
         executor, result = run_on_ray(dj, config, rows) if on_ray else _processed(dj, config, rows)
         result_rows = rows.result(result, kept)
@@ -117,3 +117,48 @@ def _encryption(config: LibraryObject) -> str | None:
         return None
     config.encrypt_before_export = False
     return getattr(config, "encryption_key_path", None) or ""
+
+
+def run_on_ray(dj: DataJuicerRuntime, config: LibraryObject, rows: SessionRows) -> tuple[LibraryObject, LibraryObject]:
+    """The executor and its result.
+
+    Raises:
+        JobError: an OP needs a field that Ray's columns cannot hold, or the data set is drawn from several.
+    """
+    refuse_types(rows.handed.types)
+    folder = dj.folder / "rows"
+    source, export = folder / "handed.parquet", folder / "ray_export"
+    _write_parquet(rows.dataset, source)
+    config.dataset_path, config.dataset = str(source), None
+    config.export_path, config.export_type = str(export), "parquet"
+    config.keep_stats_in_res_ds = config.keep_hashes_in_res_ds = True
+    executor = dj.executor(config)
+    executor.run()
+    files = sorted(export.rglob("*.parquet")) if export.is_dir() else []
+    return executor, dj.of_parquet(files, folder) if files else rows.dataset.select([])
+
+
+def refuse_types(types: dict[str, FieldType]) -> None:
+    """Refuse fields whose values have no common type.
+
+    Raises:
+        JobError: there is one; names it.
+    """
+    for name, field_type in types.items():
+        if field_type is FieldType.JSON:
+            raise JobError(
+                f"an OP needs the field {name!r}, which holds mappings or values of several types; on Ray they would "
+                "be changed",
+                hint="executor_type: default keeps them",
+            )
+
+
+def _write_parquet(dataset: LibraryObject, path: Path) -> None:
+    import pyarrow.parquet as pq
+    from datasets import Dataset
+
+    arrow = Dataset.with_format(dataset, "arrow")
+    with pq.ParquetWriter(path, dataset.features.arrow_schema.remove_metadata()) as writer:
+        for start in range(0, len(dataset), 10_000):
+            table = Dataset.__getitem__(arrow, slice(start, min(start + 10_000, len(dataset))))
+            writer.write_table(table.replace_schema_metadata(None))

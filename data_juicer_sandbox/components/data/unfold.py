@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, OutputFile
 from data_juicer_sandbox.components.io import read_rows, write_rows
 from data_juicer_sandbox.components.io.allowance import Allowance
-from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
+from data_juicer_sandbox.components.io.parse import MISSING, get_nested
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.errors import ConfigError, JobError

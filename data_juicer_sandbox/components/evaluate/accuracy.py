@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
 from data_juicer_sandbox.components.evaluate.pairs import Result, labels_for, measure_all, number, pairs
-from data_juicer_sandbox.components.io.get_nested import MISSING
+from data_juicer_sandbox.components.io.parse import MISSING
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.errors import JobError

@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.io import read_rows
-from data_juicer_sandbox.components.io.get_nested import get_nested
+from data_juicer_sandbox.components.io.parse import get_nested
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.types import JsonValue, Metrics

@@ -8,16 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from data_juicer_sandbox.components.base import InputPaths, JobRun, OutputPath
-from data_juicer_sandbox.components.infer.base import (
-    InferFunction,
-    LLMInference,
-    OnResult,
-    Request,
-    as_messages,
-    as_text,
-)
+from data_juicer_sandbox.components.infer.base.component import InferFunction, LLMInference
+from data_juicer_sandbox.components.infer.base.types import OnResult, Request, as_messages, as_text
 from data_juicer_sandbox.components.infer.remote.address import find_endpoint, header_fault, parse_address
-from data_juicer_sandbox.components.io.append_fields import to_json
+from data_juicer_sandbox.components.io.parse import to_json
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.imports import load

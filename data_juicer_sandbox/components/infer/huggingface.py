@@ -8,8 +8,7 @@ from pathlib import Path
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPaths, JobRun, Model, OutputPath
-from data_juicer_sandbox.components.infer.base import InferFunction, LLMInference
-from data_juicer_sandbox.components.infer.base.component import model_stamp
+from data_juicer_sandbox.components.infer.base.component import InferFunction, LLMInference, model_stamp
 from data_juicer_sandbox.components.infer.local.batches import infer_in_batches
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import Sampling

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TypedDict
 
 from data_juicer_sandbox.components.helpers import arguments, find_helper
-from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
+from data_juicer_sandbox.components.io.parse import MISSING, get_nested
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.secrets import shown

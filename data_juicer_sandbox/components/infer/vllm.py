@@ -10,15 +10,8 @@ from types import ModuleType
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import InputPaths, JobRun, Model, OutputPath
-from data_juicer_sandbox.components.infer.base import (
-    Completion,
-    Failure,
-    InferFunction,
-    LLMInference,
-    OnResult,
-    Request,
-)
-from data_juicer_sandbox.components.infer.base.component import model_stamp
+from data_juicer_sandbox.components.infer.base.component import InferFunction, LLMInference, model_stamp
+from data_juicer_sandbox.components.infer.base.types import Completion, Failure, OnResult, Request
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import SHAPES, Sampling
 from data_juicer_sandbox.components.lm.lora import Adapter, find_adapter

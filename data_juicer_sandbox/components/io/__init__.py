@@ -1,7 +1,6 @@
 """Streaming readers and writers of data sets, for all supported formats."""
 
 from data_juicer_sandbox.components.io.parse import parse
-from data_juicer_sandbox.components.io.stream import read_lines, read_rows
-from data_juicer_sandbox.components.io.write import write_rows
+from data_juicer_sandbox.components.io.stream import read_lines, read_rows, write_rows
 
 __all__ = ["parse", "read_lines", "read_rows", "write_rows"]

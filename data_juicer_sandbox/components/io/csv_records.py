@@ -147,7 +147,7 @@ def _stays_open(line: bytes, delimiter: bytes) -> bool:
 
 def source_lines(file: Path) -> Iterator[bytes]:
     """The lines of a file, decompressed."""
-    from data_juicer_sandbox.components.io.lines import open_bytes
+    from data_juicer_sandbox.components.io.stream import open_bytes
 
     with open_bytes(file) as stream:
         yield from stream

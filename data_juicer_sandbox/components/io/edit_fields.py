@@ -1,4 +1,4 @@
-"""Replace, add and remove fields of a row's JSON line; the rest of the line keeps its bytes."""
+"""Append, replace, add and remove fields of a row's JSON line; the rest of the line keeps its bytes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import NamedTuple
 
-from data_juicer_sandbox.components.io.append_fields import splice_json, to_json
-from data_juicer_sandbox.components.io.parse import BadRow
-from data_juicer_sandbox.types import JsonValue
+from data_juicer_sandbox.components.io.parse import BadRow, to_json
+from data_juicer_sandbox.types import JsonValue, Row
 
 _decode = json.JSONDecoder().raw_decode
 _blank = re.compile(r"[ \t\r\n]*").match
@@ -23,6 +22,35 @@ class _Member(NamedTuple):
     start: int
     value: int
     end: int
+
+
+def append_fields(line: bytes, fields: Row) -> bytes:
+    """Append fields to the line of a row; the rest of the line keeps its bytes.
+
+    The row is not re-encoded, since that would change the format of its numbers, escapes and whitespace.
+
+    Args:
+        line: a row; a missing line break is added.
+        fields: at least one field; the row has none of them.
+
+    Raises:
+        BadRow: the line is not UTF-8.
+    """
+    return splice_json(line, to_json(fields))
+
+
+def splice_json(line: bytes, fields: bytes) -> bytes:
+    """Like `append_fields`, with the fields encoded as a JSON object on one line.
+
+    Raises:
+        BadRow: the line is not UTF-8.
+    """
+    body = line.rstrip()
+    if not body.endswith(b"}"):  # UTF-16 or UTF-32, which Python's JSON reader detects and accepts
+        raise BadRow("the line is not UTF-8")
+    comma = b", " if body.lstrip()[1:-1].strip() else b""  # no comma in an empty object
+    end = line[len(body) :] if line.endswith(b"\n") else b"\n"
+    return body[:-1] + comma + fields[1:-1] + b"}" + end
 
 
 def edit_fields(line: bytes, values: Mapping[str, JsonValue], removed: Collection[str] = ()) -> bytes:

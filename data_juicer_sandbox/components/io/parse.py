@@ -1,12 +1,17 @@
-"""Parser of one row: from a JSON line to a dict."""
+"""One row: parse its JSON line, get nested fields, encode it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from data_juicer_sandbox.types import JsonValue, Row
+
+MISSING: Any = object()
+"""The result of `get_nested` for a missing value."""
+_readable = json.JSONEncoder(ensure_ascii=False).encode  # created once: json.dumps creates an encoder at every call
 
 
 class BadRow(ValueError):
@@ -48,6 +53,31 @@ def parse_slowly(line: bytes | str, parse_float: Callable[[str], object] | None 
     if not isinstance(row, dict):
         raise BadRow(f"a row is a JSON object, not {_type_name(row)}")
     return row
+
+
+def get_nested(value: JsonValue, keys: list[str]) -> JsonValue:
+    """The value at a path of keys (indices in lists), or `MISSING`."""
+    for key in keys:
+        if isinstance(value, dict):
+            value = value.get(key, MISSING)
+        elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return MISSING
+    return value
+
+
+def to_json(value: object) -> bytes:
+    """Encode a value as JSON, without escapes for non-ASCII characters unless a lone surrogate requires them."""
+    try:
+        return _readable(value).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()
+
+
+def line(row: Row) -> bytes:
+    """Encode a row as a JSON line."""
+    return to_json(row) + b"\n"
 
 
 @cache

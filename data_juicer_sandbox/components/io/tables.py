@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.csv_records import Record, records, source_lines
-from data_juicer_sandbox.components.io.write import line
+from data_juicer_sandbox.components.io.parse import line
 from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.types import LibraryObject
 

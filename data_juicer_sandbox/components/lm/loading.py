@@ -6,7 +6,8 @@ from pathlib import Path
 
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.lm.model_check import check_vocabulary, check_weights
-from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.errors import JobError, SandboxError
+from data_juicer_sandbox.files import is_special
 from data_juicer_sandbox.types import LibraryObject
 
 
@@ -80,6 +81,8 @@ def load(auto_class: LibraryObject, path: str, **options: object) -> LibraryObje
         JobError: it cannot be loaded.
     """
     local = Path(path).is_dir()
+    if local and (special := next(filter(is_special, sorted(Path(path).iterdir())), None)):
+        raise JobError(f"{special} is a pipe or device, but a model consists of files")
     try:
         return auto_class.from_pretrained(
             path, local_files_only=local, **options
@@ -87,3 +90,8 @@ def load(auto_class: LibraryObject, path: str, **options: object) -> LibraryObje
     except (OSError, ValueError) as error:
         what = "cannot be loaded" if local else "is neither a folder nor an available model on the hub"
         raise JobError(f"{path!r} {what}: {str(error).strip().splitlines()[0]}") from error
+    except SandboxError:
+        raise
+    except Exception as error:  # a damaged folder may raise anything
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise JobError(f"{path!r} cannot be loaded: {type(error).__name__}: {reason}") from error

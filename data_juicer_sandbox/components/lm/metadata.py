@@ -10,6 +10,7 @@ from data_juicer_sandbox.secrets import mask
 from data_juicer_sandbox.types import ConfigValues, JsonValue, Metrics
 
 NAME = "training.json"
+_TYPES: dict[str, type] = {"dataset": str, "seed": int, "parameters": dict}
 
 
 def write(folder: Path, recipe: ConfigValues, results: Metrics) -> None:
@@ -25,12 +26,14 @@ def write(folder: Path, recipe: ConfigValues, results: Metrics) -> None:
 
 
 def read(folder: str | Path) -> dict[str, JsonValue]:
-    """The metadata of a model folder; empty if there is none."""
+    """The metadata of a model folder; empty if there is none. Fields of a wrong type are left out."""
     try:
         content = loads((Path(folder) / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    return {key: value for key, value in content.items() if isinstance(value, _TYPES.get(key, object))}
 
 
 def complete(folder: Path, recipe: ConfigValues) -> dict[str, JsonValue]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.components.io import parse
 from data_juicer_sandbox.components.io.data_files import data_files
-from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow
+from data_juicer_sandbox.components.io.stream import numbered_lines
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.lm.model_check import unknown_token
 from data_juicer_sandbox.errors import JobError, Where

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import xxhash
 
-from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
-from data_juicer_sandbox.components.io.parse import BadRow, parse_slowly
+from data_juicer_sandbox.components.io.parse import MISSING, BadRow, get_nested, parse_slowly
 from data_juicer_sandbox.components.pools.scan import RowScanner
 from data_juicer_sandbox.types import JsonValue, Row
 

@@ -16,7 +16,7 @@ from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.io.allowance import Allowance, document_hint
 from data_juicer_sandbox.components.io.columns import Columns, columns_of, merge_schemas
 from data_juicer_sandbox.components.io.data_files import data_files, file_format
-from data_juicer_sandbox.components.io.lines import numbered_lines
+from data_juicer_sandbox.components.io.stream import numbered_lines
 from data_juicer_sandbox.components.names import distinct_names
 from data_juicer_sandbox.components.pools.pool import MAPPED, Pool
 from data_juicer_sandbox.components.pools.scan import Chunk, RowScanner, Scan, scan, split_chunks

@@ -98,7 +98,7 @@ class PoolIO:
         outputs = [replace(output, path=output.path.absolute()) for output in outputs]
         check_output_paths(pools, outputs)
         manifest = OutputManifest(job.folder, [recipe, [pool.digest for pool in pools]])
-        missing = [output for output in outputs if not manifest.has(output.path, output.content.key())]
+        missing = [out for out in outputs if job.redo or not manifest.has(out.path, out.content.key())]
         if unchanged := len(outputs) - len(missing):
             logger.info("{} of {} new pools exist already and are complete: kept", unchanged, len(outputs))
         for output in missing:

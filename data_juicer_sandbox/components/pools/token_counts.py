@@ -7,8 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from data_juicer_sandbox import imports
-from data_juicer_sandbox.components.io.get_nested import get_nested
-from data_juicer_sandbox.components.io.parse import BadRow, parse
+from data_juicer_sandbox.components.io.parse import BadRow, get_nested, parse
 from data_juicer_sandbox.components.pools.scan import RowScanner
 from data_juicer_sandbox.types import LibraryObject
 

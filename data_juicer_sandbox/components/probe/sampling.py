@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from data_juicer_sandbox.components.io import read_lines, read_rows
-from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
+from data_juicer_sandbox.components.io.parse import MISSING, get_nested
 from data_juicer_sandbox.components.pools.sampling import apportion, sample_rows
 from data_juicer_sandbox.components.pools.stats import STATS, stat_value
 from data_juicer_sandbox.errors import ConfigError, JobError

@@ -14,10 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 
 from data_juicer_sandbox.types import JsonValue
 
 _PREFIX = ".handover_"
+_removing = Lock()
+"""Held while abandoned folders are removed: jobs train several models at a time, each in a thread."""
 
 
 @contextmanager
@@ -29,10 +32,11 @@ def private_folder(parent: Path) -> Iterator[Path]:
     """
     # Other processes may hand over configs in the same folder: those of other items of the job, on other machines too.
     host = f"{_PREFIX}{socket.gethostname()}_"
-    for abandoned in parent.glob(f"{glob.escape(host)}*"):
-        process = abandoned.name.removeprefix(host).partition("_")[0]
-        if not Path("/proc", process).exists() and abandoned.is_dir() and not abandoned.is_symlink():
-            shutil.rmtree(abandoned)
+    with _removing:
+        for abandoned in parent.glob(f"{glob.escape(host)}*"):
+            process = abandoned.name.removeprefix(host).partition("_")[0]
+            if not Path("/proc", process).exists() and abandoned.is_dir() and not abandoned.is_symlink():
+                shutil.rmtree(abandoned)
     prefix = f"{host}{os.getpid()}_"
     with TemporaryDirectory(dir=parent, prefix=prefix) as folder:
         yield Path(folder)

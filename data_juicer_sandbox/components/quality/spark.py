@@ -17,7 +17,7 @@ from data_juicer_sandbox.components.processes.handover import hand_over, private
 from data_juicer_sandbox.components.processes.hardware import cores
 from data_juicer_sandbox.components.processes.program import Program
 from data_juicer_sandbox.components.quality import spark_run
-from data_juicer_sandbox.components.quality.tokens import Tokenize
+from data_juicer_sandbox.components.quality.classifier import Tokenize
 from data_juicer_sandbox.errors import JobError
 
 LEAST, MOST = 1024, 8192

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_juicer_sandbox.components.quality.classifier import Hashing, LinearClassifier
-from data_juicer_sandbox.components.quality.tokens import Tokenize, words
+from data_juicer_sandbox.components.quality.classifier import Hashing, LinearClassifier, Tokenize, words
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import ConfigValues, JsonValue
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data_juicer_sandbox.components.lm import metadata
-from data_juicer_sandbox.components.quality.classifier import Hashing, LinearClassifier
-from data_juicer_sandbox.components.quality.tokens import TOKENIZERS
+from data_juicer_sandbox.components.quality.classifier import TOKENIZERS, Hashing, LinearClassifier
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import ConfigValues, JsonValue, Metrics
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from data_juicer_sandbox.components.io import read_rows
-from data_juicer_sandbox.components.io.get_nested import get_nested
+from data_juicer_sandbox.components.io.parse import get_nested
 from data_juicer_sandbox.components.pools.stats import STATS, stat_value
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import JsonValue, Row

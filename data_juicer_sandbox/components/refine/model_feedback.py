@@ -15,8 +15,7 @@ from data_juicer_sandbox.components.refine.bounds import RecipeBound, crossed, r
 from data_juicer_sandbox.components.refine.evidence import ACCEPTED, Cut
 from data_juicer_sandbox.components.refine.feedback_table import read_table
 from data_juicer_sandbox.components.refine.pool_table import read_pools
-from data_juicer_sandbox.components.refine.recipe_effect import bound_effects, kept_ratio
-from data_juicer_sandbox.components.refine.recipe_file import editable, write_recipe
+from data_juicer_sandbox.components.refine.recipe_file import bound_effects, editable, kept_ratio, write_recipe
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.types import ConfigValues, JsonValue, Row
 

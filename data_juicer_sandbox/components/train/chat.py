@@ -8,7 +8,7 @@ from pathlib import Path
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.io import parse, read_rows
 from data_juicer_sandbox.components.io.data_files import data_files
-from data_juicer_sandbox.components.io.lines import numbered_lines
+from data_juicer_sandbox.components.io.stream import numbered_lines
 from data_juicer_sandbox.components.lm import loading, torch_env
 from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.types import JsonValue, LibraryObject, Row

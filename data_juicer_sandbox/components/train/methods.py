@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.lm import loading, lora, torch_env
 from data_juicer_sandbox.components.lm.packing import read_texts
-from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
 from data_juicer_sandbox.components.lm.windows import check_block_size
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.types import JsonValue, LibraryObject
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
+
+BLOCK = 512
+"""Default number of tokens of a training example for an existing model, if its context is not shorter."""
+END = "<|endoftext|>"
 
 
 class Method(ABC):
@@ -98,9 +102,6 @@ class Scratch(Method):
         return library.GPT2LMHeadModel(architecture)
 
 
-BLOCK = 512
-
-
 class Full(Method):
     """Starts from an existing model."""
 
@@ -134,10 +135,6 @@ def context(model: str | None) -> int | None:
     return None if limit is None else int(limit)
 
 
-if TYPE_CHECKING:
-    from data_juicer_sandbox.components.train.huggingface import HuggingFaceTrainer
-
-
 class Lora(Full):
     """Starts from an existing model, whose weights are not changed."""
 
@@ -154,3 +151,31 @@ class Lora(Full):
 
 
 METHODS: dict[str, Method] = {"scratch": Scratch(), "full": Full(), "lora": Lora()}
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> LibraryObject:
+    """Train a byte-level BPE tokenizer with GPT-2's pre-tokenization, which can encode any text.
+
+    Source: Sennrich et al. 2016 (BPE); Radford et al. 2019 (over bytes).
+
+    Args:
+        texts: the documents.
+        vocab_size: maximum number of tokens, including the 256 bytes and the end-of-text token; short texts give fewer.
+
+    Returns:
+        A transformers tokenizer whose BOS, EOS and padding token is `<|endoftext|>`.
+    """
+    library = imports.load("tokenizers", extra=torch_env.EXTRA)
+    tokenizer = library.Tokenizer(library.models.BPE())
+    tokenizer.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = library.decoders.ByteLevel()
+    trainer = library.trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END],
+        initial_alphabet=sorted(library.pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return torch_env.transformers().PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END
+    )

@@ -13,9 +13,8 @@ from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
 from data_juicer_sandbox.components.quality import stored
-from data_juicer_sandbox.components.quality.classifier import Hashing
+from data_juicer_sandbox.components.quality.classifier import TOKENIZERS, Hashing
 from data_juicer_sandbox.components.quality.learn import Examples, learn
-from data_juicer_sandbox.components.quality.tokens import TOKENIZERS
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.file_digests import digest
 from data_juicer_sandbox.files import claim, replacing

@@ -87,7 +87,7 @@ class ModelTrainer(FanOut):
     def run(self, job: JobRun) -> list[str]:
         """Train all models; returns their folders, data set by data set, seed by seed."""
         training_tasks = self.training_tasks(job)
-        pending = [training_task for training_task in training_tasks if not self.is_complete(job, training_task)]
+        pending = [task for task in training_tasks if job.redo or not self.is_complete(job, task)]
         for training_task in pending:
             claim(training_task.target, folder=True)
         if pending:
@@ -100,7 +100,7 @@ class ModelTrainer(FanOut):
     def items(self, job: JobRun) -> list[Item]:
         """The models, if several are to be trained and a process for each is worth its start."""
         training_tasks = self.training_tasks(job)
-        pending = [task for task in training_tasks if not metadata.complete(task.target, task.inputs)]
+        pending = [task for task in training_tasks if job.redo or not metadata.complete(task.target, task.inputs)]
         if not self.is_worth_processes(len(pending)):
             return []
         for training_task in pending:
@@ -116,7 +116,7 @@ class ModelTrainer(FanOut):
     def run_item(self, job: JobRun, name: str) -> str:
         """Train one model, unless it is complete; returns its folder."""
         training_task = next(task for task in self.training_tasks(job) if task.name == name)
-        if not self.is_complete(job, training_task):
+        if job.redo or not self.is_complete(job, training_task):
             claim(training_task.target, folder=True)
             with job.progress.task("model", total=1) as models:
                 self._train_pending(job, [training_task], models)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data_juicer_sandbox.components.convert.coco_caption import CocoCaptionToDJ
 from data_juicer_sandbox.components.io import read_rows
-from data_juicer_sandbox.components.io.append_fields import append_fields
+from data_juicer_sandbox.components.io.edit_fields import append_fields
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 SAID = b'"conversations": [{"from": "human", "value": "?"}, {"from": "gpt", "value": '

@@ -197,4 +197,9 @@ def test_on_ray(dataset: str, process: list[Any], job: JobRun, quiet: NullJob, m
     assert isinstance(local, str)
     rows = [row for file in sorted(Path(folder).glob("[!.]*")) for row in read_rows(file)]
     assert sorted(row["meta"]["id"] for row in rows) == [row["meta"]["id"] for row in read_rows(local)]
+    assert DataJuicerExecutor({**recipe, **remote}).run(job) == folder  # it replaces what it wrote itself
+    (Path(folder) / "mine.txt").write_text("mine")
+    with pytest.raises(JobError, match=r"contains files that this job did not write: mine.txt"):
+        DataJuicerExecutor({**recipe, **remote}).run(job)
+    assert (Path(folder) / "mine.txt").read_text() == "mine"
     assert DataJuicerExecutor(recipe).run(job)  # and one that is not on Ray goes on as ever

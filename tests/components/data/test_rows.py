@@ -136,6 +136,57 @@ def test_stats_that_rows_have_are_reused_and_replaced(odd: Path, job: JobRun, tm
     assert plain == [ODD[4].encode() + b"\n"]
 
 
+NESTED = [
+    '{"text": "a", "m": {"s": 1}}',
+    '{"text": "b", "m": {"t": 2}}',
+    '{"text": "c", "m": null}',
+    '{"text": "d"}',
+    '{"text": "e", "m": {"s": 1, "s2": {"x": 0.10}}}',
+    '{"text": "f", "m": {"s": null}}',
+]
+
+
+def test_a_nested_field_that_a_row_lacks_counts_as_null(tmp_path: Path, job: JobRun) -> None:
+    lines = [line.encode() + b"\n" for line in NESTED]
+    (path := tmp_path / "a.jsonl").write_bytes(b"".join(lines))
+    one = {"field_key": "m.s", "target_value": [1]}
+    assert lines_of(run([{"specified_field_filter": one}], job, path)) == [lines[0], lines[4]]
+    deeper = {"field_key": "m.s2.x", "target_value": [0.1]}
+    assert lines_of(run([{"specified_field_filter": deeper}], job, path)) == [lines[4]]
+    number = {"field_key": "m.s", "min_value": 0}
+    assert lines_of(run([{"specified_numeric_field_filter": number}], job, path)) == [lines[0], lines[4]]
+    best = {"field_key": "m.s", "topk": 2}
+    assert sorted(lines_of(run([{"topk_specified_field_selector": best}], job, path))) == [lines[0], lines[4]]
+    tagged = {"field_key": "m.s", "target_tags": [1]}
+    assert lines_of(run([{"tags_specified_field_selector": tagged}], job, path)) == [lines[0], lines[4]]
+    first = {"field_key": "m.s", "topk": 1}  # the most frequent value is null
+    assert lines_of(run([{"frequency_specified_field_selector": first}], job, path)) == [*lines[1:4], lines[5]]
+
+
+def test_a_nested_field_in_something_else_than_a_mapping(tmp_path: Path, job: JobRun) -> None:
+    (path := tmp_path / "a.jsonl").write_text(NESTED[0] + '\n{"text": "b", "m": ["s"]}\n')
+    op = {"specified_field_filter": {"field_key": "m.s", "target_value": [1]}}
+    with pytest.raises(JobError, match=r"a.jsonl:2: the field 'm' is a list, but specified_field_filter needs 'm.s'"):
+        run([op], job, path)
+
+
+def test_stats_that_only_some_rows_have(tmp_path: Path, job: JobRun) -> None:
+    rows = [
+        b'{"text": "abcd", "__dj__stats__": {"n": 1}}\n',
+        b'{"text": "abcde", "__dj__stats__": null}\n',
+        b'{"text": "a"}\n',
+    ]
+    (path := tmp_path / "a.jsonl").write_bytes(b"".join(rows))
+    kept = [json.loads(line) for line in lines_of(run(LENGTH, job, path, keep_stats_in_res_ds=True))]
+    assert [row["__dj__stats__"] for row in kept] == [{"n": 1, "text_len": 4}, {"text_len": 5}]
+    path.write_bytes(rows[1])
+    kept = [json.loads(line) for line in lines_of(run(LENGTH, job, path, keep_stats_in_res_ds=True))]
+    assert kept == [{"text": "abcde", "__dj__stats__": {"text_len": 5}}]
+    path.write_bytes(rows[0] + b'{"text": "abcd", "__dj__stats__": "x"}\n')
+    with pytest.raises(JobError, match=r"a.jsonl:2: the field '__dj__stats__' is a text, but Data-Juicer needs a map"):
+        run(LENGTH, job, path)
+
+
 def test_all_formats_folders_and_patterns(tmp_path: Path, job: JobRun) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

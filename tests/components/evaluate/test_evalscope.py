@@ -123,7 +123,7 @@ def test_a_local_model(questions, job, tmp_path, docstrings):
     torch = pytest.importorskip("torch")
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
+    from data_juicer_sandbox.components.train.methods import train_tokenizer
 
     tokenizer = train_tokenizer(docstrings[:50], 300)
     torch.manual_seed(0)

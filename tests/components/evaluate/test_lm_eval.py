@@ -54,7 +54,7 @@ def models(tmp_path, docstrings):
     torch = pytest.importorskip("torch")
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
+    from data_juicer_sandbox.components.train.methods import train_tokenizer
 
     tokenizer, folders = train_tokenizer(docstrings[:50], 300), []
     config = GPT2Config(vocab_size=300, n_positions=64, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0)

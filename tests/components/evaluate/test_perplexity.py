@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from data_juicer_sandbox.components.evaluate.perplexity import HuggingFacePerplexity, summarize
 from data_juicer_sandbox.components.lm import torch_env
-from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
 from data_juicer_sandbox.components.lm.windows import Window, nats, windows
+from data_juicer_sandbox.components.train.methods import train_tokenizer
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
@@ -150,6 +152,17 @@ def test_what_cannot_be_done_is_said(model, job, jsonl, tmp_path):
         HuggingFacePerplexity(str(model[0]), jsonl("e.jsonl", [{"text": ""}])).run(job)
     with pytest.raises(JobError, match="is neither a folder nor an available model on the hub"):
         HuggingFacePerplexity("nobody/nothing", path).run(job)
+    damaged = Path(shutil.copytree(model[0], tmp_path / "damaged"))
+    (damaged / "training.json").write_text('{"dataset": ["x"], "seed": {}, "parameters": [1]}')
+    scores, _ = HuggingFacePerplexity(str(damaged), path).run(job)
+    assert (scores[0]["train_dataset"], scores[0]["seed"], scores[0]["train_tokens"]) == ("damaged", None, None)
+    (damaged / "model.safetensors").write_bytes(b"")
+    with pytest.raises(JobError, match=r"damaged' cannot be loaded: SafetensorError: Error while deserializing header"):
+        HuggingFacePerplexity(str(damaged), path).run(job)
+    (damaged / "config.json").unlink()
+    os.mkfifo(damaged / "config.json")
+    with pytest.raises(JobError, match=r"config.json is a pipe or device, but a model consists of files"):
+        HuggingFacePerplexity(str(damaged), path).run(job)
     (empty := Path(tmp_path / "empty")).mkdir()
     with pytest.raises(JobError, match="cannot be loaded"):
         HuggingFacePerplexity(str(empty), path).run(job)

@@ -11,10 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_juicer_sandbox.components.evaluate.quality_classifier import DJTextQualityClassifier
+from data_juicer_sandbox.components.evaluate.quality_classifier import Distribution, DJTextQualityClassifier
 from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.quality import published, spark_ml
-from data_juicer_sandbox.components.quality.scores import Distribution
 from data_juicer_sandbox.components.quality.spark import memory
 from data_juicer_sandbox.components.train.quality_classifier import TextQualityClassifier
 from data_juicer_sandbox.errors import JobError

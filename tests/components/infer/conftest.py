@@ -18,7 +18,7 @@ def writers(tmp_path_factory, docstrings):
     pytest.importorskip("transformers", reason="needs the extra `train`")
     from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-    from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
+    from data_juicer_sandbox.components.train.methods import train_tokenizer
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("writers")

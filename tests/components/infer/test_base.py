@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from data_juicer_sandbox.components.base import JobRun
-from data_juicer_sandbox.components.infer.base import Completion, Failure, LLMInference, as_text
+from data_juicer_sandbox.components.infer.base.component import LLMInference
+from data_juicer_sandbox.components.infer.base.types import Completion, Failure, as_text
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.files import temporary_path
 

@@ -177,7 +177,7 @@ def test_an_interrupted_job_is_continued(infer, queries, monkeypatch, quiet):
 
 
 def test_few_rows_are_held_at_once():
-    from data_juicer_sandbox.components.infer.base import Request
+    from data_juicer_sandbox.components.infer.base.types import Request
     from data_juicer_sandbox.components.infer.local.batches import WINDOW, GeneratedText, infer_in_batches
 
     taken, most, done = 0, 0, 0

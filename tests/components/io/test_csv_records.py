@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.csv_records import records
-from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import parse
+from data_juicer_sandbox.components.io.stream import numbered_lines
 from data_juicer_sandbox.errors import JobError
 
 cells = st.text(st.sampled_from('ab ",\n\té'), max_size=6)

@@ -6,7 +6,7 @@ import random
 import pytest
 from backports import zstd
 
-from data_juicer_sandbox.components.io.lines import numbered_lines
+from data_juicer_sandbox.components.io.stream import numbered_lines
 from data_juicer_sandbox.errors import JobError
 
 LINES = [b'{"a": 1.00}\n', b'{ "b":"\\u00e9 \xc3\xa9"}\r\n', b'{"c": [1, {"d": null}]}\n']

@@ -24,7 +24,7 @@ def folders(tmp_path_factory, docstrings):
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-    from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
+    from data_juicer_sandbox.components.train.methods import train_tokenizer
 
     root = tmp_path_factory.mktemp("models")
     shape = {"n_positions": 32, "n_embd": 16, "n_layer": 1, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_juicer_sandbox.components.lm.packing import IGNORED, Blocks, encode, packed, read_texts
-from data_juicer_sandbox.components.lm.tokenizer import END, train_tokenizer
+from data_juicer_sandbox.components.train.methods import END, train_tokenizer
 from data_juicer_sandbox.errors import JobError
 
 pytest.importorskip("torch", reason="needs the extra `train`")

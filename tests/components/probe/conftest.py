@@ -16,7 +16,7 @@ def causal(tmp_path_factory, docstrings):
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
+    from data_juicer_sandbox.components.train.methods import train_tokenizer
 
     tokenizer = train_tokenizer(docstrings[:50], 300)
     torch.manual_seed(3)
@@ -32,7 +32,7 @@ def classifier(tmp_path_factory, docstrings):
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from data_juicer_sandbox.components.lm.tokenizer import train_tokenizer
+    from data_juicer_sandbox.components.train.methods import train_tokenizer
 
     def make(**options):
         tokenizer = train_tokenizer(docstrings[:50], 300)

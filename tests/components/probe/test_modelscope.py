@@ -15,8 +15,7 @@ import pytest
 
 from data_juicer_sandbox.components.io import read_rows
 from data_juicer_sandbox.components.probe.huggingface import HuggingFaceInferEvaluator
-from data_juicer_sandbox.components.probe.modelscope import ModelScopeInferEvaluator
-from data_juicer_sandbox.components.probe.pipeline import feedback
+from data_juicer_sandbox.components.probe.modelscope import ModelScopeInferEvaluator, feedback
 from data_juicer_sandbox.errors import ConfigError, JobError
 
 TEXTS = ["a", "def run(self): return 1", "words and more words, many of them. " * 4, "It is short."]

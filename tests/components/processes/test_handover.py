@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -111,6 +112,25 @@ def test_workers_that_train(job, spy, jsonl, docstrings, together):
         record = (Path(model) / "training.json").read_text()
         assert TOKEN not in record
         assert json.loads(record)["parameters"]["training_args"] == {"run_name": "https://user:***@host"}
+
+
+def test_threads_may_find_the_folders_of_a_killed_process_at_the_same_time(tmp_path):
+    for number in range(40):
+        abandoned = tmp_path / f".handover_{socket.gethostname()}_0_{number}"
+        abandoned.mkdir()
+        for name in range(40):
+            (abandoned / f"{name}.json").touch()
+    start = threading.Barrier(8, timeout=20)
+
+    def train() -> None:
+        start.wait()
+        with private_folder(tmp_path):
+            start.wait()  # no thread removes the folder of another
+
+    with ThreadPoolExecutor(8) as pool:
+        for thread in [pool.submit(train) for _ in range(8)]:
+            thread.result()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_framework_outside(job, spy, tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,16 @@ def test_a_shared_tokenizer_makes_a_model_depend_on_all_data_sets_but_not_on_the
     assert Path(models[0], "training.json").stat().st_ino != made[0]  # its own data is unchanged, its tokenizer is not
     per_dataset = HuggingFaceTrainer([first, second], tokenizer_per_dataset=True, **settings).run(job)
     assert len(set(tokenizers(per_dataset))) == 2
+
+
+def test_a_complete_model_is_trained_again_only_if_the_job_is_to_be_redone(job, jsonl):
+    path, settings = jsonl("sheep.jsonl", [{"text": "sheep " * 50}] * 9), {**TINY, "max_tokens": 128}
+    (model,) = HuggingFaceTrainer(path, **settings).run(job)
+    made = Path(model, "training.json").stat().st_ino
+    HuggingFaceTrainer(path, **settings).run(job)
+    assert Path(model, "training.json").stat().st_ino == made
+    HuggingFaceTrainer(path, **settings).run(replace(job, redo=True))
+    assert Path(model, "training.json").stat().st_ino != made
 
 
 SCRIPT = """

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from data_juicer_sandbox.components.quality import stored
-from data_juicer_sandbox.components.quality.classifier import Hashing
+from data_juicer_sandbox.components.quality.classifier import Hashing, characters, words
 from data_juicer_sandbox.components.quality.learn import Examples
-from data_juicer_sandbox.components.quality.tokens import characters, words
 from data_juicer_sandbox.components.train.quality_classifier import TextQualityClassifier
 from data_juicer_sandbox.errors import ConfigError, JobError
 from data_juicer_sandbox.file_digests import digest

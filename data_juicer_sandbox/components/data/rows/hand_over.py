@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 
 from loguru import logger
 
@@ -23,8 +24,8 @@ from data_juicer_sandbox.components.data.rows.line_store import LineStore
 from data_juicer_sandbox.components.data.rows.needed_fields import NeededFields
 from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.data_files import data_files
-from data_juicer_sandbox.components.io.lines import numbered_lines
 from data_juicer_sandbox.components.io.parse import BadRow, parse
+from data_juicer_sandbox.components.io.stream import numbered_lines
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import path_exists
 from data_juicer_sandbox.types import JsonValue, LibraryObject, Row
@@ -33,6 +34,9 @@ ROW = "__dj_sandbox_row__"
 """The column with the row numbers."""
 SUFFIX = "__dj__suffix__"
 """The column with the ending of a row's file, for `suffix_filter`."""
+STATS, META = "__dj__stats__", "__dj__meta__"
+OWN_MAPPINGS = (STATS, META)
+"""Data-Juicer's own fields that hold mappings."""
 _ROWS = 2_000
 _BYTES = 32 << 20
 """Maximum number of rows, and of bytes of their lines, in memory."""
@@ -93,7 +97,10 @@ def hand_over(paths: Sequence[str], demands: Demands, folder: Path, allowance: A
     folder.mkdir(parents=True, exist_ok=True)
     reader = _Reader(demands, allowance)
     handed = HandedRows(folder / "rows.arrow", LineStore(folder), media=demands.media_keys)
-    writer = _Writer(handed.arrow)
+    nested: dict[str, list[Sequence[str]]] = {}
+    for key in demands.fields.nested:
+        nested.setdefault(key[0], []).append(key[1:])
+    writer = _Writer(handed.arrow, nested)
     for path in paths:
         start = handed.lines.rows
         for batch in _batches(reader.rows(path), handed.lines):
@@ -104,7 +111,7 @@ def hand_over(paths: Sequence[str], demands: Demands, folder: Path, allowance: A
     handed.rows_in = reader.rows_read
     reader.check(", ".join(paths))
     if writer.types_changed:  # a later row has a field, or a type, that the first ones lack
-        writer = _Writer(handed.arrow)
+        writer = _Writer(handed.arrow, nested)
         rows = (reader.again(line, number) for number, line in enumerate(handed.lines))
         for batch in _batches(rows, None):
             writer.write(handed, batch, types_known=True)
@@ -189,6 +196,11 @@ class _Reader:
                     raise BadRow(f"the text in {name!r} contains half of a surrogate pair")
             elif value is not None and not isinstance(value, list):
                 raise BadRow(f"the field {name!r} is {type_name(value)}, but {op} needs a text")
+        for path, op in self._demands.fields.nested.items():
+            _check_mappings(row, path, op)
+        for name in OWN_MAPPINGS:
+            if not isinstance(row.get(name), (dict, NoneType)):
+                raise BadRow(f"the field {name!r} is {type_name(row[name])}, but Data-Juicer needs a mapping")
         if ROW in row:
             raise BadRow(f"a row has the field {ROW!r}, which the sandbox uses for its row numbers")
         return row
@@ -202,6 +214,9 @@ class _Reader:
 
     def _values(self, row: Row, file: int) -> Row:
         values = {name: row[name] for name in self._demands.fields.of(row)}
+        for name in OWN_MAPPINGS:
+            if name in values and values[name] is None:
+                del values[name]
         for key in self._demands.media_keys:
             paths = values.get(key)
             if isinstance(paths, list) and all(isinstance(item, str) for item in paths):
@@ -209,6 +224,27 @@ class _Reader:
         if self._demands.suffixes:
             values[SUFFIX] = self._suffixes[file]
         return values
+
+
+def _check_mappings(row: Row, path: tuple[str, ...], op: str) -> None:
+    value: JsonValue = row
+    for number, key in enumerate(path):
+        if value is None:
+            return  # counts as null, see `_with_key`
+        if not isinstance(value, dict):
+            name = ".".join(path[:number])
+            raise BadRow(f"the field {name!r} is {type_name(value)}, but {op} needs {'.'.join(path)!r}")
+        value = value.get(key)
+
+
+def _with_key(value: JsonValue, keys: Sequence[str]) -> JsonValue:
+    """A mapping with a key that it may lack, or that a mapping in it may lack. What is missing counts as null, as in a
+    table, where OPs find every key in every row.
+    """
+    if not keys:
+        return value
+    mapping = value if isinstance(value, dict) else {}
+    return {**mapping, keys[0]: _with_key(mapping.get(keys[0]), keys[1:])}
 
 
 def _lookup(row: Row, key: str) -> JsonValue:
@@ -251,10 +287,15 @@ def _batches(rows: Iterable[_HandedRow], lines: LineStore | None) -> Iterator[_B
 
 
 class _Writer:
-    """Writes batches to an Arrow file as long as their types are those of the first one."""
+    """Writes batches to an Arrow file as long as their types are those of the first one.
 
-    def __init__(self, path: Path):
-        self._path = path
+    Args:
+        path: the file.
+        nested: by field, the keys that every mapping in it has.
+    """
+
+    def __init__(self, path: Path, nested: Mapping[str, Sequence[Sequence[str]]]):
+        self._path, self._nested = path, nested
         self._stream: LibraryObject = None
         self._sink: LibraryObject = None
         self._schema: LibraryObject = None
@@ -282,8 +323,19 @@ class _Writer:
             return
         columns = [pa.array(range(batch.first, batch.first + batch.count), pa.int64())]
         for name, field_type in self._types.items():
-            columns.append(array_of(batch.columns.get(name) or [None] * batch.count, field_type))
+            values = batch.columns.get(name) or [None] * batch.count
+            if field_type is FieldType.JSON:
+                values = self._completed(name, values)
+            columns.append(array_of(values, field_type))
         self._stream.write_batch(pa.record_batch(columns, schema=self._schema))
+
+    def _completed(self, name: str, values: list[JsonValue]) -> list[JsonValue]:
+        """Mappings with the keys that the OPs look for; a row without stats beside others has empty ones."""
+        if name in OWN_MAPPINGS:
+            return [{} if value is None else value for value in values]
+        for keys in self._nested.get(name, ()):
+            values = [_with_key(value, keys) for value in values]
+        return values
 
     def close(self) -> None:
         """Complete the file."""

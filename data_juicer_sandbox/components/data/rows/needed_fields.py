@@ -15,6 +15,8 @@ _ANY_FIELD = {"python_lambda_mapper", "python_file_mapper", "general_field_filte
 """OPs that run code or expressions of the user, which may read any field."""
 _WHOLE_ROWS = {"grouper", "aggregator", "pipeline"}
 """Categories whose OPs make new rows of whole rows."""
+_FIELD_KEY = "field_key"
+"""The parameter of the OPs that filter or select by one field, which takes a path such as `meta.score`."""
 _NAME = re.compile(r"[^\s,;:(){}\[\]'\"]+")
 
 
@@ -26,11 +28,13 @@ class NeededFields:
         names: their names; a nested field by its top-level name.
         everything: whether it gets all fields.
         texts: the fields that must be texts, and the first OP that needs it.
+        nested: the keys in mappings that an OP reads, such as `("meta", "score")`, and the first OP that needs it.
     """
 
     names: set[str] = field(default_factory=set)
     everything: bool = False
     texts: dict[str, str] = field(default_factory=dict)
+    nested: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def of(self, row: Row) -> Iterator[str]:
         """The needed fields that a row has."""
@@ -72,6 +76,9 @@ def _add(needed: NeededFields, name: str, op: Op | None, args: Mapping[str, Json
         if not of_all or param.name in op.key_params:
             needed.names.update(_names(value))
     needed.names.update(op.fields)
+    path = args.get(_FIELD_KEY)
+    if isinstance(path, str) and "." in path and not path.startswith(PREFIX):
+        needed.nested.setdefault(tuple(path.split(".")), name)
     text_key = args.get("text_key") or op.params["text_key"].default
     if isinstance(text_key, str) and "text_key" in op.key_params:
         needed.texts.setdefault(text_key.partition(".")[0] if "." in text_key else text_key, name)

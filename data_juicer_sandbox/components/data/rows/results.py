@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_juicer_sandbox.components.data.rows.field_types import FieldType
-from data_juicer_sandbox.components.data.rows.hand_over import ROW, SUFFIX, HandedRows
-from data_juicer_sandbox.components.io.append_fields import to_json
+from data_juicer_sandbox.components.data.rows.hand_over import META, ROW, STATS, SUFFIX, HandedRows
 from data_juicer_sandbox.components.io.edit_fields import edit_fields
-from data_juicer_sandbox.components.io.parse import parse
-from data_juicer_sandbox.components.io.write import line as row_line
+from data_juicer_sandbox.components.io.parse import line as row_line
+from data_juicer_sandbox.components.io.parse import parse, to_json
 from data_juicer_sandbox.types import JsonValue, LibraryObject, Row
 
-STATS, META = "__dj__stats__", "__dj__meta__"
 HASHES = ("__dj__hash", "__dj__minhash", "__dj__simhash", "__dj__imagehash", "__dj__videohash")
 _ROWS = 1_000
 """Number of rows in memory."""

@@ -16,10 +16,10 @@ from data_juicer_sandbox.components.base import Task
 from data_juicer_sandbox.components.infer.base.journal import Journal
 from data_juicer_sandbox.components.infer.base.types import Completion, Failure, Request, check_prompt
 from data_juicer_sandbox.components.io import parse, read_lines
-from data_juicer_sandbox.components.io.append_fields import splice_json, to_json
 from data_juicer_sandbox.components.io.data_files import data_files
-from data_juicer_sandbox.components.io.lines import numbered_lines
-from data_juicer_sandbox.components.io.parse import BadRow
+from data_juicer_sandbox.components.io.edit_fields import splice_json
+from data_juicer_sandbox.components.io.parse import BadRow, to_json
+from data_juicer_sandbox.components.io.stream import numbered_lines
 from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.secrets import shorten

@@ -25,8 +25,7 @@ import xxhash
 from loguru import logger
 
 from data_juicer_sandbox.components.io import parse
-from data_juicer_sandbox.components.io.append_fields import to_json
-from data_juicer_sandbox.components.io.parse import BadRow, parse_slowly
+from data_juicer_sandbox.components.io.parse import BadRow, parse_slowly, to_json
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import refuse_special
 from data_juicer_sandbox.types import Row

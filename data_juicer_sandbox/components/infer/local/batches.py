@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from data_juicer_sandbox.components.infer.base import Completion, Failure, OnResult, Request
+from data_juicer_sandbox.components.infer.base.types import Completion, Failure, OnResult, Request
 
 WINDOW = 32
 """Number of batches whose prompts are sorted by length together."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from data_juicer_sandbox.components.infer.base import Failure, Prompt, as_messages, as_text
+from data_juicer_sandbox.components.infer.base.types import Failure, Prompt, as_messages, as_text
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import JsonValue, LibraryObject
 

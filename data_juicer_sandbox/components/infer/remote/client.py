@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from time import monotonic
 
-from data_juicer_sandbox.components.infer.base import Completion, Failure, OnResult, Request
+from data_juicer_sandbox.components.infer.base.types import Completion, Failure, OnResult, Request
 from data_juicer_sandbox.components.infer.remote.reply import (
     Refusals,
     ReplyParser,

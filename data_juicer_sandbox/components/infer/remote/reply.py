@@ -10,9 +10,9 @@ from time import time
 
 import msgspec
 
-from data_juicer_sandbox.components.infer.base import Completion, Failure
+from data_juicer_sandbox.components.infer.base.types import Completion, Failure
 from data_juicer_sandbox.components.infer.remote.transport import Reply
-from data_juicer_sandbox.components.io.get_nested import MISSING, get_nested
+from data_juicer_sandbox.components.io.parse import MISSING, get_nested
 from data_juicer_sandbox.control_characters import one_line
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.plain_json import loads

@@ -7,7 +7,7 @@ from typing import Any
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun
 from data_juicer_sandbox.components.io import read_rows
-from data_juicer_sandbox.hooks.probe import GeneralProbeHook
+from data_juicer_sandbox.hooks.builtin import GeneralProbeHook
 from data_juicer_sandbox.watchers.base import Tracker
 
 

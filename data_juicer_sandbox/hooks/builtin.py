@@ -1,4 +1,4 @@
-"""Hooks that analyze data and models."""
+"""The twelve hooks."""
 
 from __future__ import annotations
 
@@ -102,3 +102,75 @@ def unsampled_path(recipe: Mapping[str, object]) -> str | None:
     if ratio not in (None, 1) or algo not in (None, "uniform") or not isinstance(path, str):
         return None
     return path if path.endswith(ENDINGS) and is_data(path) else None
+
+
+class RefineRecipeViaKSigmaHook(Hook):
+    """Sets each OP's bounds to the mean plus and minus k standard deviations of the probe of the same `meta_name`.
+
+    Output: the path of the new recipe.
+    """
+
+    phases = (Phase.REFINE,)
+    component = "data_juicer_sandbox.components.refine.k_sigma:KSigmaRefiner"
+    reads_probe = True
+    runs_recipe = False
+
+
+class RefineRecipeViaModelFeedbackHook(Hook):
+    """Sets each OP's bounds to the range in which the per-row feedback of a model is better.
+
+    Output: the path of the new recipe.
+    """
+
+    phases = (Phase.REFINE,)
+    component = "data_juicer_sandbox.components.refine.model_feedback:ModelFeedbackRefiner"
+    runs_recipe = False
+
+
+class ProcessDataHook(Hook):
+    """Applies a Data-Juicer recipe to a data set; outputs the path of the result."""
+
+    phases = (Phase.EXECUTION,)
+    factory = "DataExecutorFactory"
+
+
+class DataPoolManipulationHook(Hook):
+    """Constructs, ranks, combines, samples, repeats, mixes, merges and joins data pools; outputs their paths."""
+
+    phases = (Phase.EXECUTION,)
+    factory = "DataPoolManipulatorFactory"
+
+
+class GeneralDataExecutorHook(Hook):
+    """Creates or converts a data set without Data-Juicer; outputs its path or paths."""
+
+    phases = (Phase.EXECUTION,)
+    factory = "GeneralDataExecutorFactory"
+
+
+class TrainModelHook(Hook):
+    """Trains a model; outputs the path or paths of its checkpoints."""
+
+    phases = (Phase.EXECUTION,)
+    factory = "ModelTrainExecutorFactory"
+
+
+class InferModelHook(Hook):
+    """Runs inference on a data set; outputs the path or paths of the completions."""
+
+    phases = (Phase.EXECUTION,)
+    factory = "ModelInferExecutorFactory"
+
+
+class EvaluateDataHook(Hook):
+    """Evaluates a data set; outputs a score, or all results and the best one."""
+
+    phases = (Phase.EVALUATION,)
+    factory = "DataEvaluatorFactory"
+
+
+class EvaluateModelHook(Hook):
+    """Evaluates a model; outputs its scores."""
+
+    phases = (Phase.EVALUATION,)
+    factory = "ModelEvaluatorFactory"
