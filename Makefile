@@ -42,6 +42,7 @@ test-gpu: ## the tests that need a CUDA GPU, with the Python that is active
 bench: $(INSTALLED) ## measure; prints the tables of docs/benchmarks.md
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/tracking.py
 	$(BIN)/python benchmarks/k_sigma_chain.py
 	$(BIN)/python benchmarks/pools
 	$(BIN)/python benchmarks/search.py

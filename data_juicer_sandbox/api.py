@@ -17,9 +17,8 @@ from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.yaml_source import Source
 from data_juicer_sandbox.errors import ConfigError, ConfigErrors
 from data_juicer_sandbox.types import ConfigValues
-from data_juicer_sandbox.validation import validate, validated_jobs
+from data_juicer_sandbox.validation import ValidationResult, validate
 from data_juicer_sandbox.workflow.forced_jobs import forced_jobs
-from data_juicer_sandbox.workflow.planned_job import PlannedJob
 
 if TYPE_CHECKING:
     from data_juicer_sandbox.engine.planner import Step
@@ -42,11 +41,13 @@ class Plan:
         steps: for each job whether it runs, and why.
         resume: whether results of an earlier run are kept.
         schedule: which jobs can run side by side; None for a search, whose trials run one job after the other.
+        not_installed: the libraries that are missing here, one text for each job, search or watcher that needs them.
     """
 
     steps: tuple[Step, ...]
     resume: bool
     schedule: Schedule | None = None
+    not_installed: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -184,7 +185,7 @@ class Sandbox:
         with self._policy(own_code_only=not plugins):
             config, errors = self._load(None)
             findings = validate(config)
-        warnings = [str(warning) for warning in findings.warnings]
+        warnings = findings.texts
         if errors or findings.problems:
             raise ConfigErrors([*errors, *findings.problems], warnings)
         self._valid_config = config
@@ -203,12 +204,13 @@ class Sandbox:
             ConfigErrors: the config is wrong.
             CheckpointError: there is a checkpoint, and it is damaged.
         """
-        from data_juicer_sandbox.execution import plan_steps, schedule_of
+        from data_juicer_sandbox.execution import missing_of, plan_steps, schedule_of
 
         with self._policy():
-            config, planned_jobs, _, forced = self._checked(resume, force, from_job)
-            steps = tuple(plan_steps(config, planned_jobs, self._trust_checkpoint, forced))
-            return Plan(steps, config.resume, schedule_of(config, steps))
+            config, findings, forced = self._checked(resume, force, from_job)
+            steps = tuple(plan_steps(config, findings.planned_jobs, self._trust_checkpoint, forced))
+            not_installed = tuple(map(str, missing_of(findings.not_installed, steps)))
+            return Plan(steps, config.resume, schedule_of(config, steps), not_installed)
 
     def run(
         self,
@@ -229,17 +231,19 @@ class Sandbox:
                 nothing; warnings are in `sandbox.log`.
 
         Raises:
-            ConfigErrors: the config is wrong; nothing was changed.
+            ConfigErrors: the config is wrong, or a library that a job needs is not installed; nothing was changed.
             WorkDirError: the work directory is in use or not writable.
             CheckpointError: the checkpoint is damaged, or could not be written.
             JobFailed: a job failed; the results of all jobs before it are kept, and `load_results` reads them.
             JobsFailed: with `on_error: continue`, jobs failed, and all jobs that do not depend on them have run.
         """
-        from data_juicer_sandbox.execution import execute
+        from data_juicer_sandbox.execution import check_installed, execute
 
         with self._policy():
-            config, planned_jobs, warnings, forced = self._checked(resume, force, from_job)
-            return execute(config, planned_jobs, warnings, view, self._trust_checkpoint, forced)
+            config, findings, forced = self._checked(resume, force, from_job)
+            check_installed(config, findings, self._trust_checkpoint, forced)
+            warnings = [str(warning) for warning in findings.warnings]
+            return execute(config, findings.planned_jobs, warnings, view, self._trust_checkpoint, forced)
 
     def _policy(self, *, own_code_only: bool = False) -> AbstractContextManager[None]:
         return code_policy(own_code_only=own_code_only, untrusted=self._untrusted)
@@ -253,12 +257,12 @@ class Sandbox:
 
     def _checked(
         self, resume: bool | None, force: str | Sequence[str], from_job: str | Sequence[str]
-    ) -> tuple[SandboxConfig, list[PlannedJob], list[str], frozenset[str]]:
-        """The config, its jobs, the warnings of the validation, and the ids of the jobs to redo."""
+    ) -> tuple[SandboxConfig, ValidationResult, frozenset[str]]:
+        """The config, what the validation found, and the ids of the jobs to redo."""
         if (force or from_job) and resume is None and "resume" not in self._overrides:
             resume = True
         config, errors = self._load(resume)
-        if errors:
-            raise ConfigErrors([*errors, *validate(config).problems])
-        planned_jobs, warnings = validated_jobs(config)
-        return config, planned_jobs, warnings, forced_jobs(force, from_job, config, planned_jobs)
+        findings = validate(config)
+        if errors or findings.problems:
+            raise ConfigErrors([*errors, *findings.problems])
+        return config, findings, forced_jobs(force, from_job, config, findings.planned_jobs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from loguru import logger
@@ -18,9 +18,12 @@ from data_juicer_sandbox.engine.run_file import recorded_run
 from data_juicer_sandbox.engine.runner import JobFailed, RunContext
 from data_juicer_sandbox.engine.schedule import Schedule, make_schedule
 from data_juicer_sandbox.engine.session import session
+from data_juicer_sandbox.errors import ConfigErrors
 from data_juicer_sandbox.results import Results
 from data_juicer_sandbox.terminal.silent_view import SilentView
 from data_juicer_sandbox.terminal.view import View
+from data_juicer_sandbox.validation import ValidationResult
+from data_juicer_sandbox.validation.libraries import NotInstalled
 from data_juicer_sandbox.watchers import local
 from data_juicer_sandbox.workflow.output_paths import PathRelocator
 from data_juicer_sandbox.workflow.planned_job import PlannedJob
@@ -57,6 +60,27 @@ def schedule_of(config: SandboxConfig, steps: Sequence[Step]) -> Schedule | None
     if config.sweep is not None:
         return None
     return make_schedule(steps, PathRelocator(Path(config.work_dir)), config.variables)
+
+
+def missing_of(not_installed: Iterable[NotInstalled], steps: Sequence[Step]) -> list[NotInstalled]:
+    """The missing libraries that matter for a plan: those of the run itself, and of the jobs that would run."""
+    running = {step.planned_job.job.id for step in steps if step.runs and not step.cached}
+    return [missing for missing in not_installed if missing.job_id is None or missing.job_id in running]
+
+
+def check_installed(
+    config: SandboxConfig, findings: ValidationResult, trust_checkpoint: bool, forced: Collection[str]
+) -> None:
+    """Check, before anything is changed, that the libraries of all jobs that would run are installed.
+
+    Raises:
+        ConfigErrors: some are not.
+        CheckpointError: there is a checkpoint, and it is damaged.
+    """
+    if findings.not_installed:
+        steps = plan_steps(config, findings.planned_jobs, trust_checkpoint, forced)
+        if missing := missing_of(findings.not_installed, steps):
+            raise ConfigErrors(missing)
 
 
 def execute(

@@ -109,12 +109,24 @@ def describe(name: str, component: type[object], facts: dict[str, str] | None = 
     facts = dict(facts or {})
     if outputs := getattr(component, "outputs", None):
         facts["outputs"] = ", ".join(outputs)
+    if needs := _requirements(component):
+        facts["needs"] = needs
     metrics = getattr(component, "metrics", None)
     if metrics != ():
         facts["metrics"] = "not known before the run" if metrics is None else ", ".join(map(str, metrics))
     if facts.get("factory"):
         facts["class"] = f"{component.__module__}.{component.__qualname__}"
     return Described(name, summary, text, tuple(_parameters(component)), facts)
+
+
+def _requirements(component: type[object]) -> str:
+    """The libraries that the class needs in any case, by the extra that installs them."""
+    by_extra: dict[str | None, list[str]] = {}
+    for library in getattr(component, "requires", ()):
+        by_extra.setdefault(library.extra, []).append(library.module)
+    return "; ".join(
+        ", ".join(modules) + (f" (extra `{extra}`)" if extra else "") for extra, modules in by_extra.items()
+    )
 
 
 def _parameters(component: type[object]) -> Iterator[Described.Parameter]:

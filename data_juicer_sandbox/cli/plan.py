@@ -6,7 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.cli import options
+from data_juicer_sandbox.control_characters import escape_controls
 from data_juicer_sandbox.errors import SandboxError
+from data_juicer_sandbox.secrets import mask_text
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -44,4 +46,6 @@ def run(arguments: list[str]) -> int:
         screen.message(note)
     if not plan.resume and any(not step.record for step in plan):
         screen.message("without `resume: true` every run starts from the beginning")
+    for missing in plan.not_installed:
+        print(escape_controls(mask_text(f"warning: {missing}")), file=sys.stderr)
     return 0

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Protocol
 
 from data_juicer_sandbox.components.metric_keys import MetricKey
+from data_juicer_sandbox.imports import Library
 from data_juicer_sandbox.types import Metrics
 
 
@@ -99,6 +100,8 @@ class Component(ABC):
         metrics: what `run` reports to the watcher; None if it is not known in advance.
         numbers: the numbers in each output, by its name: `("mean", "0.loss")` for keys in it, `("",)` for an output
             that is a number, `()` for one without numbers, such as a path. An output that is missing here may hold any.
+        requires: the libraries that `run` needs and that this package does not install by default. If they depend on
+            the parameters, override `required_libraries`.
         result_version: is raised when a new version of the component gives other results for the same config, so that
             finished jobs run again.
     """
@@ -106,7 +109,17 @@ class Component(ABC):
     outputs: ClassVar[tuple[str, ...] | None] = None
     metrics: ClassVar[tuple[MetricKey, ...] | None] = None
     numbers: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    requires: ClassVar[tuple[Library, ...]] = ()
     result_version: ClassVar[int] = 1
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """The libraries that `run` needs with these parameters; they are looked up before the first job starts.
+
+        Args:
+            values: the job's `extra_configs` as written: defaults are missing, and values may be invalid.
+        """
+        return cls.requires
 
     @abstractmethod
     def run(self, job: JobRun) -> Any:

@@ -24,6 +24,8 @@ Scalar = str | int | float
 
 LOGGED = 2000
 NOTED = 80
+TOGETHER = 50
+"""Number of lines that are logged as one message if they arrive together."""
 
 
 class CommandComponent(Component):
@@ -69,20 +71,30 @@ class CommandComponent(Component):
         initial_state = _state(self.metrics_file)
         name = Path(self.program.argv[0]).name
         logger.info("running {}", self.program.shown()[:LOGGED])
-        with job.progress.task(name) as task, closing(self.program.run()) as lines:
-            for line in lines:
-                text = self.program.masked(line.text)
-                logger.debug("{}: {}", name, text[:LOGGED])
-                if text.strip():
-                    task.update(note=text.strip()[:NOTED])
-                if self._parse and (metrics := self._parse(line)):
-                    last = watch(job, metrics) or last
+        with job.progress.task(name) as task, closing(self.program.batches()) as batches:
+            for lines in batches:
+                texts = self.program.masked("\n".join(line.text for line in lines)).split("\n")
+                log_lines(name, texts)
+                if note := next((text.strip() for text in reversed(texts) if text.strip()), ""):
+                    task.update(note=note[:NOTED])
+                for line in lines if self._parse else ():
+                    if self._parse and (metrics := self._parse(line)):
+                        last = watch(job, metrics) or last
         if self.metrics_file is not None:
             if _state(self.metrics_file) in (initial_state, None):
                 raise JobError(f"{name} did not write its metrics file {self.metrics_file}")
             for metrics in read_metrics(self.metrics_file):
                 last = watch(job, metrics) or last
         return last
+
+
+def log_lines(name: str, lines: list[str]) -> None:
+    """Log the lines of a program: each as a message, but many that arrive together as one, since a message takes
+    longer than a line of metrics.
+    """
+    lines = [line[:LOGGED] for line in lines]
+    for message in lines if len(lines) < TOGETHER else ["\n".join(lines)]:
+        logger.debug("{}: {}", name, message)
 
 
 def watch(job: JobRun, metrics: Metrics) -> Metrics:

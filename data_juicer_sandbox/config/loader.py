@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -99,7 +100,7 @@ def load_or_raise(path: str, overrides: Mapping[str, object] | None = None) -> S
 
 
 def plain_value(value: object, depth: int = 0) -> JsonValue:
-    """A value as a config file could hold it: paths as text, tuples as lists, mappings as dicts.
+    """A value as a config file could hold it: paths and dates as text, tuples as lists, mappings as dicts.
 
     Raises:
         ConfigError: it is nested too deeply, or contains itself.
@@ -108,6 +109,8 @@ def plain_value(value: object, depth: int = 0) -> JsonValue:
         raise ConfigError(f"values are nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, Mapping):
         return {plain_value(key): plain_value(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

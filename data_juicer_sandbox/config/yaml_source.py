@@ -28,9 +28,10 @@ _NO_VALUES = ("binary", "omap", "pairs", "set")
 
 
 class ConfigLoader(_Base):
-    """YAML 1.1 as PyYAML reads it, but `1e-4` is a number, as people and jsonargparse take it.
+    """YAML 1.1 as PyYAML reads it, but `1e-4` is a number, as people and jsonargparse take it, and a date is a text.
 
-    What has a type that no config holds (sets, bytes, pairs) is an error with its line.
+    Dates are texts in JSON, in rows and on the command line, so an unquoted one is a text too, as it is written. What
+    has a type that no config holds (sets, bytes, pairs) is an error with its line.
     """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> LibraryObject:
@@ -47,10 +48,16 @@ class ConfigLoader(_Base):
             )
             raise self._fault(node, f"{node.value!r:.30} cannot be read as a value: {reason}") from error
 
+    def construct_date(self, node: yaml.Node) -> str:
+        """The text of a date, after a check that there is such a date."""
+        self.construct_yaml_timestamp(node)
+        return str(node.value)
+
     def _fault(self, node: yaml.Node, what: str) -> yaml.constructor.ConstructorError:
         return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
 
 
+ConfigLoader.add_constructor(f"{_TAG}timestamp", ConfigLoader.construct_date)
 ConfigLoader.add_constructor(f"{_TAG}value", ConfigLoader.construct_yaml_str)  # a plain `=`
 
 ConfigLoader.yaml_implicit_resolvers = {key: list(pairs) for key, pairs in _Base.yaml_implicit_resolvers.items()}

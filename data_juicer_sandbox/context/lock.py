@@ -28,8 +28,8 @@ from loguru import logger
 from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.files import refuse_special
 
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""Error numbers of a file system without locks."""
+_IN_USE = (errno.EAGAIN, errno.EACCES)
+"""Error numbers of a lock that another run has; any other is that of a file system without locks."""
 _SET = getattr(fcntl, "F_OFD_SETLK", 37)
 _GET = getattr(fcntl, "F_OFD_GETLK", 36)
 _FLOCK = "hhqqi4x"
@@ -64,7 +64,11 @@ def locked(work_dir: Path) -> Iterator[None]:
             _held.add(fallback)
             if not _lock(fallback, work_dir):
                 raise WorkDirError("neither the work directory nor the temporary folder has file locks")
-            logger.warning("{} is on a file system without locks: only runs on this machine are kept out", work_dir)
+            logger.warning(
+                "{} is on a file system without locks: runs on other machines are not kept out of it, only those on "
+                "this one; do not start two on different machines",
+                work_dir,
+            )
         folder = _open_folder(work_dir)
         if folder is not None:
             _held.add(folder)
@@ -140,7 +144,7 @@ def _lock(descriptor: int, work_dir: Path) -> bool:
     try:
         fcntl.fcntl(descriptor, _SET, _WHOLE_FILE)
     except OSError as error:
-        if error.errno in _NO_LOCKS:
+        if error.errno not in _IN_USE:
             return False
         owner = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
         raise _in_use(owner, work_dir) from error

@@ -146,7 +146,7 @@ def _groups(value: object) -> dict[str, dict[str, dict[object, float]]]:
     for entry in entries:
         if not isinstance(entry, Mapping) or not isinstance(score := entry.get(SCORE), (int, float)):
             return {}
-        trained, dataset = entry.get(TRAINED_ON), entry.get("dataset")
+        trained, dataset = entry.get(TRAINED_ON), entry.get("dataset", entry.get("task"))
         if not isinstance(trained, str) or score != score or abs(score) > _LARGEST:
             return {}
         repeats = groups.setdefault(str(dataset), {}).setdefault(trained, {})

@@ -39,7 +39,8 @@ from data_juicer_sandbox.workflow.resolve import Finished, ResolvedJob, resolve
 from data_juicer_sandbox.workflow.untrusted import refuse_untrusted
 
 if TYPE_CHECKING:
-    from data_juicer_sandbox.engine.job_cache import CachedJob, JobCache, RecordingWatcher
+    from data_juicer_sandbox.engine.cache_entry import CachedJob, RecordingWatcher
+    from data_juicer_sandbox.engine.job_cache import JobCache
     from data_juicer_sandbox.types import LibraryObject
 
 

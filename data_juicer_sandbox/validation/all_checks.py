@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.errors import MAX_PROBLEMS, ConfigError, ConfigErrors
 from data_juicer_sandbox.validation.components import check_component, check_needs, check_recipe
 from data_juicer_sandbox.validation.files import WrittenPaths, check_files
+from data_juicer_sandbox.validation.libraries import NotInstalled, not_installed
 from data_juicer_sandbox.validation.original import planning_problems
 from data_juicer_sandbox.validation.outputs import check_output_paths
 from data_juicer_sandbox.validation.references import check_inputs, check_outputs, check_targets
@@ -19,11 +20,24 @@ from data_juicer_sandbox.workflow.planned_job import PlannedJob, named_jobs, pla
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """The result of all checks: errors (`problems`), `warnings`, and the jobs that were checked."""
+    """The result of all checks.
+
+    Args:
+        planned_jobs: the jobs that were checked.
+        problems: the errors.
+        warnings: what is not an error, but may not be meant.
+        not_installed: the libraries that are missing here: an error for the jobs that run here.
+    """
 
     planned_jobs: list[PlannedJob]
     problems: list[ConfigError]
     warnings: list[ConfigError]
+    not_installed: list[NotInstalled] = field(default_factory=list)
+
+    @property
+    def texts(self) -> list[str]:
+        """All warnings; what is not installed comes last."""
+        return [str(warning) for warning in (*self.warnings, *self.not_installed)]
 
 
 def validate(config: SandboxConfig) -> ValidationResult:
@@ -64,7 +78,13 @@ def validate(config: SandboxConfig) -> ValidationResult:
     if not planned_jobs:
         warnings.append(ConfigError("the config has no jobs", where=config.source.where()))
     changes, faults = resolve_overrides(config.parameters, planned_jobs, config.where_parameter)
-    return ValidationResult(with_overrides(planned_jobs, changes, config.variables), problems + faults, warnings)
+    planned_jobs = with_overrides(planned_jobs, changes, config.variables)
+    missing: list[NotInstalled] = []
+    try:
+        missing = not_installed(config, planned_jobs)
+    except ConfigError as error:
+        faults = [*faults, error]
+    return ValidationResult(planned_jobs, problems + faults, warnings, missing)
 
 
 def moves_outputs(config: SandboxConfig) -> bool:
@@ -81,7 +101,7 @@ def validated_jobs(config: SandboxConfig) -> tuple[list[PlannedJob], list[str]]:
     findings = validate(config)
     if findings.problems:
         raise ConfigErrors(findings.problems)
-    return findings.planned_jobs, [str(warning) for warning in findings.warnings]
+    return findings.planned_jobs, findings.texts
 
 
 def _unread_recipe(planned_job: PlannedJob) -> list[ConfigError]:

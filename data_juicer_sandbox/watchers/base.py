@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+from data_juicer_sandbox.imports import Library
 from data_juicer_sandbox.plain_json import flatten
 from data_juicer_sandbox.types import JsonValue, LibraryObject
 
@@ -39,7 +41,12 @@ class Tracker:
     """Base of all trackers. If a method raises, the tracker is removed, and the run continues.
 
     The constructor must be cheap and open no connection, since a run may have no job to run.
+
+    Attributes:
+        requires: the libraries that it needs and that this package does not install by default.
     """
+
+    requires: ClassVar[tuple[Library, ...]] = ()
 
     def __init__(self, run: RunInfo):
         self.run = run

@@ -6,15 +6,21 @@ import configparser
 import json
 import netrc
 import os
+import queue
+import threading
 import uuid
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from loguru import logger
 
 from data_juicer_sandbox.config.schema import ANONYMOUS
 from data_juicer_sandbox.errors import WorkDirError
 from data_juicer_sandbox.files import replacing
-from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.imports import libraries, load
 from data_juicer_sandbox.plain_json import loads
 from data_juicer_sandbox.types import LibraryObject
 from data_juicer_sandbox.watchers.base import RunInfo, Tracker
@@ -22,6 +28,12 @@ from data_juicer_sandbox.watchers.base import RunInfo, Tracker
 RUN_FILE = "wandb_run.json"
 TIMEOUT = 60.0
 """Timeout of the server in seconds."""
+MAX_QUEUED = 200_000
+"""Calls that wait for W&B; beyond that, jobs wait for it."""
+MANY = 20_000
+"""Calls that take W&B more than a few seconds, so that the user is told what the end of the run waits for."""
+Call = Callable[[LibraryObject], None]
+"""Something to do with the library's run."""
 
 
 def configured() -> bool:
@@ -39,58 +51,107 @@ class WandbTracker(Tracker):
 
     A metric is named `<job>.<key>`, with the prefix `<pipeline>.` if the pipeline has a name; its axis is the job's
     step.
+
+    W&B is imported and opened in a thread when the first job starts, and gets all values there, in their order: no job
+    waits for it, only the end of the run does.
     """
+
+    requires = libraries("wandb", "wandb")
 
     def __init__(self, run: RunInfo):
         super().__init__(run)
         self._file = run.work_dir / RUN_FILE
         if not run.resume:
             self._file.unlink(missing_ok=True)
-        self._wandb: LibraryObject = None  # the library's run, opened by the first job that starts
+        self._calls: queue.Queue[Call | None] = queue.Queue(MAX_QUEUED)
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
 
     def start(self, pipeline: str, job: str, config: Mapping[str, object] | None, time: float) -> None:
         """Open the W&B run if it is not open yet, and record the job's config."""
-        run, name = self._open(), _name(pipeline, job)
-        run.define_metric(f"{name}.step", hidden=True)
-        run.define_metric(f"{name}.*", step_metric=f"{name}.step", step_sync=False)  # every row names its step
-        if config is not None:
-            run.config.update({name: dict(config)}, allow_val_change=True)
+        name = _name(pipeline, job)
+
+        def define(run: LibraryObject) -> None:
+            run.define_metric(f"{name}.step", hidden=True)
+            run.define_metric(f"{name}.*", step_metric=f"{name}.step", step_sync=False)  # every row names its step
+            if config is not None:
+                run.config.update({name: dict(config)}, allow_val_change=True)
+
+        self._call(define)
 
     def watch(self, pipeline: str, job: str, values: Mapping[str, object], step: int | None, time: float) -> None:
         """Log the values in one call; those without a step also go into the run's summary table."""
         name = _name(pipeline, job)
-        step_value = {} if step is None else {f"{name}.step": step}
-        self._open().log(
-            {**{f"{name}.{key}": value for key, value in values.items() if value is not None}, **step_value}
-        )
+        row = {f"{name}.{key}": value for key, value in values.items() if value is not None}
+        if step is not None:
+            row[f"{name}.step"] = step
+        self._call(lambda run: run.log(row))
 
     def close(self) -> None:
-        """Finish the W&B run."""
-        if self._wandb is not None:
-            self._wandb.finish()
+        """Finish the W&B run, after all values."""
+        if self._thread is not None:
+            if self._calls.qsize() > MANY:
+                logger.warning(
+                    "W&B still has to write {:,} sets of values; the run ends after that", self._calls.qsize()
+                )
+            self._calls.put(None)
+            self._thread.join()
+            self._thread = None
+            self._raise_error()
 
-    def _open(self) -> LibraryObject:
-        if self._wandb is None:
-            wandb = load("wandb", extra="wandb")
-            self._wandb = wandb.init(
-                id=self._run_id(),
-                project=self.run.project,
-                name=self.run.experiment,
-                group=self.run.group,
-                config=dict(self.run.config),
-                dir=str(self.run.work_dir),
-                resume="allow" if not offline() else None,
-                reinit="create_new",  # each trial of a search has its own run, next to that of the search
-                settings=wandb.Settings(
-                    silent=True,
-                    console="off",  # the sandbox writes the terminal and the log itself
-                    init_timeout=TIMEOUT,
-                    login_timeout=1,
-                    x_disable_meta=True,  # it would record the command line unmasked
-                    save_code=False,
-                ),
-            )
-        return self._wandb
+    def _call(self, call: Call) -> None:
+        """Let the thread make a call.
+
+        Raises:
+            BaseException: an earlier call failed.
+        """
+        self._raise_error()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, args=(self._run_id(),), name="W&B", daemon=True)
+            _guard_forks()
+            self._thread.start()
+        self._calls.put(call)
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self, run_id: str) -> None:
+        """Open the run, make all calls, and finish it; runs in the thread."""
+        calls = iter(self._calls.get, None)
+        try:
+            with _no_fork:
+                run = self._open(run_id)
+            for call in calls:
+                with _no_fork:
+                    call(run)
+            run.finish()
+        except BaseException as error:  # also SystemExit; the next call in the main thread raises it
+            self._error = error
+            deque(calls, maxlen=0)  # so that nothing waits for space in the queue
+
+    def _open(self, run_id: str) -> LibraryObject:
+        wandb = load("wandb", extra="wandb")
+        settings = wandb.Settings(
+            silent=True,
+            console="off",  # the sandbox writes the terminal and the log itself
+            init_timeout=TIMEOUT,
+            login_timeout=1,
+            x_disable_meta=True,  # it would record the command line unmasked
+            save_code=False,
+        )
+        wandb.termsetup(settings, None)  # `init` would first tell which settings files it reads
+        return wandb.init(
+            id=run_id,
+            project=self.run.project,
+            name=self.run.experiment,
+            group=self.run.group,
+            config=dict(self.run.config),
+            dir=str(self.run.work_dir.absolute()),
+            resume="allow" if not offline() else None,
+            reinit="create_new",  # each trial of a search has its own run, next to that of the search
+            settings=settings,
+        )
 
     def _run_id(self) -> str:
         if self._file.is_file():
@@ -102,6 +163,17 @@ class WandbTracker(Tracker):
         with replacing(self._file, durable=True) as part:
             part.write_text(json.dumps({"id": run_id, "project": self.run.project}) + "\n", encoding="utf-8")
         return run_id
+
+
+_no_fork = threading.RLock()
+"""Is held while W&B runs in the thread. A process that is forked in the middle of an import could never import the same
+module: its lock would stay locked."""
+
+
+@cache
+def _guard_forks() -> None:
+    """Let forks of this process wait for a call of W&B that is running."""
+    os.register_at_fork(before=_no_fork.acquire, after_in_parent=_no_fork.release, after_in_child=_no_fork.release)
 
 
 def _name(pipeline: str, job: str) -> str:

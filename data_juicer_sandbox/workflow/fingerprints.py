@@ -58,9 +58,8 @@ class FingerprintCache:
     def get(self, path: str) -> Fingerprint | None:
         """The fingerprint of a file or folder; None if it does not exist or cannot be read."""
         try:
-            key = quick_key(path)
             fingerprint = self._cache.get(path)
-            if fingerprint is None or fingerprint[0] != key:
+            if fingerprint is None or fingerprint[0] != quick_key(path):
                 fingerprint = self._cache[path] = content_stamp(path)
             return fingerprint
         except OSError:

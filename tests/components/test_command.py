@@ -176,3 +176,21 @@ def test_parameters_are_checked_by_their_types():
     assert built.program.env == {"A": "1", "B": "x"}
     problems = signatures.check(CommandTrainer, {"argv": ["true"], "metrics": "csv", "timeout": -1})
     assert sorted(problem.name for problem in problems) == ["metrics", "result", "timeout"]
+
+
+def test_metrics_of_a_fast_program_are_all_watched_and_all_logged(job, quiet):
+    """Lines that arrive together are one message of the log; secrets are masked in each."""
+    code = "import os, sys; sys.stdout.write(''.join('{\"step\": %d, \"x\": 1}\\nkey %s\\n' % (n, os.environ['MY_TOKEN']) for n in range(5000)))"  # noqa: E501
+    messages = []
+    sink = logger.add(lambda message: messages.append(message.record["message"]), level="DEBUG")
+    try:
+        assert CommandEvaluator(argv(code), env={"MY_TOKEN": "s3cr3t"}, metrics="jsonl").run(job) == {"x": 1}
+    finally:
+        logger.remove(sink)
+    assert [step for step, _ in quiet.values] == list(range(5000))
+    name = Path(sys.executable).name
+    lines = [
+        line for message in messages if message.startswith(f"{name}: ") for line in message[len(name) + 2 :].split("\n")
+    ]
+    assert lines == [line for n in range(5000) for line in (f'{{"step": {n}, "x": 1}}', "key ***")]
+    assert len(messages) < 1000

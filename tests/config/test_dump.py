@@ -28,7 +28,7 @@ ODD = [
 ]  # fmt: skip
 texts = st.sampled_from(ODD) | st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 numbers = st.integers() | st.floats() | st.sampled_from([-0.0, 1e300, 5e-324, 1e5, 1e16, 123456789012345680.0])
-scalars = st.none() | st.booleans() | numbers | texts | st.dates()
+scalars = st.none() | st.booleans() | numbers | texts | st.dates().map(str)
 keys = texts | st.integers(-LARGE_KEY + 1, LARGE_KEY - 1)
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(keys, inner, max_size=5), max_leaves=15

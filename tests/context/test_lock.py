@@ -10,9 +10,20 @@ import time
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from data_juicer_sandbox.context.lock import lock_owner, locked
 from data_juicer_sandbox.errors import WorkDirError
+
+
+@pytest.fixture
+def log():
+    """What is logged."""
+    messages = []
+    handle = logger.add(lambda message: messages.append(message.record["message"]))
+    yield messages
+    logger.remove(handle)
+
 
 HOLD = (
     "import os, sys, time; from pathlib import Path; from data_juicer_sandbox.context.lock import locked\n"
@@ -165,19 +176,21 @@ def test_only_its_owner_may_read_it(tmp_path):
         assert (tmp_path / ".lock").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_system_without_locks(tmp_path, monkeypatch):
-    """There is none here: the system call is answered as NFS without a lock service answers it."""
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO, errno.EPERM])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, number, log):
+    """There is none here: the system call is answered as NFS without a lock service, FUSE and others answer it."""
     real, temporary = fcntl.fcntl, tmp_path / "tmp"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
 
     def no_locks(descriptor, command, *rest):
         if Path(f"/proc/self/fd/{descriptor}").readlink().match("*/out/.lock"):
-            raise OSError(errno.ENOLCK, "No locks available")
+            raise OSError(number, os.strerror(number))
         return real(descriptor, command, *rest)
 
     monkeypatch.setattr("fcntl.fcntl", no_locks)
     with locked(tmp_path / "out"):
+        assert "out is on a file system without locks: runs on other machines are not kept out of it" in log[-1]
         (folder,) = temporary.iterdir()
         assert folder.stat().st_mode & 0o777 == 0o700
         with pytest.raises(WorkDirError, match=f"process {os.getpid()}"), locked(tmp_path / "out"):

@@ -216,3 +216,20 @@ def test_more_than_the_machine_has_is_told_before_any_work():
     with pytest.raises(Exception, match=r"anonymous.large needs 64 GPUs, but this machine has \d+"):
         Sandbox(config(squares(), many)).run()
     assert lines() == []
+
+
+def test_another_work_directory_takes_the_results_from_the_cache():
+    cached = {**config(squares()), "cache_dir": "cache"}
+    first = Sandbox(cached).run()
+    second = Sandbox(cached, work_dir="out").run()
+    assert (first.ran, second.ran, second.kept) == (("anonymous.squares",), (), ("anonymous.squares",))
+    assert second["anonymous.squares.total"] == 14
+    assert sorted(line.split()[0] for line in lines()) == ["1", "2", "3"]
+    assert sorted(second.metrics["value"]) == [1, 4, 9]
+
+
+def test_a_job_is_done_again_on_request():
+    Sandbox(config(squares())).run()
+    results = Sandbox(config(squares())).run(force="squares")
+    assert results.ran == ("anonymous.squares",)
+    assert sorted(line.split()[0] for line in lines()) == ["1", "1", "2", "2", "3", "3"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 
 import pytest
@@ -171,7 +170,7 @@ SCALARS = st.one_of(
     st.integers(-(10**9), 10**9),
     st.floats(),
     st.text("aé𝄞 #:-,[]{}'\"&*!|>%@`\n\t0.1e~\u2028\x85", max_size=8),
-    st.sampled_from([datetime.date(2020, 1, 2), "null", "1e3", "<<", "=", "---", "..."]),
+    st.sampled_from(["2020-01-02", "null", "1e3", "<<", "=", "---", "..."]),
 )
 KEYS = st.one_of(st.text("abéx #:-0.", max_size=4), st.integers(0, 3), st.none(), st.booleans())
 VALUES = st.recursive(

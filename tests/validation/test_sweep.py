@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+import data_juicer_sandbox as dj
 from data_juicer_sandbox.config.loader import load
+from data_juicer_sandbox.errors import ConfigErrors
 from data_juicer_sandbox.installation import install_command
 from data_juicer_sandbox.validation import validate
 
@@ -165,9 +169,14 @@ def test_samplers_and_pruners_by_name(said):
 
 
 def test_without_optuna_the_command_that_installs_it(said, monkeypatch):
-    monkeypatch.setattr("data_juicer_sandbox.validation.sweep.find_spec", lambda name: None)
-    expected = f"sweep.yaml:1: a search needs Optuna, which is not installed ({install_command('search')})"
-    assert said() == [expected]
+    monkeypatch.setattr("data_juicer_sandbox.validation.libraries.is_installed", lambda name: name != "optuna")
+    monkeypatch.setitem(sys.modules, "optuna", None)  # its import fails
+    assert said(sampler="TPESampler") == []
+    expected = f"sweep.yaml:1: the search: not installed here: optuna ({install_command('search')})"
+    assert dj.Sandbox("sandbox.yaml").validate()[-1] == expected
+    with pytest.raises(ConfigErrors) as refused:
+        dj.Sandbox("sandbox.yaml").run()
+    assert [str(problem) for problem in refused.value.problems] == [expected]
 
 
 def test_what_cannot_be_had_together(said):

@@ -138,3 +138,101 @@ def test_a_wrong_key_and_no_network_end_in_one_warning(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("| WARNING") == 1
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 9
+
+
+FAKE = """
+import os, sys, threading, time
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+from data_juicer_sandbox.watchers.watcher import Watcher
+watcher = Watcher.open(Path(sys.argv[1]), project="proj", experiment="exp", names=["wandb"], config={{}})
+watcher.start("p", "train")
+for step in range(20):
+    watcher.of("p", "train").watch({{"loss": step}}, step=step)
+{more}
+Path("all are watched").touch()
+watcher.close()
+import wandb
+print(wandb.rows == [{{"p.train.loss": step, "p.train.step": step}} for step in range(20)], wandb.finished)
+print([thread.name for thread in threading.enumerate()])
+"""
+SLOW = """
+import time
+from pathlib import Path
+def wait():  # until all values are watched: the run would wait for ever if it waited for W&B
+    while not Path("all are watched").exists():
+        time.sleep(0.01)
+rows, finished = [], False
+class Settings:
+    def __init__(self, **_): pass
+def termsetup(*_): pass
+class Run:
+    config = {}
+    def define_metric(self, *_, **__): pass
+    def log(self, row): rows.append(row)
+    def finish(self):
+        global finished
+        finished = True
+def init(**_):
+    wait()
+    return Run()
+"""
+
+
+@pytest.fixture
+def with_library(tmp_path, monkeypatch):
+    """Run `FAKE` in a process of its own, with a library called wandb that is slow to import and to open."""
+
+    def run(more="", library=SLOW):
+        (tmp_path / "fake").mkdir()
+        (tmp_path / "fake" / "wandb.py").write_text(library)
+        code = FAKE.format(folder=str(tmp_path / "fake"), more=more)
+        (tmp_path / "run").mkdir()
+        return subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "run")],
+            env={**os.environ, "WANDB_MODE": "offline"}, cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.mark.parametrize("library", [SLOW, SLOW + "wait()\n"], ids=["opened slowly", "imported slowly"])
+def test_values_are_kept_in_order_until_wandb_is_ready_and_only_the_end_waits(with_library, library):
+    done = with_library(library=library)
+    assert done.stdout == "True True\n['MainThread']\n", done.stderr
+
+
+def test_a_process_that_is_forked_meanwhile_can_import_the_same_modules(with_library):
+    """Without the guard the import of the child would wait for the thread, which it does not have."""
+    more = """
+while "wandb" not in sys.modules:
+    time.sleep(0.001)
+if (child := os.fork()) == 0:
+    import wandb
+    os._exit(7)
+print(os.waitpid(child, 0)[1] >> 8)
+"""
+    done = with_library(more, SLOW.replace("    wait()\n", "") + "time.sleep(1)\n")
+    assert done.stdout.splitlines()[:2] == ["7", "True True"]
+
+
+def test_an_error_of_wandb_ends_in_one_warning_and_no_wait(with_library):
+    done = with_library(library=SLOW.replace("rows.append(row)", "raise OSError('disk full')"))
+    assert done.stdout == "False False\n['MainThread']\n", done.stderr
+    assert done.stderr.count("| WARNING") == 1
+    assert "the wandb tracker failed and is removed from this run: OSError: disk full" in done.stderr
+
+
+def test_offline_nothing_is_written_to_the_terminal_by_wandb(dj_sandbox, config_file, tmp_path):
+    pytest.importorskip("wandb")
+    rows = {"type": "inline_rows", "rows": ["a"], "key": "text", "export_path": "out/rows.jsonl"}
+    job = {"hook": "GeneralDataExecutorHook", "meta_name": "rows", "extra_configs": rows}
+    config_file({"work_dir": "out", "execution_job_configs": [job]})
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb/settings").write_text("[default]\nmode = offline\n")
+    done = dj_sandbox("sandbox.yaml", env={"WANDB_DIR": "."})
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert "wandb:" not in done.stderr
+    assert "W&B" not in done.stderr
+    assert len(list(tmp_path.glob("out/wandb/offline-run-*/*.wandb"))) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from loguru import logger
@@ -15,11 +16,13 @@ from data_juicer_sandbox.components.data.overall_table import overall_values, wr
 from data_juicer_sandbox.components.data.rows.results import Kept
 from data_juicer_sandbox.components.data.rows.session import open_rows
 from data_juicer_sandbox.components.data.sources import local_data, with_dataset_configs, without_data
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.control_characters import safe_cell
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.imports import Library, libraries
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 _OVERALL_ROWS = ("count", "mean", "std", "min", "25%", "50%", "75%", "max", "unique", "freq", "top")
@@ -41,8 +44,13 @@ class DataJuicerAnalyzer(Component):
     """
 
     outputs = ("analyzed_path",)
-    metrics = metric_keys("rows_in", "seconds", *(f"<stat>.{row}" for row in _OVERALL_ROWS))
+    metrics = (*metric_keys("rows_in", "seconds", *(f"<stat>.{row}" for row in _OVERALL_ROWS)), *BAD_ROWS)
     numbers = number_keys(analyzed_path=())
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """Data-Juicer draws its figures with matplotlib and wordcloud."""
+        return libraries("plots", "matplotlib", "wordcloud") if values.get("plots") is True else ()
 
     def __init__(self, dj_configs: ConfigValues, plots: bool = False, skip_bad_rows: NonNegativeInt = 0):
         self.dj_configs = dj_configs
@@ -61,7 +69,7 @@ class DataJuicerAnalyzer(Component):
                 failed.
         """
         started = time.perf_counter()
-        data = local_data(self.dj_configs)
+        data, allowance = local_data(self.dj_configs), Allowance(self.skip_bad_rows)
         recipe = with_dataset_configs(self.dj_configs) if data is None else without_data(self.dj_configs)
         final = analyzed_path(recipe, job)
         recipe |= {
@@ -78,7 +86,7 @@ class DataJuicerAnalyzer(Component):
             if data is None:
                 table, rows_in = _loaded_by_data_juicer(dj, config, str(final))
             else:
-                rows = open_rows(dj, config, data, skip_bad_rows=self.skip_bad_rows)
+                rows = open_rows(dj, config, data, allowance=allowance)
                 analyzer = dj.analyzer(config)
                 analyzer.exporter.export_stats = analyzer.exporter.export_ds = False
                 result = analyzer.run(dataset=rows.dataset)
@@ -90,6 +98,7 @@ class DataJuicerAnalyzer(Component):
         values = overall_values(table)
         write_table(job.folder, values)
         seconds = time.perf_counter() - started
+        allowance.report(job)
         job.watcher.watch({**values, "rows_in": rows_in, "seconds": seconds})
         return str(final)
 

@@ -6,7 +6,7 @@ By itself it cuts floats after ten decimals, loses the last digits of others, an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from data_juicer_sandbox.components.data import isolation
@@ -15,7 +15,41 @@ from data_juicer_sandbox.types import LibraryObject
 
 @contextmanager
 def exact_json() -> Iterator[None]:
-    """Replace the parts of `datasets` that encode and decode such columns, while the block runs."""
+    """Replace the parts of `datasets` that encode and decode such columns, while the block runs.
+
+    Worker processes have them too, also those that are not forked from this process, as for OPs on a GPU.
+    """
+    import multiprocess
+
+    original = multiprocess.Pool
+
+    def pool(
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[object] = (),
+        maxtasksperchild: int | None = None,
+    ) -> LibraryObject:
+        return original(processes, _start_worker, (initializer, tuple(initargs)), maxtasksperchild)
+
+    with _replaced(), isolation.swapped(multiprocess, "Pool", pool):
+        yield
+
+
+def _start_worker(initializer: Callable[..., object] | None, initargs: tuple[object, ...]) -> None:
+    """Replace them in a worker for as long as it lives; a forked one has inherited them."""
+    if not _is_replaced:
+        _worker.enter_context(_replaced())
+    if initializer is not None:
+        initializer(*initargs)
+
+
+_worker = ExitStack()
+_is_replaced = False
+
+
+@contextmanager
+def _replaced() -> Iterator[None]:
+    global _is_replaced
     import datasets.arrow_writer as arrow_writer
     import datasets.features.features as features
     import datasets.utils.json as json_utils
@@ -45,7 +79,11 @@ def exact_json() -> Iterator[None]:
         stack.enter_context(isolation.swapped(NestedDataset, "from_list", from_list))
         for module in (json_utils, features):
             stack.enter_context(isolation.swapped(module, "ujson_loads", json.loads))
-        yield
+        _is_replaced = True
+        try:
+            yield
+        finally:
+            _is_replaced = False
 
 
 def dumps(value: object) -> str:

@@ -14,6 +14,7 @@ from data_juicer_sandbox.components.data.local_run import export_local
 from data_juicer_sandbox.components.data.rows.results import Kept
 from data_juicer_sandbox.components.data.rows.session import open_rows
 from data_juicer_sandbox.components.data.sources import local_data, with_dataset_configs, without_data
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.errors import JobError
@@ -45,7 +46,7 @@ class DataJuicerExecutor(Component):
     """
 
     outputs = ("export_path",)
-    metrics = metric_keys("rows_in", "rows_out", "kept_ratio", "seconds")
+    metrics = (*metric_keys("rows_in", "rows_out", "kept_ratio", "seconds"), *BAD_ROWS)
     numbers = number_keys(export_path=())
 
     def __init__(
@@ -69,19 +70,20 @@ class DataJuicerExecutor(Component):
         """
         started = time.perf_counter()
         recipe = dict(self.dj_configs)
-        data = local_data(recipe)
+        data, allowance = local_data(recipe), Allowance(self.skip_bad_rows)
         recipe.setdefault("export_path", str(job.folder / "processed.jsonl"))
         with dj_runtime(job) as dj:
             if data is None:
                 files, rows_in, rows_out = self._loaded_by_data_juicer(dj, with_dataset_configs(recipe))
             else:
-                files, rows_in, rows_out = export_local(dj, without_data(recipe), data, self.skip_bad_rows)
+                files, rows_in, rows_out = export_local(dj, without_data(recipe), data, allowance)
         values = {
             "rows_in": rows_in,
             "rows_out": rows_out,
             "kept_ratio": rows_out / rows_in if rows_in else 0.0,
             "seconds": time.perf_counter() - started,
         }
+        allowance.report(job)
         job.watcher.watch(values)
         logger.info("{} of {} rows kept in {}", rows_out, rows_in, ", ".join(files))
         if not rows_out:
@@ -117,7 +119,7 @@ class DataJuicerExecutor(Component):
         Raises:
             JobError: the data set is missing or has a bad row, or the algorithm is unknown.
         """
-        data = local_data(self.dj_configs)
+        data, allowance = local_data(self.dj_configs), Allowance(self.skip_bad_rows)
         recipe = {
             **(with_dataset_configs(self.dj_configs) if data is None else without_data(self.dj_configs)),
             "executor_type": "default",
@@ -142,11 +144,12 @@ class DataJuicerExecutor(Component):
                     dj.write_jsonl(sampled, Path(part))
             else:
                 config.process = []
-                rows = open_rows(dj, config, data, skip_bad_rows=self.skip_bad_rows, more_fields=[dict(params)])
+                rows = open_rows(dj, config, data, allowance=allowance, more_fields=[dict(params)])
                 sampled = executor.sample_data(dataset_to_sample=rows.dataset, **arguments)
                 with replacing(path) as part, part.open("wb") as stream:
                     stream.writelines(rows.result(sampled, Kept(stats=True, hashes=True)).lines())
             count = sampled.count() if hasattr(sampled, "count") else len(sampled)
+        allowance.report(job)
         job.watcher.watch({"sample_rows": count})
         return str(path)
 

@@ -48,6 +48,7 @@ def exporting(path: str, *, folder: bool = False) -> Iterator[Export]:
     final.parent.mkdir(parents=True, exist_ok=True)
     # Data-Juicer replaces the suffix anywhere in the path, so the folder's name must not contain it.
     hidden = f".{final.stem.split('.')[0]}.part"
+    # Folders of killed runs.
     for abandoned in final.parent.glob(glob.escape(hidden) + "*"):
         if (
             re.fullmatch(r"\d+", abandoned.name.removeprefix(hidden)) and (abandoned / _MARK).is_file()

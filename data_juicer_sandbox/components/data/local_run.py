@@ -12,6 +12,7 @@ from data_juicer_sandbox.components.data.rows.output import export_format, shard
 from data_juicer_sandbox.components.data.rows.results import Kept, ResultRows
 from data_juicer_sandbox.components.data.rows.session import SessionRows, open_rows
 from data_juicer_sandbox.components.data.sources import LocalData
+from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.columns import Columns
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
@@ -20,7 +21,7 @@ _REMOTE = ("s3://", "hdfs://")
 
 
 def export_local(
-    dj: DataJuicerRuntime, recipe: ConfigValues, data: LocalData, skip_bad_rows: int
+    dj: DataJuicerRuntime, recipe: ConfigValues, data: LocalData, allowance: Allowance
 ) -> tuple[list[str], int, int]:
     """Process a local data set.
 
@@ -28,7 +29,7 @@ def export_local(
         dj: the Data-Juicer session.
         recipe: the recipe, without its data set.
         data: the data set.
-        skip_bad_rows: the number of bad rows that are tolerated.
+        allowance: the bad rows that are skipped.
 
     Returns:
         The exported files, the number of rows read and the number of rows written.
@@ -58,7 +59,7 @@ def export_local(
             hint="executor_type: default, or a local export_path",
         )
     with exporting(local, folder=on_ray) as export:
-        rows = open_rows(dj, config, data, skip_bad_rows=skip_bad_rows)
+        rows = open_rows(dj, config, data, allowance=allowance)
         executor, result = run_on_ray(dj, config, rows) if on_ray else _processed(dj, config, rows)
         result_rows = rows.result(result, kept)
         part = Path(export.part)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_juicer_sandbox.components.data.catalogue import Op, catalogue
+from data_juicer_sandbox.imports import is_installed
 from data_juicer_sandbox.types import JsonValue
 
 _ACCELERATORS = frozenset({"torch", "vllm", "ray", "transformers"})
@@ -194,12 +195,7 @@ def _package_folder() -> Path | None:
     return Path(folders[0]) if folders else None
 
 
-@functools.cache
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
+_is_installed = functools.cache(is_installed)
 
 
 def _cache() -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, OutputFile
 from data_juicer_sandbox.components.io import read_rows, write_rows
-from data_juicer_sandbox.components.io.allowance import Allowance
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.io.parse import MISSING, get_nested
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt
@@ -32,7 +32,7 @@ class UnfoldLists(Component):
     """
 
     outputs = ("path",)
-    metrics = metric_keys("rows", "entries", "left_out")
+    metrics = (*metric_keys("rows", "entries", "left_out"), *BAD_ROWS)
     numbers = number_keys(path=())
 
     def __init__(
@@ -60,14 +60,15 @@ class UnfoldLists(Component):
         Raises:
             JobError: no row has an entry.
         """
-        self._counts = dict.fromkeys(self._counts, 0)
-        write_rows(self.export_path, self._unfolded())
+        self._counts, allowance = dict.fromkeys(self._counts, 0), Allowance(self.skip_bad_rows)
+        write_rows(self.export_path, self._unfolded(allowance))
         job.watcher.watch(self._counts)
+        allowance.report(job)
         return self.export_path
 
-    def _unfolded(self) -> Iterator[Row]:
+    def _unfolded(self, allowance: Allowance) -> Iterator[Row]:
         counts = self._counts
-        for row in read_rows(self.dataset_path, Allowance(self.skip_bad_rows)):
+        for row in read_rows(self.dataset_path, allowance):
             counts["rows"] += 1
             value = get_nested(row, self.list_key)
             entries = value if isinstance(value, list) else [value]

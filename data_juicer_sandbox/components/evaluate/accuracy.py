@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
 from data_juicer_sandbox.components.evaluate.pairs import Result, labels_for, measure_all, number, pairs
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.io.parse import MISSING
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list
+from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.errors import JobError
 
 
@@ -24,10 +26,12 @@ class Accuracy(Component):
         label_key: field of the true label.
         label_path: data sets with the true labels in the same row order, if separate: one for all, or one for each.
         normalize: ignore case and surrounding white space of texts, and compare a number in a text by its value.
+        skip_bad_rows: number of rows, over all data sets, that may be invalid (no JSON object); they are counted, named
+            in the log and skipped. Not with `label_path`.
     """
 
     outputs = ("results", "best")
-    metrics = metric_keys("accuracy", "rows", "correct", "format_errors", under="{dataset_path}")
+    metrics = (*metric_keys("accuracy", "rows", "correct", "format_errors", under="{dataset_path}"), *BAD_ROWS)
     numbers = number_keys(
         results=("<n>.accuracy", "<n>.rows", "<n>.correct", "<n>.format_errors"),
         best=("accuracy", "rows", "correct", "format_errors"),
@@ -40,19 +44,20 @@ class Accuracy(Component):
         label_key: str = "label",
         label_path: InputPaths | None = None,
         normalize: bool = True,
+        skip_bad_rows: NonNegativeInt = 0,
     ):
         self.datasets = as_list(dataset_path)
-        self.labels = labels_for(self.datasets, label_path)
+        self.labels, self.skip_bad_rows = labels_for(self.datasets, label_path, skip_bad_rows), skip_bad_rows
         self.predicted_key, self.label_key, self.normalize = predicted_key, label_key, normalize
 
     def run(self, job: JobRun) -> tuple[list[Result], Result]:
         """Returns all results and the best."""
-        results = measure_all(job, "accuracy", self.datasets, self.labels, self._measure)
+        results = measure_all(job, "accuracy", self.datasets, self.labels, self._measure, self.skip_bad_rows)
         return results, max(results, key=lambda result: result["accuracy"])
 
-    def _measure(self, path: str, labels: str | None) -> Result:
+    def _measure(self, path: str, labels: str | None, allowance: Allowance) -> Result:
         rows = correct = errors = 0
-        for predicted, label in pairs(path, self.predicted_key, self.label_key, labels):
+        for predicted, label in pairs(path, self.predicted_key, self.label_key, labels, allowance):
             rows += 1
             if is_label(predicted) and is_label(label):
                 correct += self._same(predicted, label)

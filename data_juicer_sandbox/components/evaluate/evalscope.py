@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, JobRun, Models, OutputPath
 from data_juicer_sandbox.components.evaluate.harness import evalscope_run
 from data_juicer_sandbox.components.evaluate.harness.external import ExternalHarness, copy_samples
+from data_juicer_sandbox.components.lm import metadata
 from data_juicer_sandbox.components.metric_keys import metric_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.imports import Library
 from data_juicer_sandbox.types import ConfigValues, Metrics
 
 Score = Metrics
@@ -20,9 +24,9 @@ _CUSTOM = ("general_qa", "general_mcq")
 class EvalScope(Component):
     """Score language models on EvalScope benchmarks, or on custom questions.
 
-    The output is `scores`, one mapping per model and data set: `model`, `dataset`, `samples`, the metrics by
-    EvalScope's names, and with several subsets `subsets`, the metrics of each. The metrics are reported as
-    `<model>.<dataset>.<metric>`.
+    The output is `scores`, one mapping per model and data set: `model`, `dataset`, `samples`; `train_dataset`,
+    `train_tokens` and `seed` from the model's `training.json`; the metrics by EvalScope's names; and with several
+    subsets `subsets`, the metrics of each. The metrics are reported as `<model>.<dataset>.<metric>`.
 
     EvalScope runs in a separate process. Its dependencies conflict with those of this package (`datasets` below 5), so
     it needs a separate environment, whose interpreter `python` names: `pip install evalscope` there, and `torch` and
@@ -53,7 +57,13 @@ class EvalScope(Component):
     """
 
     outputs = ("scores",)
+    requires = (Library("evalscope"),)
     metrics = metric_keys("<data set>.<metric>", under="{model}")
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """None, if `python` names another interpreter."""
+        return () if values.get("python") else cls.requires
 
     def __init__(
         self,
@@ -115,7 +125,8 @@ class EvalScope(Component):
                 if not samples:
                     raise JobError(f"EvalScope scored no sample of {dataset}", hint="see the log (`debug: true`)")
                 subset_metrics = {"subsets": subsets} if len(subsets) > 1 else {}
-                scores.append({"model": model, "dataset": dataset, "samples": samples, **metrics, **subset_metrics})
+                about = {"samples": samples, **metadata.training_of(model, name)}
+                scores.append({"model": model, "dataset": dataset, **about, **metrics, **subset_metrics})
                 job.watcher.watch({name: {dataset: metrics}})
                 logger.info("{} on {}: {}", name, dataset, metrics)
             if self.log_samples:

@@ -10,10 +10,12 @@ from loguru import logger
 from data_juicer_sandbox.components.base import FanOut, InputPath, Item, JobRun, Models, OutputPath
 from data_juicer_sandbox.components.evaluate.harness import lm_eval_run
 from data_juicer_sandbox.components.evaluate.harness.external import ExternalHarness, copy_samples
+from data_juicer_sandbox.components.lm import metadata
 from data_juicer_sandbox.components.metric_keys import metric_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
+from data_juicer_sandbox.imports import Library, libraries
 from data_juicer_sandbox.installation import install_command
 from data_juicer_sandbox.types import ConfigValues, Metrics
 
@@ -23,9 +25,10 @@ Score = Metrics
 class LMEval(FanOut):
     """Score language models on tasks of lm-evaluation-harness, or on custom tasks in its format.
 
-    The output is `scores`, one mapping per model and task (groups too): `model`, `task`, `samples`, `num_fewshot`, and
-    the task's metrics with their standard errors (`acc`, `acc_stderr`, `acc_norm`, ...; if a task filters answers, the
-    filter's name is appended, as in `exact_match_strict-match`). They are reported as `<model>.<task>.<metric>`.
+    The output is `scores`, one mapping per model and task (groups too): `model`, `task`, `samples`, `num_fewshot`;
+    `train_dataset`, `train_tokens` and `seed` from the model's `training.json`; and the task's metrics with their
+    standard errors (`acc`, `acc_stderr`, `acc_norm`, ...; if a task filters answers, the filter's name is appended, as
+    in `exact_match_strict-match`). They are reported as `<model>.<task>.<metric>`.
 
     lm-eval runs in a separate process, with this interpreter or the one that `python` names (its dependencies may
     conflict with others). Models are evaluated one after the other.
@@ -59,7 +62,13 @@ class LMEval(FanOut):
     """
 
     outputs = ("scores",)
+    requires = libraries("evaluate", "lm_eval")
     metrics = metric_keys("<task>.<metric>", under="{model}")
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """None, if `python` names another interpreter."""
+        return () if values.get("python") else cls.requires
 
     def __init__(
         self,
@@ -143,9 +152,8 @@ class LMEval(FanOut):
             metrics_by_task = read(answer)
             for task, metrics in metrics_by_task.items():
                 about = {"samples": answer["n-samples"].get(task, {}).get("effective")}
-                scores.append(
-                    {"model": model, "task": task, "num_fewshot": answer["n-shot"].get(task), **about, **metrics}
-                )
+                about |= {"num_fewshot": answer["n-shot"].get(task), **metadata.training_of(model, name)}
+                scores.append({"model": model, "task": task, **about, **metrics})
             job.watcher.watch({name: metrics_by_task})
             logger.info("{}: {}", name, metrics_by_task)
             if self.log_samples:

@@ -7,9 +7,10 @@ from statistics import fmean
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun
 from data_juicer_sandbox.components.evaluate.pairs import Result, difference, labels_for, measure_all, number, pairs
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list
-from data_juicer_sandbox.components.number_types import NonNegativeFloat
+from data_juicer_sandbox.components.number_types import NonNegativeFloat, NonNegativeInt
 from data_juicer_sandbox.errors import JobError
 
 
@@ -31,10 +32,12 @@ class MeanSquaredError(Component):
         label_key: field of the true number.
         label_path: data sets with the true numbers in the same row order, if separate: one for all, or one for each.
         format_error_cost: squared error of a row without a predicted number.
+        skip_bad_rows: number of rows, over all data sets, that may be invalid (no JSON object); they are counted, named
+            in the log and skipped. Not with `label_path`.
     """
 
     outputs = ("results", "best")
-    metrics = metric_keys("mse", "rows", "format_errors", under="{dataset_path}")
+    metrics = (*metric_keys("mse", "rows", "format_errors", under="{dataset_path}"), *BAD_ROWS)
     numbers = number_keys(
         results=("<n>.mse", "<n>.rows", "<n>.format_errors"),
         best=("mse", "rows", "format_errors"),
@@ -47,20 +50,21 @@ class MeanSquaredError(Component):
         label_key: str = "label",
         label_path: InputPaths | None = None,
         format_error_cost: NonNegativeFloat | None = None,
+        skip_bad_rows: NonNegativeInt = 0,
     ):
         self.datasets = as_list(dataset_path)
-        self.labels = labels_for(self.datasets, label_path)
+        self.labels, self.skip_bad_rows = labels_for(self.datasets, label_path, skip_bad_rows), skip_bad_rows
         self.predicted_key, self.label_key = predicted_key, label_key
         self.cost = format_error_cost
 
     def run(self, job: JobRun) -> tuple[list[Result], Result]:
         """Returns all results and the best."""
-        results = measure_all(job, "mean squared error", self.datasets, self.labels, self._measure)
+        results = measure_all(job, "mean squared error", self.datasets, self.labels, self._measure, self.skip_bad_rows)
         return results, min(results, key=lambda result: result["mse"])
 
-    def _measure(self, path: str, labels: str | None) -> Result:
+    def _measure(self, path: str, labels: str | None, allowance: Allowance) -> Result:
         rows, errors, unlabelled, total = 0, 0, 0, 0.0
-        for predicted, label in pairs(path, self.predicted_key, self.label_key, labels):
+        for predicted, label in pairs(path, self.predicted_key, self.label_key, labels, allowance):
             rows += 1
             prediction, true_number = _prediction(predicted), number(label)
             if prediction is None or true_number is None:

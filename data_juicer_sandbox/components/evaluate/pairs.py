@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 from data_juicer_sandbox.components.base import JobRun
 from data_juicer_sandbox.components.io import read_rows
+from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.parse import get_nested
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -20,7 +21,7 @@ EXACT = 2.0**53
 
 
 def pairs(
-    path: str, predicted_key: str, label_key: str, label_path: str | None
+    path: str, predicted_key: str, label_key: str, label_path: str | None, allowance: Allowance
 ) -> Iterator[tuple[JsonValue, JsonValue]]:
     """Yield the predicted and the true value of each row; `MISSING` for a missing value.
 
@@ -29,13 +30,14 @@ def pairs(
         predicted_key: field of the prediction; dots access nested fields.
         label_key: field of the true value.
         label_path: the data set with the true values in the same row order; None: the same data set.
+        allowance: the invalid rows that are skipped, if there is no `label_path`.
 
     Raises:
         JobError: the two data sets have different lengths.
     """
     predicted_keys, label_keys = predicted_key.split("."), label_key.split(".")
     if label_path is None:
-        for row in read_rows(path):
+        for row in read_rows(path, allowance):
             yield get_nested(row, predicted_keys), get_nested(row, label_keys)
         return
     rows, labels = read_rows(path), read_rows(label_path)
@@ -82,12 +84,14 @@ def difference(first: float | Fraction, second: float | Fraction) -> float:
     return float(Fraction(first) - Fraction(second))
 
 
-def labels_for(datasets: list[str], label_path: str | list[str] | None) -> list[str | None]:
+def labels_for(datasets: list[str], label_path: str | list[str] | None, skip_bad_rows: int) -> list[str | None]:
     """The label data set for each data set: one for all, one for each, or none.
 
     Raises:
-        ConfigError: the number of paths does not match.
+        ConfigError: the number of paths does not match, or rows may be skipped, so that labels would lose theirs.
     """
+    if skip_bad_rows and label_path is not None:
+        raise ConfigError("skip_bad_rows and label_path exclude each other", hint="rows and labels go by their order")
     labels: list[str | None] = [None] if label_path is None else list(as_list(label_path))
     if len(labels) not in (1, len(datasets)):
         raise ConfigError(
@@ -101,14 +105,16 @@ def measure_all(
     description: str,
     datasets: list[str],
     labels: list[str | None],
-    measure: Callable[[str, str | None], Result],
+    measure: Callable[[str, str | None, Allowance], Result],
+    skip_bad_rows: int,
 ) -> list[Result]:
     """Compute the metrics of each data set; they are reported under the data sets' names."""
-    results = []
+    results, allowance = [], Allowance(skip_bad_rows)
     with job.progress.task(description, total=len(datasets)) as task:
         for name, path, label_path in zip(distinct_names(datasets), datasets, labels, strict=True):
-            metrics = measure(path, label_path)
+            metrics = measure(path, label_path, allowance)
             results.append({"dataset": path, **metrics})
             job.watcher.watch({name: metrics})
             task.advance(1)
+    allowance.report(job)
     return results

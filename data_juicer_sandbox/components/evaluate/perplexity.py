@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 from loguru import logger
 
 from data_juicer_sandbox.components.base import FanOut, InputPaths, Item, JobRun, Models, Task
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.lm import loading, metadata, torch_env
 from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
-from data_juicer_sandbox.components.number_types import PositiveInt
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.processes.hardware import cores
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.imports import libraries
 from data_juicer_sandbox.types import Metrics
 
 BYTES_PER_TOKEN = 3
@@ -45,6 +48,8 @@ class HuggingFacePerplexity(FanOut):
         text_key: the field that holds the text; empty texts are skipped.
         max_rows: number of rows of each data set to score, from its start; all by default. (A limit in tokens would
             select different texts for models with different tokenizers.)
+        skip_bad_rows: number of rows, over all data sets, that may be invalid (no JSON object, or no text); they are
+            counted, named in the log and skipped.
         block_size: tokens per window; by default the model's context, at most 2048.
         stride: tokens by which the window moves; half a window by default. A smaller stride is slower and gives more
             context.
@@ -54,7 +59,8 @@ class HuggingFacePerplexity(FanOut):
     """
 
     outputs = ("scores", "summary")
-    metrics = metric_keys(*_SCORES, under="{model}.{dataset_path}")
+    requires = libraries(torch_env.EXTRA, "torch", "transformers")
+    metrics = (*metric_keys(*_SCORES, under="{model}.{dataset_path}"), *BAD_ROWS)
     numbers = number_keys(
         scores=tuple(f"<n>.{name}" for name in (*_SCORES, "train_tokens", "seed")),
         summary=("<n>.n", "<n>.mean", "<n>.min", "<n>.max", "<n>.spread"),
@@ -66,6 +72,7 @@ class HuggingFacePerplexity(FanOut):
         dataset_path: InputPaths,
         text_key: str = "text",
         max_rows: PositiveInt | None = None,
+        skip_bad_rows: NonNegativeInt = 0,
         block_size: PositiveInt | None = None,
         stride: PositiveInt | None = None,
         batch_size: PositiveInt = BATCH,
@@ -77,9 +84,15 @@ class HuggingFacePerplexity(FanOut):
         if block_size is not None and stride is not None and stride >= block_size:
             raise ConfigError(f"stride {stride} is not below block_size {block_size}")
         self.models, self.dtype, self.threads = as_list(model), dtype, threads
-        self.sets = [
-            HeldOut(path, text_key, max_rows, block_size, stride, batch_size) for path in as_list(dataset_path)
-        ]
+        self.skip_bad_rows, self.datasets = skip_bad_rows, as_list(dataset_path)
+        self.held_out = partial(
+            HeldOut,
+            text_key=text_key,
+            max_rows=max_rows,
+            block_size=block_size,
+            stride=stride,
+            batch_size=batch_size,
+        )
 
     def run(self, job: JobRun) -> tuple[list[Metrics], list[Metrics]]:
         """Score every model on every data set.
@@ -92,7 +105,7 @@ class HuggingFacePerplexity(FanOut):
 
     def items(self, job: JobRun) -> list[Item]:
         """The models, if scoring them takes much longer than the start of a process for each."""
-        bytes_of_text = sum(file.stat().st_size for texts in self.sets for file in data_files(texts.path))
+        bytes_of_text = sum(file.stat().st_size for path in self.datasets for file in data_files(path))
         sizes = [torch_env.weights_in(path) for path in self.models]
         if 0 not in sizes and 4 * sum(sizes) * bytes_of_text / BYTES_PER_TOKEN < torch_env.WORTHWHILE:
             return []
@@ -119,27 +132,23 @@ class HuggingFacePerplexity(FanOut):
         """Score the selected models on every data set."""
         scores: list[Metrics] = []
         paths = dict(zip(self._names, self.models, strict=True))
-        total = len(selected) * len(self.sets)
-        with job.progress.task("scoring texts", total=total) as task:
+        allowance = Allowance(self.skip_bad_rows)
+        sets = [self.held_out(path, allowance=allowance) for path in self.datasets]
+        with job.progress.task("scoring texts", total=len(selected) * len(sets)) as task:
             for name in selected:
                 path = paths[name]
                 with torch_env.deterministic(self.threads or torch_env.threads_for(path)):
-                    for score in self._scores_of(job, name, path, task):
+                    for score in self._scores_of(job, name, path, sets, task):
                         scores.append(score)
                         task.advance(1)
+        allowance.report(job)  # the same in each item, since all models read the same data sets
         return scores
 
-    def _scores_of(self, job: JobRun, name: str, path: str, task: Task) -> Iterator[Metrics]:
+    def _scores_of(self, job: JobRun, name: str, path: str, sets: list[HeldOut], task: Task) -> Iterator[Metrics]:
         """Score one model on every data set."""
         tokenizer, model = loading.load_tokenizer(path), loading.load_causal_lm(path, self.dtype)
-        training = metadata.read(path)
-        training_data = {
-            "train_dataset": training.get("dataset", name),
-            "train_tokens": training.get("parameters", {}).get("max_tokens"),
-            "seed": training.get("seed"),
-        }
-        names = distinct_names([texts.path for texts in self.sets])
-        for dataset, texts in zip(names, self.sets, strict=True):
+        training_data = metadata.training_of(path, name)
+        for dataset, texts in zip(distinct_names(self.datasets), sets, strict=True):
             metrics = texts.score(model, tokenizer, task, f"{name} on {dataset}")
             if not math.isfinite(metrics["loss"]):
                 raise JobError(

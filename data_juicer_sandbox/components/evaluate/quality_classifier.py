@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,15 +12,17 @@ from typing import Literal
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, Model, OutputPath, Task
-from data_juicer_sandbox.components.io import read_rows, write_rows
-from data_juicer_sandbox.components.lm.packing import read_texts
+from data_juicer_sandbox.components.io import write_rows
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
+from data_juicer_sandbox.components.lm.packing import read_rows_with_text, read_texts
 from data_juicer_sandbox.components.metric_keys import MetricKey, metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
-from data_juicer_sandbox.components.number_types import PositiveInt
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.quality import published, spark_ml, stored
-from data_juicer_sandbox.components.quality.classifier import LinearClassifier, sentencepiece
-from data_juicer_sandbox.components.quality.spark import SparkClassifier
+from data_juicer_sandbox.components.quality.classifier import EXTRA, LinearClassifier, sentencepiece
+from data_juicer_sandbox.components.quality.spark import SPARK, SparkClassifier
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.imports import Library, libraries
 from data_juicer_sandbox.types import Metrics, Row
 
 Classifier = LinearClassifier | SparkClassifier
@@ -56,6 +58,8 @@ class DJTextQualityClassifier(Component):
         keep_method: which rows to keep. `gpt3`: if `np.random.pareto(9) > 1 - score`, which also keeps a few bad ones;
             `label`: if the score is above 0.5.
         max_rows: number of rows of each data set to score, from its start; all by default.
+        skip_bad_rows: number of rows, over all data sets, that may be invalid (no JSON object, or no text); they are
+            counted, named in the log and skipped.
         engine: `auto`: PySpark only if needed; `spark`: for every Spark ML pipeline.
         python: a Python interpreter with PySpark; the current one by default.
         spark_memory: memory for Spark in MiB; by default a quarter of the machine's memory, from 1,024 to 8,192.
@@ -63,15 +67,24 @@ class DJTextQualityClassifier(Component):
     """
 
     outputs = ("score", "results", "scored")
+    requires = libraries(EXTRA, "sklearn", "scipy")
     metrics = (
         *metric_keys(*_SUMMARY, under="{dataset_path}"),
         MetricKey("{dataset_path}.kept", requires="keep_method"),
+        *BAD_ROWS,
     )
     numbers = number_keys(
         score=("",),
         results=("<n>.kept", *(f"<n>.{name}" for name in _SUMMARY), "<n>.histogram.<n>"),
         scored=(),
     )
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """Some classifiers have a sentencepiece tokenizer, and the engine `spark` runs PySpark."""
+        has_pieces = values.get("tokenizer_path") or published.TOKENIZERS.get(str(values.get("model", "gpt3")))
+        spark = () if values.get("engine") != "spark" or values.get("python") else (SPARK,)
+        return (*cls.requires, *(libraries(EXTRA, "sentencepiece") if has_pieces else ()), *spark)
 
     def __init__(
         self,
@@ -82,6 +95,7 @@ class DJTextQualityClassifier(Component):
         tokenizer_path: InputPath | None = None,
         keep_method: Literal["gpt3", "label"] | None = None,
         max_rows: PositiveInt | None = None,
+        skip_bad_rows: NonNegativeInt = 0,
         engine: Literal["auto", "spark"] = "auto",
         python: str | None = None,
         spark_memory: PositiveInt | None = None,
@@ -89,17 +103,18 @@ class DJTextQualityClassifier(Component):
     ):
         self.datasets, self.model, self.export_path, self.text_key = as_list(dataset_path), model, export_path, text_key
         self.tokenizer_path, self.keep_method, self.max_rows = tokenizer_path, keep_method, max_rows
+        self.skip_bad_rows = skip_bad_rows
         self.engine, self.python, self.spark_memory, self.seed = engine, python, spark_memory, abs(seed)
 
     def run(self, job: JobRun) -> tuple[float, list[Metrics], list[str]]:
         """Score all data sets."""
         classifier = self._classifier(job)
-        results, paths = [], []
+        results, paths, allowance = [], [], Allowance(self.skip_bad_rows)
         for name, dataset in zip(distinct_names(self.datasets), self.datasets, strict=True):
             path = Path(self.export_path or job.folder) / f"{name}_scored.jsonl"
             distribution = Distribution()
             with job.progress.task(f"scoring {name}") as task:
-                write_rows(path, self._scored(classifier, dataset, distribution, task))
+                write_rows(path, self._scored(classifier, dataset, distribution, task, allowance))
             summary = distribution.summary()
             if self.keep_method:
                 summary["kept"] = distribution.kept / distribution.rows
@@ -107,15 +122,19 @@ class DJTextQualityClassifier(Component):
             job.watcher.watch({name: {key: value for key, value in summary.items() if key != "histogram"}})
             results.append({"dataset": dataset, **summary})
             paths.append(str(path))
+        allowance.report(job)
         return max(result["mean"] for result in results), results, paths
 
-    def _scored(self, classifier: Classifier, dataset: str, distribution: Distribution, task: Task) -> Iterator[Row]:
+    def _scored(
+        self, classifier: Classifier, dataset: str, distribution: Distribution, task: Task, allowance: Allowance
+    ) -> Iterator[Row]:
         """Yield the rows with their scores, and add these to the distribution."""
         import numpy
 
         draw = numpy.random.default_rng(self.seed)
-        scores = classifier.score(islice(read_texts(dataset, self.text_key), self.max_rows))
-        for row, score in zip(islice(read_rows(dataset), self.max_rows), scores, strict=True):
+        scores = classifier.score(islice(read_texts(dataset, self.text_key, allowance), self.max_rows))
+        rows = islice(read_rows_with_text(dataset, self.text_key, allowance), self.max_rows)
+        for (row, _), score in zip(rows, scores, strict=True):
             row["doc_score"] = score
             kept = score > 0.5 if self.keep_method == "label" else True
             if self.keep_method == "gpt3":

@@ -14,7 +14,7 @@ from data_juicer_sandbox.components.infer.remote.address import find_endpoint, h
 from data_juicer_sandbox.components.io.parse import to_json
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.errors import ConfigError
-from data_juicer_sandbox.imports import load
+from data_juicer_sandbox.imports import libraries, load
 from data_juicer_sandbox.secrets import shown
 from data_juicer_sandbox.types import ConfigValues
 
@@ -76,6 +76,7 @@ class APIInference(LLMInference):
     """
 
     is_divisible = False  # the data sets share the rate limit
+    requires = libraries("api", "openai", "httpx2")
 
     def __init__(
         self,
@@ -102,6 +103,7 @@ class APIInference(LLMInference):
         price_per_million: dict[str, float] | None = None,
         max_rows: PositiveInt | None = None,
         skip_missing: bool = False,
+        skip_bad_rows: NonNegativeInt = 0,
         max_failures: float | None = None,
         retry_failed: bool = False,
         fail_incomplete: bool = False,
@@ -119,6 +121,7 @@ class APIInference(LLMInference):
             func_kwargs=func_kwargs,
             max_rows=max_rows,
             skip_missing=skip_missing,
+            skip_bad_rows=skip_bad_rows,
             max_failures=max_failures,
             retry_failed=retry_failed,
             fail_incomplete=fail_incomplete,

@@ -15,7 +15,7 @@ from data_juicer_sandbox.components.infer.local.sampling import Sampling
 from data_juicer_sandbox.components.lm import loading, torch_env
 from data_juicer_sandbox.components.lm.lora import find_adapter
 from data_juicer_sandbox.components.lm.model_check import check_weights
-from data_juicer_sandbox.components.number_types import PositiveInt
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.processes.hardware import cores
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
@@ -60,6 +60,8 @@ class HuggingFaceInference(LLMInference):
         threads: CPU threads; by default 1 for a small model, torch's default for others.
     """
 
+    requires = imports.libraries(torch_env.EXTRA, "torch", "transformers")
+
     def __init__(
         self,
         model: Model,
@@ -78,6 +80,7 @@ class HuggingFaceInference(LLMInference):
         func_kwargs: ConfigValues | None = None,
         max_rows: PositiveInt | None = None,
         skip_missing: bool = False,
+        skip_bad_rows: NonNegativeInt = 0,
         max_failures: float | None = None,
         retry_failed: bool = False,
         fail_incomplete: bool = False,
@@ -95,6 +98,7 @@ class HuggingFaceInference(LLMInference):
             func_kwargs=func_kwargs,
             max_rows=max_rows,
             skip_missing=skip_missing,
+            skip_bad_rows=skip_bad_rows,
             max_failures=max_failures,
             retry_failed=retry_failed,
             fail_incomplete=fail_incomplete,

@@ -15,7 +15,7 @@ from data_juicer_sandbox.components.infer.base.types import Completion, Failure,
 from data_juicer_sandbox.components.infer.local.encoding import Encoder
 from data_juicer_sandbox.components.infer.local.sampling import SHAPES, Sampling
 from data_juicer_sandbox.components.lm.lora import Adapter, find_adapter
-from data_juicer_sandbox.components.number_types import PositiveInt
+from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.secrets import shorten
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
@@ -63,6 +63,8 @@ class VLLMInference(LLMInference):
         chunk_size: prompts per call.
     """
 
+    requires = imports.libraries("vllm", "vllm")
+
     def __init__(
         self,
         model: Model,
@@ -81,6 +83,7 @@ class VLLMInference(LLMInference):
         func_kwargs: ConfigValues | None = None,
         max_rows: PositiveInt | None = None,
         skip_missing: bool = False,
+        skip_bad_rows: NonNegativeInt = 0,
         max_failures: float | None = None,
         retry_failed: bool = False,
         fail_incomplete: bool = False,
@@ -98,6 +101,7 @@ class VLLMInference(LLMInference):
             func_kwargs=func_kwargs,
             max_rows=max_rows,
             skip_missing=skip_missing,
+            skip_bad_rows=skip_bad_rows,
             max_failures=max_failures,
             retry_failed=retry_failed,
             fail_incomplete=fail_incomplete,

@@ -131,3 +131,23 @@ def write_rows(path: str | Path, rows: Iterable[Row]) -> int:
             stream.write(line(row))
             count += 1
     return count
+
+
+def valid_lines(path: str | Path, allowance: Allowance | None = None) -> Iterator[tuple[Path, int, bytes]]:
+    """Yield file, number and line of each row that is not skipped.
+
+    Lines are parsed only if bad rows are tolerated; otherwise the caller finds them.
+
+    Args:
+        path: as for `read_lines`.
+        allowance: the bad rows that are skipped; none by default.
+    """
+    for file in data_files(path):
+        for number, row_line in numbered_lines(file, allowance):
+            if allowance is not None and allowance.rows:
+                try:
+                    parse(row_line)
+                except BadRow as error:
+                    allowance.skip(file, number, error)
+                    continue
+            yield file, number, row_line

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Task
+from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.lm.model_check import unknown_token
 from data_juicer_sandbox.components.lm.packing import encode, read_texts
 from data_juicer_sandbox.components.lm.windows import Window, fitting, score, windows
@@ -32,6 +33,7 @@ class HeldOut:
         block_size: tokens of a window; None for the model's maximum context, at most 2048.
         stride: tokens between the starts of windows; None for half a window.
         batch_size: number of windows in a batch.
+        allowance: the rows without a text that are skipped; None for none.
     """
 
     path: str
@@ -40,6 +42,7 @@ class HeldOut:
     block_size: int | None = None
     stride: int | None = None
     batch_size: int = BATCH
+    allowance: Allowance | None = field(default=None, compare=False)
 
     def check(self) -> None:
         """Check that there is a text to score.
@@ -91,7 +94,7 @@ class HeldOut:
         }
 
     def _texts(self) -> Iterator[str]:
-        return (text for text in islice(read_texts(self.path, self.text_key), self.max_rows) if text)
+        return (text for text in islice(read_texts(self.path, self.text_key, self.allowance), self.max_rows) if text)
 
     def _windows(self, tokenizer: LibraryObject, context: int, stride: int, counts: _Counts) -> Iterator[Window]:
         """Yield all windows of the data set, and update the counts."""

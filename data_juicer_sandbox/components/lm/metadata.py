@@ -36,6 +36,22 @@ def read(folder: str | Path) -> dict[str, JsonValue]:
     return {key: value for key, value in content.items() if isinstance(value, _TYPES.get(key, object))}
 
 
+def training_of(model: str, name: str) -> Metrics:
+    """What a model was trained on, as the scores of all evaluators name it: `train_dataset`, `train_tokens`, `seed`.
+
+    Args:
+        model: a model folder; a hub id or a name on a server has no metadata.
+        name: stands for the training data set of such a model.
+    """
+    training = read(model)
+    parameters = training.get("parameters")
+    return {
+        "train_dataset": training.get("dataset", name),
+        "train_tokens": parameters.get("max_tokens") if isinstance(parameters, dict) else None,
+        "seed": training.get("seed"),
+    }
+
+
 def complete(folder: Path, recipe: ConfigValues) -> dict[str, JsonValue]:
     """The metadata of a model folder if its fingerprint matches the recipe; else empty, also if the folder is missing.
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_juicer_sandbox.components.io import parse
+from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.io.parse import BadRow
 from data_juicer_sandbox.components.io.stream import numbered_lines
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.lm.model_check import unknown_token
-from data_juicer_sandbox.errors import JobError, Where
+from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import LibraryObject, Row
 
 if TYPE_CHECKING:
@@ -27,21 +28,35 @@ IGNORED = -100
 """The label that transformers' losses ignore."""
 
 
-def read_texts(path: str, text_key: str) -> Iterator[str]:
+def read_texts(path: str, text_key: str, allowance: Allowance | None = None) -> Iterator[str]:
     """Yield the texts of a data set's rows, including empty ones.
+
+    Args:
+        path: the data set.
+        text_key: the field of the text.
+        allowance: the rows without a text that are skipped; none by default.
 
     Raises:
         JobError: a row has no text in that field; names file and line.
     """
+    for _, text in read_rows_with_text(path, text_key, allowance):
+        yield text
+
+
+def read_rows_with_text(path: str, text_key: str, allowance: Allowance | None = None) -> Iterator[tuple[Row, str]]:
+    """Yield the rows of a data set with their texts; arguments and errors are those of `read_texts`."""
+    allowance = allowance or Allowance()
     for file in data_files(path):
-        for number, line in numbered_lines(file):
-            where = Where(str(file), number)
+        for number, line in numbered_lines(file, allowance):
             try:
-                yield text_of(parse(line), text_key)
+                row = parse(line)
+                text = text_of(row, text_key)
             except BadRow as error:
-                raise JobError(str(error), where=where) from error
+                allowance.skip(file, number, error)
             except BadText as error:
-                raise JobError(error.what, where=where, hint=error.hint) from error
+                allowance.skip(file, number, error.what, error.hint)
+            else:
+                yield row, text
 
 
 class BadText(JobError):
@@ -97,10 +112,19 @@ class Packed:
 
 
 @contextmanager
-def packed(path: str, text_key: str, tokenizer: LibraryObject, folder: Path) -> Iterator[Packed]:
+def packed(
+    path: str, text_key: str, tokenizer: LibraryObject, folder: Path, allowance: Allowance | None = None
+) -> Iterator[Packed]:
     """Encode a data set in batches into an anonymous file, which is removed when the block or the process ends.
 
     A special token's name within a text is encoded as ordinary text.
+
+    Args:
+        path: the data set.
+        text_key: the field of the text.
+        tokenizer: encodes the texts.
+        folder: folder of the anonymous file.
+        allowance: the rows without a text that are skipped; none by default.
 
     Raises:
         JobError: the data set has no text.
@@ -113,7 +137,7 @@ def packed(path: str, text_key: str, tokenizer: LibraryObject, folder: Path) -> 
     end = tokenizer.eos_token_id
     end = tokenizer.bos_token_id if end is None else end
     with tempfile.TemporaryFile(dir=folder) as file:
-        texts = read_texts(path, text_key)
+        texts = read_texts(path, text_key, allowance)
         while batch := list(islice(texts, BATCH)):
             rows += len(batch)
             batch = [text for text in batch if text]

@@ -10,6 +10,7 @@ from pathlib import Path
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS
 from data_juicer_sandbox.components.metric_keys import number_keys
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeInt
@@ -39,7 +40,7 @@ class DataPoolCartesianJoin(Component):
     """
 
     outputs = ("paths",)
-    metrics = ()
+    metrics = BAD_ROWS
     numbers = number_keys(paths=())
 
     def __init__(

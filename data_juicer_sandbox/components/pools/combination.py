@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS
 from data_juicer_sandbox.components.metric_keys import number_keys
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
@@ -55,7 +56,7 @@ class DataPoolCombination(Component):
     """
 
     outputs = ("paths",)
-    metrics = ()
+    metrics = BAD_ROWS
     numbers = number_keys(paths=())
 
     def __init__(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
@@ -65,7 +66,7 @@ class DataPoolConstruction(Component):
     """
 
     outputs = ("paths",)
-    metrics = metric_keys("rows", "min", "max", under="{dataset_path}.<stat>.<part>")
+    metrics = (*metric_keys("rows", "min", "max", under="{dataset_path}.<stat>.<part>"), *BAD_ROWS)
     numbers = number_keys(paths=())
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS
 from data_juicer_sandbox.components.metric_keys import number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.pools.outputs import Output, RowSelection
@@ -35,7 +36,7 @@ class DataPoolDownsampling(Component):
     """
 
     outputs = ("paths",)
-    metrics = ()
+    metrics = BAD_ROWS
     numbers = number_keys(paths=())
 
     def __init__(

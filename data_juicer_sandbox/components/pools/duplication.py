@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS
 from data_juicer_sandbox.components.metric_keys import number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
 from data_juicer_sandbox.components.pools.merging import all_rows
@@ -33,7 +34,7 @@ class DataPoolDuplication(Component):
     """
 
     outputs = ("paths",)
-    metrics = ()
+    metrics = BAD_ROWS
     numbers = number_keys(paths=())
 
     def __init__(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputPath
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS
 from data_juicer_sandbox.components.metric_keys import number_keys
 from data_juicer_sandbox.components.number_types import NonNegativeInt
 from data_juicer_sandbox.components.pools.identity import Identity, first_occurrences
@@ -41,7 +42,7 @@ class DataPoolMerging(Component):
     """
 
     outputs = ("paths",)
-    metrics = ()
+    metrics = BAD_ROWS
     numbers = number_keys(paths=())
 
     def __init__(

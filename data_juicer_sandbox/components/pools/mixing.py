@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, Model, OutputPath
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
 from data_juicer_sandbox.components.number_types import NonNegativeInt, PositiveInt
@@ -23,6 +24,7 @@ from data_juicer_sandbox.components.pools.token_counts import TokenCounts
 from data_juicer_sandbox.components.processes.worker_pool import Engine
 from data_juicer_sandbox.config.suggestions import suggest
 from data_juicer_sandbox.errors import ConfigError, JobError
+from data_juicer_sandbox.imports import Library, libraries
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,8 +63,14 @@ class DataPoolMixing(Component):
     metrics = (
         *metric_keys("rows", "share", "epochs", under="{dataset_path}"),
         *metric_keys("tokens", under="{dataset_path}", requires="total_tokens"),
+        *BAD_ROWS,
     )
     numbers = number_keys(paths=())
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """A tokenizer is one of transformers."""
+        return libraries("train", "transformers") if values.get("tokenizer") else ()
 
     def __init__(
         self,

@@ -66,9 +66,11 @@ def open_pools(
         for result in results:
             scans.append(result)
             task.advance(1)
-    _check_bad_rows(
+    bad_rows += _check_bad_rows(
         chunks, scans, dict(zip(chain(*json_lines), chain(*sources), strict=True)), skip_bad_rows - bad_rows
     )
+    if skip_bad_rows:
+        job.watcher.watch({"bad_rows": bad_rows})
     remaining = deque(scans)
     del scans
     return [
@@ -208,15 +210,15 @@ def _lacks_line_break(file: Path) -> bool:
         return stream.read(1) != b"\n"
 
 
-def _check_bad_rows(chunks: list[Chunk], scans: list[Scan], sources: dict[Path, Path], allowed: int) -> None:
-    """Log bad rows; raise JobError if there are more than allowed."""
+def _check_bad_rows(chunks: list[Chunk], scans: list[Scan], sources: dict[Path, Path], allowed: int) -> int:
+    """Log bad rows and return their number; raise JobError if there are more than allowed."""
     bad = [
         (chunk.file, offset, reason)
         for chunk, scanned in zip(chunks, scans, strict=True)
         for offset, reason in scanned.bad
     ]
     if not bad:
-        return
+        return 0
     if len(bad) > allowed:
         file, offset, reason = bad[0]
         more = f"; {len(bad):,} bad rows in all" if len(bad) > 1 else ""
@@ -226,6 +228,7 @@ def _check_bad_rows(chunks: list[Chunk], scans: list[Scan], sources: dict[Path, 
     for file, offset, reason in bad[:MAX_NAMED]:
         logger.warning("{}: {}: skipped", _where(file, offset, sources), reason)
     logger.warning("{:,} bad rows were skipped, of {:,} allowed", len(bad), allowed)
+    return len(bad)
 
 
 def _where(file: Path, offset: int, sources: dict[Path, Path]) -> Where:

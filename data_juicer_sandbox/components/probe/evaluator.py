@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, JobRun
-from data_juicer_sandbox.components.io.data_files import data_files, refuse_overwriting
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
+from data_juicer_sandbox.components.io.data_files import refuse_overwriting
 from data_juicer_sandbox.components.io.edit_fields import append_fields
 from data_juicer_sandbox.components.io.parse import BadRow, parse
-from data_juicer_sandbox.components.io.stream import numbered_lines
+from data_juicer_sandbox.components.io.stream import valid_lines
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.lm.packing import BadText
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
@@ -25,6 +26,7 @@ from data_juicer_sandbox.components.probe.sampling import PARAMETERS, Algo, Samp
 from data_juicer_sandbox.components.probe.scorers import Feedback, RowScorer, figure
 from data_juicer_sandbox.errors import ConfigError, JobError, Where
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.imports import libraries
 from data_juicer_sandbox.plain_json import flatten
 from data_juicer_sandbox.types import Metrics, Row
 
@@ -63,14 +65,17 @@ class ModelInferEvaluator(Component):
         sample: selects the rows to score.
         batch_size: rows in a batch.
         threads: CPU threads; None for torch's default.
+        skip_bad_rows: number of rows that may be invalid (no JSON object, or without what the model reads); they are
+            counted, named in the log and skipped.
 
     Raises:
         ConfigError: `export_path` is not a jsonl file.
     """
 
     outputs = ("feedback_path", "summary")
-    metrics = metric_keys("rows", "probed", "unscored", "tokens", "<feedback>.<statistic or text>")
-    numbers = number_keys(feedback_path=(), summary=tuple(metric.key for metric in metrics))
+    requires = libraries(torch_env.EXTRA, "torch", "transformers")
+    metrics = (*metric_keys("rows", "probed", "unscored", "tokens", "<feedback>.<statistic or text>"), *BAD_ROWS)
+    numbers = number_keys(feedback_path=(), summary=tuple(metric.key for metric in metrics[:-1]))
 
     def __init__(
         self,
@@ -80,11 +85,12 @@ class ModelInferEvaluator(Component):
         sample: Sample,
         batch_size: int,
         threads: int | None,
+        skip_bad_rows: int = 0,
     ):
         if export_path is not None and not export_path.endswith(".jsonl"):
             raise ConfigError(f"export_path {export_path!r} is not a .jsonl file")
         self.dataset_path, self.export_path, self.field = dataset_path, export_path, field
-        self.sample, self.batch_size, self.threads = sample, batch_size, threads
+        self.sample, self.batch_size, self.threads, self.skip_bad_rows = sample, batch_size, threads, skip_bad_rows
 
     def run(self, job: JobRun) -> tuple[str, Metrics]:
         """Score every row of the sample.
@@ -97,29 +103,33 @@ class ModelInferEvaluator(Component):
         """
         path = Path(self.export_path) if self.export_path else job.folder / "feedback.jsonl"
         refuse_overwriting(path, [self.dataset_path])
-        count, row_numbers = self.sample.draw(self.dataset_path)
-        summary = Summary()
+        allowance = Allowance(self.skip_bad_rows)
+        count, row_numbers = self.sample.draw(self.dataset_path, allowance)
+        summary, probed = Summary(), 0
         logger.info("scoring {:,} of {:,} rows of {}", len(row_numbers), count, self.dataset_path)
         with torch_env.deterministic(self.threads), job.progress.task("scoring rows", total=len(row_numbers)) as task:
             scorer = self.load_scorer()
             with replacing(path) as part, part.open("wb") as stream:
-                rows = self._rows(row_numbers)
+                rows = self._rows(row_numbers, allowance)
                 while batch := list(islice(rows, self.batch_size * _BATCHES_TOGETHER)):
-                    for drawn, feedback in zip(batch, _score(scorer, batch), strict=True):
+                    scored = _score(scorer, batch, allowance)
+                    probed += len(scored)
+                    for drawn, feedback in scored:
                         stream.write(append_fields(drawn.line, {self.field: {"row": drawn.number, **feedback}}))
                         summary.add(feedback)
                     task.advance(len(batch))
         if summary.unscored:
             logger.warning("the model gave no feedback for {:,} rows", summary.unscored)
-        figures = {"rows": count, "probed": len(row_numbers), "unscored": summary.unscored, **summary.figures()}
+        figures = {"rows": count, "probed": probed, "unscored": summary.unscored, **summary.figures()}
         job.watcher.watch(figures)
+        allowance.report(job)
         return str(path), figures
 
     @abstractmethod
     def load_scorer(self) -> RowScorer:
         """Load the model."""
 
-    def _rows(self, row_numbers: np.ndarray) -> Iterator[DrawnRow]:
+    def _rows(self, row_numbers: np.ndarray, allowance: Allowance) -> Iterator[DrawnRow]:
         """The drawn rows.
 
         Raises:
@@ -127,33 +137,38 @@ class ModelInferEvaluator(Component):
         """
         remaining = iter(row_numbers.tolist())
         next_row = next(remaining, None)
-        row_number = -1
-        for file in data_files(self.dataset_path):
-            for line_number, line in numbered_lines(file):
-                row_number += 1
-                if row_number != next_row:
-                    continue
-                next_row = next(remaining, None)
-                try:
-                    row = parse(line)
-                    append_fields(line, {self.field: None})
-                except BadRow as error:
-                    raise JobError(str(error), where=Where(str(file), line_number)) from error
-                if self.field in row:
-                    hint = "another `feedback_field`"
-                    raise JobError(
-                        f"the row has {self.field!r} already", where=Where(str(file), line_number), hint=hint
-                    )
-                yield DrawnRow(row_number, line, row, Where(str(file), line_number))
+        for row_number, (file, line_number, line) in enumerate(valid_lines(self.dataset_path, allowance)):
+            if row_number != next_row:
+                continue
+            next_row = next(remaining, None)
+            try:
+                row = parse(line)
+                append_fields(line, {self.field: None})
+            except BadRow as error:
+                allowance.skip(file, line_number, error)
+                continue
+            if self.field in row:
+                hint = "another `feedback_field`"
+                raise JobError(f"the row has {self.field!r} already", where=Where(str(file), line_number), hint=hint)
+            yield DrawnRow(row_number, line, row, Where(str(file), line_number))
 
 
-def _score(scorer: RowScorer, batch: list[DrawnRow]) -> list[Feedback]:
-    """The feedback on a batch; an error about one of its rows names file and line."""
-    try:
-        return scorer.score([drawn.row for drawn in batch])
-    except BadText as error:
-        where = next((drawn.where for drawn in batch if drawn.row is error.row), None)
-        raise JobError(error.what, where=where, hint=error.hint) from error
+def _score(scorer: RowScorer, batch: list[DrawnRow], allowance: Allowance) -> list[tuple[DrawnRow, Feedback]]:
+    """The rows of a batch with their feedback, without those that the model cannot read, if they are tolerated.
+
+    Raises:
+        JobError: the model cannot read a row; names file and line.
+    """
+    while batch:
+        try:
+            return list(zip(batch, scorer.score([drawn.row for drawn in batch]), strict=True))
+        except BadText as error:
+            bad = next((drawn for drawn in batch if drawn.row is error.row), None)
+            if bad is None:
+                raise
+            allowance.skip(Path(bad.where.file), bad.where.line or 0, error.what, error.hint)
+            batch = [drawn for drawn in batch if drawn is not bad]
+    return []
 
 
 def sample_of(

@@ -46,6 +46,8 @@ class HubModelEvaluator(ModelInferEvaluator):
         stride: step of the window in tokens; half a window by default.
         batch_size: windows or texts in a batch.
         dtype: data type of the weights.
+        skip_bad_rows: number of rows that may be invalid (no JSON object, or no text); they are counted, named in the
+            log and skipped. They have no number: `row` counts the others.
         threads: CPU threads; torch's default if not set.
         feedback_field: the name of the field for the feedback.
     """
@@ -69,6 +71,7 @@ class HubModelEvaluator(ModelInferEvaluator):
     stride: PositiveInt | None = None
     batch_size: PositiveInt = 16
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    skip_bad_rows: NonNegativeInt = 0
     threads: PositiveInt | None = None
     feedback_field: str = FIELD
 
@@ -77,7 +80,13 @@ class HubModelEvaluator(ModelInferEvaluator):
             self.data_probe_ratio, self.data_probe_algo, self.frequency_key, self.strata_key, self.strata, self.seed
         )
         super().__init__(
-            self.dataset_path, self.export_path, self.feedback_field, sample, self.batch_size, self.threads
+            self.dataset_path,
+            self.export_path,
+            self.feedback_field,
+            sample,
+            self.batch_size,
+            self.threads,
+            self.skip_bad_rows,
         )
         self.settings = ScorerSettings(
             model=self.model,

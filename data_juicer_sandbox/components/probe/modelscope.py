@@ -54,6 +54,8 @@ class ModelScopeInferEvaluator(HubModelEvaluator):
         pipeline_params: more keyword arguments for the pipeline.
     """
 
+    requires = imports.libraries("modelscope", "modelscope", "torch", "transformers")
+
     pipeline: str | None = None
     pipeline_params: ConfigValues | None = None
 

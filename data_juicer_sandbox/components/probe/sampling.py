@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import math
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from data_juicer_sandbox.components.io import read_lines, read_rows
+from data_juicer_sandbox.components.io import read_rows
+from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.parse import MISSING, get_nested
+from data_juicer_sandbox.components.io.stream import valid_lines
 from data_juicer_sandbox.components.pools.sampling import apportion, sample_rows
 from data_juicer_sandbox.components.pools.stats import STATS, stat_value
 from data_juicer_sandbox.errors import ConfigError, JobError
@@ -58,8 +61,12 @@ class Sample:
         if self.algo != "uniform" and self.key is None:
             raise ConfigError(f"data_probe_algo: {self.algo} needs a field", hint=f"{PARAMETERS[self.algo]}: <field>")
 
-    def draw(self, path: str) -> tuple[int, np.ndarray]:
+    def draw(self, path: str, allowance: Allowance | None = None) -> tuple[int, np.ndarray]:
         """Read the data set once and draw the rows.
+
+        Args:
+            path: the data set.
+            allowance: the invalid rows that are skipped, and not numbered; none by default.
 
         Returns:
             The number of rows, and the indices of the drawn rows, from 0, ascending.
@@ -70,10 +77,12 @@ class Sample:
         import numpy as np
 
         if self.algo == "uniform" or self.ratio == 1:
-            count = sum(1 for _ in read_lines(path))
+            count = sum(1 for _ in valid_lines(path, allowance))
             groups = None
         else:
-            groups = _groups(path, str(self.key), self.strata if self.algo == "stratified" else None)
+            groups = _groups(
+                read_rows(path, allowance), path, str(self.key), self.strata if self.algo == "stratified" else None
+            )
             count = len(groups)
         if not count:
             raise JobError(f"there are no rows in {path}")
@@ -106,12 +115,12 @@ def _by_frequency(sizes: list[int], sample_size: int) -> list[int]:
     return allocation
 
 
-def _groups(path: str, key: str, quantiles: int | None) -> np.ndarray:
+def _groups(rows: Iterator[Row], path: str, key: str, quantiles: int | None) -> np.ndarray:
     """The group index of each row, numbered by first appearance; numbers with many values are grouped by quantiles."""
     import numpy as np
 
     numbers, codes, names = array("d"), array("q"), dict[str, int]()
-    for row in read_rows(path):
+    for row in rows:
         value = _value(row, key)
         number = stat_value(value)
         numbers.append(number)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +64,8 @@ class Program:
     timeout: float | None = None
     _pipe: int | None = field(default=None, init=False, repr=False)
     """The pipe to the supervisor while the program runs."""
+    _known_secrets: list[str] | None = field(default=None, init=False, repr=False)
+    """The secrets of the environment that the program was started with."""
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def stop(self) -> None:
@@ -73,7 +75,14 @@ class Program:
                 os.write(self._pipe, b"t")
 
     def run(self) -> Generator[Line, None, None]:
-        """Start the program and yield its lines. When the generator ends, for any reason, no process of it is left.
+        """Start the program and yield its lines; see `batches`."""
+        with closing(self.batches()) as batches:
+            for lines in batches:
+                yield from lines
+
+    def batches(self) -> Generator[list[Line], None, None]:
+        """Start the program and yield the lines that arrive together: one by one from a slow program, many from a fast
+        one. When the generator ends, for any reason, no process of it is left.
 
         Raises:
             JobError: the program cannot be started, exceeds the timeout, or exits with a status other than 0.
@@ -82,12 +91,12 @@ class Program:
             raise JobError(f"cannot run {self.argv[0]} in {self.cwd}: no such folder")
         tail: deque[str] = deque(maxlen=TAIL)
         deadline = None if self.timeout is None else time.monotonic() + self.timeout
+        self._known_secrets = self._secrets()
         with self._started() as process:
             try:
-                for line in _lines(process, deadline):
-                    if line.text.strip():
-                        tail.append(line.text)
-                    yield line
+                for lines in _batches(process, deadline):
+                    tail.extend(line.text for line in lines[-TAIL:] if line.text.strip())
+                    yield lines
                 status = process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 raise JobError(f"{self.argv[0]} took longer than {self.timeout:g} s{self._tail_text(tail)}") from None
@@ -96,7 +105,7 @@ class Program:
 
     def masked(self, text: str) -> str:
         """Mask secrets in a text: by their format, and the values of variables named like keys or tokens."""
-        for secret in self._secrets():
+        for secret in self._secrets() if self._known_secrets is None else self._known_secrets:
             text = text.replace(secret, MASK)
         return mask_text(text)
 
@@ -177,7 +186,7 @@ def exit_reason(status: int) -> str:
     return f"was ended by the signal {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
-def _lines(process: subprocess.Popen[bytes], deadline: float | None) -> Iterator[Line]:
+def _batches(process: subprocess.Popen[bytes], deadline: float | None) -> Iterator[list[Line]]:
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ, _Splitter(error=False))  # type: ignore[arg-type]
         selector.register(process.stderr, selectors.EVENT_READ, _Splitter(error=True))  # type: ignore[arg-type]
@@ -189,7 +198,8 @@ def _lines(process: subprocess.Popen[bytes], deadline: float | None) -> Iterator
                 chunk = os.read(key.fd, MAX_LINE)
                 if not chunk:
                     selector.unregister(key.fileobj)
-                yield from key.data.feed(chunk)
+                if lines := key.data.feed(chunk):
+                    yield lines
 
 
 @dataclass
@@ -199,7 +209,7 @@ class _Splitter:
     error: bool
     rest: bytes = b""
 
-    def feed(self, chunk: bytes) -> Iterator[Line]:
+    def feed(self, chunk: bytes) -> list[Line]:
         *lines, self.rest = re.split(rb"\r\n|\n|\r", self.rest + chunk)
         if self.rest and not chunk:
             lines, self.rest = [*lines, self.rest], b""
@@ -209,5 +219,4 @@ class _Splitter:
             # at a space near the end, since a secret that is split is not recognized
             end = self.rest.rfind(b" ", len(self.rest) - SPLIT_RANGE) + 1 or len(self.rest)
             lines, self.rest = [*lines, self.rest[:end]], self.rest[end:]
-        for line in lines:
-            yield Line(line.decode("utf-8", "replace"), self.error)
+        return [Line(line.decode("utf-8", "replace"), self.error) for line in lines]

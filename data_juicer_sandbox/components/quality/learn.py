@@ -10,6 +10,7 @@ import xxhash
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.lm.packing import read_texts
 from data_juicer_sandbox.components.quality.classifier import EXTRA, Hashing, LinearClassifier
 from data_juicer_sandbox.errors import JobError
@@ -31,6 +32,7 @@ class Examples:
         held_out: approximate fraction that is held out, 0 to 1.
         seed: seed of the hash.
         max_rows: number of rows of each data set to read, from its start.
+        allowance: the rows without a text that are skipped; None for none.
     """
 
     paths: tuple[list[str], list[str]]
@@ -38,12 +40,13 @@ class Examples:
     held_out: float
     seed: int
     max_rows: int | None
+    allowance: Allowance | None = None
 
     def texts(self, label: int, held: bool) -> Iterator[str]:
         """The held-out or the training texts of one label, in the order of the files."""
         bound = int(self.held_out * (1 << 64))
         for path in self.paths[label]:
-            for text in islice(read_texts(path, self.text_key), self.max_rows):
+            for text in islice(read_texts(path, self.text_key, self.allowance), self.max_rows):
                 hashed = xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass"), seed=self.seed)
                 if text and (hashed < bound) == held:
                     yield text

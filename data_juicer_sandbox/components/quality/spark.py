@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,9 @@ from data_juicer_sandbox.components.processes.program import Program
 from data_juicer_sandbox.components.quality import spark_run
 from data_juicer_sandbox.components.quality.classifier import Tokenize
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.imports import Library, is_installed
 
+SPARK = Library("pyspark", command="pip install pyspark (it needs Java)")
 LEAST, MOST = 1024, 8192
 """Bounds in MiB of Spark's default memory, a quarter of the machine's. Data-Juicer's tool requests 64 GiB, which small
 machines do not have."""
@@ -49,10 +50,10 @@ class SparkClassifier:
         Raises:
             JobError: PySpark is not installed, or Spark failed.
         """
-        if self.python is None and importlib.util.find_spec("pyspark") is None:
+        if self.python is None and not is_installed(SPARK.module):
             raise JobError(
                 f"the classifier at {self.model} needs PySpark, which is not installed",
-                hint="pip install pyspark (it needs Java), or name an interpreter that has it in `python`",
+                hint=f"{SPARK.install}, or name an interpreter that has it in `python`",
             )
         with private_folder(self.folder) as work_folder:
             text_file, score_file = work_folder / "texts.jsonl", work_folder / "scores.txt"

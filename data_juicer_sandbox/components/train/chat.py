@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from data_juicer_sandbox import imports
-from data_juicer_sandbox.components.io import parse, read_rows
+from data_juicer_sandbox.components.io import parse
+from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.io.stream import numbered_lines
 from data_juicer_sandbox.components.lm import loading, torch_env
@@ -51,8 +52,23 @@ def load_tokenizer(model: str, template: str | None) -> LibraryObject:
     return tokenizer
 
 
-def check_rows(path: str, fields: Fields, check: Callable[[Row], None]) -> int:
-    """Check that all rows of a data set can be trained on.
+def check_rows(path: str, fields: Fields, check: Callable[[Row], None], allowance: Allowance) -> int:
+    """Check that all rows of a data set can be trained on; arguments are those of `valid_rows`.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        JobError: a row is invalid (the error has its file and line), or the data set has no rows.
+    """
+    count = sum(1 for _ in valid_rows(path, fields, check, allowance))
+    if not count:
+        raise JobError(f"{path} has no rows")
+    return count
+
+
+def valid_rows(path: str, fields: Fields, check: Callable[[Row], None], allowance: Allowance) -> Iterator[Row]:
+    """Yield the selected fields of the rows of a data set that can be trained on.
 
     All rows must have the same form: the same fields of `messages`, `prompt`, ..., each a text in all rows or a list of
     messages in all rows.
@@ -61,44 +77,39 @@ def check_rows(path: str, fields: Fields, check: Callable[[Row], None]) -> int:
         path: the data set.
         fields: selects the fields of a row; raises ValueError if one is missing or invalid.
         check: checks these fields further; raises ValueError if one is invalid.
-
-    Returns:
-        The number of rows.
+        allowance: the invalid rows that are skipped.
 
     Raises:
-        JobError: a row is invalid (the error has its file and line), or the data set has no rows.
+        JobError: a row is invalid and not tolerated; the error has its file and line.
     """
     first: tuple[dict[str, str], Where] | None = None
-    count = 0
     for file in data_files(path):
-        for number, line in numbered_lines(file):
-            where, hint = Where(str(file), number), None
-            count += 1
+        for number, line in numbered_lines(file, allowance):
+            hint = None
             try:
                 row = parse(line)
                 hint = f"the row's fields: {', '.join(row) or 'none'}"
                 selected = fields(row)
                 form = _form(selected)
-                first = first or (form, where)
-                if form != first[0]:
+                if first is not None and form != first[0]:
                     expected, location = first
                     raise ValueError(
                         f"this row has {_form_text(form)}, the row at {location} has {_form_text(expected)}"
                     )
                 check(selected)
             except ValueError as fault:
-                raise JobError(str(fault), where=where, hint=hint) from fault
-    if first is None:
-        raise JobError(f"{path} has no rows")
-    return count
+                allowance.skip(file, number, fault, hint)
+            else:
+                first = first or (form, Where(str(file), number))
+                yield selected
 
 
-def dataset(path: str, fields: Fields, folder: Path) -> LibraryObject:
-    """Write the rows of a data set to disk as a `datasets.Dataset`; `check_rows` must have accepted them.
+def dataset(rows: Callable[[], Iterator[Row]], path: str, folder: Path) -> LibraryObject:
+    """Write rows to disk as a `datasets.Dataset`.
 
     Args:
-        path: the data set.
-        fields: selects the fields of a row.
+        rows: begins to read the selected fields of valid rows.
+        path: their data set, for errors.
         folder: folder for the Arrow files.
 
     Raises:
@@ -106,11 +117,6 @@ def dataset(path: str, fields: Fields, folder: Path) -> LibraryObject:
     """
     library = imports.load("datasets", extra=torch_env.EXTRA)
     library.disable_progress_bars()
-
-    def rows() -> Iterator[Row]:
-        for row in read_rows(path):
-            yield fields(row)
-
     try:
         # set the fingerprint: datasets would hash the function, which is the same for different data
         table = library.Dataset.from_generator(rows, cache_dir=str(folder), fingerprint=folder.name)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from loguru import logger
 
 from data_juicer_sandbox.components.base import InputPath, InputPaths, JobRun, Model, OutputPath
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.lm import loading, metadata, torch_env
 from data_juicer_sandbox.components.lm.held_out import BATCH, HeldOut
 from data_juicer_sandbox.components.lm.model_check import check_token
-from data_juicer_sandbox.components.lm.packing import Blocks, Packed, packed
+from data_juicer_sandbox.components.lm.packing import Blocks, Packed, packed, read_texts
 from data_juicer_sandbox.components.metric_keys import metric_keys
 from data_juicer_sandbox.components.names import as_list
 from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveInt
@@ -102,6 +105,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         *metric_keys("loss", "learning_rate", "grad_norm", "tokens_per_second", under=_MODEL, per_step=True),
         *metric_keys("eval.loss", "eval.bits_per_byte", under=_MODEL, per_step=True, requires="eval_dataset_path"),
         *metric_keys("models_at_a_time", "threads_per_model"),
+        *BAD_ROWS,
     )
 
     dataset_path: InputPaths
@@ -208,7 +212,14 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         if self.eval_dataset_path is None:
             return None
         batch_size = self.device_batch_size or BATCH
-        return HeldOut(self.eval_dataset_path, self.text_key, self.eval_max_rows, block, batch_size=batch_size)
+        return HeldOut(
+            self.eval_dataset_path,
+            self.text_key,
+            self.eval_max_rows,
+            block,
+            batch_size=batch_size,
+            allowance=self.allowance(),
+        )
 
     def training_tasks(self, job: JobRun) -> list[TrainingTask]:
         """The models to train.
@@ -243,12 +254,21 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
         return is_new and len(set(as_list(self.dataset_path))) > 1
 
     def check_data(self, job: JobRun, training_tasks: list[TrainingTask]) -> None:
-        """Check the training arguments, and train the tokenizer that all models share.
+        """Check the training arguments, count the bad rows, and train the tokenizer that all models share.
 
         Raises:
             JobError: an argument is invalid, or a row has no text.
         """
         super().check_data(job, training_tasks)
+        if self.skip_bad_rows:
+            allowance = Allowance(self.skip_bad_rows)
+            with job.progress.task("checking the rows"):
+                for path in dict.fromkeys(task.path for task in training_tasks):
+                    deque(read_texts(path, self.text_key, allowance), maxlen=0)
+                if self.eval_dataset_path is not None:
+                    texts = read_texts(self.eval_dataset_path, self.text_key, allowance)
+                    deque(islice(texts, self.eval_max_rows), maxlen=0)
+            allowance.report(job)
         if not self._shares_tokenizer:
             return
         target, recipe = job.folder / "tokenizer", self._tokenizer_recipe(training_tasks)
@@ -277,7 +297,9 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
                 else:
                     tokenizer = METHODS[self.method].tokenizer(self, [training_task.path])
                 task.update(note="encoding")
-                data = stack.enter_context(packed(training_task.path, self.text_key, tokenizer, job.folder))
+                data = stack.enter_context(
+                    packed(training_task.path, self.text_key, tokenizer, job.folder, self.allowance())
+                )
             budget = training_task.inputs["parameters"]["max_tokens"]
             logger.info(
                 "{}: {:,} documents, {:,} tokens ({} in the vocabulary); {:,} training tokens are {:.2f} epochs",

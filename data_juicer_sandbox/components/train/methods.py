@@ -79,7 +79,8 @@ class Scratch(Method):
         """The configured tokenizer, or a new one trained on all texts of the data sets."""
         if trainer.tokenizer_path:
             return loading.load_tokenizer(trainer.tokenizer_path)
-        texts = (text for path in paths for text in read_texts(path, trainer.text_key))
+        allowance = trainer.allowance()
+        texts = (text for path in paths for text in read_texts(path, trainer.text_key, allowance))
         return train_tokenizer(texts, trainer.vocab_size)
 
     def model(self, trainer: HuggingFaceTrainer, tokenizer: LibraryObject) -> LibraryObject:

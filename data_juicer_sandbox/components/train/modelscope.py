@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +12,7 @@ from loguru import logger
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import Component, InputPath, InputPaths, JobRun, Model, OutputPath
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.lm import torch_env
 from data_juicer_sandbox.components.metric_keys import MetricKey, metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
@@ -33,6 +33,11 @@ from data_juicer_sandbox.types import ConfigValues
 
 _MEGATRON = ("nlp-gpt3-trainer", "nlp-gpt-moe-trainer", "nlp-plug-trainer")
 """Trainers that compute with megatron_util."""
+_MEGATRON_UTIL = imports.Library(
+    "megatron_util",
+    command="install it from ModelScope's package index, on a machine with GPUs; the PyPI package of that name is "
+    "another program",
+)
 _DECIDED = (
     "model",
     "train_dataset",
@@ -73,6 +78,8 @@ class ModelScopeTrainer(Component):
         cfg_modify: changes of the model's `configuration.json`, nested or with dots: `{train.max_epochs: 2}`.
         cfg_modify_fn: dotted path of a function that receives the configuration, after `cfg_modify`, and returns the
             one to train with.
+        skip_bad_rows: number of rows, over all data sets, that may be invalid (no JSON object, or without a field that
+            `key_remapping` names); they are counted, named in the log and skipped.
         max_epochs: number of epochs; by default the configuration's.
         seed: seed of all random numbers.
         log_steps: steps between two sets of metrics.
@@ -81,11 +88,18 @@ class ModelScopeTrainer(Component):
     """
 
     outputs = ("models",)
+    requires = imports.libraries(EXTRA, "modelscope", "torch", "datasets")
     metrics = (
         *metric_keys("learning_rate", "<loss>", under="{dataset_path}", per_step=True),
         MetricKey("{dataset_path}.eval.<metric>", per_step=True, requires="eval_dataset_path"),
+        *BAD_ROWS,
     )
     numbers = number_keys(models=())
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[imports.Library, ...]:
+        """Some trainers need megatron_util."""
+        return (*cls.requires, _MEGATRON_UTIL) if values.get("trainer_name") in _MEGATRON else cls.requires
 
     def __init__(
         self,
@@ -97,6 +111,7 @@ class ModelScopeTrainer(Component):
         key_remapping: dict[str, str] | None = None,
         cfg_modify: ConfigValues | None = None,
         cfg_modify_fn: str | None = None,
+        skip_bad_rows: NonNegativeInt = 0,
         max_epochs: PositiveInt | None = None,
         seed: NonNegativeInt = 42,
         log_steps: PositiveInt = 10,
@@ -111,6 +126,7 @@ class ModelScopeTrainer(Component):
         self.key_remapping, self.cfg_modify = key_remapping or {}, cfg_modify or {}
         self.cfg_modify_fn, self.max_epochs, self.seed = cfg_modify_fn, max_epochs, seed
         self.log_steps, self.trainer_params, self.threads = log_steps, trainer_params or {}, threads
+        self.skip_bad_rows = skip_bad_rows
 
     def run(self, job: JobRun) -> str | list[str]:
         """Train; returns the folder of the model, or a list of folders if `dataset_path` is a list.
@@ -118,27 +134,25 @@ class ModelScopeTrainer(Component):
         Raises:
             JobError: a library that the trainer needs is missing, or the trainer is unknown.
         """
-        if self.trainer_name in _MEGATRON and find_spec("megatron_util") is None:
-            raise JobError(
-                f"{self.trainer_name} needs the library megatron_util, which is not installed",
-                hint="install it from ModelScope's package index, on a machine with GPUs; the PyPI package of that "
-                "name is another program",
-            )
+        if self.trainer_name in _MEGATRON and not imports.is_installed(_MEGATRON_UTIL.module):
+            what = f"{self.trainer_name} needs the library megatron_util, which is not installed"
+            raise JobError(what, hint=_MEGATRON_UTIL.install)
         imports.load("modelscope", extra=EXTRA)
         check_trainer_name(self.trainer_name)
         function = import_object(self.cfg_modify_fn) if self.cfg_modify_fn else None
         for leftover in job.folder.glob(f"{_ROWS}*"):  # of a process that was killed
             remove(leftover)
         paths = as_list(self.dataset_path)
-        models = []
+        models, allowance = [], Allowance(self.skip_bad_rows)
         for name in distinct_names(paths):
             claim(Path(self.export_path) / name, folder=True)
         with torch_env.deterministic(self.threads):
             for name, path in zip(distinct_names(paths), paths, strict=True):
                 target = Path(self.export_path) / name
                 with replacing(target, folder=True) as part, _data(job) as scratch, fresh_training_state():
-                    model_subfolder = self._train(job, name, path, function, part, scratch)
+                    model_subfolder = self._train(job, name, path, function, part, scratch, allowance)
                 models.append(str(target / model_subfolder))
+        allowance.report(job)
         return models[0] if isinstance(self.dataset_path, str) else models
 
     def _train(
@@ -149,12 +163,13 @@ class ModelScopeTrainer(Component):
         function: Callable[..., object] | None,
         part: Path,
         scratch: Path,
+        allowance: Allowance,
     ) -> str:
         """Train one model below the folder `part`; returns the model's path relative to it."""
         build = imports.load("modelscope.trainers", extra=EXTRA).build_trainer
         arguments: dict[str, object] = {
             "model": self.model,
-            "train_dataset": dataset(path, self.key_remapping, scratch / "train"),
+            "train_dataset": dataset(path, self.key_remapping, scratch / "train", allowance),
             "work_dir": str(part.absolute()),
             "seed": self.seed,
             "device": "gpu" if torch_env.device() == "cuda" else "cpu",
@@ -163,7 +178,7 @@ class ModelScopeTrainer(Component):
         if self.max_epochs:
             arguments["max_epochs"] = self.max_epochs
         if self.eval_dataset_path:
-            arguments["eval_dataset"] = dataset(self.eval_dataset_path, self.key_remapping, scratch / "eval")
+            arguments["eval_dataset"] = dataset(self.eval_dataset_path, self.key_remapping, scratch / "eval", allowance)
         trainer = build(self.trainer_name, {**arguments, **self.trainer_params})
         with job.progress.task(f"training {name}") as task:
             hook = reporter(name, job, task, self.log_steps)

@@ -13,7 +13,11 @@ from pathlib import Path
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import JobRun, Task
-from data_juicer_sandbox.components.io import read_rows, write_rows
+from data_juicer_sandbox.components.io import write_rows
+from data_juicer_sandbox.components.io.allowance import Allowance
+from data_juicer_sandbox.components.io.data_files import data_files
+from data_juicer_sandbox.components.io.parse import BadRow, parse
+from data_juicer_sandbox.components.io.stream import numbered_lines
 from data_juicer_sandbox.components.train.hf_trainer import TrainingDiverged
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.types import LibraryObject, Row
@@ -24,34 +28,40 @@ _SMALL = (".json", ".txt", ".model", ".jinja")
 """File name endings of a tokenizer's files."""
 
 
-def dataset(path: str, mapping: Mapping[str, str], folder: Path) -> LibraryObject:
+def dataset(path: str, mapping: Mapping[str, str], folder: Path, allowance: Allowance) -> LibraryObject:
     """Convert rows to a ModelScope data set, stored in a folder.
 
     Args:
         path: rows in any format. Fields of Data-Juicer (`__dj__stats__`, ...) are dropped.
         mapping: new names of fields.
         folder: a folder to create; it must exist as long as the data set is used.
+        allowance: the rows that are skipped: no JSON object, or without a field to be renamed.
 
     Raises:
         JobError: there are no rows, or a row lacks a field to be renamed.
     """
     folder.mkdir(parents=True)
     file = folder / "rows.jsonl"
-    write_rows(file, _renamed(path, mapping))
+    write_rows(file, _renamed(path, mapping, allowance))
     if not file.stat().st_size:
         raise JobError(f"there are no rows in {path}")
     rows = imports.load("datasets", extra=EXTRA).Dataset.from_json(str(file), cache_dir=str(folder / "cache"))
     return imports.load("modelscope.msdatasets", extra=EXTRA).MsDataset(rows)
 
 
-def _renamed(path: str, mapping: Mapping[str, str]) -> Iterator[Row]:
-    for number, row in enumerate(read_rows(path), 1):
-        if missing := [key for key in mapping if key not in row]:
-            raise JobError(
-                f"row {number:,} of {path} has no {missing[0]!r}, which key_remapping names",
-                hint=f"its fields: {', '.join(row)}",
-            )
-        yield {mapping.get(key, key): value for key, value in row.items() if not key.startswith(_OURS)}
+def _renamed(path: str, mapping: Mapping[str, str], allowance: Allowance) -> Iterator[Row]:
+    for file in data_files(path):
+        for number, line in numbered_lines(file, allowance):
+            try:
+                row = parse(line)
+            except BadRow as error:
+                allowance.skip(file, number, error)
+                continue
+            if missing := [key for key in mapping if key not in row]:
+                what = f"the row has no {missing[0]!r}, which key_remapping names"
+                allowance.skip(file, number, what, f"its fields: {', '.join(row)}")
+                continue
+            yield {mapping.get(key, key): value for key, value in row.items() if not key.startswith(_OURS)}
 
 
 def modifier(

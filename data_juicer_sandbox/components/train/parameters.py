@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from data_juicer_sandbox.components.base import InputPath
-from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
+from data_juicer_sandbox.components.number_types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.types import ConfigValues
 
 
@@ -30,6 +30,8 @@ class TrainingParameters:
         learning_rate: peak learning rate.
         max_grad_norm: gradients are clipped to this norm.
         precision: precision of GPU computation; `auto` is bfloat16 on GPUs that support it, else float32.
+        skip_bad_rows: number of rows, over all data sets, that may be invalid (no JSON object, or without what is
+            trained on); they are counted, named in the log and skipped.
         save_steps: steps between checkpoints.
         max_parallel: models trained at the same time, each in its own process with an equal share of the cores, on the
             GPUs in turn. By default 1; small models of `method: scratch` on the CPU are trained on one thread each, as
@@ -48,6 +50,7 @@ class TrainingParameters:
     learning_rate: PositiveFloat | None = None
     max_grad_norm: PositiveFloat = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    skip_bad_rows: NonNegativeInt = 0
     save_steps: PositiveInt = 200
     max_parallel: PositiveInt | None = None
     num_processes: PositiveInt = 1

@@ -8,16 +8,18 @@ from typing import Literal
 from loguru import logger
 
 from data_juicer_sandbox.components.base import Component, InputPaths, JobRun, OutputFolder
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list
-from data_juicer_sandbox.components.number_types import NonNegativeFloat, PositiveFloat, PositiveInt
+from data_juicer_sandbox.components.number_types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from data_juicer_sandbox.components.quality import stored
-from data_juicer_sandbox.components.quality.classifier import TOKENIZERS, Hashing
+from data_juicer_sandbox.components.quality.classifier import EXTRA, TOKENIZERS, Hashing
 from data_juicer_sandbox.components.quality.learn import Examples, learn
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.file_digests import digest
 from data_juicer_sandbox.files import claim, replacing
+from data_juicer_sandbox.imports import libraries
 from data_juicer_sandbox.types import ConfigValues
 
 _HELD_OUT = ("auc", "accuracy", "precision", "recall", "f1", "negative", "positive")
@@ -52,14 +54,18 @@ class TextQualityClassifier(Component):
         held_out: approximate fraction of the texts held out for evaluation, from 0 (no evaluation) to below 1. A text
             is never used for both training and evaluation.
         max_rows: number of rows of each data set to read, from its start; all by default.
+        skip_bad_rows: number of rows, over all data sets, that may be invalid (no JSON object, or no text); they are
+            counted, named in the log and skipped.
         seed: seed of the held-out split and of the order.
     """
 
     outputs = ("model",)
+    requires = libraries(EXTRA, "sklearn", "scipy")
     metrics = (
         *metric_keys("train_negative", "train_positive"),
         *metric_keys(*_HELD_OUT, under="held_out", per_step=True, requires="held_out"),
         *metric_keys(*(f"held_out_{name}" for name in _HELD_OUT), requires="held_out"),
+        *BAD_ROWS,
     )
     numbers = number_keys(model=())
 
@@ -75,6 +81,7 @@ class TextQualityClassifier(Component):
         alpha: PositiveFloat = 1e-5,
         held_out: NonNegativeFloat = 0.1,
         max_rows: PositiveInt | None = None,
+        skip_bad_rows: NonNegativeInt = 0,
         seed: int = 42,
     ):
         if held_out >= 1:
@@ -86,7 +93,7 @@ class TextQualityClassifier(Component):
         self.paths = (as_list(negative_path), as_list(positive_path))
         self.export_path, self.text_key, self.seed, self.max_rows = export_path, text_key, seed, max_rows
         self.tokenizer, self.n_features, self.held_out = tokenizer, n_features, held_out
-        self.epochs, self.alpha = epochs, alpha
+        self.epochs, self.alpha, self.skip_bad_rows = epochs, alpha, skip_bad_rows
 
     def run(self, job: JobRun) -> str:
         """Train; returns the classifier's folder."""
@@ -97,10 +104,12 @@ class TextQualityClassifier(Component):
             job.watcher.watch(record["figures"])
             return str(folder)
         claim(folder, folder=True)
-        examples = Examples(self.paths, self.text_key, self.held_out, self.seed, self.max_rows)
+        allowance = Allowance(self.skip_bad_rows)
+        examples = Examples(self.paths, self.text_key, self.held_out, self.seed, self.max_rows, allowance)
         hashing = Hashing(TOKENIZERS[self.tokenizer], self.n_features, normalize=True)
         classifier, figures = learn(job, examples, hashing, self.epochs, self.alpha)
         job.watcher.watch(figures)
+        allowance.report(job)
         with replacing(folder, folder=True) as part:
             stored.save(part, classifier, inputs, {"figures": figures})
         return str(folder)

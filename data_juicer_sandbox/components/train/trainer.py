@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from loguru import logger
 
 from data_juicer_sandbox.components.base import FanOut, Item, JobRun, Task
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.lm import metadata, torch_env
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
@@ -26,6 +27,7 @@ from data_juicer_sandbox.components.train.parameters import TrainingTask
 from data_juicer_sandbox.errors import ConfigError
 from data_juicer_sandbox.file_digests import digest
 from data_juicer_sandbox.files import claim, output_owner, replacing
+from data_juicer_sandbox.imports import Library, libraries
 from data_juicer_sandbox.output_folders import Owner
 from data_juicer_sandbox.plain_json import fingerprint
 from data_juicer_sandbox.types import ConfigValues, LibraryObject, Metrics
@@ -42,10 +44,11 @@ class ModelTrainer(FanOut):
     """
 
     outputs = ("models",)
-    metrics = metric_keys("<metric>", under="{dataset_path}_seed{seeds}", per_step=True)
+    metrics = (*metric_keys("<metric>", under="{dataset_path}_seed{seeds}", per_step=True), *BAD_ROWS)
     numbers = number_keys(models=())
+    requires = libraries(torch_env.EXTRA, "torch", "transformers", "accelerate")
     unfingerprinted_params: ClassVar[frozenset[str]] = frozenset(
-        ("dataset_path", "export_path", "seeds", "save_steps", "max_parallel")
+        ("dataset_path", "export_path", "seeds", "save_steps", "max_parallel", "skip_bad_rows")
     )
     arguments_class: ClassVar[str] = "TrainingArguments"
     decided_args: ClassVar[frozenset[str]] = frozenset()
@@ -60,6 +63,7 @@ class ModelTrainer(FanOut):
     weight_decay: Any
     max_grad_norm: float
     precision: Literal["auto", "float32", "bfloat16"]
+    skip_bad_rows: int = 0
     save_steps: int
     training_args: ConfigValues | None
     max_parallel: int | None
@@ -83,6 +87,12 @@ class ModelTrainer(FanOut):
             folder: folder to create and save the model in.
             checkpoints: checkpoints to resume from and to write during training.
         """
+
+    @classmethod
+    def required_libraries(cls, values: Mapping[str, object]) -> tuple[Library, ...]:
+        """Low-rank adapters need peft."""
+        has_adapters = values.get("method") == "lora" or values.get("lora") is True
+        return cls.requires + (libraries(torch_env.EXTRA, "peft") if has_adapters else ())
 
     def run(self, job: JobRun) -> list[str]:
         """Train all models; returns their folders, data set by data set, seed by seed."""
@@ -142,6 +152,10 @@ class ModelTrainer(FanOut):
         """
         if self.training_args:
             training_args.arguments(self.config_class(), self, 0, job.folder, **self.fixed_arguments())
+
+    def allowance(self) -> Allowance:
+        """The bad rows that are skipped when a data set is read again; `check_data` has counted and named them."""
+        return Allowance(self.skip_bad_rows, named=False)
 
     @abstractmethod
     def config_class(self) -> LibraryObject:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
@@ -15,6 +16,7 @@ from loguru import logger
 
 from data_juicer_sandbox import imports
 from data_juicer_sandbox.components.base import JobRun
+from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.lm import loading, lora, torch_env
 from data_juicer_sandbox.components.lm.model_check import check_token
 from data_juicer_sandbox.components.train import chat, hf_trainer, saved, training_args
@@ -38,6 +40,7 @@ class TrlTrainer(ModelTrainer):
         rates: default learning rates, without and with LoRA.
     """
 
+    requires = (*ModelTrainer.requires, *imports.libraries(torch_env.EXTRA, "trl", "datasets"))
     rates: ClassVar[dict[bool, float]] = RATES
 
     model: str
@@ -110,11 +113,13 @@ class TrlTrainer(ModelTrainer):
             JobError: an argument or a row is invalid; the error names its file and line.
         """
         super().check_data(job, training_tasks)
-        tokenizer = chat.load_tokenizer(self.model, self.chat_template)
+        tokenizer, allowance = chat.load_tokenizer(self.model, self.chat_template), Allowance(self.skip_bad_rows)
         for path in dict.fromkeys(training_task.path for training_task in training_tasks):
             with job.progress.task(f"checking the rows of {path}"):
-                count = chat.check_rows(path, self.fields, lambda fields: self.check_fields(fields, tokenizer))
+                check = partial(self.check_fields, tokenizer=tokenizer)
+                count = chat.check_rows(path, self.fields, check, allowance)
             self.check_count(path, count)
+        allowance.report(job)
 
     def check_count(self, path: str, rows: int) -> None:
         """Check that a data set has enough rows.
@@ -131,7 +136,12 @@ class TrlTrainer(ModelTrainer):
             TemporaryDirectory(dir=job.folder, prefix=_ROWS, ignore_cleanup_errors=True) as folder,
         ):
             tokenizer = chat.load_tokenizer(self.model, self.chat_template)
-            rows = chat.dataset(training_task.path, self.fields, Path(folder))
+            check = partial(self.check_fields, tokenizer=tokenizer) if self.skip_bad_rows else _accept
+
+            def read() -> Iterator[Row]:
+                yield from chat.valid_rows(training_task.path, self.fields, check, self.allowance())
+
+            rows = chat.dataset(read, training_task.path, Path(folder))
             logger.info("{}: {:,} rows", training_task.dataset, len(rows))
             yield tokenizer, rows
 
@@ -188,6 +198,10 @@ class TrlTrainer(ModelTrainer):
         """Maximum tokens per example: `max_length`, limited by the model's context."""
         context_length = context(self.model)
         return min(self.max_length, context_length) if context_length else self.max_length
+
+
+def _accept(fields: Row) -> None:
+    """The fields of a row that `check_data` has checked."""
 
 
 def library() -> LibraryObject:

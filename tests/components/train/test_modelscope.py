@@ -78,10 +78,12 @@ def test_a_missing_megatron_is_told_before_any_work(train, job, tmp_path, traine
 
 
 @pytest.mark.skipif(importlib.util.find_spec("megatron_util") is not None, reason="megatron_util is there")
-def test_the_shipped_gpt3_config_ends_with_that_message(dj_sandbox, tmp_path):
+def test_the_shipped_gpt3_config_is_refused_before_its_first_job(dj_sandbox, tmp_path):
     made = dj_sandbox("--config", str(ROOT / "configs/modelscope/gpt3.yaml"))
-    assert made.returncode == 1
-    assert "nlp-gpt3-trainer needs the library megatron_util, which is not installed" in made.stderr
+    assert made.returncode == 2
+    assert re.search(r"gpt3\.yaml:\d+: job .*: not installed here: (modelscope, )?.*megatron_util", made.stderr)
+    assert "the PyPI package of that name is another program" in made.stderr
+    assert not any(tmp_path.iterdir())
     assert "Traceback" not in made.stderr
 
 
@@ -180,7 +182,9 @@ def test_a_function_may_change_the_config(train, gpt2, job, quiet, tmp_path, mon
 def test_mistakes_are_told(train, gpt2, job, jsonl, tmp_path):
     with pytest.raises(JobError, match=r"no trainer 'text_generation_trainer' \(similar: text-generation-trainer"):
         train(gpt2, trainer_name="text_generation_trainer").run(job)
-    with pytest.raises(JobError, match=r"row 2 of .* has no 'text', which key_remapping names \(its fields: other\)"):
+    with pytest.raises(
+        JobError, match=r"bad\.jsonl:2: the row has no 'text', which key_remapping names \(its fields: other\)"
+    ):
         train(gpt2, dataset_path=jsonl("bad.jsonl", [{"text": "a"}, {"other": "b"}])).run(job)
     with pytest.raises(JobError, match="there are no rows in"):
         train(gpt2, dataset_path=jsonl("empty.jsonl", [])).run(job)

@@ -57,7 +57,7 @@ def open_rows(
     config: LibraryObject,
     data: LocalData,
     *,
-    skip_bad_rows: int = 0,
+    allowance: Allowance,
     more_fields: Iterable[JsonValue] = (),
 ) -> SessionRows:
     """Read the data set of a recipe and hand it over.
@@ -66,7 +66,7 @@ def open_rows(
         dj: the session.
         config: its config.
         data: the data set.
-        skip_bad_rows: the number of bad rows that are tolerated.
+        allowance: the bad rows that are skipped.
         more_fields: further values that name fields.
 
     Raises:
@@ -88,7 +88,7 @@ def open_rows(
     )
     if getattr(config, "load_dataset_kwargs", None):
         logger.warning("`load_dataset_kwargs` has no effect on local data sets, which Data-Juicer does not load itself")
-    handed = hand_over(data.paths, demands, dj.folder / "rows", Allowance(skip_bad_rows))
+    handed = hand_over(data.paths, demands, dj.folder / "rows", allowance)
     digest = handed.lines.digest()
     _forget_other_checkpoint(dj.folder, digest)
     if config.use_cache and Path(config.ds_cache_dir) != dj.folder / "cache":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from data_juicer_sandbox.components.processes.handover import hand_over, private
 from data_juicer_sandbox.components.processes.program import Program
 from data_juicer_sandbox.errors import JobError
 from data_juicer_sandbox.files import replacing
+from data_juicer_sandbox.imports import is_installed
 from data_juicer_sandbox.types import ConfigValues, Metrics
 
 LOGGED = 2000
@@ -57,7 +57,7 @@ class ExternalHarness:
         Raises:
             JobError: the framework is not installed, or failed.
         """
-        if self.python is None and importlib.util.find_spec(self.library) is None:
+        if self.python is None and not is_installed(self.library):
             raise JobError(
                 f"the Python package {self.library!r} is not installed",
                 hint=f"{self.install}, here or in an environment whose interpreter `python` names",

@@ -32,6 +32,7 @@ from data_juicer_sandbox.components.infer.base.types import (
     Request,
     check_limit,
 )
+from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.io.data_files import existing_data, refuse_overwriting
 from data_juicer_sandbox.components.metric_keys import metric_keys, number_keys
 from data_juicer_sandbox.components.names import as_list, distinct_names
@@ -89,6 +90,8 @@ class LLMInference(FanOut):
             those under the key `build_messages_func` or `parse_output_func` to that function.
         max_rows: number of rows of each data set, from its start; all by default.
         skip_missing: skip data sets that do not exist, with a warning, instead of failing.
+        skip_bad_rows: number of rows, over all data sets, that may be invalid (no JSON object); they are counted, named
+            in the log and skipped: the output lacks them.
         max_failures: tolerated failed rows per data set: a fraction if below 1, else a count. By default the job fails
             only if every row failed.
         retry_failed: repeat failed rows of an interrupted job.
@@ -97,7 +100,7 @@ class LLMInference(FanOut):
     """
 
     outputs = ("path",)
-    metrics = (*metric_keys(*_FIGURES), *metric_keys(*_FIGURES, under="{dataset_path}"))
+    metrics = (*metric_keys(*_FIGURES), *metric_keys(*_FIGURES, under="{dataset_path}"), *BAD_ROWS)
     numbers = number_keys(path=())
 
     def __init__(
@@ -115,6 +118,7 @@ class LLMInference(FanOut):
         func_kwargs: Mapping[str, JsonValue] | None = None,
         max_rows: int | None = None,
         skip_missing: bool = False,
+        skip_bad_rows: int = 0,
         max_failures: float | None = None,
         retry_failed: bool = False,
         fail_incomplete: bool = False,
@@ -130,6 +134,7 @@ class LLMInference(FanOut):
             raise ConfigError(f"{names} must differ")
         self.settings = InferenceSettings(build, parse, fields, self.samples, max_rows, fail_incomplete)
         self.skip_missing, self.retry_failed, self.price = skip_missing, retry_failed, price_per_million
+        self.skip_bad_rows = skip_bad_rows
         check_limit(max_failures)
         self.limit = max_failures
         self.counted: Counter[str] = Counter()
@@ -170,7 +175,9 @@ class LLMInference(FanOut):
         Raises:
             JobError: a data set does not exist or is empty, every row failed, or more than `max_failures`.
         """
-        return self._finish(job, self._infer_all(job, self._claimed_sources()))
+        allowance = Allowance(self.skip_bad_rows)
+        metrics = self._infer_all(job, self._claimed_sources(), allowance)
+        return self._finish(job, metrics, allowance.skipped)
 
     def items(self, job: JobRun) -> list[Item]:
         """The data sets, if `is_divisible`."""
@@ -182,11 +189,18 @@ class LLMInference(FanOut):
 
     def run_item(self, job: JobRun, name: str) -> Metrics:
         """Run the model over one data set."""
-        return self._infer_all(job, {name: self._claimed_sources()[name]})[0]
+        allowance = Allowance(self.skip_bad_rows)
+        metrics = self._infer_all(job, {name: self._claimed_sources()[name]}, allowance)
+        return {"metrics": metrics[0], "bad_rows": allowance.skipped}
 
     def collect(self, job: JobRun, results: Mapping[str, Metrics]) -> str | list[str]:
-        """Report the sums over all data sets; returns the paths as `run` does."""
-        return self._finish(job, list(results.values()))
+        """Report the sums over all data sets; returns the paths as `run` does.
+
+        Raises:
+            JobError: the data sets have more bad rows together than are tolerated.
+        """
+        bad_rows = sum(result["bad_rows"] for result in results.values())
+        return self._finish(job, [result["metrics"] for result in results.values()], bad_rows)
 
     def _claimed_sources(self) -> dict[str, str]:
         """The data sets by name; their outputs are claimed.
@@ -203,7 +217,7 @@ class LLMInference(FanOut):
     def _journal(self, name: str) -> Path:
         return temporary_path(self._target(name), ".answers")
 
-    def _infer_all(self, job: JobRun, sources: Mapping[str, str]) -> list[Metrics]:
+    def _infer_all(self, job: JobRun, sources: Mapping[str, str], allowance: Allowance) -> list[Metrics]:
         """Run the model over some of the data sets; returns the metrics of each."""
         metrics = []
         with ExitStack() as stack:
@@ -215,13 +229,17 @@ class LLMInference(FanOut):
                 return loaded[0]
 
             for name, path in sources.items():
-                metrics.append(self._infer(job, name, path, self._target(name), self._journal(name), load))
+                target, journal = self._target(name), self._journal(name)
+                metrics.append(self._infer(job, name, path, target, journal, load, allowance))
                 if len(self._sources()) > 1:
                     job.watcher.watch({name: metrics[-1]})
         return metrics
 
-    def _finish(self, job: JobRun, metrics: list[Metrics]) -> str | list[str]:
+    def _finish(self, job: JobRun, metrics: list[Metrics], bad_rows: int) -> str | list[str]:
+        allowance = Allowance(self.skip_bad_rows)
+        allowance.add(bad_rows)
         job.watcher.watch({**_total(metrics), **self.counted})
+        allowance.report(job)
         names = [name for name, _ in self._sources()]
         for name in names:  # only after all data sets: a resumed job reuses the journals of finished files too
             remove(self._journal(name))
@@ -229,9 +247,16 @@ class LLMInference(FanOut):
         return paths[0] if isinstance(self.dataset_path, str) else paths
 
     def _infer(
-        self, job: JobRun, name: str, path: str, target: Path, journal_path: Path, load: Callable[[], InferFunction]
+        self,
+        job: JobRun,
+        name: str,
+        path: str,
+        target: Path,
+        journal_path: Path,
+        load: Callable[[], InferFunction],
+        allowance: Allowance,
     ) -> Metrics:
-        rows, content = survey(path, self.settings.max_rows)
+        rows, content = survey(path, self.settings.max_rows, allowance)
         if not rows:
             raise JobError(f"there are no rows in {path}")
         digest, retry_failed = self._digest(content), self.retry_failed
@@ -260,7 +285,7 @@ class LLMInference(FanOut):
 
             try:
                 if infer is not None:
-                    with closing(pending_requests(path, self.settings, journal, on_result)) as requests:
+                    with closing(pending_requests(path, self.settings, journal, on_result, allowance)) as requests:
                         infer(requests, on_result)
                 limit.judge_all(journal.failed)
             except Exception:
@@ -274,7 +299,7 @@ class LLMInference(FanOut):
                 logger.warning(
                     "{}: {:,} of {:,} rows failed; in this run: {}", name, journal.failed, rows, summary or "-"
                 )
-            incomplete = assemble(path, target, self.settings, journal)
+            incomplete = assemble(path, target, self.settings, journal, allowance)
             if incomplete:
                 logger.warning(
                     "{}: {:,} of {:,} answers are not complete; see `{}`", name, incomplete, rows, INCOMPLETE

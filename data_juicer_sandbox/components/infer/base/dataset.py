@@ -5,7 +5,7 @@ progress, speed and cost.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,11 +15,11 @@ import xxhash
 from data_juicer_sandbox.components.base import Task
 from data_juicer_sandbox.components.infer.base.journal import Journal
 from data_juicer_sandbox.components.infer.base.types import Completion, Failure, Request, check_prompt
-from data_juicer_sandbox.components.io import parse, read_lines
-from data_juicer_sandbox.components.io.data_files import data_files
+from data_juicer_sandbox.components.io import parse
+from data_juicer_sandbox.components.io.allowance import Allowance
 from data_juicer_sandbox.components.io.edit_fields import splice_json
 from data_juicer_sandbox.components.io.parse import BadRow, to_json
-from data_juicer_sandbox.components.io.stream import numbered_lines
+from data_juicer_sandbox.components.io.stream import valid_lines
 from data_juicer_sandbox.errors import JobError, Where
 from data_juicer_sandbox.files import replacing
 from data_juicer_sandbox.secrets import shorten
@@ -72,10 +72,10 @@ class InferenceSettings:
     fail_incomplete: bool = False
 
 
-def survey(path: str, max_rows: int | None) -> tuple[int, str]:
-    """The number of rows to process, and a digest of their content."""
+def survey(path: str, max_rows: int | None, allowance: Allowance) -> tuple[int, str]:
+    """The number of rows to process, without those that are skipped as bad, and a digest of their content."""
     rows, state = 0, xxhash.xxh3_128()
-    for line in islice(read_lines(path), max_rows):
+    for _, _, line in islice(valid_lines(path, allowance), max_rows):
         rows += 1
         state.update(line)
     return rows, str(state.hexdigest())
@@ -111,20 +111,25 @@ def result_fields(settings: InferenceSettings, answer: Completion | Failure) -> 
 
 
 def pending_requests(
-    path: str, settings: InferenceSettings, journal: Journal, on_result: Callable[[Request, Failure], None]
+    path: str,
+    settings: InferenceSettings,
+    journal: Journal,
+    on_result: Callable[[Request, Failure], None],
+    allowance: Allowance,
 ) -> Generator[Request, None, None]:
     """Yield a request for every row without a result. Rows for which no prompt can be built fail at once.
 
     Raises:
         JobError: a line is not a row, or already has the answer's field.
     """
-    for number, (file, line_number, line) in enumerate(islice(_places(path), settings.max_rows)):
+    for number, (file, line_number, line) in enumerate(islice(valid_lines(path, allowance), settings.max_rows)):
         if journal.has(number):
             continue
         try:
             row = parse(line)
         except BadRow as error:
-            raise JobError(str(error), where=Where(str(file), line_number)) from error
+            allowance.skip(file, line_number, error)
+            continue  # not reached: without tolerance it is an error, otherwise `valid_lines` skips the row
         for key in (settings.fields.answer, settings.fields.raw):
             if key in row:
                 raise JobError(
@@ -141,7 +146,9 @@ def pending_requests(
             yield Request(number, prompt)
 
 
-def assemble(path: str, target: Path, settings: InferenceSettings, journal: Journal) -> int:
+def assemble(
+    path: str, target: Path, settings: InferenceSettings, journal: Journal, allowance: Allowance | None = None
+) -> int:
     """Write all rows with their new fields; the file appears only when it is complete.
 
     Returns:
@@ -150,7 +157,7 @@ def assemble(path: str, target: Path, settings: InferenceSettings, journal: Jour
     keys = {to_json(key): key for key in (settings.fields.error, INCOMPLETE)}
     incomplete = 0
     with replacing(target) as part, part.open("wb") as stream:
-        for number, line in enumerate(islice(read_lines(path), settings.max_rows)):
+        for number, (_, _, line) in enumerate(islice(valid_lines(path, allowance), settings.max_rows)):
             fields = journal.fields(number)
             incomplete += INCOMPLETE.encode() in fields and INCOMPLETE in parse(fields)
             for quoted, key in keys.items():
@@ -159,12 +166,6 @@ def assemble(path: str, target: Path, settings: InferenceSettings, journal: Jour
                     line = to_json({name: value for name, value in parse(line).items() if name != key}) + b"\n"
             stream.write(splice_json(line, fields))
     return incomplete
-
-
-def _places(path: str) -> Iterator[tuple[Path, int, bytes]]:
-    for file in data_files(path):
-        for number, line in numbered_lines(file):
-            yield file, number, line
 
 
 _EVERY = 0.2
