@@ -24,7 +24,7 @@ class Schedule:
 
     Args:
         waves: for each job that runs, by position, the number of its wave, from 1: the jobs of a wave can run at the
-            same time. None for a job that is kept.
+            same time. None for a job that is kept, or comes from the cache.
         waits: for each job, the labels of the jobs that it waits for without reading from them.
         critical_path: the labels of the longest chain of jobs that wait for each other.
         seconds: the duration of this chain and of all jobs, by their last runs; None if a job has not run yet.
@@ -64,20 +64,20 @@ def make_schedule(steps: Sequence[Step], relocator: PathRelocator, variables: Va
     order = job_order([step.planned_job for step in steps], context, relocator, variables)
     ids = [step.planned_job.job.id for step in steps]
     labels = {step.planned_job.job.id: step.label for step in steps}
+    runs = {step.planned_job.job.id for step in steps if _takes_time(step)}
     seconds = _recorded_seconds(steps)
     waves: dict[str, int] = {}
     chains: dict[str, tuple[float, str | None]] = {}
     """For each job: the length of the longest chain that ends with it, and the job before it in this chain."""
-    for job_id, step in zip(ids, steps, strict=True):
+    for job_id in ids:
         waits = order.waits[job_id]
-        waves[job_id] = max((waves[other] for other in waits), default=0) + step.runs
+        waves[job_id] = max((waves[other] for other in waits), default=0) + (job_id in runs)
         before = max(sorted(waits), key=lambda other: chains[other][0], default=None)
-        length = (chains[before][0] if before else 0.0) + (seconds[job_id] if seconds else 1.0) * step.runs
+        length = (chains[before][0] if before else 0.0) + (seconds[job_id] if seconds else 1.0) * (job_id in runs)
         chains[job_id] = length, before
     path: list[str] = []
     last = max(ids, key=lambda job_id: chains[job_id][0], default=None)
     total = chains[last][0] if last else 0.0
-    runs = {job_id for job_id, step in zip(ids, steps, strict=True) if step.runs}
     while last is not None:
         path += [labels[last]] * (last in runs)
         last = chains[last][1]
@@ -93,11 +93,18 @@ def make_schedule(steps: Sequence[Step], relocator: PathRelocator, variables: Va
     )
 
 
+def _takes_time(step: Step) -> bool:
+    """Whether a job runs: it is neither kept, nor do its results come from the cache."""
+    return step.runs and not step.cached
+
+
 def _recorded_seconds(steps: Sequence[Step]) -> dict[str, float] | None:
     """The durations of the last runs of the jobs that run, by id; None if one has not succeeded yet."""
     seconds = {}
     for step in steps:
-        if step.runs and (step.record is None or not step.record.done or step.record.provenance.seconds is None):
+        if _takes_time(step) and (
+            step.record is None or not step.record.done or step.record.provenance.seconds is None
+        ):
             return None
         seconds[step.planned_job.job.id] = (step.record.provenance.seconds or 0.0) if step.record else 0.0
     return seconds

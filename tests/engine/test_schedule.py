@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,12 @@ def test_the_longest_chain_by_the_seconds_of_the_last_run():
 def test_a_kept_job_takes_no_time_and_has_no_wave():
     steps = [step("a", seconds=100, runs=False), step("b", "a", seconds=2), step("c", "b", seconds=3)]
     result = schedule(*steps)
+    assert result.waves == (None, 1, 2)
+    assert str(result) == "critical path: p.b -> p.c (5.00 s of 5.00 s)"
+
+
+def test_a_job_from_the_cache_takes_no_time_and_has_no_wave():
+    result = schedule(replace(step("a"), cached=True), step("b", "a", seconds=2), step("c", "b", seconds=3))
     assert result.waves == (None, 1, 2)
     assert str(result) == "critical path: p.b -> p.c (5.00 s of 5.00 s)"
 

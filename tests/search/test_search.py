@@ -342,8 +342,10 @@ def test_the_pruner_hears_one_job_of_several_pipelines_with_its_name(lab, sweep,
     assert {row["state"] for row in table()} == {"complete"}  # `a.learn` ends before step 10
 
 
-def test_failed_trials_are_recorded_and_passed_over(lab, sweep, go, table, capsys):
+@pytest.mark.parametrize("on_error", ["stop", "continue"])  # a trial ends with its first failed job
+def test_failed_trials_are_recorded_and_passed_over(on_error, lab, sweep, go, table, capsys):
     lab["pipelines"]["use"]["execution_job_configs"][1]["extra_configs"]["fail_above"] = 0.5
+    lab["on_error"] = on_error
     sweep |= {"sweep_max_count": 8, "max_failures": 8}
     assert go(lab, sweep) == 0
     for row in table():
@@ -364,7 +366,9 @@ def test_nothing_but_failures_is_a_failure(lab, sweep, go, capsys):
     assert "none of them completed; last error: " in capsys.readouterr().err
 
 
-def test_a_failing_shared_job_ends_it_before_the_first_trial(lab, sweep, go, capsys):
+@pytest.mark.parametrize("on_error", ["stop", "continue"])
+def test_a_failing_shared_job_ends_it_before_the_first_trial(on_error, lab, sweep, go, capsys):
+    lab["on_error"] = on_error
     lab["pipelines"]["use"]["evaluation_job_configs"][0]["extra_configs"]["fail"] = True
     assert go(lab, sweep) == 1
     said = capsys.readouterr().err
