@@ -121,12 +121,20 @@ class SlurmCluster:
             self.run("slurmd", "-N", node)
 
     def kill_node(self, node: str) -> None:
-        """Kill the daemon of a node with all its jobs."""
-        daemon = int((self.folder / f"slurmd-{node}.pid").read_text())
-        os.kill(daemon, signal.SIGKILL)
-        for job in self.run("pgrep", "-f", f"^slurmstepd: .*|{self.folder}/spool-{node}/", check=False).split():
-            with suppress(ProcessLookupError, ValueError):
-                os.kill(int(job), signal.SIGKILL)
+        """Kill the daemon of a node and the processes of its jobs."""
+        os.kill(int((self.folder / f"slurmd-{node}.pid").read_text()), signal.SIGKILL)
+        own = {f"SLURM_CONF={self.config}".encode(), f"SLURMD_NODENAME={node}".encode()}
+        tasks, parents = [], set()
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if own <= set(path.read_bytes().split(b"\0")):
+                    tasks.append(path.parent.name)
+                    parent = path.with_name("stat").read_text().rpartition(")")[2].split()[1]
+                    if Path("/proc", parent, "comm").read_text() == "slurmstepd\n":
+                        parents.add(parent)
+        for pid in (*parents, *tasks):  # the parents first: they would report the end of the tasks
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command with the cluster's configuration; returns its output."""
@@ -142,12 +150,13 @@ class SlurmCluster:
         with suppress(RuntimeError):
             self.run("scancel", "--me")
             time.sleep(1)
-        pids = [self.folder / f"slurmd-{node}.pid" for node in NODES]
-        for path in (*pids, self.folder / "slurmctld.pid", self.folder / "munge" / "pid"):
+        pids = []
+        for path in (*self.folder.glob("slurmd-*.pid"), self.folder / "slurmctld.pid", self.folder / "munge" / "pid"):
             with suppress(OSError, ValueError):
-                os.kill(int(path.read_text()), signal.SIGTERM)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline and any(path.exists() for path in pids):
+                pids.append(int(path.read_text()))
+                os.kill(pids[-1], signal.SIGTERM)
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline and any(_is_running(pid) for pid in pids):
             time.sleep(0.1)
         for group in sorted(_MEMORY_GROUP.glob("slurm*/**/"), reverse=True):
             with suppress(OSError):
@@ -175,6 +184,13 @@ def slurm_cluster(max_array_size: int = MAX_ARRAY_SIZE) -> Iterator[SlurmCluster
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 def _host() -> str:
