@@ -83,6 +83,7 @@ def test_earlier_runs_are_kept_also_of_a_run_that_was_moved_aside(chain, go, mon
 @pytest.mark.parametrize("text", ["", "half {", "[1]", '{"runs": 3, "status": "running", "jobs": 1}', '{"runs": [[]]}'])
 def test_a_damaged_file_stops_no_run_and_no_report(chain, go, text):
     Path("out").mkdir()
+    Path("out/sandbox.log").touch()  # the folder is one of a run: any other with such a file is refused
     Path("out/run.json").write_text(text)
     assert go(chain) == 0
     assert entry()["status"] == "done"
