@@ -29,7 +29,7 @@ from data_juicer_sandbox.files import open_regular, replacing
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 TASK, RESULT, FAILURE = "task.pkl", "result.pkl", "failure.pkl"
-LOG, METRICS, WARNINGS, PROGRESS = "log.txt", "metrics.jsonl", "warnings.jsonl", "progress.json"
+LOG, METRICS, WARNINGS, PROGRESS, LOCK = "log.txt", "metrics.jsonl", "warnings.jsonl", "progress.json", ".lock"
 _JOB_FIELDS = ("pipeline", "phase", "position", "hook", "meta_name", "named", "output")
 
 

@@ -5,6 +5,7 @@ Exits with 0 if the folder has a result or a failure then, and with 130 if it wa
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -23,12 +24,12 @@ from data_juicer_sandbox.code_policy import code_policy
 from data_juicer_sandbox.components.base import FanOut, JobRun
 from data_juicer_sandbox.context.serialization import to_plain
 from data_juicer_sandbox.errors import SandboxError
-from data_juicer_sandbox.files import guarded_by
+from data_juicer_sandbox.files import guarded_by, open_append
 from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.hooks.base import Hook
 from data_juicer_sandbox.interruption import interruptible
 from data_juicer_sandbox.output_guard import OutputGuard, OutputLedger
-from data_juicer_sandbox.parallel.tasks import LOG, PROGRESS, WARNINGS, Result, Task, TaskFolder
+from data_juicer_sandbox.parallel.tasks import LOCK, LOG, PROGRESS, WARNINGS, Result, Task, TaskFolder
 from data_juicer_sandbox.secrets import mask_text, remember_all
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.types import LibraryObject, Metrics
@@ -140,8 +141,24 @@ def run_task(folder: Path) -> None:
     Raises:
         KeyboardInterrupt: it was interrupted; the folder has neither.
     """
+    with _only_worker_of(folder):
+        _run_task(folder)
+
+
+@contextmanager
+def _only_worker_of(folder: Path) -> Iterator[None]:
+    """Wait until no other process runs the task: one of a cluster may, if a later run uses another backend."""
+    with open_append(folder / LOCK) as stream:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
+        yield
+
+
+def _run_task(folder: Path) -> None:
     started = time.time()
     task_folder = TaskFolder(folder)
+    if task_folder.result() is not None:  # the other process has done it
+        return
     task = task_folder.start()
     os.chdir(task.cwd or ".")
     sys.path[:0] = [entry for entry in task.path if entry not in sys.path]

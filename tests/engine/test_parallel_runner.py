@@ -233,3 +233,20 @@ def test_a_job_is_done_again_on_request():
     results = Sandbox(config(squares())).run(force="squares")
     assert results.ran == ("anonymous.squares",)
     assert sorted(line.split()[0] for line in lines()) == ["1", "1", "2", "2", "3", "3"]
+
+
+def test_two_processes_of_one_task_run_it_once():
+    """One may still be queued on a cluster when the next run uses another backend."""
+    Path("squares_log.wait_2").touch()
+    with pytest.raises(JobFailed):
+        Sandbox(config(squares(resources={"minutes": 0.05}))).run()  # leaves the folder of the item
+    (folder,) = Path("out/jobs/anonymous/squares/tasks").glob("item_2_*")
+    command = [sys.executable, "-m", "data_juicer_sandbox.parallel.worker", str(folder.absolute())]
+    begun = Path("squares_log.begun_2")
+    begun.unlink()
+    both = [subprocess.Popen(command) for _ in range(2)]
+    while not begun.exists():
+        time.sleep(0.05)
+    Path("squares_log.wait_2").unlink()
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert [line.split()[0] for line in lines()].count("2") == 1
