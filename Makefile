@@ -46,6 +46,7 @@ bench: $(INSTALLED) ## measure; prints the tables of docs/benchmarks.md
 	$(BIN)/python benchmarks/k_sigma_chain.py
 	$(BIN)/python benchmarks/pools
 	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/parallel.py
 	$(BIN)/python benchmarks/parallel_driver.py
 	$(BIN)/python benchmarks/api_inference.py
 	$(BIN)/python benchmarks/hf_inference.py

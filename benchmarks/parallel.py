@@ -41,12 +41,12 @@ torch.set_num_threads(int(threads))
 torch.manual_seed(1)
 model, block, batch = load_causal_lm(model_folder, "float32"), 128, 4
 model.train()
-started = time.perf_counter()
 with packed(data, "text", load_tokenizer(model_folder), Path(folder)) as stream:
     ids = torch.as_tensor(stream.tokens[: len(stream.tokens) // block * block].astype("int64")).reshape(-1, block)
     steps = int(tokens) // (block * batch)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.1)
     order = torch.cat([torch.randperm(len(ids)) for _ in range(steps * batch // len(ids) + 1)])
+    started = time.perf_counter()
     for step in range(steps):
         part = ids[order[step * batch : (step + 1) * batch]]
         model(input_ids=part, labels=part).loss.backward()
@@ -157,29 +157,24 @@ def steps(rounds: int) -> None:
             subprocess.run([*SANDBOX, "--config", "run.yaml"], cwd=folder, check=True, capture_output=True)
             whole = time.perf_counter() - started
             model = folder / f"out{number}/models/pool_0_seed1"
-            # without the start of the program, the imports and the tokenizer, as the loop is measured
-            log = (folder / f"out{number}/sandbox.log").read_text()
-            own = training_seconds(log)
+            own = steps_per_second(folder / f"out{number}/metrics.jsonl")
             arguments = [path, str(model), ".", str(TOKENS), "1"]
             loop = subprocess.run([sys.executable, "-c", BARE, *arguments], cwd=folder, check=True, capture_output=True)
             bare = json.loads(loop.stdout.splitlines()[-1])
-            ratios.append(bare["seconds"] / own)
-            speeds = bare["steps"] / own, bare["steps"] / bare["seconds"]
-            print(f"  {speeds[0]:.1f} steps/s ({whole:.0f} s in all), bare loop {speeds[1]:.1f}")
+            loop_speed = bare["steps"] / bare["seconds"]
+            ratios.append(own / loop_speed)
+            print(f"  {own:.1f} steps/s ({whole:.0f} s in all), bare loop {loop_speed:.1f}")
     print(f"steps per second of a bare PyTorch loop: {statistics.median(ratios):.2f}")
 
 
-def training_seconds(log: str) -> float:
-    """Seconds from the encoded text to the end of the training, as the log tells."""
-    moments = {}
-    for line in log.splitlines():
-        moment = line[:23]
-        if "training tokens are" in line:
-            moments["start"] = moment
-        if "job anonymous.train done" in line:
-            moments["end"] = moment
-    start, end = (time.mktime(time.strptime(moments[key][:19], "%Y-%m-%d %H:%M:%S")) for key in ("start", "end"))
-    return end - start + (float(moments["end"][20:]) - float(moments["start"][20:])) / 1000
+def steps_per_second(metrics: Path) -> float:
+    """The speed between the first and the last loss of a run, logging and checkpoints included."""
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    losses = [
+        (line["step"], line["time"]) for line in lines if line.get("name", "").endswith(".loss") and "step" in line
+    ]
+    (first, begin), (last, end) = losses[0], losses[-1]
+    return (last - first) / (end - begin)
 
 
 def main() -> None:
