@@ -38,6 +38,7 @@ class _Running:
         spec: the trial.
         submission: how it was submitted.
         submitted: when, in seconds since the epoch.
+        is_submitted: whether the backend has it; not if an earlier run left its result.
         position: the bytes of its reports that were read.
         note: its last intermediate value.
     """
@@ -45,6 +46,7 @@ class _Running:
     spec: TrialSpec
     submission: Submission
     submitted: float
+    is_submitted: bool
     position: int = 0
     note: str = ""
 
@@ -102,22 +104,25 @@ def _submit(
     trust = trials.run_context.trust_checkpoint
     task = TrialTask.of(spec, config, trials.shared, trust=trust, untrusted=is_untrusted())
     submission = Submission(folder, f"trial {spec.number}", resources, WORKER)
-    running[folder] = _Running(spec, submission, time.time())
+    running[folder] = _Running(spec, submission, time.time(), is_submitted=task.write(folder))
     logger.info("trial {} is submitted: {}", spec.number, dict(spec.values))
-    if task.write(folder):
+    if running[folder].is_submitted:
         backend.submit([submission])
 
 
 def _ended(backend: Backend, running: dict[Path, _Running]) -> list[_Outcome]:
-    """The trials that have ended; also those that ended while no run was waiting for them."""
-    reasons = {ended.folder: ended.reason for ended in backend.wait(POLL)}
+    """The trials that have ended; also those that ended while no run was waiting for them.
+
+    Not as soon as a result is there: the backend still holds the task then.
+    """
+    reasons = {path: "" for path, trial in running.items() if not trial.is_submitted}
+    reasons.update({ended.folder: ended.reason for ended in backend.wait(0.0 if reasons else POLL)})
     outcomes = []
-    for path in running:
-        if (result := read_result(path)) is not None:
-            outcomes.append(_Outcome(path, result))
-        elif path in reasons:
-            error = f"the process of this trial {reasons[path] or 'ended without a result'}"
-            outcomes.append(_Outcome(path, TrialResult(FAILED, error=error)))
+    for path, reason in reasons.items():
+        result = read_result(path)
+        if result is None:
+            result = TrialResult(FAILED, error=f"the process of this trial {reason or 'ended without a result'}")
+        outcomes.append(_Outcome(path, result))
     return outcomes
 
 

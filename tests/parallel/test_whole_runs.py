@@ -107,3 +107,21 @@ def test_no_cluster_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch, tmp
     with pytest.raises(Exception, match="SLURM is not installed here: no `sbatch`"):
         Sandbox(config(backend="slurm")).run()
     assert not list(Path("out").rglob("tasks"))
+
+
+@pytest.mark.parametrize("parallel", [SLURM, {"backend": "ray", "address": "local"}], ids=["slurm", "ray"])
+def test_the_trials_of_a_search(parallel: dict[str, object], request: pytest.FixtureRequest):
+    if parallel is SLURM:
+        request.getfixturevalue("slurm")
+    rate = "anonymous.learn.extra_configs.rate"
+    grid = {"method": "grid", "metric": {"name": "learn.loss", "goal": "minimize"}, "plots": False}
+    Path("sweep.yaml").write_text(yaml.safe_dump({**grid, "parameters": {rate: {"values": [0.1, 0.3, 0.2]}}}))
+    extra = {"type": "toy_lab.steps.Descend", "rate": 0.1, "steps": 8}
+    job = {"hook": "GeneralDataExecutorHook", "meta_name": "learn", "extra_configs": extra, "output": "loss"}
+    search = {"work_dir": "out", "hpo_config": "sweep.yaml", "execution_job_configs": [job]}
+    found = {}
+    for name, backend in (("cluster", {**parallel, "max_workers": 2}), ("serial", {"backend": "serial"})):
+        trials = Sandbox({**search, "parallel": backend}, work_dir=name).run().trials
+        found[name] = {row[rate]: (row["state"], row["learn.loss"]) for row in trials.to_dict("records")}
+    assert found["cluster"] == found["serial"]
+    assert len(found["serial"]) == 3
