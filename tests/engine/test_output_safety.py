@@ -131,7 +131,8 @@ def test_every_case_is_a_valid_config(case, project, monkeypatch):
     output, keys = CASES[case]
     path = f"new{output}" if output.startswith(".") else "new"
     config = config_for(HOOKS[case[0]], output_key(case), path, {"type": case[1], **keys}, "existing file")
-    assert Sandbox(config).validate() == []
+    warnings = Sandbox(config).validate()
+    assert [text for text in warnings if "not installed here: " not in text] == []
 
 
 def output_key(case: tuple[str, str]) -> str:
