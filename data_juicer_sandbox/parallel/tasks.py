@@ -60,6 +60,7 @@ class Task:
         debug: log everything.
         cwd: the working folder.
         path: the module path.
+        python_path: the environment variable `PYTHONPATH` of the run; None if it is not set.
         redo: the component must not reuse results of an earlier run.
     """
 
@@ -79,6 +80,7 @@ class Task:
     debug: bool = False
     cwd: str = ""
     path: tuple[str, ...] = ()
+    python_path: str | None = None
     redo: bool = False
 
     def plain(self) -> dict[str, LibraryObject]:
@@ -133,10 +135,12 @@ class TaskFolder:
         key = _key(task)
         if self._task_key() == key:  # a worker of an earlier run may still be running it
             self.clear_failure()
-            return self.result() is None
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True, mode=0o700)
-        self._write(TASK, {"key": key, "task": task.plain()})
+            if self.result() is not None:
+                return False
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.path.mkdir(parents=True, mode=0o700)
+        self._write(TASK, {"key": key, "task": task.plain()})  # also that of an earlier run: its `cwd` may be another
         return True
 
     def start(self) -> Task:
@@ -148,7 +152,8 @@ class TaskFolder:
         content = self._read(TASK)
         if content is None:
             raise TaskError(f"{self.path} holds no task")
-        for name in (RESULT, FAILURE, METRICS, WARNINGS, PROGRESS):
+        self.clear_reports()
+        for name in (RESULT, FAILURE):
             (self.path / name).unlink(missing_ok=True)
         self._started_key = content["key"]
         return Task.from_plain(content["task"])
@@ -177,6 +182,11 @@ class TaskFolder:
     def clear_failure(self) -> None:
         """Remove the failure, so that the task can be run again."""
         (self.path / FAILURE).unlink(missing_ok=True)
+
+    def clear_reports(self) -> None:
+        """Remove what an attempt that has ended reported, before the next attempt: it must not be passed on twice."""
+        for name in (METRICS, WARNINGS, PROGRESS):
+            (self.path / name).unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove all but the log: the job is done, and recorded."""
@@ -215,5 +225,31 @@ def read_plain(path: Path) -> dict[str, LibraryObject] | None:
 
 def _key(task: Task) -> str:
     """A digest of all that determines the result of a task."""
-    content = replace(task, debug=False, cwd="", path=()).plain()
-    return xxhash.xxh3_128_hexdigest(pickle.dumps(encode(content), protocol=4))
+    content = replace(task, debug=False, cwd="", path=(), python_path=None).plain()
+    digest = xxhash.xxh3_128()
+    _update(digest, encode(content))
+    return digest.hexdigest()
+
+
+def _update(digest: xxhash.xxh3_128, value: LibraryObject) -> None:
+    """Add an encoded value. A pickle would depend on which equal texts are one object, and on the order of a set."""
+    if isinstance(value, (set, frozenset)):
+        value = sorted(map(_digest_of, value))
+        digest.update(b"set ")
+    if isinstance(value, dict):
+        digest.update(f"dict {len(value)} ".encode())
+        for key, item in value.items():
+            _update(digest, key)
+            _update(digest, item)
+    elif isinstance(value, (list, tuple)):
+        digest.update(f"{type(value).__name__} {len(value)} ".encode())
+        for item in value:
+            _update(digest, item)
+    else:
+        digest.update(pickle.dumps(value, protocol=4))
+
+
+def _digest_of(value: LibraryObject) -> str:
+    digest = xxhash.xxh3_128()
+    _update(digest, value)
+    return digest.hexdigest()

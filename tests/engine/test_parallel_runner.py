@@ -211,6 +211,36 @@ def test_nothing_of_a_secret_is_left(monkeypatch):
     assert holding == []
 
 
+@pytest.mark.parametrize("python_path", [None, "/somewhere"])
+def test_a_component_sees_what_it_sees_in_a_serial_run(monkeypatch, python_path):
+    if python_path is None:
+        monkeypatch.delenv("PYTHONPATH", raising=False)
+    else:
+        monkeypatch.setenv("PYTHONPATH", python_path)
+    for backend in ("serial", "local"):
+        results = Sandbox(
+            config(job("look", "Surroundings", "EvaluateDataHook", output=["folder", "python_path"]), backend=backend)
+        ).run()
+        assert results["anonymous.look.folder"] == "out/jobs/anonymous/look"
+        assert results["anonymous.look.python_path"] == ([] if python_path is None else [f"PYTHONPATH={python_path}"])
+
+
+def test_items_are_kept_whichever_run_made_the_input_and_wherever_the_work_directory_lies():
+    # Texts of a fresh result are other objects than those of a restored one; a digest must not depend on it.
+    texts = job("texts", "Texts", "EvaluateDataHook", output=["texts"])
+    fan = squares(input={"extra_configs.note": "anonymous.texts.texts"})
+    Path("here").mkdir()
+    os.chdir("here")
+    Path("squares_log.fail_2").touch()
+    with pytest.raises(JobFailed):
+        Sandbox({**config(texts, fan), "parallel": {"backend": "local", "max_workers": 1}}).run()
+    Path("squares_log.fail_2").unlink()
+    Path("../here").rename("../there")
+    os.chdir("../there")
+    Sandbox(config(texts, fan)).run(resume=True)
+    assert [line.split()[0] for line in lines()] == ["3", "1", "2"]
+
+
 def test_more_than_the_machine_has_is_told_before_any_work():
     many = squares(name="large", resources={"gpus": 64})
     with pytest.raises(Exception, match=r"anonymous.large needs 64 GPUs, but this machine has \d+"):

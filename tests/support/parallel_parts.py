@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -41,7 +43,7 @@ class Squares(FanOut):
     outputs = ("table", "total")
     metrics = metric_keys("<n>", per_step=True)
 
-    def __init__(self, numbers: list[int], log: str, export_path: OutputFile):
+    def __init__(self, numbers: list[int], log: str, export_path: OutputFile, note: object = None):
         self.numbers, self.log, self.export_path = numbers, log, Path(export_path)
 
     def run(self, job):
@@ -84,3 +86,26 @@ class Secret(Component):
     def run(self, job):
         print("the key is", self.api_key)
         return len(self.api_key)
+
+
+class Surroundings(Component):
+    """What a component sees of the run, and what a program that it starts does."""
+
+    outputs = ("folder", "python_path")
+    metrics = ()
+
+    def run(self, job):
+        print("written to", sys.stdout.encoding)
+        sys.stdout.buffer.write(b"bytes\n")
+        program = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout.splitlines()
+        return str(job.folder), [line for line in program if line.startswith("PYTHONPATH=")]
+
+
+class Texts(Component):
+    """Texts of which some are equal."""
+
+    outputs = ("texts",)
+    metrics = ()
+
+    def run(self, job):
+        return ["a", "b", {"a": "b", "c": ["a", "a"]}]
