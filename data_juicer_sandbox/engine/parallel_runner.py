@@ -211,6 +211,8 @@ class ParallelRunner(PipelineRunner):
             return
         self._forward(running)
         failure = running.folder.failure()
+        if failure is None:  # a worker that has ended by itself has done it
+            running.folder.mask_log()
         text = failure if failure is not None else f"its process {ended.reason or 'ended without a result'}"
         label = running.submission.label
         if running.attempts <= self.run_context.parallel.retries:

@@ -11,9 +11,11 @@ failure.pkl     written last, if it failed
 
 from __future__ import annotations
 
+import os
 import pickle  # written with it; read by `pickle_reader`
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -26,10 +28,12 @@ from data_juicer_sandbox.context import pickle_reader
 from data_juicer_sandbox.context.tagged_values import decode, encode
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.files import open_regular, replacing
+from data_juicer_sandbox.secrets import mask_text
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 TASK, RESULT, FAILURE = "task.pkl", "result.pkl", "failure.pkl"
 LOG, METRICS, WARNINGS, PROGRESS = "log.txt", "metrics.jsonl", "warnings.jsonl", "progress.json"
+_BLOCK = 1 << 20
 _JOB_FIELDS = ("pipeline", "phase", "position", "hook", "meta_name", "named", "output")
 
 
@@ -106,6 +110,7 @@ class Result:
         code: the digests of the user's code that ran.
         started: when the worker began, in seconds since the epoch.
         has_read: whether the component has read the metrics of other jobs.
+        written: the files and folders that it wrote, relative to the work directory.
     """
 
     value: LibraryObject = ()
@@ -113,6 +118,7 @@ class Result:
     code: Mapping[str, str] = field(default_factory=dict)
     started: float = 0.0
     has_read: bool = False
+    written: tuple[str, ...] = ()
 
 
 class TaskFolder:
@@ -127,7 +133,7 @@ class TaskFolder:
         self._started_key: object = None
 
     def prepare(self, task: Task) -> bool:
-        """Write the task, unless the folder has the result of just this task.
+        """Write the task, unless the folder has the result of just this task, and the files that belong to it exist.
 
         Returns:
             whether the task is to be run.
@@ -135,8 +141,11 @@ class TaskFolder:
         key = _key(task)
         if self._task_key() == key:  # a worker of an earlier run may still be running it
             self.clear_failure()
-            if self.result() is not None:
-                return False
+            if (result := self.result()) is not None:
+                work_dir = os.path.realpath(task.work_dir)
+                if all(os.path.lexists(os.path.join(work_dir, path)) for path in result.written):  # noqa: PTH118
+                    return False
+                (self.path / RESULT).unlink()  # the user has removed a file since
         else:
             shutil.rmtree(self.path, ignore_errors=True)
             self.path.mkdir(parents=True, mode=0o700)
@@ -187,6 +196,23 @@ class TaskFolder:
         """Remove what an attempt that has ended reported, before the next attempt: it must not be passed on twice."""
         for name in (METRICS, WARNINGS, PROGRESS):
             (self.path / name).unlink(missing_ok=True)
+
+    def mask_log(self) -> None:
+        """Mask the secrets in the log of an attempt that has ended: the programs that a component starts write into it
+        what they like.
+        """
+        path, is_changed = self.path / LOG, False
+        part = path.with_name(f".{LOG}")
+        with suppress(FileNotFoundError), open_regular(path) as stream, part.open("wb") as masked:
+            part.chmod(0o600)
+            while lines := stream.readlines(_BLOCK):
+                before = b"".join(lines).decode("utf-8", "surrogateescape")
+                after = mask_text(before)
+                is_changed |= after != before
+                masked.write(after.encode("utf-8", "surrogateescape"))
+        if is_changed:
+            part.replace(path)
+        part.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove all but the log: the job is done, and recorded."""

@@ -168,6 +168,7 @@ def run_task(folder: Path) -> None:
         progress.close()
         watcher.close()
         logs.close()
+        task_folder.mask_log()
 
 
 def _restore_python_path(value: str | None) -> None:
@@ -198,7 +199,9 @@ def _run(task: Task, watcher: Watcher, progress: FileProgress) -> Result:
             raise
         guard.settle()
     code = UserCode().digests([hook, component_class], [task.job.hook, [task.extra_configs, task.dj_configs]])
-    return Result(result.value, result.items, code)
+    work_dir = os.path.realpath(task.work_dir)
+    written = sorted(os.path.relpath(path, work_dir) for path in guard.claimed if os.path.lexists(path))
+    return replace(result, code=code, written=tuple(written))
 
 
 def _call(task: Task, hook: type[Hook], resolved: ResolvedJob, job: JobRun) -> Result:

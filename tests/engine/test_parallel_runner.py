@@ -209,6 +209,19 @@ def test_nothing_of_a_secret_is_left(monkeypatch):
     assert results["anonymous.use.res_1"] == len(secret)
     holding = [path for path in Path("out").rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
     assert holding == []
+    log = Path("out/jobs/anonymous/use/tasks/job/log.txt")
+    assert ("the key of a program is ***" in log.read_text(), log.stat().st_mode & 0o777) == (True, 0o600)
+
+
+def test_an_item_whose_file_was_removed_after_a_failure_is_done_again():
+    Path("squares_log.fail_2").touch()
+    with pytest.raises(JobFailed):
+        Sandbox({**config(squares()), "parallel": {"backend": "local", "max_workers": 1}}).run()
+    Path("squares_log.fail_2").unlink()
+    Path("out/jobs/anonymous/squares/square_1.txt").unlink()
+    Sandbox(config(squares())).run(resume=True)
+    assert sorted(line.split()[0] for line in lines()) == ["1", "1", "2", "3"]
+    assert Path("out/jobs/anonymous/squares/square_1.txt").read_text() == "1"
 
 
 @pytest.mark.parametrize("python_path", [None, "/somewhere"])

@@ -12,6 +12,7 @@ import pandas as pd
 from data_juicer_sandbox.components.base import Component, FanOut, Item, OutputFile
 from data_juicer_sandbox.components.metric_keys import metric_keys
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import replacing
 
 
 class Meet(Component):
@@ -62,6 +63,8 @@ class Squares(FanOut):
             task.update(completed=1, note=f"number {name}")
             while Path(f"{self.log}.wait_{name}").exists():
                 time.sleep(0.05)
+        with replacing(job.folder / f"square_{name}.txt") as part:
+            part.write_text(str(int(name) ** 2))
         job.watcher.watch({name: int(name) ** 2}, step=int(name))
         with Path(self.log).open("a") as stream:
             stream.write(f"{name} {os.getpid()}\n")
@@ -85,6 +88,7 @@ class Secret(Component):
 
     def run(self, job):
         print("the key is", self.api_key)
+        subprocess.run(["sh", "-c", 'echo "the key of a program is $1"', "sh", self.api_key], check=True)
         return len(self.api_key)
 
 
