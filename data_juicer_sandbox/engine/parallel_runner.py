@@ -186,11 +186,11 @@ class ParallelRunner(PipelineRunner):
             job=running_job.job,
             dj_configs=resolved.dj_configs,
             extra_configs=resolved.extra_configs,
-            folder=str(prepared.folder.absolute()),
-            root=str(self.relocator.root.absolute()),
-            work_dir=str(self.relocator.work_dir.absolute()),
+            folder=str(prepared.folder),  # as in a serial run, since results may name files in it
+            root=str(self.relocator.root),
+            work_dir=str(self.relocator.work_dir),
             inputs=prepared.guard.inputs,
-            metrics=(str((self.relocator.work_dir / local.FILE).absolute()),),
+            metrics=(str(self.relocator.work_dir / local.FILE),),
             item=item,
             results={name.name: running_job.results[name.name] for name in running_job.items if mode == "collect"},
             digests={**digests, **prepared.code},
@@ -198,6 +198,7 @@ class ParallelRunner(PipelineRunner):
             debug=shared.debug,
             cwd=str(Path.cwd()),
             path=tuple(entry or os.curdir for entry in sys.path),
+            python_path=os.environ.get("PYTHONPATH"),
             redo=prepared.redo,
         )
 
@@ -210,11 +211,14 @@ class ParallelRunner(PipelineRunner):
             return
         self._forward(running)
         failure = running.folder.failure()
+        if failure is None:  # a worker that has ended by itself has done it
+            running.folder.mask_log()
         text = failure if failure is not None else f"its process {ended.reason or 'ended without a result'}"
         label = running.submission.label
         if running.attempts <= self.run_context.parallel.retries:
             logger.warning("{} failed and is started again: {}", label, text)
             running.folder.clear_failure()
+            running.folder.clear_reports()
             again = replace(running, attempts=running.attempts + 1, submitted=time.time())
             self._tasks[again.submission.folder] = again
             self._backend.submit([again.submission])

@@ -20,8 +20,9 @@ from data_juicer_sandbox.components.processes.program import exit_reason, superv
 from data_juicer_sandbox.components.processes.supervisor import GRACE
 from data_juicer_sandbox.config.parallel import Parallel, Resources
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import open_append
 from data_juicer_sandbox.parallel.backend import Backend, Ended, Submission
-from data_juicer_sandbox.parallel.tasks import LOG
+from data_juicer_sandbox.parallel.tasks import LOG, TaskFolder
 
 _GB = 1e9
 
@@ -177,9 +178,10 @@ class LocalBackend(Backend):
         settings["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         if self._gpus:
             settings["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+        TaskFolder(submission.folder).clear_reports()  # no earlier process of the task is left
         read_end, write_end = os.pipe()
         try:
-            with (submission.folder / LOG).open("ab") as log:
+            with open_append(submission.folder / LOG) as log:
                 process = subprocess.Popen(
                     supervised(submission.command, read_end),
                     env=settings,

@@ -11,9 +11,11 @@ failure.pkl     written last, if it failed
 
 from __future__ import annotations
 
+import os
 import pickle  # written with it; read by `pickle_reader`
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -26,10 +28,12 @@ from data_juicer_sandbox.context import pickle_reader
 from data_juicer_sandbox.context.tagged_values import decode, encode
 from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.files import open_regular, replacing
+from data_juicer_sandbox.secrets import mask_text
 from data_juicer_sandbox.types import ConfigValues, LibraryObject
 
 TASK, RESULT, FAILURE = "task.pkl", "result.pkl", "failure.pkl"
 LOG, METRICS, WARNINGS, PROGRESS, LOCK = "log.txt", "metrics.jsonl", "warnings.jsonl", "progress.json", ".lock"
+_BLOCK = 1 << 20
 _JOB_FIELDS = ("pipeline", "phase", "position", "hook", "meta_name", "named", "output")
 
 
@@ -60,6 +64,7 @@ class Task:
         debug: log everything.
         cwd: the working folder.
         path: the module path.
+        python_path: the environment variable `PYTHONPATH` of the run; None if it is not set.
         redo: the component must not reuse results of an earlier run.
     """
 
@@ -79,6 +84,7 @@ class Task:
     debug: bool = False
     cwd: str = ""
     path: tuple[str, ...] = ()
+    python_path: str | None = None
     redo: bool = False
 
     def plain(self) -> dict[str, LibraryObject]:
@@ -104,6 +110,7 @@ class Result:
         code: the digests of the user's code that ran.
         started: when the worker began, in seconds since the epoch.
         has_read: whether the component has read the metrics of other jobs.
+        written: the files and folders that it wrote, relative to the work directory.
     """
 
     value: LibraryObject = ()
@@ -111,6 +118,7 @@ class Result:
     code: Mapping[str, str] = field(default_factory=dict)
     started: float = 0.0
     has_read: bool = False
+    written: tuple[str, ...] = ()
 
 
 class TaskFolder:
@@ -125,7 +133,7 @@ class TaskFolder:
         self._started_key: object = None
 
     def prepare(self, task: Task) -> bool:
-        """Write the task, unless the folder has the result of just this task.
+        """Write the task, unless the folder has the result of just this task, and the files that belong to it exist.
 
         Returns:
             whether the task is to be run.
@@ -133,10 +141,15 @@ class TaskFolder:
         key = _key(task)
         if self._task_key() == key:  # a worker of an earlier run may still be running it
             self.clear_failure()
-            return self.result() is None
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True, mode=0o700)
-        self._write(TASK, {"key": key, "task": task.plain()})
+            if (result := self.result()) is not None:
+                work_dir = os.path.realpath(task.work_dir)
+                if all(os.path.lexists(os.path.join(work_dir, path)) for path in result.written):  # noqa: PTH118
+                    return False
+                (self.path / RESULT).unlink()  # the user has removed a file since
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.path.mkdir(parents=True, mode=0o700)
+        self._write(TASK, {"key": key, "task": task.plain()})  # also that of an earlier run: its `cwd` may be another
         return True
 
     def start(self) -> Task:
@@ -148,7 +161,8 @@ class TaskFolder:
         content = self._read(TASK)
         if content is None:
             raise TaskError(f"{self.path} holds no task")
-        for name in (RESULT, FAILURE, METRICS, WARNINGS, PROGRESS):
+        self.clear_reports()
+        for name in (RESULT, FAILURE):
             (self.path / name).unlink(missing_ok=True)
         self._started_key = content["key"]
         return Task.from_plain(content["task"])
@@ -177,6 +191,28 @@ class TaskFolder:
     def clear_failure(self) -> None:
         """Remove the failure, so that the task can be run again."""
         (self.path / FAILURE).unlink(missing_ok=True)
+
+    def clear_reports(self) -> None:
+        """Remove what an attempt that has ended reported, before the next attempt: it must not be passed on twice."""
+        for name in (METRICS, WARNINGS, PROGRESS):
+            (self.path / name).unlink(missing_ok=True)
+
+    def mask_log(self) -> None:
+        """Mask the secrets in the log of an attempt that has ended: the programs that a component starts write into it
+        what they like.
+        """
+        path, is_changed = self.path / LOG, False
+        part = path.with_name(f".{LOG}")
+        with suppress(FileNotFoundError), open_regular(path) as stream, part.open("wb") as masked:
+            part.chmod(0o600)
+            while lines := stream.readlines(_BLOCK):
+                before = b"".join(lines).decode("utf-8", "surrogateescape")
+                after = mask_text(before)
+                is_changed |= after != before
+                masked.write(after.encode("utf-8", "surrogateescape"))
+        if is_changed:
+            part.replace(path)
+        part.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove all but the log: the job is done, and recorded."""
@@ -215,5 +251,31 @@ def read_plain(path: Path) -> dict[str, LibraryObject] | None:
 
 def _key(task: Task) -> str:
     """A digest of all that determines the result of a task."""
-    content = replace(task, debug=False, cwd="", path=()).plain()
-    return xxhash.xxh3_128_hexdigest(pickle.dumps(encode(content), protocol=4))
+    content = replace(task, debug=False, cwd="", path=(), python_path=None).plain()
+    digest = xxhash.xxh3_128()
+    _update(digest, encode(content))
+    return digest.hexdigest()
+
+
+def _update(digest: xxhash.xxh3_128, value: LibraryObject) -> None:
+    """Add an encoded value. A pickle would depend on which equal texts are one object, and on the order of a set."""
+    if isinstance(value, (set, frozenset)):
+        value = sorted(map(_digest_of, value))
+        digest.update(b"set ")
+    if isinstance(value, dict):
+        digest.update(f"dict {len(value)} ".encode())
+        for key, item in value.items():
+            _update(digest, key)
+            _update(digest, item)
+    elif isinstance(value, (list, tuple)):
+        digest.update(f"{type(value).__name__} {len(value)} ".encode())
+        for item in value:
+            _update(digest, item)
+    else:
+        digest.update(pickle.dumps(value, protocol=4))
+
+
+def _digest_of(value: LibraryObject) -> str:
+    digest = xxhash.xxh3_128()
+    _update(digest, value)
+    return digest.hexdigest()

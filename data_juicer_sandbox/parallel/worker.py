@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from loguru import logger
 
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 EVERY = 0.5
 """Seconds between two writes of the progress."""
+MAX_LINE = 1 << 20
+"""Characters of a line after which it is logged although it goes on."""
 
 
 class TaskWatcher(Watcher):
@@ -161,14 +163,14 @@ def _run_task(folder: Path) -> None:
         return
     task = task_folder.start()
     os.chdir(task.cwd or ".")
+    _restore_python_path(task.python_path)
     sys.path[:0] = [entry for entry in task.path if entry not in sys.path]
     remember_all([task.dj_configs, task.extra_configs])
     logs.setup(folder / LOG, task.debug, file_only=True)
     logger.add(_WarningsFile(folder / WARNINGS), level="WARNING", format="{message}", catch=True)
     watcher, progress = TaskWatcher(folder, task.metrics), FileProgress(folder / PROGRESS)
     try:
-        streams = redirect_stdout(LoggedStream(sys.stdout)), redirect_stderr(LoggedStream(sys.stderr))
-        with code_policy(untrusted=task.untrusted), logger.contextualize(job=task.job.label), streams[0], streams[1]:
+        with code_policy(untrusted=task.untrusted), logger.contextualize(job=task.job.label), _logged_streams():
             result = _run(task, watcher, progress)
         watcher.sync()
         task_folder.write_result(replace(result, started=started, has_read=watcher.has_read))
@@ -183,6 +185,17 @@ def _run_task(folder: Path) -> None:
         progress.close()
         watcher.close()
         logs.close()
+        task_folder.mask_log()
+
+
+def _restore_python_path(value: str | None) -> None:
+    """Give programs that the component starts the `PYTHONPATH` of the run. A backend sets another one for this process,
+    with which a Python of another version would not start.
+    """
+    if value is None:
+        os.environ.pop("PYTHONPATH", None)
+    else:
+        os.environ["PYTHONPATH"] = value
 
 
 def _run(task: Task, watcher: Watcher, progress: FileProgress) -> Result:
@@ -203,7 +216,9 @@ def _run(task: Task, watcher: Watcher, progress: FileProgress) -> Result:
             raise
         guard.settle()
     code = UserCode().digests([hook, component_class], [task.job.hook, [task.extra_configs, task.dj_configs]])
-    return Result(result.value, result.items, code)
+    work_dir = os.path.realpath(task.work_dir)
+    written = sorted(os.path.relpath(path, work_dir) for path in guard.claimed if os.path.lexists(path))
+    return replace(result, code=code, written=tuple(written))
 
 
 def _call(task: Task, hook: type[Hook], resolved: ResolvedJob, job: JobRun) -> Result:
@@ -230,36 +245,98 @@ def _outputs(task: Task, result: object) -> list[LibraryObject]:
 
 
 class LoggedStream(io.TextIOBase):
-    """A standard stream whose lines go to the log, where secrets are masked.
+    """A standard stream whose lines go to the log, where secrets are masked. All else is that of the stream.
 
     Args:
-        stream: the stream in its place before; it receives what is written while a line is logged.
+        stream: the stream in its place before; it receives what is written while a line is logged, and the bytes that
+            are written to `buffer`.
     """
 
     def __init__(self, stream: TextIO):
-        self._stream, self._rest, self._is_logging = stream, "", False
+        self._stream = stream
+        self._rest: list[str] = []
+        self._size = 0
+        self._lock = threading.RLock()
+        self._is_logging = False
 
     def write(self, text: str) -> int:
         """Log the whole lines; of what a progress bar overwrites, only the last state."""
-        if self._is_logging:
-            return self._stream.write(text)
-        *lines, self._rest = (self._rest + text).split("\n")
+        with self._lock:
+            if self._is_logging:  # by a sink, in this thread
+                return self._stream.write(text)
+            head, end, rest = text.rpartition("\n")
+            if end:
+                self._log("".join([*self._rest, head]))
+                self._rest, self._size = [], 0
+            # What follows the last carriage return overwrites what is before it, unless nothing follows it yet.
+            before, end, after = rest.rpartition("\r")
+            if end and after:
+                self._rest, self._size = [], 0
+                rest = after
+            elif end:
+                rest = f"{before.rpartition(chr(13))[2]}\r"
+            self._rest.append(rest)
+            self._size += len(rest)
+            if self._size > MAX_LINE:
+                self.end()
+        return len(text)
+
+    def end(self) -> None:
+        """Log a last line without a line break."""
+        with self._lock:
+            rest, self._rest, self._size = "".join(self._rest), [], 0
+            self._log(rest)
+
+    def _log(self, text: str) -> None:
         self._is_logging = True
         try:
-            for line in lines:
+            for line in text.split("\n"):
                 if shown := line.rstrip("\r").rpartition("\r")[2].strip():
                     logger.bind(file_only=True).info("{}", shown)
         finally:
             self._is_logging = False
-        return len(text)
+
+    def isatty(self) -> bool:
+        """Not a terminal."""
+        return False
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
 
     def fileno(self) -> int:
         """The descriptor of the stream, for child processes."""
         return self._stream.fileno()
 
-    def isatty(self) -> bool:
-        """Not a terminal."""
-        return False
+    @property
+    def buffer(self) -> BinaryIO:
+        """The stream of bytes below; they go to the file as they are."""
+        return self._stream.buffer
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """That of the stream."""
+        return self._stream.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        """That of the stream."""
+        return self._stream.errors
+
+    def reconfigure(self, **settings: object) -> None:
+        """Nothing: the lines are text."""
+
+
+@contextmanager
+def _logged_streams() -> Iterator[None]:
+    """What is written to the standard streams in the block goes to the log."""
+    output, errors = LoggedStream(sys.stdout), LoggedStream(sys.stderr)
+    with redirect_stdout(output), redirect_stderr(errors):
+        try:
+            yield
+        finally:
+            output.end()
+            errors.end()
 
 
 class _WarningsFile:

@@ -209,6 +209,49 @@ def test_nothing_of_a_secret_is_left(monkeypatch):
     assert results["anonymous.use.res_1"] == len(secret)
     holding = [path for path in Path("out").rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
     assert holding == []
+    log = Path("out/jobs/anonymous/use/tasks/job/log.txt")
+    assert ("the key of a program is ***" in log.read_text(), log.stat().st_mode & 0o777) == (True, 0o600)
+
+
+def test_an_item_whose_file_was_removed_after_a_failure_is_done_again():
+    Path("squares_log.fail_2").touch()
+    with pytest.raises(JobFailed):
+        Sandbox({**config(squares()), "parallel": {"backend": "local", "max_workers": 1}}).run()
+    Path("squares_log.fail_2").unlink()
+    Path("out/jobs/anonymous/squares/square_1.txt").unlink()
+    Sandbox(config(squares())).run(resume=True)
+    assert sorted(line.split()[0] for line in lines()) == ["1", "1", "2", "3"]
+    assert Path("out/jobs/anonymous/squares/square_1.txt").read_text() == "1"
+
+
+@pytest.mark.parametrize("python_path", [None, "/somewhere"])
+def test_a_component_sees_what_it_sees_in_a_serial_run(monkeypatch, python_path):
+    if python_path is None:
+        monkeypatch.delenv("PYTHONPATH", raising=False)
+    else:
+        monkeypatch.setenv("PYTHONPATH", python_path)
+    for backend in ("serial", "local"):
+        results = Sandbox(
+            config(job("look", "Surroundings", "EvaluateDataHook", output=["folder", "python_path"]), backend=backend)
+        ).run()
+        assert results["anonymous.look.folder"] == "out/jobs/anonymous/look"
+        assert results["anonymous.look.python_path"] == ([] if python_path is None else [f"PYTHONPATH={python_path}"])
+
+
+def test_items_are_kept_whichever_run_made_the_input_and_wherever_the_work_directory_lies():
+    # Texts of a fresh result are other objects than those of a restored one; a digest must not depend on it.
+    texts = job("texts", "Texts", "EvaluateDataHook", output=["texts"])
+    fan = squares(input={"extra_configs.note": "anonymous.texts.texts"})
+    Path("here").mkdir()
+    os.chdir("here")
+    Path("squares_log.fail_2").touch()
+    with pytest.raises(JobFailed):
+        Sandbox({**config(texts, fan), "parallel": {"backend": "local", "max_workers": 1}}).run()
+    Path("squares_log.fail_2").unlink()
+    Path("../here").rename("../there")
+    os.chdir("../there")
+    Sandbox(config(texts, fan)).run(resume=True)
+    assert [line.split()[0] for line in lines()] == ["3", "1", "2"]
 
 
 def test_more_than_the_machine_has_is_told_before_any_work():

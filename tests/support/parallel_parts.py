@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pandas as pd
 from data_juicer_sandbox.components.base import Component, FanOut, Item, OutputFile
 from data_juicer_sandbox.components.metric_keys import metric_keys
 from data_juicer_sandbox.errors import JobError
+from data_juicer_sandbox.files import replacing
 
 
 class Meet(Component):
@@ -41,7 +44,7 @@ class Squares(FanOut):
     outputs = ("table", "total")
     metrics = metric_keys("<n>", per_step=True)
 
-    def __init__(self, numbers: list[int], log: str, export_path: OutputFile):
+    def __init__(self, numbers: list[int], log: str, export_path: OutputFile, note: object = None):
         self.numbers, self.log, self.export_path = numbers, log, Path(export_path)
 
     def run(self, job):
@@ -60,6 +63,8 @@ class Squares(FanOut):
             task.update(completed=1, note=f"number {name}")
             while Path(f"{self.log}.wait_{name}").exists():
                 time.sleep(0.05)
+        with replacing(job.folder / f"square_{name}.txt") as part:
+            part.write_text(str(int(name) ** 2))
         job.watcher.watch({name: int(name) ** 2}, step=int(name))
         with Path(self.log).open("a") as stream:
             stream.write(f"{name} {os.getpid()}\n")
@@ -83,4 +88,28 @@ class Secret(Component):
 
     def run(self, job):
         print("the key is", self.api_key)
+        subprocess.run(["sh", "-c", 'echo "the key of a program is $1"', "sh", self.api_key], check=True)
         return len(self.api_key)
+
+
+class Surroundings(Component):
+    """What a component sees of the run, and what a program that it starts does."""
+
+    outputs = ("folder", "python_path")
+    metrics = ()
+
+    def run(self, job):
+        print("written to", sys.stdout.encoding)
+        sys.stdout.buffer.write(b"bytes\n")
+        program = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout.splitlines()
+        return str(job.folder), [line for line in program if line.startswith("PYTHONPATH=")]
+
+
+class Texts(Component):
+    """Texts of which some are equal."""
+
+    outputs = ("texts",)
+    metrics = ()
+
+    def run(self, job):
+        return ["a", "b", {"a": "b", "c": ["a", "a"]}]
