@@ -219,6 +219,8 @@ class ParallelRunner(PipelineRunner):
             logger.warning("{} failed and is started again: {}", label, text)
             running.folder.clear_failure()
             running.folder.clear_reports()
+            if running.task.mode == "job":  # what the other items of a job have reported stays valid
+                self._forget_metrics(running.running_job)
             again = replace(running, attempts=running.attempts + 1, submitted=time.time())
             self._tasks[again.submission.folder] = again
             self._backend.submit([again.submission])
@@ -300,6 +302,14 @@ class ParallelRunner(PipelineRunner):
                 recorder.metrics.append((step, values))
 
         running.streams.forward(job.label, record)
+
+    def _forget_metrics(self, running_job: RunningJob) -> None:
+        """The metrics of a job's earlier attempt do not count any more."""
+        prepared, job = running_job.prepared, running_job.job
+        configs = {"dj_configs": prepared.resolved.dj_configs, "extra_configs": prepared.resolved.extra_configs}
+        self.run_context.watcher.start(job.pipeline, job.meta_name, configs)
+        if prepared.recorder is not None:
+            prepared.recorder.metrics.clear()
 
     def _show_started(self, running_job: RunningJob) -> None:
         if not running_job.is_shown:

@@ -124,6 +124,14 @@ def test_a_failed_task_is_started_again_as_often_as_retries_says():
     assert Path("out/sandbox.log").read_text().count("squares: 2 failed and is started again") == 2
 
 
+@pytest.mark.parametrize("keys", [{}, {"cache_dir": "cache"}])
+def test_the_metrics_of_a_failed_attempt_do_not_count(keys):
+    again = {**config(job("again", "SecondTry", "EvaluateDataHook")), **keys}
+    again["parallel"] = {"backend": "local", "retries": 1}
+    results = Sandbox(again).run()
+    assert dict(zip(results.metrics["name"], results.metrics["value"], strict=True)) == {"attempt_2": 2}
+
+
 def test_a_killed_worker_is_told_with_its_signal():
     Path("squares_log.kill_2").touch()
     with pytest.raises(JobFailed, match=r"2: its process was ended by the signal SIGKILL \(out of memory\?\)"):

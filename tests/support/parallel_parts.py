@@ -113,3 +113,18 @@ class Texts(Component):
 
     def run(self, job):
         return ["a", "b", {"a": "b", "c": ["a", "a"]}]
+
+
+class SecondTry(Component):
+    """Fails at its first attempt."""
+
+    outputs = ("attempt",)
+    metrics = metric_keys("attempt_<n>")
+
+    def run(self, job):
+        attempt = len(list(job.folder.glob("attempt_*"))) + 1
+        (job.folder / f"attempt_{attempt}").touch()
+        job.watcher.watch({f"attempt_{attempt}": attempt})
+        if attempt == 1:
+            raise JobError("not yet")
+        return attempt
