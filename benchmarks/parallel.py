@@ -1,10 +1,10 @@
 """Jobs and models side by side, against one after the other.
 
-python benchmarks/parallel.py [tasks | models | steps] [SIZE]
+python benchmarks/parallel.py [tasks | models | steps] [SIZE [TOKENS]]
 
 tasks   500 jobs that do nothing on 2 workers, against starting 500 such processes: what the run itself costs.
-models  SIZE pools x 2 seeds (19 by default) with the demo's model: one process with one thread, with two, and the
-        backend `local`; on the machine as it is, and beside a process that keeps one core busy.
+models  SIZE pools x 2 seeds (19 by default) with the demo's model, TOKENS each (300,000): one process with one thread,
+        with two, and the backend `local`; on the machine as it is, and beside a process that keeps one core busy.
 steps   training steps per second of one model, against a bare PyTorch loop of the same model, batch and threads.
 
 All variants of one measurement run in turn; ratios hold better than times.
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,7 +119,7 @@ def training(paths: Sequence[str], name: str, tokens: int, seeds: Sequence[int],
     return {"work_dir": name, "execution_job_configs": [job]}
 
 
-def models(pools: int) -> None:
+def models(pools: int, tokens: int = TOKENS) -> None:
     """Measure the training of many models."""
     variants: dict[str, tuple[dict[str, object], dict[str, object]]] = {
         "one process, 1 thread": ({"threads": 1, "max_parallel": 1}, {}),
@@ -133,14 +133,14 @@ def models(pools: int) -> None:
             for number, (name, (extra, keys)) in enumerate(variants.items()):
                 with tempfile.TemporaryDirectory() as folder:
                     paths = corpus(Path(folder), pools)
-                    config = {**training(paths, f"out{number}", TOKENS, (1, 2), **extra), **keys}
+                    config = {**training(paths, f"out{number}", tokens, (1, 2), **extra), **keys}
                     Path(folder, "run.yaml").write_text(yaml.safe_dump(config))
                     times[name] = seconds([*SANDBOX, "--config", "run.yaml"], Path(folder))
         finally:
             for other in others:
                 other.kill()
                 other.wait()
-        print(f"{pools} pools x 2 seeds, {TOKENS:,} tokens each, {busy} busy process(es) beside it:")
+        print(f"{pools} pools x 2 seeds, {tokens:,} tokens each, {busy} busy process(es) beside it:")
         for name, took in times.items():
             print(f"  {name:24} {took:7.0f} s  {took / times['parallel: local']:.2f} x the time of `local`")
 
@@ -179,11 +179,12 @@ def steps_per_second(metrics: Path) -> float:
 
 def main() -> None:
     """Run the measurements that the command line names."""
-    measurements = {"tasks": (tasks, 500), "models": (models, 19), "steps": (steps, 3)}
-    name, size = [*sys.argv[1:], "", ""][:2]
-    for key, (measure, default) in measurements.items():
+    measurements: dict[str, Callable[..., None]] = {"tasks": tasks, "models": models, "steps": steps}
+    defaults = {"tasks": 500, "models": 19, "steps": 3}
+    name, *sizes = sys.argv[1:] or [""]
+    for key, measure in measurements.items():
         if name in ("", key):
-            measure(int(size or default))
+            measure(*(map(int, sizes) if sizes else [defaults[key]]))
 
 
 if __name__ == "__main__":
