@@ -300,6 +300,8 @@ class SlurmBackend(Backend):
                 self._settle(task)
             elif state.reason in _STUCK and state.state == "PENDING":
                 self._warn(f"{task.submission.label} waits in SLURM, job {task.job}: {state.reason}")
+        # A task may also be given up without a change: its job has ended, and its result does not appear.
+        changed |= any(task.submission.folder not in self._tasks for task in tasks)
         if changed:
             self._submit_queue()
         self._interval = MIN_INTERVAL if changed else min(2 * self._interval, MAX_INTERVAL)

@@ -198,6 +198,17 @@ def test_why_a_task_ended(slurm: SlurmCluster, tmp_path: Path, monkeypatch: pyte
     assert "NameError" in tasks[3].log
 
 
+def test_a_task_without_a_result_makes_room(slurm: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """SLURM reports its end long before it is given up, and reports nothing new then."""
+    monkeypatch.setattr(slurm_module, "VISIBLE_AFTER", 4.0)
+    tasks = scripted(tmp_path, "os._exit(0)", "pass")
+    runner = backend(1)
+    for task in tasks:
+        runner.submit([task])
+    ended = wait_all(runner, tasks)
+    assert [bool(ended[task.folder].reason) for task in tasks] == [True, False]
+
+
 def test_out_of_memory(slurm: SlurmCluster, tmp_path: Path):
     if not slurm.limits_memory:
         pytest.skip("control groups (v1) for memory cannot be written here")
