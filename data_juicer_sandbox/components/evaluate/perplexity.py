@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Literal
 
 from loguru import logger
 
 from data_juicer_sandbox.components.base import FanOut, InputPaths, Item, JobRun, Models, Task
+from data_juicer_sandbox.components.io import read_lines
 from data_juicer_sandbox.components.io.allowance import BAD_ROWS, Allowance
 from data_juicer_sandbox.components.io.data_files import data_files
 from data_juicer_sandbox.components.lm import loading, metadata, torch_env
@@ -84,7 +86,7 @@ class HuggingFacePerplexity(FanOut):
         if block_size is not None and stride is not None and stride >= block_size:
             raise ConfigError(f"stride {stride} is not below block_size {block_size}")
         self.models, self.dtype, self.threads = as_list(model), dtype, threads
-        self.skip_bad_rows, self.datasets = skip_bad_rows, as_list(dataset_path)
+        self.skip_bad_rows, self.datasets, self.max_rows = skip_bad_rows, as_list(dataset_path), max_rows
         self.held_out = partial(
             HeldOut,
             text_key=text_key,
@@ -105,15 +107,21 @@ class HuggingFacePerplexity(FanOut):
 
     def items(self, job: JobRun) -> list[Item]:
         """The models, if scoring them takes much longer than the start of a process for each."""
-        bytes_of_text = sum(file.stat().st_size for path in self.datasets for file in data_files(path))
         sizes = [torch_env.weights_in(path) for path in self.models]
-        if 0 not in sizes and 4 * sum(sizes) * bytes_of_text / BYTES_PER_TOKEN < torch_env.WORTHWHILE:
+        tokens = sum(map(self._size, self.datasets)) / BYTES_PER_TOKEN
+        if 0 not in sizes and not torch_env.is_worth_processes(len(sizes), 4 * sum(sizes) / len(sizes) * tokens):
             return []
         every = cores() if torch_env.device() == "cpu" else None
         return [
             Item(name, self.threads or torch_env.threads_for(path) or every)
             for name, path in zip(self._names, self.models, strict=True)
         ]
+
+    def _size(self, path: str) -> int:
+        """Bytes of the rows that are scored."""
+        if self.max_rows is None:
+            return sum(file.stat().st_size for file in data_files(path))
+        return sum(map(len, islice(read_lines(path), self.max_rows)))
 
     def run_item(self, job: JobRun, name: str) -> list[Metrics]:
         """Score one model on every data set."""

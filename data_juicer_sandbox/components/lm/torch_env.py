@@ -56,6 +56,16 @@ def threads_for(model: str) -> int | None:
     return 1 if 0 < weights_in(model) <= SMALL and device() == "cpu" else None
 
 
+def is_worth_processes(items: int, operations: float) -> bool:
+    """Whether a process for each item is worth its start.
+
+    Args:
+        items: number of items.
+        operations: the floating-point operations of one.
+    """
+    return items > 1 and items * operations >= WORTHWHILE and operations >= WORTHWHILE / 5
+
+
 def weights_in(model: str) -> int:
     """About how many weights the files of a model's folder hold; 0 if unknown, as for a hub id."""
     files = (file for pattern in ("*.safetensors", "*.bin") for file in Path(model).glob(pattern))

@@ -178,7 +178,7 @@ class HuggingFaceTrainer(TrainingParameters, ModelTrainer):
 
     def is_worth_processes(self, models: int) -> bool:
         """Whether the training of so many models takes much longer than the start of a process."""
-        return models > 1 and (self.method != "scratch" or models * self._operations() >= torch_env.WORTHWHILE)
+        return models > 1 and (self.method != "scratch" or torch_env.is_worth_processes(models, self._operations()))
 
     def parallel(self, job: JobRun, models: int) -> int:
         """The number of models to train at the same time: for small models, the number of idle cores."""
