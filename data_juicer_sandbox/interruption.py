@@ -58,3 +58,17 @@ def interruptible() -> Iterator[None]:
         for number, handler in before.items():
             if number != signal.SIGHUP or not interruption.hung_up:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def is_failure(error: BaseException, process: int) -> bool:
+    """Whether an error of a component means that its job has failed; else the program is to end.
+
+    A component that calls `sys.exit` has failed; so has one in which a library in Rust panics, such as a tokenizer.
+
+    Args:
+        error: the error.
+        process: the process that called the component. A child that was forked there may end by `SystemExit`.
+    """
+    if isinstance(error, SystemExit):
+        return os.getpid() == process
+    return not isinstance(error, (KeyboardInterrupt, GeneratorExit))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from data_juicer_sandbox.errors import JobError, SandboxError
 from data_juicer_sandbox.files import guarded_by, make_folder
 from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.hooks.base import Hook
+from data_juicer_sandbox.interruption import is_failure
 from data_juicer_sandbox.output_guard import OutputGuard, OutputLedger
 from data_juicer_sandbox.secrets import mask_text
 from data_juicer_sandbox.types import Variables
@@ -127,7 +129,7 @@ def run_job(
         redo=redo,
         cache=cache,
     )
-    job = prepared.planned_job.job
+    job, process = prepared.planned_job.job, os.getpid()
     reports = prepared.recorder or prepared.watcher
     run = JobRun(job.pipeline, job.meta_name, prepared.folder, reports, progress, redo)
     try:
@@ -137,9 +139,8 @@ def run_job(
             outputs = name_outputs(prepared.planned_job, prepared.hook().run(prepared.resolved, run))
     except BaseException as error:
         prepared.guard.settle(completed=False)
-        if isinstance(error, (Exception, KeyboardInterrupt, SystemExit, GeneratorExit)):
+        if isinstance(error, Exception) or not is_failure(error, process):
             raise
-        # A panic of a library in Rust, such as that of a tokenizer: the job has failed, not the program.
         raise JobError(f"{type(error).__name__}: {error}") from error
     return finish_job(prepared, outputs, fingerprints)
 

@@ -27,7 +27,7 @@ from data_juicer_sandbox.errors import SandboxError
 from data_juicer_sandbox.files import guarded_by, open_append
 from data_juicer_sandbox.hooks import find_hook
 from data_juicer_sandbox.hooks.base import Hook
-from data_juicer_sandbox.interruption import interruptible
+from data_juicer_sandbox.interruption import interruptible, is_failure
 from data_juicer_sandbox.output_guard import OutputGuard, OutputLedger
 from data_juicer_sandbox.parallel.tasks import LOCK, LOG, PROGRESS, WARNINGS, Result, Task, TaskFolder
 from data_juicer_sandbox.secrets import mask_text, remember_all
@@ -157,7 +157,7 @@ def _only_worker_of(folder: Path) -> Iterator[None]:
 
 
 def _run_task(folder: Path) -> None:
-    started = time.time()
+    started, process = time.time(), os.getpid()
     task_folder = TaskFolder(folder)
     if task_folder.result() is not None:  # the other process has done it
         return
@@ -175,9 +175,8 @@ def _run_task(folder: Path) -> None:
         watcher.sync()
         task_folder.write_result(replace(result, started=started, has_read=watcher.has_read))
     except BaseException as error:
-        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+        if not is_failure(error, process):
             raise
-        # Others include a panic of a library in Rust, such as that of a tokenizer.
         logger.bind(file_only=True).opt(exception=error).error("the task failed")
         text = str(error) if isinstance(error, SandboxError) else f"{type(error).__name__}: {error}"
         task_folder.write_failure(mask_text(text))

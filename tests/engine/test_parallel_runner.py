@@ -301,3 +301,11 @@ def test_two_processes_of_one_task_run_it_once():
     Path("squares_log.wait_2").unlink()
     assert [process.wait(60) for process in both] == [0, 0]
     assert [line.split()[0] for line in lines()].count("2") == 1
+
+
+@pytest.mark.parametrize("backend", ["serial", "local"])
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_component_that_ends_the_program_has_failed(backend, code):
+    """With 0, the run would look like a success."""
+    with pytest.raises(JobFailed, match=f"job 'anonymous.end' failed: SystemExit: {code}"):
+        Sandbox(config(job("end", "Exits", "EvaluateDataHook", extra={"code": code}), backend=backend)).run()
