@@ -409,3 +409,18 @@ def test_the_table_of_a_search_holds_no_formula(config_file):
     assert keys == {"'=cmd|' /C calc'!A0", "+1", "'-x", "'@x"}
     assert all(json.loads(row["anonymous.job.extra_configs.rows"]) for row in rows)
     assert yaml.safe_load(Path("out/best.yaml").read_text())["parameters"]["anonymous.job.extra_configs.key"] in values
+
+
+@pytest.mark.parametrize(
+    "parallel",
+    ["slurm", {"backend": "slurm", "slurm_setup": ["touch ran"]}, {"backend": "ray", "address": "ray://evil:1"}],
+)
+def test_a_cluster_is_refused(parallel, tmp_path, monkeypatch):
+    """Its settings are commands for a shell, or the address of a server that receives the run."""
+    monkeypatch.chdir(tmp_path)
+    rows = {"type": "inline_rows", "rows": ["a"], "key": "text", "export_path": "out/rows.jsonl"}
+    job = {"hook": "GeneralDataExecutorHook", "meta_name": "rows", "extra_configs": rows}
+    config = {"work_dir": "out", "execution_job_configs": [job]}
+    with pytest.raises(dj.ConfigError, match="refused by --untrusted: `parallel`"):
+        dj.Sandbox({**config, "parallel": parallel}, untrusted=True).validate()
+    assert dj.Sandbox({**config, "parallel": "local"}, untrusted=True).run()["anonymous.rows.res_1"] == "out/rows.jsonl"

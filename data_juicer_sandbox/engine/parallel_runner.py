@@ -169,7 +169,11 @@ class ParallelRunner(PipelineRunner):
             label = running_job.job.label + (f": {name}" if mode == "item" else "")
             folder = TaskFolder(path)
             running = RunningTask(running_job, task, folder, Submission(path, label, resources), time.time())
-            (tasks if folder.prepare(task) else done).append(running)
+            try:
+                (tasks if folder.prepare(task) else done).append(running)
+            except TaskError as error:
+                self._fail(running_job, error)
+                return
         for running in tasks:
             self._tasks[running.submission.folder] = running
         self._backend.submit([running.submission for running in tasks])
@@ -225,16 +229,18 @@ class ParallelRunner(PipelineRunner):
             self._tasks[again.submission.folder] = again
             self._backend.submit([again.submission])
             return
-        running_job = running.running_job
+        item = running.task.item
+        is_named = not item or (failure is not None and item in failure)
+        log = running.running_job.prepared.folder / FOLDER / running.folder.path.name / LOG
+        self._fail(running.running_job, TaskError(text if is_named else f"{item}: {text}"), log)
+
+    def _fail(self, running_job: RunningJob, error: Exception, log: Path | None = None) -> None:
+        """End the other tasks of a job, and record that it failed."""
         others = [path for path, task in self._tasks.items() if task.running_job is running_job]
         self._backend.cancel(others)
         for path in others:
             del self._tasks[path]
         running_job.prepared.guard.settle(completed=False)
-        item = running.task.item
-        is_named = not item or (failure is not None and item in failure)
-        error = TaskError(text if is_named else f"{item}: {text}")
-        log = running_job.prepared.folder / FOLDER / running.folder.path.name / LOG
         self._job_failed(self._steps[running_job.index], error, running_job.prepared.started, log)
         self._waiting.ended(running_job.index)
 
@@ -276,9 +282,7 @@ class ParallelRunner(PipelineRunner):
                     outputs = name_outputs(prepared.planned_job, tuple(values))
                     record = finish_job(ran, outputs, fingerprints)
         except Exception as error:
-            prepared.guard.settle(completed=False)
-            self._job_failed(step, error, prepared.started)
-            self._waiting.ended(index)
+            self._fail(running_job, error)
             return
         self._job_done(step, record)
         self._records[index] = record

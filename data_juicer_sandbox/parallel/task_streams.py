@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -31,7 +32,8 @@ class TaskStreams:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._positions = {METRICS: 0, WARNINGS: 0}
+        self._positions = {METRICS: (0, 0), WARNINGS: (0, 0)}
+        """For each file its inode, and the bytes that were read."""
 
     def forward(self, label: str, forward: Forward) -> None:
         """Pass on the metrics and warnings that were added since the last call.
@@ -62,10 +64,10 @@ class TaskStreams:
         """The whole lines that were added to a file; all of them if the file is another one now: a new attempt."""
         try:
             with open_regular(self._folder / name) as stream:
-                size = stream.seek(0, 2)
-                stream.seek(self._positions[name] if size >= self._positions[name] else 0)
+                inode, position = os.fstat(stream.fileno()).st_ino, self._positions[name]
+                stream.seek(position[1] if inode == position[0] else 0)
                 lines, _, incomplete = stream.read().rpartition(b"\n")
-                self._positions[name] = stream.tell() - len(incomplete)
+                self._positions[name] = inode, stream.tell() - len(incomplete)
         except OSError:
             return
         for line in lines.splitlines():

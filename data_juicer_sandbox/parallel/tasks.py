@@ -137,6 +137,9 @@ class TaskFolder:
 
         Returns:
             whether the task is to be run.
+
+        Raises:
+            TaskError: the folder holds files of the job's component.
         """
         key = _key(task)
         if self._task_key() == key:  # a worker of an earlier run may still be running it
@@ -147,7 +150,7 @@ class TaskFolder:
                     return False
                 (self.path / RESULT).unlink()  # the user has removed a file since
         else:
-            shutil.rmtree(self.path, ignore_errors=True)
+            self._clear()
             self.path.mkdir(parents=True, mode=0o700)
         self._write(TASK, {"key": key, "task": task.plain()})  # also that of an earlier run: its `cwd` may be another
         return True
@@ -215,10 +218,26 @@ class TaskFolder:
         part.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Remove all but the log: the job is done, and recorded."""
-        for entry in self.path.iterdir() if self.path.is_dir() else ():
-            if entry.name != LOG:
-                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        """Remove all but the log: the job is done, and recorded. A folder without a task is somebody else's."""
+        for entry in self.path.iterdir() if self._is_own() else ():
+            if entry.name != LOG and (entry.is_symlink() or entry.is_file()):
+                entry.unlink()
+
+    def _is_own(self) -> bool:
+        """Whether a task has used the folder; a component may have made it in the folder of its job."""
+        return not self.path.is_symlink() and os.path.lexists(self.path / TASK)
+
+    def _clear(self) -> None:
+        """Remove all of another task.
+
+        Raises:
+            TaskError: the folder holds something else.
+        """
+        if not self._is_own() and os.path.lexists(self.path):
+            others = [] if self.path.is_symlink() else [entry for entry in os.listdir(self.path) if entry != LOG]  # noqa: PTH208
+            if others or self.path.is_symlink():
+                raise TaskError(f"{self.path} is needed for a task, and is a link or holds something else: remove it")
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def _task_key(self) -> object:
         content = self._read(TASK)
@@ -251,16 +270,20 @@ def read_plain(path: Path) -> dict[str, LibraryObject] | None:
 
 def _key(task: Task) -> str:
     """A digest of all that determines the result of a task."""
-    content = replace(task, debug=False, cwd="", path=(), python_path=None).plain()
+    return digest_of(replace(task, debug=False, cwd="", path=(), python_path=None).plain())
+
+
+def digest_of(value: LibraryObject) -> str:
+    """A digest of plain values, NumPy and pandas objects."""
     digest = xxhash.xxh3_128()
-    _update(digest, encode(content))
+    _update(digest, encode(value))
     return digest.hexdigest()
 
 
 def _update(digest: xxhash.xxh3_128, value: LibraryObject) -> None:
     """Add an encoded value. A pickle would depend on which equal texts are one object, and on the order of a set."""
     if isinstance(value, (set, frozenset)):
-        value = sorted(map(_digest_of, value))
+        value = sorted(map(_digest_of_item, value))
         digest.update(b"set ")
     if isinstance(value, dict):
         digest.update(f"dict {len(value)} ".encode())
@@ -275,7 +298,7 @@ def _update(digest: xxhash.xxh3_128, value: LibraryObject) -> None:
         digest.update(pickle.dumps(value, protocol=4))
 
 
-def _digest_of(value: LibraryObject) -> str:
+def _digest_of_item(value: LibraryObject) -> str:
     digest = xxhash.xxh3_128()
     _update(digest, value)
     return digest.hexdigest()

@@ -23,10 +23,11 @@ from data_juicer_sandbox.search.progress import record_result
 from data_juicer_sandbox.search.trial_runner import Trials
 from data_juicer_sandbox.search.trial_worker import PRUNE, REPORTS, TrialTask, read_result
 from data_juicer_sandbox.terminal.view import RunState, TaskState
+from data_juicer_sandbox.watchers.base import from_json
 
 WORKER = "data_juicer_sandbox.search.trial_worker"
-FOLDER = "task"
-"""The folder of the task, in the folder of the trial."""
+FOLDER = "jobs/.trial"
+"""The folder of the task, in the folder of the trial. No job writes there: a pipeline's name has no dot."""
 POLL = 0.5
 
 
@@ -137,9 +138,10 @@ def _report(trial: _Running, controller: SearchController) -> None:
         return
     trial.position += len(lines) + len(end)
     for line in lines.splitlines():
-        values = loads(line)
-        trial.note = f"{values['value']:.5g} at step {values['step']}"
-        if controller.report(trial.spec.number, values["step"], values["value"]):
+        report = loads(line)
+        step, value = report["step"], from_json(report["value"])
+        trial.note = f"{value:.5g} at step {step}"
+        if controller.report(trial.spec.number, step, value):
             (trial.submission.folder / PRUNE).touch()
 
 

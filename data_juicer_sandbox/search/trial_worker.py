@@ -23,14 +23,16 @@ from data_juicer_sandbox.config.loader import load_source
 from data_juicer_sandbox.config.schema import SandboxConfig
 from data_juicer_sandbox.config.yaml_source import Source
 from data_juicer_sandbox.context.infos import JobRecord
+from data_juicer_sandbox.engine.job_runner import cause
 from data_juicer_sandbox.errors import ConfigErrors
 from data_juicer_sandbox.files import open_append
 from data_juicer_sandbox.interruption import EXIT_CODE, interruptible
-from data_juicer_sandbox.parallel.tasks import RESULT, TASK, TaskError, read_plain, write_plain
+from data_juicer_sandbox.parallel.tasks import RESULT, TASK, TaskError, digest_of, read_plain, write_plain
 from data_juicer_sandbox.search.controller import FAILED, TrialResult, TrialSpec
 from data_juicer_sandbox.search.executors import worker_trials
 from data_juicer_sandbox.terminal import logs
 from data_juicer_sandbox.types import LibraryObject
+from data_juicer_sandbox.watchers.base import to_json
 from data_juicer_sandbox.watchers.local import CONFIG_FILE
 
 REPORTS, PRUNE = "reports.jsonl", "prune"
@@ -84,17 +86,18 @@ class TrialTask:
         """
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         content = {**values, "spec": {**asdict(self.spec), "again": False}}
-        if read_plain(folder / TASK) == content:
+        key = digest_of(content)
+        if (read_plain(folder / TASK) or {}).get("key") == key:  # a process of an earlier run may still be running it
             return read_result(folder) is None
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name in (RESULT, REPORTS, PRUNE):
             (folder / name).unlink(missing_ok=True)
-        write_plain(folder / TASK, content)
+        write_plain(folder / TASK, {"key": key, "task": content})
         return True
 
     @classmethod
-    def read(cls, folder: Path) -> TrialTask:
-        """The task of a folder.
+    def read(cls, folder: Path) -> tuple[TrialTask, str]:
+        """The task of a folder, and the digest of all that it says.
 
         Raises:
             TaskError: there is none.
@@ -102,13 +105,16 @@ class TrialTask:
         content = read_plain(folder / TASK)
         if content is None:
             raise TaskError(f"{folder} holds no trial")
-        return cls(**{**content, "spec": TrialSpec(**content["spec"])})
+        task = content["task"]
+        return cls(**{**task, "spec": TrialSpec(**task["spec"])}), content["key"]
 
 
 def read_result(folder: Path) -> TrialResult | None:
-    """The result of a trial; None if it has not ended."""
-    content = read_plain(folder / RESULT)
-    return None if content is None else TrialResult(**content)
+    """The result of the trial; None if it has not ended. One that belongs to another trial is ignored."""
+    content, task = read_plain(folder / RESULT), read_plain(folder / TASK)
+    if content is None or task is None or content["key"] != task["key"]:
+        return None
+    return TrialResult(**content["result"])
 
 
 def run_trial(folder: Path) -> None:
@@ -117,7 +123,7 @@ def run_trial(folder: Path) -> None:
     Raises:
         KeyboardInterrupt: it was interrupted; the next run continues it.
     """
-    task = TrialTask.read(folder)
+    task, key = TrialTask.read(folder)
     os.chdir(task.cwd)
     sys.path[:0] = [entry for entry in task.path if entry not in sys.path]
     logs.setup(folder.parent / logs.FILE, debug=False, file_only=True)
@@ -125,7 +131,7 @@ def run_trial(folder: Path) -> None:
         with code_policy(untrusted=task.untrusted), open_append(folder / REPORTS) as reports:
 
             def report(step: int, value: float) -> bool:
-                reports.write(json.dumps({"step": step, "value": value}).encode() + b"\n")
+                reports.write(json.dumps({"step": step, "value": to_json(value)}).encode() + b"\n")
                 return (folder / PRUNE).exists()
 
             config, errors = load_source(Source(task.file, task.content), {}, {})
@@ -138,10 +144,10 @@ def run_trial(folder: Path) -> None:
             # The run has prepared the folder. If it holds a config, an earlier process has begun the trial.
             result = trials.run(replace(task.spec, again=(folder.parent / CONFIG_FILE).exists()), report)
     except Exception as error:
-        result = TrialResult(FAILED, error=f"{type(error).__name__}: {error}")
+        result = TrialResult(FAILED, error=cause(error))
     finally:
         logs.close()
-    write_plain(folder / RESULT, asdict(result))
+    write_plain(folder / RESULT, {"key": key, "result": asdict(result)})
 
 
 def main() -> int:

@@ -52,6 +52,9 @@ def check_untrusted_run(config: SandboxConfig) -> Iterator[ConfigError]:
         yield _refused(config.where("work_dir"), "work_dir", problem)
     if config.cache_dir is not None:
         yield _refused(config.where("cache_dir"), "cache_dir", "results of runs that may be somebody else's")
+    if config.parallel.backend in ("slurm", "ray"):
+        what = "a cluster, whose settings may run commands or name a server"
+        yield _refused(config.where("parallel"), "parallel", what)
     for name in config.watchers or ():
         if name != LOCAL:
             yield _refused(config.where("watchers"), "watchers", f"{name} is a plug-in or reaches a server")

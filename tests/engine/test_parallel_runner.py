@@ -309,3 +309,16 @@ def test_a_component_that_ends_the_program_has_failed(backend, code):
     """With 0, the run would look like a success."""
     with pytest.raises(JobFailed, match=f"job 'anonymous.end' failed: SystemExit: {code}"):
         Sandbox(config(job("end", "Exits", "EvaluateDataHook", extra={"code": code}), backend=backend)).run()
+
+
+def test_a_folder_of_the_user_is_neither_removed_nor_emptied():
+    own = Path("out/jobs/anonymous/squares/tasks")
+    for name in ("mine", "job"):
+        (own / name).mkdir(parents=True)
+        (own / name / "notes.txt").write_text(name)
+    Path("out/sandbox.log").touch()  # the folder is one of a run
+    with pytest.raises(JobFailed, match=r"tasks/job is needed for a task, and is a link or holds something else"):
+        Sandbox(config(squares())).run(resume=True)
+    (own / "job/notes.txt").rename("notes.txt")
+    assert Sandbox(config(squares())).run(resume=True)["anonymous.squares.total"] == 14
+    assert (own / "mine/notes.txt").read_text() == "mine"
