@@ -196,7 +196,7 @@ class ParallelRunner(PipelineRunner):
             inputs=prepared.guard.inputs,
             metrics=(str(self.relocator.work_dir / local.FILE),),
             item=item,
-            results={name.name: running_job.results[name.name] for name in running_job.items if mode == "collect"},
+            results={part.name: running_job.results[part.name] for part in running_job.items if mode == "collect"},
             digests={**digests, **prepared.code},
             untrusted=is_untrusted(),
             debug=shared.debug,

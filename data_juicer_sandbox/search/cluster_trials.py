@@ -77,11 +77,11 @@ def run_on_backend(
                 _submit(spec, config, trials, resources, backend, running)
             if not running:
                 return
-            for folder in _ended(backend, running):
-                trial = running.pop(folder.path)
+            for outcome in _ended(backend, running):
+                trial = running.pop(outcome.path)
                 _report(trial, controller)
-                record_result(controller, trial.spec, folder.result, run_context, artifacts)
-                shutil.rmtree(folder.path, ignore_errors=True)
+                record_result(controller, trial.spec, outcome.result, run_context, artifacts)
+                shutil.rmtree(outcome.path, ignore_errors=True)
             for trial in running.values():
                 _report(trial, controller)
             run_context.screen.running(_state(backend, running))
@@ -89,6 +89,8 @@ def run_on_backend(
 
 @dataclass(frozen=True)
 class _Outcome:
+    """The result of a trial that has ended, and the folder of its task."""
+
     path: Path
     result: TrialResult
 
