@@ -95,5 +95,6 @@ def test_a_loss_that_is_no_number_is_reported_as_such(lab, sweep, go, table, mon
     sweep |= {"early_terminate": {"type": "hyperband", "min_iter": 3, "eta": 3}}
     go(on_cluster(monkeypatch, lab), sweep)
     states = [row["state"] for row in table()]
+    assert states
     go(lab, sweep, "--work_dir", "alone")
     assert states == [row["state"] for row in table("alone")]
