@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from data_juicer_sandbox.output_folders import mark
 
 _MARK = ".dj_sandbox_temporary"
 """Marks a folder that this program created, so that no other folder with such a name is removed."""
+_STEM = 40
+"""Characters of the export's name in the name of its temporary folder; file names are limited to 255 bytes."""
 
 
 class Export:
@@ -46,13 +49,12 @@ def exporting(path: str, *, folder: bool = False) -> Iterator[Export]:
     claim(path, folder=folder)
     final = real_path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    # Data-Juicer replaces the suffix anywhere in the path, so the folder's name must not contain it.
-    hidden = f".{final.stem.split('.')[0]}.part"
-    # Folders of killed runs.
-    for abandoned in final.parent.glob(glob.escape(hidden) + "*"):
-        if (
-            re.fullmatch(r"\d+", abandoned.name.removeprefix(hidden)) and (abandoned / _MARK).is_file()
-        ):  # by a killed run
+    # A folder for each output, as jobs may export `pool.v1.jsonl` and `pool.v2.jsonl` side by side. Its name must not
+    # contain the suffix, which Data-Juicer replaces anywhere in the path.
+    digest = hashlib.sha256(os.fsencode(final.name)).hexdigest()[:16]
+    hidden = f".{final.stem.split('.')[0][:_STEM]}.{digest}.part"
+    for abandoned in final.parent.glob(glob.escape(hidden) + "*"):  # by a killed run
+        if re.fullmatch(r"\d+", abandoned.name.removeprefix(hidden)) and (abandoned / _MARK).is_file():
             remove(abandoned)
     temporary = final.parent / f"{hidden}{os.getpid()}"
     temporary.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,30 @@ def test_a_file_does_not_replace_a_folder_nor_a_folder_a_file(tmp_path: Path) ->
     (tmp_path / "b.jsonl").write_text("mine")
     with pytest.raises(JobError, match="is a file, but the job writes a folder there"):
         export_folder(tmp_path / "b.jsonl", "1.jsonl")
+
+
+def test_exports_side_by_side_into_one_folder_leave_each_other_alone(tmp_path: Path) -> None:
+    with exporting(str(tmp_path / "pool.v1.jsonl")) as first:
+        Path(first.part).write_text("1")
+        with exporting(str(tmp_path / "pool.v2.jsonl")) as second:  # beside it, in a process of its own
+            Path(second.part).write_text("2")
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"pool.v1.jsonl": "1", "pool.v2.jsonl": "2"}
+
+
+def test_the_next_export_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    path = tmp_path / "pool.jsonl"
+    with exporting(str(path)) as export:
+        folder = Path(export.part).parent
+        shutil.copytree(folder, folder.with_name(f"{folder.name}0"))
+        Path(export.part).write_text("1")
+    assert len(list(tmp_path.iterdir())) == 2
+    with exporting(str(path)) as export:
+        Path(export.part).write_text("2")
+    assert [file.name for file in tmp_path.iterdir()] == ["pool.jsonl"]
+
+
+def test_the_longest_name_that_a_file_may_have_can_be_exported(tmp_path: Path) -> None:
+    path = tmp_path / f"{'p' * 249}.jsonl"
+    with exporting(str(path)) as export:
+        Path(export.part).write_text("1")
+    assert path.read_text() == "1"
